@@ -1,0 +1,182 @@
+/**
+ * What the author of a task type sees: {@linkcode defineTask} and the {@linkcode TaskContext} that a handler gets.
+ *
+ * @module
+ */
+
+import * as z from "zod";
+import { type InputIssue, InvalidInputError } from "./errors.ts";
+import type { Json } from "./task.ts";
+
+/** A file that a handler reads. */
+export interface OpenedFile {
+  name: string;
+  /** Bytes. */
+  size: number;
+  media_type: string;
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
+/** What a handler writes to the log of its task. */
+export interface TaskLog {
+  info(text: string): void;
+  warn(text: string): void;
+  error(text: string): void;
+}
+
+/** What a running handler is given. */
+export interface TaskContext<P = unknown> {
+  /** Id of the task. */
+  readonly id: string;
+  /** The parameters, checked and with their defaults. */
+  readonly params: P;
+  /** Which start of the task this is, from 1. */
+  readonly attempt: number;
+  /**
+   * Aborted when the attempt must stop; its reason is an {@linkcode AbortedError}. A handler should stop within
+   * 250 ms; after a grace time it is abandoned and can write nothing more.
+   */
+  readonly signal: AbortSignal;
+  /** The state of the last checkpoint of this task, also one of an earlier attempt; undefined if there is none. */
+  readonly resume: Json | undefined;
+  /** The task's own log: lines are committed in pages, at most four times a second. */
+  readonly log: TaskLog;
+  /**
+   * Reports how far it is.
+   *
+   * @param percent 0 to 100; it never goes back within an attempt.
+   * @param message What is being done, at most 200 characters.
+   */
+  progress(percent: number, message?: string): void;
+  /**
+   * Saves what the next attempt should go on from. It is durable once the promise resolves.
+   *
+   * @param state JSON of at most 60 KB.
+   * @throws {AbortedError} If the attempt may not write any more.
+   */
+  checkpoint(state: Json): Promise<void>;
+  /**
+   * Keeps a file with the task. The same name replaces the earlier file.
+   *
+   * @throws {AbortedError} If the attempt may not write any more.
+   */
+  artifact(name: string, content: ReadableStream<Uint8Array> | Uint8Array | string, mediaType: string): Promise<void>;
+  /** Reads an artifact of this task, also one of an earlier attempt; null if there is none. */
+  openArtifact(name: string): Promise<OpenedFile | null>;
+  /**
+   * Reads an uploaded file that the parameters name.
+   *
+   * @throws {NotFoundError} If there is none.
+   */
+  openUpload(id: string): Promise<OpenedFile>;
+  /** Waits; rejects with the signal's reason when the attempt must stop. */
+  sleep(ms: number): Promise<void>;
+}
+
+/** A task type: its parameters, its limits and its handler. */
+export interface TaskDefinition<S extends z.ZodType = z.ZodType> {
+  /** Name in the API: lower case letters, digits and underscores. */
+  type: string;
+  /** Name on the page. */
+  title: string;
+  /** One sentence for the page. */
+  description: string;
+  /** Schema of `input_params`. Properties with the meta `x-file` name uploads. */
+  params: S;
+  /** What a task is called, from its parameters. Default: the type's title. */
+  titleOf?: (params: z.output<S>) => string;
+  /** Attempts that may fail before the task is FAILED. Default 3. */
+  maxAttempts?: number;
+  /** Longest run of an attempt in milliseconds. Default 10 minutes. */
+  timeoutMs?: number;
+  /** Tasks of this type that one instance runs at once. Default 4. */
+  concurrency?: number;
+  /** Wait before the next attempt: full jitter up to `base * factor ** (failures - 1)`, at most `cap`. Milliseconds. */
+  backoff?: { base: number; factor: number; cap: number };
+  /** Does the work. What it returns is the task's result: JSON of at most 32 KB. */
+  run(ctx: TaskContext<z.output<S>>): Promise<Json>;
+}
+
+/** A definition whose parameter type is of no concern. */
+// deno-lint-ignore no-explicit-any
+export type AnyTaskDefinition = TaskDefinition<any>;
+
+/** Declares a task type. It only checks types and returns what it is given. */
+export function defineTask<S extends z.ZodType>(definition: TaskDefinition<S>): TaskDefinition<S> {
+  return definition;
+}
+
+/** The task types of a queue, by name. */
+export class Registry {
+  readonly #definitions = new Map<string, AnyTaskDefinition>();
+
+  /** @throws {RangeError} If a name is taken or is not one. */
+  constructor(definitions: AnyTaskDefinition[]) {
+    for (const definition of definitions) {
+      if (!/^[a-z][a-z0-9_]{0,63}$/.test(definition.type)) {
+        throw new RangeError(`"${definition.type}" is not a name for a task type.`);
+      }
+      if (this.#definitions.has(definition.type)) throw new RangeError(`Task type ${definition.type} is there twice.`);
+      this.#definitions.set(definition.type, definition);
+    }
+  }
+
+  /** All types, in the order in which they were given. */
+  all(): AnyTaskDefinition[] {
+    return [...this.#definitions.values()];
+  }
+
+  /** One type, or undefined. */
+  get(type: string): AnyTaskDefinition | undefined {
+    return this.#definitions.get(type);
+  }
+}
+
+/** The issues of a failed parse, with pointers below `root`. */
+export function issuesOf(error: z.ZodError, root: string): InputIssue[] {
+  return error.issues.flatMap((issue) => {
+    const at = root + issue.path.map((part) => "/" + escapePointer(String(part))).join("");
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((key) => ({ pointer: `${at}/${escapePointer(key)}`, detail: "There is no such field." }));
+    }
+    if (issue.code === "invalid_union" && issue.errors.length > 0) {
+      // Of several forms, the one with the fewest complaints is what the sender meant.
+      const best = issue.errors.toSorted((a, b) => a.length - b.length)[0];
+      return issuesOf(new z.ZodError(best), at);
+    }
+    return [{ pointer: at, detail: issue.message }];
+  });
+}
+
+function escapePointer(part: string): string {
+  return part.replaceAll("~", "~0").replaceAll("/", "~1");
+}
+
+/**
+ * Checks the parameters of a task and fills in their defaults.
+ *
+ * @throws {InvalidInputError} With a pointer below `root` for each thing that is wrong.
+ */
+export function parseParams(definition: AnyTaskDefinition, input: unknown, root: string): unknown {
+  const parsed = definition.params.safeParse(input);
+  if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error as z.ZodError, root));
+  return parsed.data;
+}
+
+/** JSON Schema of a type's parameters, as the form and the catalogue show it. */
+export function paramsSchema(definition: AnyTaskDefinition): Record<string, unknown> {
+  return z.toJSONSchema(definition.params, { io: "input" }) as Record<string, unknown>;
+}
+
+/** The uploads that parameters name: values of properties whose schema has `x-file`. */
+export function uploadsOf(definition: AnyTaskDefinition, params: unknown): string[] {
+  const schema = paramsSchema(definition) as { properties?: Record<string, Record<string, unknown>> };
+  const found: string[] = [];
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    if (!("x-file" in property)) continue;
+    const value = (params as Record<string, unknown>)[name];
+    if (typeof value === "string") found.push(value);
+    else if (Array.isArray(value)) found.push(...value as string[]);
+  }
+  return [...new Set(found)];
+}

@@ -1,0 +1,130 @@
+/**
+ * The errors that cross a module border. Each has a `code` that stays the same in every release; `routes/problem.ts`
+ * turns them into problem+json.
+ *
+ * @module
+ */
+
+/** What all errors of the queue have in common. */
+export class QueueError extends Error {
+  /** Stable, machine-readable name of what went wrong. */
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** One thing that is wrong with an input. */
+export interface InputIssue {
+  /** JSON pointer (RFC 6901) to the field, from the root of what was sent; empty for the whole. */
+  pointer: string;
+  /** What is wrong and what would be right. */
+  detail: string;
+}
+
+/** An input was refused before anything was stored. */
+export class InvalidInputError extends QueueError {
+  readonly issues: InputIssue[];
+
+  constructor(issues: InputIssue[]) {
+    super("invalid_input", issues.map((issue) => `${issue.pointer || "/"}: ${issue.detail}`).join("; "));
+    this.issues = issues;
+  }
+}
+
+/** No such task, upload or artifact. */
+export class NotFoundError extends QueueError {
+  constructor(what: string) {
+    super("not_found", `${what} was not found.`);
+  }
+}
+
+/** The task is in a state that does not allow this. */
+export class IllegalTransitionError extends QueueError {
+  constructor(message: string) {
+    super("illegal_transition", message);
+  }
+}
+
+/** The same Idempotency-Key came with another body. */
+export class IdempotencyMismatchError extends QueueError {
+  constructor() {
+    super("idempotency_mismatch", "This Idempotency-Key was already used for another request.");
+  }
+}
+
+/** A key that a write had checked was changed by someone else; nothing was written. */
+export class ConflictError extends QueueError {
+  constructor() {
+    super("conflict", "Someone else changed this first; nothing was written.");
+  }
+}
+
+/** This instance was declared dead and recovered; its late write was refused. */
+export class FencedError extends QueueError {
+  constructor() {
+    super("fenced", "This instance was recovered by another one and may write nothing more.");
+  }
+}
+
+/** The store did not answer in time: the write may or may not have happened. */
+export class OutcomeUnknownError extends QueueError {
+  constructor(options?: ErrorOptions) {
+    super(
+      "outcome_unknown",
+      "The store did not answer in time. The outcome is unknown: repeat the request with the same Idempotency-Key.",
+      options,
+    );
+  }
+}
+
+/** A write was refused by the store for what it is (for example a value over 64 KiB). */
+export class RefusedWriteError extends QueueError {
+  constructor(options?: ErrorOptions) {
+    super("refused_write", "The store refused this write; nothing was written.", options);
+  }
+}
+
+/** The queue is shutting down or was closed. */
+export class ClosedError extends QueueError {
+  constructor() {
+    super("closed", "The service is shutting down.");
+  }
+}
+
+/** Something is larger than its limit allows. */
+export class TooLargeError extends QueueError {
+  /** The limit in bytes. */
+  readonly limit: number;
+
+  constructor(what: string, limit: number) {
+    super("too_large", `${what} is larger than the limit of ${limit.toLocaleString("en")} bytes.`);
+    this.limit = limit;
+  }
+}
+
+/** Thrown by a handler: do not try again. */
+export class NonRetryableError extends QueueError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("non_retryable", message, options);
+  }
+}
+
+/**
+ * The reason of a handler's aborted signal.
+ *
+ * - `cancelled`: someone cancelled the task.
+ * - `timeout`: the attempt ran longer than it may.
+ * - `shutdown`: the instance stops; the task will go on elsewhere or later.
+ * - `lost`: the instance was recovered; nothing that this handler still does will be kept.
+ */
+export class AbortedError extends QueueError {
+  declare readonly code: "cancelled" | "timeout" | "shutdown" | "lost";
+
+  constructor(code: "cancelled" | "timeout" | "shutdown" | "lost") {
+    super(code, `The attempt was stopped: ${code}.`);
+  }
+}

@@ -1,0 +1,317 @@
+/**
+ * One attempt of one task in this process: it gives the handler its context, commits what the handler reports, and
+ * ends the attempt in exactly one way. Whatever comes first (the handler's return, a cancel, a timeout, the loss of
+ * the instance) ends it; whatever comes later is refused.
+ *
+ * @module
+ */
+
+import { type Clock, delay } from "./clock.ts";
+import type { Blobs } from "./blobs.ts";
+import { decode, encode, jsonSize } from "./codec.ts";
+import type { Committer } from "./commit.ts";
+import type { AnyTaskDefinition, OpenedFile, TaskContext } from "./define.ts";
+import { AbortedError, InvalidInputError, NonRetryableError, NotFoundError, QueueError } from "./errors.ts";
+import { keys } from "./keys.ts";
+import type { StoredFile } from "./reads.ts";
+import { LogBuffer } from "./task_log.ts";
+import * as task from "./task.ts";
+import { type Json, type RunRecord, type TaskError, type TaskState } from "./task.ts";
+import { transition, type Write } from "./write.ts";
+
+/** Progress and log are committed at most once in this time. */
+const FLUSH_MS = 250;
+/** How long a handler may take to return after its signal was aborted; then it is abandoned. */
+export const ABANDON_MS = 5_000;
+/** Bytes of a result. */
+export const MAX_RESULT_BYTES = 32 * 1024;
+/** Bytes of a checkpoint. */
+export const MAX_CHECKPOINT_BYTES = 60 * 1024;
+/** Bytes of an artifact: 4 GiB. */
+const MAX_ARTIFACT_BYTES = 4 * 1024 ** 3;
+
+/** What an execution works with. */
+export interface ExecutionTools {
+  kv: Deno.Kv;
+  clock: Clock;
+  committer: Committer;
+  blobs: Blobs;
+}
+
+type RunningState = TaskState & { run: RunRecord };
+
+/** One attempt. */
+export class Execution {
+  readonly id: string;
+  readonly #tools: ExecutionTools;
+  readonly #definition: AnyTaskDefinition;
+  readonly #controller = new AbortController();
+  readonly #log: LogBuffer;
+  #state: TaskState;
+  #progress = 0;
+  #message = "";
+  #dirty = false;
+  #cancelFlush: (() => void) | null = null;
+  #cancelTimeout: () => void = () => {};
+  #hasCheckpoint = false;
+  /** The commit that ends the attempt, once something has ended it. */
+  #end: Promise<unknown> | null = null;
+  #abandon: () => void = () => {};
+
+  constructor(tools: ExecutionTools, definition: AnyTaskDefinition, state: RunningState) {
+    this.id = state.task.id;
+    this.#tools = tools;
+    this.#definition = definition;
+    this.#state = state;
+    this.#log = new LogBuffer(this.id, state.run.attempt);
+  }
+
+  /** The newest state, as handed to the committer. */
+  get state(): TaskState {
+    return this.#state;
+  }
+
+  /** Runs the handler and ends the attempt; resolves when its slot is free. Never rejects. */
+  async run(): Promise<void> {
+    const { clock } = this.#tools;
+    const abandoned = new Promise<void>((resolve) => {
+      let cancel = () => {};
+      this.#controller.signal.addEventListener("abort", () => {
+        cancel = clock.after(ABANDON_MS, resolve);
+      });
+      this.#abandon = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.#cancelTimeout = clock.after(
+      this.#state.task.timeout_ms,
+      () => this.#controller.abort(new AbortedError("timeout")),
+    );
+    let outcome: { result: Json } | { error: unknown } = {
+      error: new Error("The handler did not stop in time and was abandoned."),
+    };
+    await Promise.race([
+      this.#handle().then((result) => outcome = { result }, (error) => outcome = { error }),
+      abandoned,
+    ]);
+    this.#abandon();
+    this.#cancelTimeout();
+    await this.#finish(outcome).catch(() => {
+      // Fenced or closed: the attempt's end is not ours to write any more; recovery will.
+    });
+  }
+
+  async #handle(): Promise<Json> {
+    const { kv } = this.#tools;
+    const { task, run } = this.#state;
+    let resume: Json | undefined;
+    if (task.attempt > 0) {
+      const entry = await kv.get(keys.checkpoint(this.id));
+      if (entry.value) {
+        resume = decode<Json>(entry.value);
+        this.#hasCheckpoint = true;
+      }
+    }
+    const params = this.#definition.params.parse(task.input_params);
+    return await this.#definition.run(this.#context(params, run!.attempt, resume)) ?? null;
+  }
+
+  async #finish(outcome: { result: Json } | { error: unknown }): Promise<void> {
+    if (this.#end) return void await this.#end;
+    const now = this.#tools.clock.now();
+    const reason = (this.#controller.signal.reason as AbortedError | undefined)?.code;
+    if (reason === "timeout") {
+      const seconds = this.#state.task.timeout_ms / 1000;
+      await this.#fail({ code: "timeout", message: `The attempt ran longer than ${seconds} s.` }, true);
+    } else if ("result" in outcome) {
+      const size = jsonSize(outcome.result);
+      if (size > MAX_RESULT_BYTES) {
+        const message = `The result takes ${size} bytes, more than ${MAX_RESULT_BYTES}. Keep it as an artifact.`;
+        await this.#fail({ code: "result_too_large", message }, false);
+      } else await this.#endWith((state) => task.succeed(state, outcome.result, now));
+    } else if (reason === "shutdown") {
+      await this.#endWith((state) => task.interrupt(state, now));
+    } else await this.#fail(toTaskError(outcome.error), !(outcome.error instanceof NonRetryableError));
+  }
+
+  async #fail(error: TaskError, retryable: boolean): Promise<void> {
+    const now = this.#tools.clock.now();
+    const { failures, max_attempts } = this.#state.task;
+    if (!retryable || failures + 1 >= max_attempts) {
+      await this.#endWith((state) => task.fail(state, error, now));
+      return;
+    }
+    const { base, factor, cap } = this.#definition.backoff ?? { base: 1_000, factor: 2, cap: 300_000 };
+    const wait = Math.random() * Math.min(cap, base * factor ** failures);
+    await this.#endWith((state) => task.retryLater(state, error, now, Math.ceil(now + wait)));
+  }
+
+  /** Cancels the attempt: the handler's signal fires at once, and the promise resolves with the committed state. */
+  async cancel(): Promise<TaskState> {
+    if (this.#end) {
+      await this.#end;
+      return this.#state;
+    }
+    const now = this.#tools.clock.now();
+    const end = this.#endWith((state) => task.cancel(state, now));
+    this.#controller.abort(new AbortedError("cancelled"));
+    await end;
+    return this.#state;
+  }
+
+  /** Asks the handler to stop, so that the task can go on elsewhere or later. */
+  interrupt(): void {
+    this.#controller.abort(new AbortedError("shutdown"));
+  }
+
+  /** The instance lost its lease: nothing of this attempt may be written any more. */
+  lose(): void {
+    this.#end ??= Promise.resolve();
+    this.#cancelFlush?.();
+    this.#controller.abort(new AbortedError("lost"));
+  }
+
+  #endWith(next: (state: TaskState) => TaskState): Promise<unknown> {
+    this.#cancelFlush?.();
+    // What one write can take of the log goes with the end itself; a longer log goes ahead of it.
+    while (this.#log.large) this.#commit(this.#advance({})).catch(() => {});
+    const before = this.#state;
+    if (!before.run) return Promise.resolve();
+    const last: RunRecord = { ...before.run, progress: this.#progress, message: this.#message };
+    const after = next({ task: before.task, run: last });
+    const write = transition(before, after);
+    this.#log.drainInto(write);
+    if (after.task.status === "SUCCESS" && this.#hasCheckpoint) write.deletes.push(keys.checkpoint(this.id));
+    this.#state = after;
+    this.#end = this.#commit(write);
+    return this.#end;
+  }
+
+  #commit(write: Write): Promise<string> {
+    return this.#tools.committer.commit(write, true);
+  }
+
+  /** The write that brings the run record up to what the handler has reported. */
+  #advance(change: Partial<RunRecord>): Write {
+    const before = this.#state;
+    const run: RunRecord = {
+      ...before.run!,
+      progress: this.#progress,
+      message: this.#message,
+      ...change,
+      version: before.run!.version + 1,
+    };
+    this.#state = { task: before.task, run };
+    this.#dirty = false;
+    const write = transition(before, this.#state);
+    this.#log.drainInto(write);
+    return write;
+  }
+
+  #touch(): void {
+    if (this.#end || this.#cancelFlush) return;
+    this.#cancelFlush = this.#tools.clock.after(FLUSH_MS, () => {
+      this.#cancelFlush = null;
+      if (this.#end || !(this.#dirty || this.#log.dirty)) return;
+      this.#commit(this.#advance({})).catch(() => {});
+      if (this.#log.dirty) this.#touch();
+    });
+  }
+
+  /** @throws {AbortedError} If the attempt may not write any more. */
+  #assertOpen(): void {
+    if (this.#end) throw this.#controller.signal.reason ?? new AbortedError("lost");
+  }
+
+  #context(params: unknown, attempt: number, resume: Json | undefined): TaskContext {
+    const { clock, kv, blobs } = this.#tools;
+    const { id } = this;
+    const logAt = (level: string) => (text: string) => {
+      if (this.#end) return;
+      this.#log.add(clock.now(), level, text);
+      this.#touch();
+    };
+    return {
+      id,
+      params,
+      attempt,
+      resume,
+      signal: this.#controller.signal,
+      log: { info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
+      progress: (percent, message) => {
+        if (!Number.isFinite(percent)) throw new RangeError("Progress is a number from 0 to 100.");
+        this.#progress = Math.max(this.#progress, Math.min(100, Math.max(0, Math.round(percent * 10) / 10)));
+        if (message !== undefined) this.#message = message.slice(0, 200);
+        this.#dirty = true;
+        this.#touch();
+      },
+      checkpoint: async (state) => {
+        this.#assertOpen();
+        const value = encode(state);
+        if (value.length > MAX_CHECKPOINT_BYTES) {
+          const detail = `A checkpoint of ${value.length} bytes is over the limit of ${MAX_CHECKPOINT_BYTES}.`;
+          throw new InvalidInputError([{ pointer: "", detail }]);
+        }
+        this.#hasCheckpoint = true;
+        const write = this.#advance({ checkpointed: true });
+        write.puts.push({ key: keys.checkpoint(id), value });
+        await this.#commit(write);
+        this.#assertOpen();
+      },
+      artifact: async (name, content, mediaType) => {
+        this.#assertOpen();
+        assertArtifactName(name);
+        const stream = content instanceof ReadableStream ? content : new Blob([content as BlobPart]).stream();
+        const earlier = await kv.get(keys.artifact(id, name));
+        const { blob, size, chunks, sha256 } = await blobs.write(stream, MAX_ARTIFACT_BYTES, true);
+        if (this.#end) await blobs.delete(blob);
+        this.#assertOpen();
+        const file: StoredFile = {
+          name,
+          size,
+          media_type: mediaType,
+          sha256,
+          created_at: clock.now(),
+          blob,
+          chunks,
+        };
+        const write = this.#advance({});
+        write.puts.push({ key: keys.artifact(id, name), value: encode(file) });
+        blobs.adopt(write, blob);
+        await this.#commit(write);
+        if (earlier.value) await blobs.delete(decode<StoredFile>(earlier.value).blob);
+      },
+      openArtifact: (name) => this.#open(keys.artifact(id, name)),
+      openUpload: async (upload) => {
+        const file = await this.#open(keys.upload(upload));
+        if (!file) throw new NotFoundError(`Upload ${upload}`);
+        return file;
+      },
+      sleep: (ms) => delay(clock, ms, this.#controller.signal),
+    };
+  }
+
+  async #open(key: Deno.KvKey): Promise<OpenedFile | null> {
+    const entry = await this.#tools.kv.get(key);
+    if (!entry.value) return null;
+    const { name, size, media_type, blob, chunks } = decode<StoredFile>(entry.value);
+    return { name, size, media_type, stream: this.#tools.blobs.read(blob, chunks) };
+  }
+}
+
+function assertArtifactName(name: string): void {
+  // deno-lint-ignore no-control-regex
+  if (!/^[^/\\\u0000-\u001f]{1,200}$/.test(name) || name === "." || name === "..") {
+    throw new InvalidInputError([{ pointer: "", detail: `"${name}" is not a name for an artifact.` }]);
+  }
+}
+
+function toTaskError(thrown: unknown): TaskError {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  return {
+    code: error instanceof QueueError ? error.code : "error",
+    message: (error.message || error.name).slice(0, 1_000),
+    stack: error.stack?.slice(0, 4_000),
+  };
+}

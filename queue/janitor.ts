@@ -1,0 +1,164 @@
+/**
+ * The janitor removes what is no longer needed: ended tasks after their retention, old entries of the change feed,
+ * uploads that no task needs, and files that were never finished.
+ *
+ * @module
+ */
+
+import { type Blobs } from "./blobs.ts";
+import { type Clock, repeat, type Repeating } from "./clock.ts";
+import { decode, encode } from "./codec.ts";
+import type { ChangeRecord, Committer } from "./commit.ts";
+import { ConflictError } from "./errors.ts";
+import { firstIdAt } from "./ids.ts";
+import { type Bucket, keys } from "./keys.ts";
+import type { Logger } from "./log.ts";
+import { readArtifacts, readTasks, type StoredFile } from "./reads.ts";
+import { isTerminal, type TaskState } from "./task.ts";
+import { emptyWrite } from "./write.ts";
+
+const EVERY_MS = 60_000;
+/** The change feed is kept this long … */
+const CHANGES_KEPT_MS = 15 * 60_000;
+/** … or for this many commits, whichever is less. */
+const CHANGES_KEPT = 100_000;
+/** An upload that no task names is kept this long. */
+export const UPLOAD_KEPT_MS = 24 * 3_600_000;
+/** A file whose writer has been silent this long will not be finished. */
+const PENDING_MS = 15 * 60_000;
+const BATCH = 200;
+
+/** Removes what is no longer needed. */
+export class Janitor {
+  #job: Repeating | null = null;
+  #trimmedAt = 0;
+
+  constructor(
+    private readonly kv: Deno.Kv,
+    private readonly committer: Committer,
+    private readonly blobs: Blobs,
+    private readonly clock: Clock,
+    private readonly retentionMs: number,
+    private readonly log: Logger,
+  ) {}
+
+  /** Cleans once a minute. */
+  start(): void {
+    this.#job = repeat(
+      this.clock,
+      EVERY_MS,
+      () => this.clean(),
+      (error) => this.log.warn("Cleaning failed; tried again in a minute.", { error }),
+    );
+  }
+
+  /** Stops and waits for a run under way. */
+  async stop(): Promise<void> {
+    await this.#job?.stop();
+  }
+
+  /** Cleans once. */
+  async clean(): Promise<void> {
+    const now = this.clock.now();
+    await this.#removeTasks(now - this.retentionMs);
+    await this.#trimChanges(now - CHANGES_KEPT_MS);
+    await this.#removeUploads(now);
+    await this.#removeUnfinished(now - PENDING_MS);
+  }
+
+  async #removeTasks(endedBefore: number): Promise<void> {
+    for (const bucket of ["SUCCESS", "FAILED", "CANCELLED"] satisfies Bucket[]) {
+      const ids: string[] = [];
+      for await (const entry of this.kv.list({ prefix: ["index", bucket] }, { batchSize: 500 })) {
+        const id = entry.key[3] as string;
+        // A task that was made later has also ended later.
+        if (id >= firstIdAt(endedBefore)) continue;
+        if (decode<number>(entry.value) < endedBefore) ids.push(id);
+      }
+      for (let i = 0; i < ids.length; i += BATCH) {
+        const states = await readTasks(this.kv, ids.slice(i, i + BATCH));
+        for (const state of states) if (state) await this.remove(state);
+      }
+    }
+  }
+
+  /** Deletes an ended task with everything that is kept for it. */
+  async remove(state: TaskState): Promise<void> {
+    const { task } = state;
+    const { id, task_type, status } = task;
+    if (state.run || !isTerminal(status)) return;
+    const cold = await this.kv.get(keys.task(id));
+    for (const file of await readArtifacts(this.kv, id)) await this.blobs.delete(file.blob);
+    const write = emptyWrite(id);
+    write.checks.push({ key: cold.key, versionstamp: cold.versionstamp });
+    write.deletes.push(keys.task(id), keys.result(id), keys.checkpoint(id), keys.index(status, task_type, id));
+    for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
+    for (const prefix of [keys.artifactsOf(id), keys.logOf(id)]) {
+      for await (const { key } of this.kv.list({ prefix }, { batchSize: 100 })) write.deletes.push(key);
+    }
+    write.counts.push({ task_type, status, delta: -1 });
+    write.changes.push({ id, before: state, after: null });
+    await ignoreConflict(this.committer.commit(write));
+  }
+
+  async #trimChanges(before: number): Promise<void> {
+    let old: Deno.KvKey[] = [];
+    for await (const entry of this.kv.list({ prefix: keys.changes() }, { batchSize: 500 })) {
+      if (decode<ChangeRecord>(entry.value).at >= before) break;
+      old.push(entry.key);
+      if (old.length === 500) {
+        await this.#forget(old);
+        old = [];
+      }
+    }
+    if (old.length > 0) await this.#forget(old);
+    if (this.committer.stats.atomics - this.#trimmedAt < CHANGES_KEPT) return;
+    this.#trimmedAt = this.committer.stats.atomics;
+    let kept = 0;
+    old = [];
+    for await (const { key } of this.kv.list({ prefix: keys.changes() }, { reverse: true, batchSize: 500 })) {
+      if (++kept > CHANGES_KEPT) old.push(key);
+    }
+    old.reverse();
+    for (let i = 0; i < old.length; i += 500) await this.#forget(old.slice(i, i + 500));
+  }
+
+  async #forget(changes: Deno.KvKey[]): Promise<void> {
+    const write = emptyWrite("change_floor");
+    write.puts.push({ key: keys.changeFloor(), value: encode(changes[changes.length - 1][1]) });
+    write.deletes.push(...changes);
+    await this.committer.commit(write);
+  }
+
+  async #removeUploads(now: number): Promise<void> {
+    for await (const entry of this.kv.list({ prefix: keys.uploads() }, { batchSize: 100 })) {
+      const id = entry.key[1] as string;
+      const file = decode<StoredFile & { used_at: number }>(entry.value);
+      if (file.used_at + UPLOAD_KEPT_MS > now) continue;
+      if (await this.#isReferred(id)) continue;
+      // A submit that names the upload rewrites it: then this check fails, and the upload stays.
+      const write = emptyWrite(`upload:${id}`);
+      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      write.deletes.push(entry.key);
+      write.puts.push({ key: keys.blobPending(file.blob), value: encode({ at: 0 }) });
+      await ignoreConflict(this.committer.commit(write));
+    }
+  }
+
+  async #isReferred(upload: string): Promise<boolean> {
+    for await (const _ of this.kv.list({ prefix: keys.uploadRefsOf(upload) }, { limit: 1 })) return true;
+    return false;
+  }
+
+  async #removeUnfinished(silentSince: number): Promise<void> {
+    for await (const entry of this.kv.list({ prefix: keys.allBlobPending() }, { batchSize: 100 })) {
+      if (decode<{ at: number }>(entry.value).at < silentSince) await this.blobs.delete(entry.key[1] as string);
+    }
+  }
+}
+
+async function ignoreConflict(commit: Promise<unknown>): Promise<void> {
+  await commit.catch((error) => {
+    if (!(error instanceof ConflictError)) throw error;
+  });
+}

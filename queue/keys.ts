@@ -1,0 +1,88 @@
+/**
+ * Every key of the store, in one table, with what it holds and who may write it. Nothing else spells a key.
+ *
+ * | key | holds | written by |
+ * |---|---|---|
+ * | `task, id` | the cold record | submit; the holder at the end; whoever cancels or retries it while it does not run |
+ * | `result, id` | a result too large for the record | the holder, with the record |
+ * | `run, id` | the hot record | the holder; the recoverer after the holder is fenced |
+ * | `ready, type, score, id` | a task that may start | whoever places the task |
+ * | `scheduled, due, id` | a task that is not due yet | whoever places the task |
+ * | `index, bucket, type, id` | the only secondary index; bucket is OPEN or a terminal status | with each change of status |
+ * | `checkpoint, id` | what the next attempt goes on from | the holder |
+ * | `log, id, attempt, page` | a page of log lines | the holder |
+ * | `artifact, id, name` | what a file of the task is, and its blob | the holder |
+ * | `upload, id` | what an uploaded file is, and its blob | the upload; touched by each submit that names it |
+ * | `upload_ref, upload, task` | that a task needs the upload | submit; removed with the task |
+ * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
+ * | `blob_pending, blob` | that a file is being written | whoever writes the file; the janitor |
+ * | `idempotency, scope, key` | which task a key has made | submit |
+ * | `paused, type` | that a type is paused, by whom, since when | pause and resume |
+ * | `command, instance, id` | a request to the holder of a task (cancel) | any instance |
+ * | `instance, instance` | heartbeat of a living instance | that instance; the recoverer deletes it |
+ * | `lane, instance, n` | last operation and counters of a stream of commits: the fence | that instance; the recoverer folds it |
+ * | `lane, "", 0` | the counters of all lanes that are gone | whoever folds a lane |
+ * | `change, versionstamp` | which tasks a commit moved | every commit that moves a task |
+ * | `change_floor` | newest change that was trimmed | the janitor |
+ * | `bell` | rung by each commit where instances share a store | every commit |
+ *
+ * @module
+ */
+
+import type { Placement, TerminalStatus } from "./task.ts";
+
+type Key = Deno.KvKey;
+
+/** Which bucket of the index a task is in: OPEN while it has not ended. */
+export type Bucket = "OPEN" | TerminalStatus;
+
+/** Builders of every key and, where lists need them, of every prefix. */
+export const keys = {
+  task: (id: string): Key => ["task", id],
+  tasks: (): Key => ["task"],
+  result: (id: string): Key => ["result", id],
+  run: (id: string): Key => ["run", id],
+  runs: (): Key => ["run"],
+  ready: (type: string, score: number, id: string): Key => ["ready", type, score, id],
+  readyOf: (type: string): Key => ["ready", type],
+  allReady: (): Key => ["ready"],
+  scheduled: (due: number, id: string): Key => ["scheduled", due, id],
+  allScheduled: (): Key => ["scheduled"],
+  index: (bucket: Bucket, type: string, id: string): Key => ["index", bucket, type, id],
+  indexOf: (bucket: Bucket, type: string): Key => ["index", bucket, type],
+  allIndex: (): Key => ["index"],
+  checkpoint: (id: string): Key => ["checkpoint", id],
+  log: (id: string, attempt: number, page: number): Key => ["log", id, attempt, page],
+  logOf: (id: string, attempt?: number): Key => attempt === undefined ? ["log", id] : ["log", id, attempt],
+  artifact: (id: string, name: string): Key => ["artifact", id, name],
+  artifactsOf: (id: string): Key => ["artifact", id],
+  upload: (id: string): Key => ["upload", id],
+  uploads: (): Key => ["upload"],
+  uploadRef: (upload: string, id: string): Key => ["upload_ref", upload, id],
+  uploadRefsOf: (upload: string): Key => ["upload_ref", upload],
+  blob: (blob: string, n: number): Key => ["blob", blob, n],
+  blobOf: (blob: string): Key => ["blob", blob],
+  blobPending: (blob: string): Key => ["blob_pending", blob],
+  allBlobPending: (): Key => ["blob_pending"],
+  idempotency: (scope: string, key: string): Key => ["idempotency", scope, key],
+  paused: (type: string): Key => ["paused", type],
+  allPaused: (): Key => ["paused"],
+  command: (instance: string, id: string): Key => ["command", instance, id],
+  commandsOf: (instance: string): Key => ["command", instance],
+  instance: (instance: string): Key => ["instance", instance],
+  instances: (): Key => ["instance"],
+  lane: (instance: string, n: number): Key => ["lane", instance, n],
+  lanesOf: (instance: string): Key => ["lane", instance],
+  lanes: (): Key => ["lane"],
+  baseLane: (): Key => ["lane", "", 0],
+  change: (versionstamp: string): Key => ["change", versionstamp],
+  changes: (): Key => ["change"],
+  changeFloor: (): Key => ["change_floor"],
+  bell: (): Key => ["bell"],
+  probe: (instance: string): Key => ["probe", instance],
+};
+
+/** The key under which a waiting task stands. */
+export function placementKey(placement: Placement, type: string, id: string): Key {
+  return placement.kind === "ready" ? keys.ready(type, placement.score, id) : keys.scheduled(placement.due, id);
+}

@@ -1,0 +1,57 @@
+/**
+ * The log of the service itself (a task's own log lines are stored with the task).
+ *
+ * @module
+ */
+
+/** Values beside a message. An `error` is written with its name, message and stack. */
+export type LogFields = Record<string, unknown>;
+
+/** Writes one line an event. */
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+/** From the least to the most important. */
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+
+/** One of {@linkcode LOG_LEVELS}. */
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+function plain(value: unknown): unknown {
+  return value instanceof Error ? value.stack ?? String(value) : value;
+}
+
+/**
+ * Makes a logger.
+ *
+ * @param level The least important level that is written.
+ * @param format `text` for people, `json` for machines (one object a line).
+ * @param now Wall time in milliseconds.
+ * @param write Takes a finished line.
+ */
+export function createLogger(
+  level: LogLevel,
+  format: "text" | "json",
+  now: () => number,
+  write: (line: string) => void,
+): Logger {
+  const least = LOG_LEVELS.indexOf(level);
+  const at = (of: LogLevel) => (message: string, fields: LogFields = {}) => {
+    if (LOG_LEVELS.indexOf(of) < least) return;
+    const time = new Date(now()).toISOString();
+    const shown = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, plain(value)]));
+    if (format === "json") return write(JSON.stringify({ time, level: of, message, ...shown }));
+    const rest = Object.entries(shown).map(([name, value]) =>
+      ` ${name}=${typeof value === "string" ? value : JSON.stringify(value)}`
+    );
+    write(`${time} ${of.toUpperCase().padEnd(5)} ${message}${rest.join("")}`);
+  };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** Writes nothing. */
+export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };

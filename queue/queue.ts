@@ -1,0 +1,560 @@
+/**
+ * The public face of the queue: submit, cancel, retry, get, list, counts, files, changes. It puts the parts together
+ * and knows no HTTP.
+ *
+ * @example
+ * ```ts ignore
+ * const queue = new Queue({ kv, definitions: [greet] });
+ * await queue.start();
+ * const { task } = await queue.submit({ task_type: "greet", input_params: { name: "Ada" } });
+ * ```
+ *
+ * @module
+ */
+
+import { Blobs } from "./blobs.ts";
+import { type Clock, delay, systemClock } from "./clock.ts";
+import { decode, encode, jsonSize } from "./codec.ts";
+import { type AtomicLimits, Committer, CONNECT_LIMITS, type Counts, FILE_LIMITS, readCounts } from "./commit.ts";
+import { type AnyTaskDefinition, type OpenedFile, parseParams, Registry, uploadsOf } from "./define.ts";
+import {
+  ClosedError,
+  ConflictError,
+  IdempotencyMismatchError,
+  IllegalTransitionError,
+  InvalidInputError,
+  NotFoundError,
+} from "./errors.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { newId } from "./ids.ts";
+import { Janitor } from "./janitor.ts";
+import { keys } from "./keys.ts";
+import { type Logger, silent } from "./log.ts";
+import { Notifier } from "./notifier.ts";
+import {
+  type Filter,
+  listTasks,
+  type LogPosition,
+  type Page,
+  readArtifacts,
+  readLog,
+  readTask,
+  type StoredFile,
+} from "./reads.ts";
+import { Recoverer } from "./recoverer.ts";
+import { Runner } from "./runner.ts";
+import { Scheduler } from "./scheduler.ts";
+import { ChangeStream } from "./stream.ts";
+import * as task from "./task.ts";
+import { type ArtifactInfo, isTerminal, type Json, statusOf, type TaskRecord, type TaskState } from "./task.ts";
+import { emptyWrite, transition, type Write } from "./write.ts";
+
+/** Bytes of `input_params`. */
+export const MAX_PARAMS_BYTES = 32 * 1024;
+/** Tasks in one batch. */
+export const MAX_BATCH = 200;
+/** How long an idempotency key is remembered: 24 hours. */
+const IDEMPOTENCY_MS = 24 * 3_600_000;
+/** How long an answer waits for the holder of a task on another instance. */
+const COMMAND_WAIT_MS = 2_000;
+
+/** How a {@linkcode Queue} is made. Everything but `kv` and `definitions` has a default. */
+export interface QueueOptions {
+  /** The store. The queue does not close it. */
+  kv: Deno.Kv;
+  /** The task types. */
+  definitions: AnyTaskDefinition[];
+  /** Default: the machine's clock. */
+  clock?: Clock;
+  /** Default: no log. */
+  log?: Logger;
+  /** Whether other instances share the store. Default false: this queue is the store's sole owner. */
+  distributed?: boolean;
+  /** Whether tasks run here. Default true. */
+  worker?: boolean;
+  /** Slots by type, over the definition's own number. */
+  concurrency?: Record<string, number>;
+  /** After this time without a heartbeat an instance is dead. Milliseconds, default 15,000. */
+  leaseMs?: number;
+  /** How long ended tasks are kept. Milliseconds, default 7 days. */
+  retentionMs?: number;
+  /** What one atomic may hold. Default: by `distributed`. */
+  limits?: AtomicLimits;
+  /** Atomics in flight. Default: 16 if distributed, else 2. */
+  lanes?: number;
+  /** After this time a caller is told that the outcome is unknown. Milliseconds, default 10,000. */
+  commitDeadlineMs?: number;
+}
+
+/** What is submitted. */
+export interface Submission {
+  task_type: string;
+  input_params?: unknown;
+  /** 0 (default) to 9; each step is worth a minute of waiting. */
+  priority?: number;
+  /** When it may start, milliseconds since the epoch; the past means now. */
+  run_at?: number;
+  max_attempts?: number;
+  timeout_ms?: number;
+  tags?: string[];
+  retried_from?: string;
+}
+
+/** An Idempotency-Key: within its scope (whoever sent it), the same key makes one task. */
+export interface IdempotencyKey {
+  scope: string;
+  key: string;
+}
+
+interface IdempotencyRecord {
+  id: string;
+  body: string;
+  expires_at: number;
+}
+
+/** An uploaded file. */
+export type Upload = StoredFile & { used_at: number };
+
+/** The queue. */
+export class Queue {
+  readonly registry: Registry;
+  readonly stream: ChangeStream;
+  readonly retentionMs: number;
+  readonly #kv: Deno.Kv;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #distributed: boolean;
+  readonly #worker: boolean;
+  readonly #committer: Committer;
+  readonly #notifier: Notifier;
+  readonly #runner: Runner;
+  readonly #scheduler: Scheduler;
+  readonly #recoverer: Recoverer;
+  readonly #heartbeat: Heartbeat;
+  readonly #janitor: Janitor;
+  readonly #blobs: Blobs;
+  #started = false;
+  #stopping = false;
+
+  constructor(options: QueueOptions) {
+    const { kv, definitions, clock = systemClock, log = silent, distributed = false } = options;
+    this.#kv = kv;
+    this.#clock = clock;
+    this.#log = log;
+    this.#distributed = distributed;
+    this.#worker = options.worker ?? true;
+    this.retentionMs = options.retentionMs ?? 7 * 24 * 3_600_000;
+    this.registry = new Registry(definitions);
+    const leaseMs = options.leaseMs ?? 15_000;
+    const notifier = new Notifier(kv, clock, log, distributed);
+    const stream = new ChangeStream(kv, notifier, clock, log);
+    const committer = new Committer({
+      kv,
+      clock,
+      log,
+      distributed,
+      limits: options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS),
+      lanes: options.lanes ?? (distributed ? 16 : 2),
+      deadlineMs: options.commitDeadlineMs ?? 10_000,
+      onCommitted: (_versionstamp, changes) => {
+        stream.committed(changes);
+        notifier.committed(changes);
+      },
+      onFenced: () => void this.#restart(),
+    });
+    const blobs = new Blobs(kv, committer, clock);
+    this.#notifier = notifier;
+    this.stream = stream;
+    this.#committer = committer;
+    this.#blobs = blobs;
+    this.#runner = new Runner({
+      kv,
+      clock,
+      log,
+      committer,
+      blobs,
+      notifier,
+      distributed,
+      registry: this.registry,
+      concurrency: options.concurrency ?? {},
+    });
+    this.#scheduler = new Scheduler(kv, committer, notifier, clock, log);
+    this.#recoverer = new Recoverer(kv, committer, clock, leaseMs, log);
+    this.#heartbeat = new Heartbeat(committer, clock, leaseMs, log);
+    this.#janitor = new Janitor(kv, committer, blobs, clock, this.retentionMs, log);
+  }
+
+  /** Registers this instance, recovers what dead ones left, and begins to work. */
+  async start(): Promise<void> {
+    await this.#committer.open(newId(this.#clock.now()));
+    if (!this.#distributed) await this.#recoverer.recoverAll();
+    this.#started = true;
+    this.#heartbeat.start();
+    this.#recoverer.start();
+    this.stream.start();
+    this.#notifier.start();
+    if (this.#worker) {
+      this.#scheduler.start();
+      this.#janitor.start();
+      this.#runner.start();
+    }
+  }
+
+  /**
+   * Stops: claims nothing more, lets handlers save a checkpoint, hands unfinished tasks back and leaves the store so
+   * that nothing needs recovery. What is not done within `graceMs` is left to recovery.
+   */
+  async stop(graceMs = 4_000): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    await Promise.all([this.#scheduler.stop(), this.#janitor.stop(), this.stream.stop(), this.#notifier.stop()]);
+    await this.#runner.stop(graceMs * 0.7);
+    await Promise.all([this.#recoverer.stop(), this.#heartbeat.stop()]);
+    await this.#committer.close(graceMs * 0.2);
+  }
+
+  /** This instance was recovered while it slept: what it held is gone, and it starts over under a new id. */
+  async #restart(): Promise<void> {
+    this.#log.warn("This instance was recovered by another one; it starts over.", { instance: this.instance });
+    this.#runner.loseAll();
+    while (!this.#stopping) {
+      try {
+        await this.#committer.open(newId(this.#clock.now()));
+        return;
+      } catch (error) {
+        this.#log.error("The store does not answer; tried again.", { error });
+        await delay(this.#clock, 1_000);
+      }
+    }
+  }
+
+  /** The id of this instance. It changes when the instance had to start over. */
+  get instance(): string {
+    return this.#committer.instance;
+  }
+
+  /** Atomics and task mutations committed since the start. */
+  get commitStats(): { atomics: number; mutations: number } {
+    return this.#committer.stats;
+  }
+
+  /**
+   * Submits a task. Once the promise resolves the task is durable.
+   *
+   * @returns The task, and whether it is new (false: the idempotency key has made it before).
+   * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
+   * @throws {IdempotencyMismatchError} If the key has made a task from another submission.
+   * @throws {OutcomeUnknownError} If the store did not answer in time.
+   */
+  async submit(submission: Submission, idempotency?: IdempotencyKey): Promise<{ task: TaskState; created: boolean }> {
+    const state = this.#make(submission, "");
+    const write = transition(null, state);
+    await this.#referToUploads(write, state.task, "");
+    if (!idempotency) {
+      await this.#committer.commit(write);
+      return { task: state, created: true };
+    }
+    const key = keys.idempotency(idempotency.scope, idempotency.key);
+    const body = await fingerprint(submission);
+    while (true) {
+      const entry = await this.#kv.get(key);
+      const known = entry.value ? decode<IdempotencyRecord>(entry.value) : null;
+      // KV collects expired keys late: what they say is void from their own time on.
+      if (known && known.expires_at > this.#clock.now()) {
+        if (known.body !== body) throw new IdempotencyMismatchError();
+        return { task: await this.get(known.id), created: false };
+      }
+      const record: IdempotencyRecord = { id: state.task.id, body, expires_at: this.#clock.now() + IDEMPOTENCY_MS };
+      const once: Write = {
+        ...write,
+        locks: [...write.locks, `idempotency:${idempotency.scope}:${idempotency.key}`],
+        checks: [...write.checks, { key, versionstamp: entry.versionstamp }],
+        puts: [...write.puts, { key, value: encode(record), expireIn: IDEMPOTENCY_MS }],
+      };
+      try {
+        await this.#committer.commit(once);
+        return { task: state, created: true };
+      } catch (error) {
+        if (!(error instanceof ConflictError)) throw error;
+      }
+    }
+  }
+
+  /**
+   * Submits up to {@linkcode MAX_BATCH} tasks in one atomic: all of them or none.
+   *
+   * @throws {InvalidInputError} With pointers below `/tasks`. Nothing is stored.
+   */
+  async submitBatch(submissions: Submission[]): Promise<TaskState[]> {
+    if (submissions.length === 0 || submissions.length > MAX_BATCH) {
+      throw new InvalidInputError([{ pointer: "/tasks", detail: `A batch has 1 to ${MAX_BATCH} tasks.` }]);
+    }
+    const states = submissions.map((submission, i) => this.#make(submission, `/tasks/${i}`));
+    const all = emptyWrite();
+    for (const [i, state] of states.entries()) {
+      const write = transition(null, state);
+      await this.#referToUploads(write, state.task, `/tasks/${i}`);
+      all.locks.push(...write.locks);
+      all.checks.push(...write.checks);
+      all.puts.push(...write.puts);
+      all.counts.push(...write.counts);
+      all.changes.push(...write.changes);
+    }
+    await this.#committer.commit(all);
+    return states;
+  }
+
+  #make(submission: Submission, root: string): TaskState {
+    const definition = this.registry.get(submission.task_type);
+    if (!definition) {
+      const known = this.registry.all().map(({ type }) => type).join(", ");
+      throw new InvalidInputError([
+        { pointer: `${root}/task_type`, detail: `There is no such task type. There are: ${known}.` },
+      ]);
+    }
+    const pointer = `${root}/input_params`;
+    const params = parseParams(definition, submission.input_params ?? {}, pointer) as Json;
+    if (jsonSize(params) > MAX_PARAMS_BYTES) {
+      const detail = `Parameters may take ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload what is larger.`;
+      throw new InvalidInputError([{ pointer, detail }]);
+    }
+    const now = this.#clock.now();
+    const priority = submission.priority ?? 0;
+    const runAt = submission.run_at !== undefined && submission.run_at > now ? submission.run_at : null;
+    return {
+      run: null,
+      task: {
+        id: newId(now),
+        task_type: definition.type,
+        title: (definition.titleOf?.(params) ?? definition.title).slice(0, 200),
+        status: "PENDING",
+        placement: task.placementAt(runAt ?? now, priority, now),
+        progress: 0,
+        message: "",
+        input_params: params,
+        result: null,
+        error: null,
+        attempt: 0,
+        failures: 0,
+        interruptions: 0,
+        max_attempts: submission.max_attempts ?? definition.maxAttempts ?? 3,
+        timeout_ms: submission.timeout_ms ?? definition.timeoutMs ?? 600_000,
+        priority,
+        tags: submission.tags ?? [],
+        run_at: runAt,
+        created_at: now,
+        started_at: null,
+        completed_at: null,
+        retried_from: submission.retried_from ?? null,
+        attempts: [],
+        uploads: uploadsOf(definition, params),
+        version: 1,
+      },
+    };
+  }
+
+  async #referToUploads(write: Write, { id, uploads }: TaskRecord, root: string): Promise<void> {
+    for (const upload of uploads) {
+      const entry = await this.#kv.get(keys.upload(upload));
+      if (!entry.value) {
+        const detail = `There is no upload ${upload}. Uploads without a task are kept for 24 hours.`;
+        throw new InvalidInputError([{ pointer: `${root}/input_params`, detail }]);
+      }
+      const used: Upload = { ...decode<Upload>(entry.value), used_at: this.#clock.now() };
+      write.locks.push(`upload:${upload}`);
+      // Rewriting the upload makes a janitor that is about to delete it fail its check.
+      write.puts.push({ key: keys.upload(upload), value: encode(used) });
+      write.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
+      write.checks.push({ key: keys.upload(upload), versionstamp: entry.versionstamp });
+    }
+  }
+
+  /**
+   * Reads a task.
+   *
+   * @throws {NotFoundError} If there is none.
+   */
+  async get(id: string): Promise<TaskState> {
+    const state = await readTask(this.#kv, id);
+    if (!state) throw new NotFoundError(`Task ${id}`);
+    return state;
+  }
+
+  /** Reads tasks by filter, newest first. */
+  list(filter: Filter, limit: number, cursor?: string): Promise<Page> {
+    return listTasks(this.#kv, filter, limit, cursor);
+  }
+
+  /** The exact number of tasks by type and status. */
+  counts(): Promise<Counts> {
+    return readCounts(this.#kv);
+  }
+
+  /** What files a task has made. */
+  async artifacts(id: string): Promise<ArtifactInfo[]> {
+    return (await readArtifacts(this.#kv, id)).map(({ blob: _, chunks: __, created_at, ...rest }) => ({
+      ...rest,
+      created_at: new Date(created_at).toISOString(),
+    }));
+  }
+
+  /**
+   * Opens a file that a task has made.
+   *
+   * @throws {NotFoundError} If there is none.
+   */
+  async openArtifact(id: string, name: string): Promise<OpenedFile & { sha256: string }> {
+    const entry = await this.#kv.get(keys.artifact(id, name));
+    if (!entry.value) throw new NotFoundError(`Artifact ${name} of task ${id}`);
+    const file = decode<StoredFile>(entry.value);
+    return { ...file, stream: this.#blobs.read(file.blob, file.chunks) };
+  }
+
+  /** Reads log lines of a task. */
+  readLog(id: string, from?: LogPosition, limit?: number): ReturnType<typeof readLog> {
+    return readLog(this.#kv, id, from, limit);
+  }
+
+  /**
+   * Cancels a task.
+   *
+   * @returns The task: CANCELLED, or still RUNNING if another instance holds it and did not answer within 2 s.
+   * @throws {NotFoundError} If there is none.
+   * @throws {IllegalTransitionError} If it has ended already.
+   */
+  async cancel(id: string): Promise<TaskState> {
+    while (true) {
+      if (this.#stopping) throw new ClosedError();
+      const state = await this.get(id);
+      const status = statusOf(state);
+      if (isTerminal(status)) throw new IllegalTransitionError(`Task ${id} has ended already: it is ${status}.`);
+      if (state.run) {
+        const ended = state.run.instance === this.instance
+          ? await this.#runner.execution(id)?.cancel()
+          : await this.#askHolder(state.run.instance, id);
+        if (ended?.task.status === "CANCELLED" || ended?.run) return ended;
+        // It ended, moved on or is only just being started: look again.
+        await delay(this.#clock, 10);
+        continue;
+      }
+      const cancelled = task.cancel(state, this.#clock.now());
+      if (await this.#move(state, cancelled)) return cancelled;
+    }
+  }
+
+  /** Asks the instance that holds a task to cancel it, and waits for that. */
+  async #askHolder(instance: string, id: string): Promise<TaskState | null> {
+    const write = emptyWrite(`command:${id}`);
+    write.puts.push({ key: keys.command(instance, id), value: encode(this.#clock.now()) });
+    await this.#committer.commit(write);
+    const until = this.#clock.monotonic() + COMMAND_WAIT_MS;
+    while (true) {
+      const state = await this.get(id);
+      if (state.run?.instance !== instance) return state.run ? null : state;
+      if (this.#clock.monotonic() >= until) return state;
+      await delay(this.#clock, 50);
+    }
+  }
+
+  /**
+   * Runs a task again that has failed or was cancelled, with fresh attempts, from its last checkpoint.
+   *
+   * @throws {NotFoundError} If there is none.
+   * @throws {IllegalTransitionError} If it is in another state.
+   */
+  async retry(id: string): Promise<TaskState> {
+    while (true) {
+      const state = await this.get(id);
+      const status = statusOf(state);
+      if (!task.isLegal("retry", status)) {
+        throw new IllegalTransitionError(`Only FAILED and CANCELLED tasks can be retried; task ${id} is ${status}.`);
+      }
+      if (!this.registry.get(state.task.task_type)) {
+        throw new IllegalTransitionError(`There is no task type ${state.task.task_type} any more.`);
+      }
+      const again = task.retry(state, this.#clock.now());
+      if (await this.#move(state, again)) return again;
+    }
+  }
+
+  /** Moves a task that nobody holds, if it still is where `before` says; false: look again. */
+  async #move(before: TaskState, after: TaskState): Promise<boolean> {
+    const { id } = before.task;
+    const [cold, run] = await this.#kv.getMany<[unknown, unknown]>([keys.task(id), keys.run(id)]);
+    if (!cold.value || run.value || decode<TaskRecord>(cold.value).version !== before.task.version) return false;
+    const write = transition(before, after);
+    // A claim leaves the cold record as it is, so the run record's absence is checked as well.
+    write.checks.push(
+      { key: cold.key, versionstamp: cold.versionstamp },
+      { key: run.key, versionstamp: null },
+    );
+    try {
+      await this.#committer.commit(write);
+      return true;
+    } catch (error) {
+      if (error instanceof ConflictError) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Stores an uploaded file.
+   *
+   * @throws {TooLargeError} As soon as it is larger than `maxBytes`; nothing stays.
+   */
+  async upload(
+    name: string,
+    mediaType: string,
+    stream: ReadableStream<Uint8Array>,
+    maxBytes: number,
+  ): Promise<{ id: string; file: Upload }> {
+    const written = await this.#blobs.write(stream, maxBytes);
+    const now = this.#clock.now();
+    const id = newId(now);
+    const file: Upload = { ...written, name, media_type: mediaType, created_at: now, used_at: now };
+    const write = emptyWrite(`upload:${id}`, `blob:${written.blob}`);
+    write.puts.push({ key: keys.upload(id), value: encode(file) });
+    this.#blobs.adopt(write, written.blob);
+    await this.#committer.commit(write);
+    return { id, file };
+  }
+
+  /**
+   * Whether the queue works: KV is written and read, the runner claims, the heartbeat beats. Also how long the
+   * oldest ready task has waited, in milliseconds.
+   */
+  async health(): Promise<{ kv: boolean; runner: boolean; backlog_age_ms: number }> {
+    const probe = keys.probe(this.instance);
+    let kv = false;
+    let backlog = 0;
+    try {
+      const at = encode(this.#clock.now());
+      await this.#committer.commit({ ...emptyWrite("probe"), puts: [{ key: probe, value: at, expireIn: 60_000 }] });
+      kv = decode<number>((await this.#kv.get(probe)).value) === decode<number>(at);
+      for (const { type } of this.registry.all()) {
+        for await (const entry of this.#kv.list({ prefix: keys.readyOf(type) }, { limit: 1 })) {
+          backlog = Math.max(backlog, this.#clock.now() - decode<number>(entry.value));
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof ClosedError)) this.#log.error("The health check could not use the store.", { error });
+    }
+    const alive = this.#started && !this.#stopping && (!this.#worker || this.#runner.alive);
+    return { kv, runner: alive, backlog_age_ms: Math.max(0, backlog) };
+  }
+
+  /** Cleans up at once instead of at the janitor's next turn. */
+  clean(): Promise<void> {
+    return this.#janitor.clean();
+  }
+
+  /** Slots of a type and how many of them are taken on this instance. */
+  slots(definition: AnyTaskDefinition): { total: number; running: number } {
+    return { total: this.#runner.slotsOf(definition), running: this.#runner.runningOf(definition.type) };
+  }
+}
+
+async function fingerprint(submission: Submission): Promise<string> {
+  const bytes = await crypto.subtle.digest("SHA-256", encode(submission));
+  return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,199 @@
+/**
+ * The runner fills this instance's slots: it claims ready tasks in batches, per type and in order of score, and runs
+ * each as an {@linkcode Execution}. A type's `ready` is read only while the type has a free slot, and only its head.
+ *
+ * @module
+ */
+
+import { repeat, type Repeating } from "./clock.ts";
+import type { AnyTaskDefinition, Registry } from "./define.ts";
+import { ConflictError, FencedError } from "./errors.ts";
+import { Execution, type ExecutionTools } from "./execution.ts";
+import { keys } from "./keys.ts";
+import type { Logger } from "./log.ts";
+import type { Notifier } from "./notifier.ts";
+import { readTasks } from "./reads.ts";
+import { claim } from "./task.ts";
+import { transition } from "./write.ts";
+
+/** Most tasks that one claim takes: what one atomic can check on a file. */
+const CLAIM_BATCH = 99;
+/** With other instances at work, a claim takes its tasks from a head of this many times what it needs. */
+const SPREAD = 4;
+
+/** How a {@linkcode Runner} is made. */
+export interface RunnerOptions extends ExecutionTools {
+  registry: Registry;
+  notifier: Notifier;
+  log: Logger;
+  /** Slots by type, over the definition's own number. */
+  concurrency: Record<string, number>;
+  distributed: boolean;
+}
+
+/** Claims and runs tasks. */
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #running = new Map<string, Map<string, Execution>>();
+  readonly #done = new Set<Promise<void>>();
+  readonly #filling = new Map<string, Promise<void>>();
+  readonly #again = new Set<string>();
+  #unlisten: (() => void)[] = [];
+  #commands: Repeating | null = null;
+  #open = false;
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    for (const { type } of options.registry.all()) this.#running.set(type, new Map());
+  }
+
+  /** Whether tasks are being claimed. */
+  get alive(): boolean {
+    return this.#open;
+  }
+
+  /** Starts claiming. */
+  start(): void {
+    const { registry, notifier, clock, log } = this.#options;
+    this.#open = true;
+    this.#unlisten = [notifier.on("ready", (type) => {
+      if (type !== undefined) this.#fill(type);
+      else for (const definition of registry.all()) this.#fill(definition.type);
+    })];
+    if (this.#options.distributed) {
+      this.#commands = repeat(clock, 1_000, () => this.#obey(), (error) => {
+        log.warn("Commands could not be read; tried again.", { error });
+      });
+      this.#unlisten.push(notifier.on("changed", () => this.#commands?.kick()));
+    }
+    for (const { type } of registry.all()) this.#fill(type);
+  }
+
+  /** The execution of a task that runs here. */
+  execution(id: string): Execution | undefined {
+    for (const executions of this.#running.values()) {
+      const execution = executions.get(id);
+      if (execution) return execution;
+    }
+    return undefined;
+  }
+
+  /** How many tasks of a type run here. */
+  runningOf(type: string): number {
+    return this.#running.get(type)?.size ?? 0;
+  }
+
+  /** How many tasks of a type may run here at once. */
+  slotsOf(definition: AnyTaskDefinition): number {
+    return this.#options.concurrency[definition.type] ?? definition.concurrency ?? 4;
+  }
+
+  /** Stops claiming, asks every handler to stop and waits until all have, or are abandoned, or `ms` passed. */
+  async stop(ms: number): Promise<void> {
+    this.#open = false;
+    for (const unlisten of this.#unlisten) unlisten();
+    await this.#commands?.stop();
+    await Promise.all(this.#filling.values());
+    for (const executions of this.#running.values()) {
+      for (const execution of executions.values()) execution.interrupt();
+    }
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.clock.after(ms, resolve);
+      Promise.all(this.#done).then(() => {
+        cancel();
+        resolve();
+      });
+    });
+    this.loseAll();
+  }
+
+  /** The instance is fenced: every handler is aborted and can write nothing more. */
+  loseAll(): void {
+    for (const executions of this.#running.values()) {
+      for (const execution of executions.values()) execution.lose();
+    }
+  }
+
+  #fill(type: string): void {
+    if (!this.#open || !this.#running.has(type)) return;
+    if (this.#filling.has(type)) {
+      this.#again.add(type);
+      return;
+    }
+    const filling = this.#claimAll(type)
+      .catch((error) => {
+        // The poll of the notifier comes back to it.
+        if (!(error instanceof FencedError)) this.#options.log.warn("A claim failed.", { error, task_type: type });
+      })
+      .finally(() => {
+        this.#filling.delete(type);
+        if (this.#again.delete(type)) this.#fill(type);
+      });
+    this.#filling.set(type, filling);
+  }
+
+  async #claimAll(type: string): Promise<void> {
+    const definition = this.#options.registry.get(type)!;
+    while (this.#open) {
+      const free = this.slotsOf(definition) - this.runningOf(type);
+      if (free <= 0) return;
+      this.#again.delete(type);
+      const entries = await this.#head(type, Math.min(free, CLAIM_BATCH));
+      if (entries.length === 0) return;
+      await this.#claim(definition, entries);
+    }
+  }
+
+  async #head(type: string, wanted: number): Promise<Deno.KvEntry<unknown>[]> {
+    const { kv, distributed } = this.#options;
+    const limit = distributed ? wanted * SPREAD : wanted;
+    const entries: Deno.KvEntry<unknown>[] = [];
+    for await (const entry of kv.list({ prefix: keys.readyOf(type) }, { limit, batchSize: Math.min(limit, 500) })) {
+      entries.push(entry);
+    }
+    if (entries.length <= wanted) return entries;
+    // Instances that took the same head would mostly take it from each other.
+    const start = Math.floor(Math.random() * (entries.length - wanted + 1));
+    return entries.slice(start, start + wanted);
+  }
+
+  async #claim(definition: AnyTaskDefinition, entries: Deno.KvEntry<unknown>[]): Promise<void> {
+    const { kv, clock, committer } = this.#options;
+    const states = await readTasks(kv, entries.map((entry) => entry.key[3] as string));
+    const { instance } = committer;
+    await Promise.all(entries.map(async (entry, i) => {
+      const state = states[i];
+      if (!state || state.run || state.task.placement?.kind !== "ready") return;
+      const claimed = claim(state, instance, clock.now());
+      const write = transition(state, claimed);
+      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      try {
+        await committer.commit(write, true);
+      } catch (error) {
+        if (error instanceof ConflictError) return;
+        throw error;
+      }
+      this.#start(definition, new Execution(this.#options, definition, claimed));
+    }));
+  }
+
+  #start(definition: AnyTaskDefinition, execution: Execution): void {
+    const executions = this.#running.get(definition.type)!;
+    executions.set(execution.id, execution);
+    const done = execution.run().finally(() => {
+      executions.delete(execution.id);
+      this.#done.delete(done);
+      this.#fill(definition.type);
+    });
+    this.#done.add(done);
+  }
+
+  /** Carries out what other instances have asked of the tasks that run here. */
+  async #obey(): Promise<void> {
+    const { kv, committer } = this.#options;
+    for await (const { key } of kv.list({ prefix: keys.commandsOf(committer.instance) })) {
+      await this.execution(key[2] as string)?.cancel();
+      await committer.erase(key);
+    }
+  }
+}

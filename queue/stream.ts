@@ -1,0 +1,194 @@
+/**
+ * The stream tells who listens what every commit changed, in order and on every instance. It follows the change
+ * feed of the store, so its token (`since`, the versionstamp of a commit) means the same everywhere and survives a
+ * restart. The store is read only while someone listens, at most twenty times a second.
+ *
+ * @module
+ */
+
+import type { Clock } from "./clock.ts";
+import { decode } from "./codec.ts";
+import type { ChangeRecord } from "./commit.ts";
+import { keys } from "./keys.ts";
+import type { Logger } from "./log.ts";
+import type { Notifier } from "./notifier.ts";
+import { readTasks } from "./reads.ts";
+import { type Status, type TaskState, versionOf } from "./task.ts";
+import type { Change } from "./write.ts";
+
+/** One task that changed; several changes of it in one batch are one. */
+export interface TaskChange {
+  id: string;
+  task_type: string;
+  version: number;
+  /** Statuses that it left within the batch. */
+  left: Status[];
+  /** Its newest state; null if it was deleted. */
+  state: TaskState | null;
+}
+
+/** What changed, up to and including the commit `since`. */
+export interface Batch {
+  since: string;
+  changes: TaskChange[];
+}
+
+/** Pause between two batches in milliseconds: twenty a second. */
+const FRAME_MS = 50;
+/** States remembered so that they need not be read again. */
+const REMEMBERED = 5_000;
+/** Commits read at once. */
+const READ = 500;
+/** The token before the first commit. */
+const BEGINNING = "0".repeat(20);
+
+/** Follows the change feed. */
+export class ChangeStream {
+  #listeners = new Set<(batch: Batch) => void>();
+  #remembered = new Map<string, TaskState>();
+  #cursor: string | null = null;
+  #cancelTimer: (() => void) | null = null;
+  #reading: Promise<void> = Promise.resolve();
+  #dirty = false;
+  #stopped = false;
+  #unlisten: () => void = () => {};
+
+  constructor(
+    private readonly kv: Deno.Kv,
+    private readonly notifier: Notifier,
+    private readonly clock: Clock,
+    private readonly log: Logger,
+  ) {}
+
+  /** Starts listening for news. */
+  start(): void {
+    this.#unlisten = this.notifier.on("changed", () => this.#schedule());
+  }
+
+  /** Stops; listeners hear nothing more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#unlisten();
+    this.#cancelTimer?.();
+    await this.#reading;
+  }
+
+  /** Takes what this instance has committed, so that it need not be read back. */
+  committed(changes: Change[]): void {
+    if (this.#listeners.size === 0) return;
+    for (const { id, after } of changes) {
+      this.#remembered.delete(id);
+      if (after) this.#remembered.set(id, after);
+    }
+    for (const id of this.#remembered.keys()) {
+      if (this.#remembered.size <= REMEMBERED) break;
+      this.#remembered.delete(id);
+    }
+  }
+
+  /** The token of the newest commit: whatever is read after this holds at least what happened up to it. */
+  async head(): Promise<string> {
+    for await (const entry of this.kv.list({ prefix: keys.changes() }, { reverse: true, limit: 1 })) {
+      return entry.key[1] as string;
+    }
+    return await this.#floor();
+  }
+
+  async #floor(): Promise<string> {
+    const entry = await this.kv.get(keys.changeFloor());
+    return entry.value ? decode<string>(entry.value) : BEGINNING;
+  }
+
+  /**
+   * Listens from the newest commit on.
+   *
+   * @returns What ends it.
+   */
+  async subscribe(listener: (batch: Batch) => void): Promise<() => void> {
+    if (this.#listeners.size === 0) {
+      await this.#reading;
+      this.#remembered.clear();
+      this.#cursor ??= await this.head();
+    }
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size === 0) {
+        this.#cursor = null;
+        this.#remembered.clear();
+      }
+    };
+  }
+
+  /** Everything that changed after `since`, or null if that is no longer known and the client must start over. */
+  async replay(since: string): Promise<Batch | null> {
+    if (!/^[0-9a-f]{20}$/.test(since) || since < await this.#floor()) return null;
+    if (since > await this.head()) return null;
+    const batch: Batch = { since, changes: [] };
+    const byId = new Map<string, TaskChange>();
+    while (true) {
+      const part = await this.#read(batch.since);
+      for (const change of part.changes) {
+        const known = byId.get(change.id);
+        byId.set(change.id, known ? { ...change, left: [...known.left, ...change.left] } : change);
+      }
+      batch.since = part.since;
+      if (part.commits < READ) break;
+    }
+    return { since: batch.since, changes: [...byId.values()] };
+  }
+
+  #schedule(): void {
+    if (this.#stopped || this.#listeners.size === 0) return;
+    this.#dirty = true;
+    this.#cancelTimer ??= this.clock.after(FRAME_MS, () => {
+      this.#reading = this.#tick()
+        .catch((error) => {
+          this.#dirty = true;
+          this.log.warn("The change feed could not be read; tried again.", { error });
+        })
+        .finally(() => {
+          this.#cancelTimer = null;
+          if (this.#dirty) this.#schedule();
+        });
+    });
+  }
+
+  async #tick(): Promise<void> {
+    this.#dirty = false;
+    while (this.#cursor !== null && !this.#stopped) {
+      const { since, changes, commits } = await this.#read(this.#cursor);
+      if (commits === 0 || this.#cursor === null) return;
+      this.#cursor = since;
+      for (const listener of this.#listeners) listener({ since, changes });
+      if (commits < READ) return;
+    }
+  }
+
+  async #read(after: string): Promise<Batch & { commits: number }> {
+    const byId = new Map<string, TaskChange>();
+    let since = after;
+    let commits = 0;
+    const start = [...keys.changes(), `${after}\u0000`];
+    for await (
+      const entry of this.kv.list({ prefix: keys.changes(), start }, { limit: READ, batchSize: READ })
+    ) {
+      since = entry.key[1] as string;
+      commits++;
+      for (const [id, version, task_type, from, to] of decode<ChangeRecord>(entry.value).changes) {
+        const left = byId.get(id)?.left ?? [];
+        if (from !== null && from !== to) left.push(from as Status);
+        byId.set(id, { id, version, task_type, left, state: null });
+      }
+    }
+    const missing: string[] = [];
+    for (const [id, change] of byId) {
+      const state = this.#remembered.get(id);
+      if (state && versionOf(state) >= change.version) change.state = state;
+      else missing.push(id);
+    }
+    const states = await readTasks(this.kv, missing);
+    missing.forEach((id, i) => byId.get(id)!.state = states[i]);
+    return { since, commits, changes: [...byId.values()] };
+  }
+}

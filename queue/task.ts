@@ -1,0 +1,418 @@
+/**
+ * What a task is: its record, its states and the legal ways from one to the next. Everything here is pure; time
+ * comes in as a number. The page imports its types from here and nothing else of the queue.
+ *
+ * A task is kept in two parts. The cold {@linkcode TaskRecord} is written when the task is submitted, when it is
+ * placed anew and when it ends. The hot {@linkcode RunRecord} exists only while the task runs and is written only
+ * by the instance that holds it. Together they are a {@linkcode TaskState}.
+ *
+ * @module
+ */
+
+/** The five states of a task. The last three are terminal. */
+export const STATUSES = ["PENDING", "RUNNING", "SUCCESS", "FAILED", "CANCELLED"] as const;
+
+/** One of {@linkcode STATUSES}. */
+export type Status = (typeof STATUSES)[number];
+
+/** A state that a task leaves only by an explicit retry. */
+export type TerminalStatus = "SUCCESS" | "FAILED" | "CANCELLED";
+
+/** Any JSON value. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** Why a task failed or was cancelled. */
+export interface TaskError {
+  /** Stable name: `error`, `timeout`, `interrupted`, `non_retryable`, `result_too_large`, `cancelled`, … */
+  code: string;
+  /** What the handler said, at most 1,000 characters. */
+  message: string;
+  /** Stack of the thrown error, at most 4,000 characters. Left out of summaries. */
+  stack?: string;
+}
+
+/** How an attempt ended. */
+export type AttemptOutcome = "success" | "failed" | "timeout" | "cancelled" | "interrupted";
+
+/** One start of a task. Times are milliseconds since the epoch. */
+export interface Attempt {
+  attempt: number;
+  instance: string;
+  started_at: number;
+  completed_at: number;
+  outcome: AttemptOutcome;
+  error: TaskError | null;
+}
+
+/**
+ * Where a PENDING task waits. Each has exactly one place.
+ *
+ * - `ready`: may start as soon as a slot is free; the lowest `score` goes first.
+ * - `scheduled`: becomes ready at `due` (milliseconds since the epoch).
+ */
+export type Placement = { kind: "ready"; score: number } | { kind: "scheduled"; due: number };
+
+/** The cold record of a task. Times are milliseconds since the epoch. */
+export interface TaskRecord {
+  id: string;
+  task_type: string;
+  title: string;
+  status: Exclude<Status, "RUNNING">;
+  /** Set while `status` is PENDING. */
+  placement: Placement | null;
+  progress: number;
+  message: string;
+  input_params: Json;
+  result: Json;
+  error: TaskError | null;
+  /** How often it was started. */
+  attempt: number;
+  /** How many of those starts failed since the last manual retry: these count toward `max_attempts`. */
+  failures: number;
+  /** Starts in a row that were interrupted without a new checkpoint. */
+  interruptions: number;
+  max_attempts: number;
+  timeout_ms: number;
+  priority: number;
+  tags: string[];
+  run_at: number | null;
+  created_at: number;
+  started_at: number | null;
+  completed_at: number | null;
+  retried_from: string | null;
+  attempts: Attempt[];
+  /** Uploads that live as long as this task. */
+  uploads: string[];
+  version: number;
+}
+
+/** The hot record of a running task. */
+export interface RunRecord {
+  task_type: string;
+  instance: string;
+  attempt: number;
+  started_at: number;
+  progress: number;
+  message: string;
+  /** Whether this attempt has saved a checkpoint. */
+  checkpointed: boolean;
+  version: number;
+}
+
+/** Both parts of a task. `run` is set exactly while it runs. */
+export interface TaskState {
+  task: TaskRecord;
+  run: RunRecord | null;
+}
+
+/** The status that both parts together say. */
+export function statusOf(state: TaskState): Status {
+  return state.run ? "RUNNING" : state.task.status;
+}
+
+/** The version that both parts together say. It only grows. */
+export function versionOf(state: TaskState): number {
+  return state.run?.version ?? state.task.version;
+}
+
+/** Whether a task in this status has ended. */
+export function isTerminal(status: Status): status is TerminalStatus {
+  return status !== "PENDING" && status !== "RUNNING";
+}
+
+/** What can happen to a task after it was submitted. */
+export const EVENTS = ["place", "claim", "succeed", "fail", "retry_later", "interrupt", "cancel", "retry"] as const;
+
+/** One of {@linkcode EVENTS}. */
+export type TaskEvent = (typeof EVENTS)[number];
+
+/** The whole state machine: for each event, the status that each status leads to; what is not named is illegal. */
+export const TRANSITIONS: Readonly<Record<TaskEvent, Partial<Record<Status, Status>>>> = {
+  place: { PENDING: "PENDING" },
+  claim: { PENDING: "RUNNING" },
+  succeed: { RUNNING: "SUCCESS" },
+  fail: { RUNNING: "FAILED" },
+  retry_later: { RUNNING: "PENDING" },
+  interrupt: { RUNNING: "PENDING" },
+  cancel: { PENDING: "CANCELLED", RUNNING: "CANCELLED" },
+  retry: { FAILED: "PENDING", CANCELLED: "PENDING" },
+};
+
+/** Whether `event` may happen to a task in `status`. */
+export function isLegal(event: TaskEvent, status: Status): boolean {
+  return TRANSITIONS[event][status] !== undefined;
+}
+
+function assertLegal(event: TaskEvent, state: TaskState): void {
+  const status = statusOf(state);
+  if (!isLegal(event, status)) {
+    throw new RangeError(`Task ${state.task.id} is ${status}: ${event} is not possible.`);
+  }
+}
+
+/** Each step of priority is worth this much waiting, so that nothing starves. */
+export const PRIORITY_STEP_MS = 60_000;
+
+/** Interruptions in a row without a new checkpoint after which a task is given up. */
+export const MAX_INTERRUPTIONS = 10;
+
+/** Attempts that a record remembers; older ones are dropped. */
+export const MAX_ATTEMPTS_KEPT = 25;
+
+/** Where a task waits that may start at `due`, seen at `now`. */
+export function placementAt(due: number, priority: number, now: number): Placement {
+  return due > now ? { kind: "scheduled", due } : { kind: "ready", score: due - priority * PRIORITY_STEP_MS };
+}
+
+/** A scheduled task became due: it is ready from its due time on. */
+export function place(state: TaskState, now: number): TaskState {
+  assertLegal("place", state);
+  const { task } = state;
+  const due = task.placement?.kind === "scheduled" ? task.placement.due : now;
+  return {
+    run: null,
+    task: { ...task, placement: placementAt(Math.min(due, now), task.priority, now), version: task.version + 1 },
+  };
+}
+
+/** An instance takes the task into one of its slots. The cold record stays as it is. */
+export function claim(state: TaskState, instance: string, now: number): TaskState & { run: RunRecord } {
+  assertLegal("claim", state);
+  const { task } = state;
+  return {
+    task,
+    run: {
+      task_type: task.task_type,
+      instance,
+      attempt: task.attempt + 1,
+      started_at: now,
+      progress: 0,
+      message: "",
+      checkpointed: false,
+      version: task.version + 1,
+    },
+  };
+}
+
+function endAttempt(
+  state: TaskState,
+  now: number,
+  outcome: AttemptOutcome,
+  error: TaskError | null,
+): TaskRecord {
+  const { task } = state;
+  const run = state.run!;
+  // One clock may run behind the one that stamped the start: no attempt ends before it began.
+  const completed_at = Math.max(now, run.started_at);
+  const attempt: Attempt = {
+    attempt: run.attempt,
+    instance: run.instance,
+    started_at: run.started_at,
+    completed_at,
+    outcome,
+    error,
+  };
+  // Only the last stack is worth its bytes.
+  const earlier = task.attempts.map((a) =>
+    a.error?.stack ? { ...a, error: { code: a.error.code, message: a.error.message } } : a
+  );
+  return {
+    ...task,
+    attempt: run.attempt,
+    attempts: [...earlier, attempt].slice(-MAX_ATTEMPTS_KEPT),
+    interruptions: outcome === "interrupted" ? (run.checkpointed ? 1 : task.interruptions + 1) : 0,
+    progress: run.progress,
+    message: run.message,
+    error,
+    placement: null,
+    started_at: run.started_at,
+    version: run.version + 1,
+  };
+}
+
+/** The handler returned. */
+export function succeed(state: TaskState, result: Json, now: number): TaskState {
+  assertLegal("succeed", state);
+  const task = endAttempt(state, now, "success", null);
+  return {
+    run: null,
+    task: { ...task, status: "SUCCESS", result, progress: 100, completed_at: Math.max(now, task.started_at!) },
+  };
+}
+
+/** The handler threw or ran out of time, and no attempt is left (or it asked for none). */
+export function fail(state: TaskState, error: TaskError, now: number): TaskState {
+  assertLegal("fail", state);
+  const task = endAttempt(state, now, error.code === "timeout" ? "timeout" : "failed", error);
+  return {
+    run: null,
+    task: {
+      ...task,
+      status: "FAILED",
+      failures: task.failures + 1,
+      completed_at: Math.max(now, task.started_at!),
+    },
+  };
+}
+
+/** The handler threw or ran out of time, and is tried again at `runAt`. */
+export function retryLater(state: TaskState, error: TaskError, now: number, runAt: number): TaskState {
+  assertLegal("retry_later", state);
+  const task = endAttempt(state, now, error.code === "timeout" ? "timeout" : "failed", error);
+  return {
+    run: null,
+    task: {
+      ...task,
+      status: "PENDING",
+      failures: task.failures + 1,
+      run_at: runAt,
+      placement: placementAt(runAt, task.priority, now),
+    },
+  };
+}
+
+/**
+ * The attempt was cut short by a shutdown, a crash or a lost lease: not the handler's fault, so it goes back to the
+ * head of the line, until {@linkcode MAX_INTERRUPTIONS} in a row say that the task itself ends its process.
+ */
+export function interrupt(state: TaskState, now: number): TaskState {
+  assertLegal("interrupt", state);
+  const task = endAttempt(state, now, "interrupted", null);
+  if (task.interruptions >= MAX_INTERRUPTIONS) {
+    const message = `Interrupted ${MAX_INTERRUPTIONS} times in a row without a new checkpoint.`;
+    const error: TaskError = { code: "interrupted", message };
+    return {
+      run: null,
+      task: { ...task, status: "FAILED", error, completed_at: Math.max(now, task.started_at!) },
+    };
+  }
+  const score = Math.min(task.run_at ?? task.created_at, now) - task.priority * PRIORITY_STEP_MS;
+  return { run: null, task: { ...task, status: "PENDING", placement: { kind: "ready", score } } };
+}
+
+/** Someone cancelled the task. */
+export function cancel(state: TaskState, now: number, reason = "Cancelled on request."): TaskState {
+  assertLegal("cancel", state);
+  const error: TaskError = { code: "cancelled", message: reason };
+  const task = state.run
+    ? endAttempt(state, now, "cancelled", error)
+    : { ...state.task, placement: null, version: state.task.version + 1 };
+  return { run: null, task: { ...task, status: "CANCELLED", error, completed_at: Math.max(now, task.created_at) } };
+}
+
+/** Someone asked for a task that had failed or was cancelled to be run again, with fresh attempts. */
+export function retry(state: TaskState, now: number): TaskState {
+  assertLegal("retry", state);
+  const { task } = state;
+  return {
+    run: null,
+    task: {
+      ...task,
+      status: "PENDING",
+      placement: placementAt(now, task.priority, now),
+      progress: 0,
+      message: "",
+      result: null,
+      error: null,
+      failures: 0,
+      interruptions: 0,
+      run_at: null,
+      completed_at: null,
+      version: task.version + 1,
+    },
+  };
+}
+
+/** A task as lists, batches and the stream show it. Times are RFC 3339, UTC. */
+export interface TaskSummary {
+  id: string;
+  task_type: string;
+  title: string;
+  status: Status;
+  /** Why a PENDING task does not run yet; null otherwise. */
+  wait_reason: Placement["kind"] | null;
+  /** 0 to 100. */
+  progress: number;
+  message: string;
+  error: Omit<TaskError, "stack"> | null;
+  attempt: number;
+  max_attempts: number;
+  priority: number;
+  tags: string[];
+  run_at: string | null;
+  created_at: string;
+  started_at: string | null;
+  completed_at: string | null;
+  expires_at: string | null;
+  /** When retention removes it; null while it has not ended. */
+  delete_at: string | null;
+  instance: string | null;
+  retried_from: string | null;
+  version: number;
+}
+
+/** A file that a task has made. */
+export interface ArtifactInfo {
+  name: string;
+  /** Bytes. */
+  size: number;
+  media_type: string;
+  sha256: string;
+  created_at: string;
+}
+
+/** A whole task as `GET /api/tasks/{id}` shows it. */
+export interface Task extends Omit<TaskSummary, "error"> {
+  input_params: Json;
+  result: Json;
+  error: TaskError | null;
+  artifacts: ArtifactInfo[];
+  attempts: (Omit<Attempt, "started_at" | "completed_at"> & { started_at: string; completed_at: string })[];
+}
+
+const time = (ms: number | null): string | null => ms === null ? null : new Date(ms).toISOString();
+
+/** The public summary of a state. `retentionMs` is how long an ended task is kept. */
+export function summaryOf(state: TaskState, retentionMs: number): TaskSummary {
+  const { task, run } = state;
+  return {
+    id: task.id,
+    task_type: task.task_type,
+    title: task.title,
+    status: statusOf(state),
+    wait_reason: run ? null : task.placement?.kind ?? null,
+    progress: run?.progress ?? task.progress,
+    message: run?.message ?? task.message,
+    error: task.error && !run ? { code: task.error.code, message: task.error.message } : null,
+    attempt: run?.attempt ?? task.attempt,
+    max_attempts: task.max_attempts,
+    priority: task.priority,
+    tags: task.tags,
+    run_at: time(task.run_at),
+    created_at: time(task.created_at)!,
+    started_at: time(run?.started_at ?? task.started_at),
+    completed_at: run ? null : time(task.completed_at),
+    expires_at: null,
+    delete_at: run || task.completed_at === null ? null : time(task.completed_at + retentionMs),
+    instance: run?.instance ?? null,
+    retried_from: task.retried_from,
+    version: versionOf(state),
+  };
+}
+
+/** The whole public form of a state. */
+export function taskOf(state: TaskState, artifacts: ArtifactInfo[], retentionMs: number): Task {
+  const { task, run } = state;
+  return {
+    ...summaryOf(state, retentionMs),
+    input_params: task.input_params,
+    result: task.result,
+    error: run ? null : task.error,
+    artifacts,
+    attempts: task.attempts.map((attempt) => ({
+      ...attempt,
+      started_at: time(attempt.started_at)!,
+      completed_at: time(attempt.completed_at)!,
+    })),
+  };
+}

@@ -1,0 +1,85 @@
+/**
+ * The log of one attempt on its way to the store: lines gather in memory and are written in pages.
+ *
+ * @module
+ */
+
+import { encode } from "./codec.ts";
+import { keys } from "./keys.ts";
+import type { LogLine, LogPage } from "./reads.ts";
+import type { Write } from "./write.ts";
+
+/** The longest line, in characters; the rest of a longer one is cut off. */
+const LINE_CHARS = 4_000;
+/** A page is closed when its lines could take this many bytes; most take a fifth of their bound. */
+const PAGE_BYTES = 48 * 1024;
+/** What one write takes of the log. */
+const WRITE_BYTES = 384 * 1024;
+/** What an attempt may log. */
+const ATTEMPT_BYTES = 10 * 1024 * 1024;
+
+/** An upper bound of what a line takes when it is stored: UTF-8 and JSON escapes, and the rest of its record. */
+function lineBytes(line: LogLine): number {
+  return 6 * line[2].length + 40;
+}
+
+/** Gathers the lines of one attempt. */
+export class LogBuffer {
+  #waiting: LogLine[] = [];
+  #waitingBytes = 0;
+  #page = 0;
+  #open: LogPage = { first: 0, lines: [] };
+  #openBytes = 0;
+  #bytes = 0;
+  #truncated = false;
+
+  constructor(private readonly id: string, private readonly attempt: number) {}
+
+  /** Whether there are lines that no write has taken. */
+  get dirty(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** Whether more lines wait than one write should take. */
+  get large(): boolean {
+    return this.#waitingBytes > WRITE_BYTES;
+  }
+
+  /** Adds a line. */
+  add(at: number, level: string, text: string): void {
+    if (this.#truncated) return;
+    const cut = text.length > LINE_CHARS ? `${text.slice(0, LINE_CHARS)}…` : text;
+    this.#bytes += cut.length;
+    this.#truncated = this.#bytes > ATTEMPT_BYTES;
+    const line: LogLine = this.#truncated ? [at, "warn", "truncated: this attempt has logged 10 MB"] : [at, level, cut];
+    this.#waiting.push(line);
+    this.#waitingBytes += lineBytes(line);
+  }
+
+  /** Adds to `write` the pages with the lines that waited, as many as one write should take. */
+  drainInto(write: Write): void {
+    let taken = 0;
+    let i = 0;
+    for (; i < this.#waiting.length && taken < WRITE_BYTES; i++) {
+      const bytes = lineBytes(this.#waiting[i]);
+      if (this.#openBytes + bytes > PAGE_BYTES && this.#open.lines.length > 0) this.#turn(write);
+      this.#open.lines.push(this.#waiting[i]);
+      this.#openBytes += bytes;
+      taken += bytes;
+    }
+    this.#waiting = this.#waiting.slice(i);
+    this.#waitingBytes -= taken;
+    if (taken > 0) this.#put(write);
+  }
+
+  #put(write: Write): void {
+    write.puts.push({ key: keys.log(this.id, this.attempt, this.#page), value: encode(this.#open) });
+  }
+
+  #turn(write: Write): void {
+    this.#put(write);
+    this.#page++;
+    this.#open = { first: this.#open.first + this.#open.lines.length, lines: [] };
+    this.#openBytes = 0;
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * A process with a queue on a file, for tests that kill it. Arguments: store, side-effect log, how many tasks to
+ * submit, how many tasks finish before the rest hang. It prints a line when it hangs with full slots, and one when
+ * every task has ended.
+ */
+
+import * as z from "zod";
+import { defineTask } from "../../queue/define.ts";
+import { lockStore } from "../../queue/owner_lock.ts";
+import { Queue } from "../../queue/queue.ts";
+import { allReach } from "../support/queue.ts";
+
+const [path, log, submit, finish] = Deno.args;
+let left = Number(finish);
+let hanging = 0;
+const SLOTS = 50;
+
+const effect = defineTask({
+  type: "effect",
+  title: "Effect",
+  description: "Appends a line.",
+  params: z.strictObject({}),
+  concurrency: SLOTS,
+  async run(ctx) {
+    if (left <= 0) {
+      if (++hanging === SLOTS) console.log("hanging");
+      await new Promise(() => {});
+    }
+    left--;
+    await Deno.writeTextFile(log, `${ctx.id} ${ctx.attempt}\n`, { append: true });
+    return { done: true };
+  },
+});
+
+await lockStore(path);
+const kv = await Deno.openKv(path);
+const queue = new Queue({ kv, definitions: [effect] });
+await queue.start();
+for (let n = Number(submit); n > 0; n -= 50) {
+  await queue.submitBatch(Array.from({ length: Math.min(50, n) }, () => ({ task_type: "effect" })));
+}
+console.log(`submitted`);
+const total = Object.values((await queue.counts()).effect ?? {}).reduce((sum, n) => sum + n, 0);
+await allReach(queue, total, "SUCCESS", "FAILED", "CANCELLED");
+await queue.stop();
+kv.close();
+console.log("ended");
+Deno.exit(0);

@@ -1,0 +1,130 @@
+/** Queues on a store of their own, and handlers that a test holds by the hand. */
+
+import * as z from "zod";
+import { type AnyTaskDefinition, defineTask, type TaskContext } from "../../queue/define.ts";
+import { addCounts, type Counts } from "../../queue/commit.ts";
+import { decode } from "../../queue/codec.ts";
+import { Queue, type QueueOptions } from "../../queue/queue.ts";
+import { type Json, type Status, statusOf, type TaskState } from "../../queue/task.ts";
+import { readTasks } from "../../queue/reads.ts";
+
+/** Does nothing. */
+export const noop = defineTask({
+  type: "noop",
+  title: "Nothing",
+  description: "Does nothing.",
+  params: z.strictObject({}),
+  concurrency: 64,
+  run: () => Promise.resolve(null),
+});
+
+/** A started handler: the test ends it. */
+export interface Held {
+  ctx: TaskContext;
+  finish(result?: Json): void;
+  fail(error: Error): void;
+}
+
+/** A task type whose handlers wait for the test. They stop when their signal fires, unless `deaf`. */
+export function heldType(type = "held", options: Partial<AnyTaskDefinition> & { deaf?: boolean } = {}) {
+  const started: Held[] = [];
+  const waiting: ((held: Held) => void)[] = [];
+  const definition = defineTask({
+    type,
+    title: "Held",
+    description: "Waits for the test.",
+    params: z.looseObject({}),
+    concurrency: 64,
+    run(ctx) {
+      return new Promise<Json>((resolve, reject) => {
+        const held: Held = { ctx, finish: (result = null) => resolve(result), fail: reject };
+        if (!options.deaf) ctx.signal.addEventListener("abort", () => reject(ctx.signal.reason));
+        const next = waiting.shift();
+        if (next) next(held);
+        else started.push(held);
+      });
+    },
+    ...options,
+  });
+  return {
+    definition,
+    /** The next handler that starts. */
+    next: (): Promise<Held> => {
+      const held = started.shift();
+      return held ? Promise.resolve(held) : new Promise((resolve) => waiting.push(resolve));
+    },
+  };
+}
+
+/** Runs a test with a started queue on a store in memory. */
+export async function withQueue(
+  options: Partial<QueueOptions>,
+  test: (queue: Queue, kv: Deno.Kv) => Promise<void>,
+): Promise<void> {
+  const kv = await Deno.openKv(":memory:");
+  const queue = new Queue({ kv, definitions: [noop], ...options });
+  await queue.start();
+  try {
+    await test(queue, kv);
+  } finally {
+    await queue.stop(2_000);
+    kv.close();
+  }
+}
+
+/** Resolves with the task once it is in one of these statuses. */
+export async function reaches(queue: Queue, id: string, ...statuses: Status[]): Promise<TaskState> {
+  let check: () => void = () => {};
+  const unsubscribe = await queue.stream.subscribe(() => check());
+  try {
+    while (true) {
+      const changed = new Promise<void>((resolve) => check = resolve);
+      const state = await queue.get(id);
+      if (statuses.includes(statusOf(state))) return state;
+      await changed;
+    }
+  } finally {
+    unsubscribe();
+  }
+}
+
+/** Resolves once every task is in one of these statuses. */
+export async function allReach(queue: Queue, total: number, ...statuses: Status[]): Promise<void> {
+  let check: () => void = () => {};
+  const unsubscribe = await queue.stream.subscribe(() => check());
+  try {
+    while (true) {
+      const changed = new Promise<void>((resolve) => check = resolve);
+      const counts = await queue.counts();
+      let reached = 0;
+      for (const byStatus of Object.values(counts)) {
+        for (const status of statuses) reached += byStatus[status] ?? 0;
+      }
+      if (reached === total) return;
+      await changed;
+    }
+  } finally {
+    unsubscribe();
+  }
+}
+
+/** Counts by reading every task of the store. */
+export async function fullCount(kv: Deno.Kv): Promise<Counts> {
+  let counts: Counts = {};
+  const ids: string[] = [];
+  for await (const entry of kv.list({ prefix: ["task"] })) ids.push(decode<{ id: string }>(entry.value).id);
+  for (const state of await readTasks(kv, ids)) {
+    counts = addCounts(counts, [{ task_type: state!.task.task_type, status: statusOf(state!), delta: 1 }]);
+  }
+  return counts;
+}
+
+/** Counters without their zeros, so that they compare. */
+export function nonZero(counts: Counts): Counts {
+  const kept: Counts = {};
+  for (const [type, byStatus] of Object.entries(counts)) {
+    const entries = Object.entries(byStatus).filter(([, value]) => value !== 0);
+    if (entries.length > 0) kept[type] = Object.fromEntries(entries);
+  }
+  return kept;
+}
