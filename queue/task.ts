@@ -416,3 +416,29 @@ export function taskOf(state: TaskState, artifacts: ArtifactInfo[], retentionMs:
     })),
   };
 }
+
+/** A task type as the catalogue and the page show it. */
+export interface TypeInfo {
+  type: string;
+  title: string;
+  description: string;
+  /** JSON Schema of `input_params`, with `x-` hints for the form. */
+  params: Record<string, unknown>;
+  max_attempts: number;
+  /** Seconds. */
+  timeout: number;
+  /** Slots on the instance that answers. */
+  slots: { total: number; running: number };
+}
+
+/** How many tasks there are, in all, by status and by type. */
+export interface Stats {
+  total: number;
+  by_status: Record<Status, number>;
+  by_type: Record<string, Record<Status, number>>;
+}
+
+/** Something that happened to a task. `at` is RFC 3339. */
+export type TaskHistoryEvent =
+  | { kind: "status"; at: string; status: Status; attempt: number; detail: string }
+  | { kind: "log"; at: string; attempt: number; line: number; level: string; text: string };

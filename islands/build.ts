@@ -1,0 +1,53 @@
+/**
+ * Builds the islands into `static/build/` with `deno bundle`, unless they are built from the same sources already.
+ *
+ * @module
+ */
+
+const ROOT = new URL("../", import.meta.url);
+const OUT = new URL("static/build/", ROOT);
+
+async function hash(bytes: BufferSource): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 16);
+}
+
+/** What the build depends on: the islands, what they import, and the versions of everything. */
+async function hashSources(): Promise<string> {
+  const names = ["deno.json", "deno.lock", "queue/task.ts"];
+  for await (const { name, isFile } of Deno.readDir(new URL("islands/", ROOT))) {
+    if (isFile) names.push(`islands/${name}`);
+  }
+  const parts: BlobPart[] = [];
+  for (const name of names.sort()) parts.push(name, await Deno.readFile(new URL(name, ROOT)));
+  return await hash(await new Blob(parts).arrayBuffer());
+}
+
+async function built(): Promise<string | null> {
+  try {
+    return JSON.parse(await Deno.readTextFile(new URL("manifest.json", OUT))).sources;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+const sources = await hashSources();
+if (await built() !== sources) {
+  await Deno.remove(OUT, { recursive: true }).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+  await Deno.mkdir(OUT, { recursive: true });
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["bundle", "--quiet", "--platform", "browser", "--minify", "--outdir", OUT.pathname, "islands/client.tsx"],
+    cwd: ROOT,
+  }).output();
+  if (!success) {
+    console.error(new TextDecoder().decode(stderr));
+    Deno.exit(1);
+  }
+  const bundle = new URL("client.js", OUT);
+  const client = `client-${await hash(await Deno.readFile(bundle))}.js`;
+  await Deno.rename(bundle, new URL(client, OUT));
+  await Deno.writeTextFile(new URL("manifest.json", OUT), JSON.stringify({ sources, client }));
+  console.log(`Built static/build/${client}`);
+}

@@ -1,0 +1,37 @@
+/**
+ * The five totals. Each is a filter.
+ *
+ * @module
+ */
+
+import type { JSX } from "preact";
+import { STATUSES } from "../queue/task.ts";
+import { number } from "./format.ts";
+import { StatusIcon } from "./status.tsx";
+import type { Store } from "./store.ts";
+import { hrefOf, toggled } from "./url.ts";
+
+/** Counts by status. */
+export function Totals({ store }: { store: Store }): JSX.Element {
+  const { view } = store.data;
+  const counts = store.stats.value.by_status;
+  return (
+    <ul class="totals">
+      {STATUSES.map((status) => (
+        <li key={status}>
+          <a
+            class={`total ${status.toLowerCase()}`}
+            aria-current={view.statuses.includes(status) ? "true" : undefined}
+            href={hrefOf(view, { statuses: toggled(view.statuses, status), cursor: null })}
+          >
+            <span class="count">{number(counts[status])}</span>
+            <span class="name">
+              <StatusIcon status={status} />
+              {status}
+            </span>
+          </a>
+        </li>
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,87 @@
+/**
+ * The composition root: reads the settings, opens the store, builds the queue and the application, serves, stops.
+ *
+ * @module
+ */
+
+import { systemClock } from "./queue/clock.ts";
+import { createHandlers } from "./queue/handlers/mod.ts";
+import { createLogger } from "./queue/log.ts";
+import { lockStore, OwnedError } from "./queue/owner_lock.ts";
+import { Queue } from "./queue/queue.ts";
+import { createApp } from "./routes/app.ts";
+import { readSettings, SettingError, type Settings } from "./routes/settings.ts";
+
+let settings: Settings;
+try {
+  settings = readSettings((name) => Deno.env.get(name));
+} catch (error) {
+  if (!(error instanceof SettingError)) throw error;
+  console.error(`Millrace did not start. ${error.message}`);
+  Deno.exit(2);
+}
+const { kvPath } = settings;
+const clock = systemClock;
+const log = createLogger(settings.logLevel, settings.logFormat, () => clock.now(), (line) => console.log(line));
+
+const distributed = kvPath === undefined || /^https?:/.test(kvPath);
+let lock: { release(): void } | undefined;
+if (kvPath !== undefined && !distributed && kvPath !== ":memory:") {
+  await Deno.mkdir(kvPath.replace(/[^/\\]+$/, "") || ".", { recursive: true });
+  try {
+    lock = await lockStore(kvPath);
+  } catch (error) {
+    if (!(error instanceof OwnedError)) throw error;
+    console.error(`Millrace did not start. ${error.message}`);
+    Deno.exit(3);
+  }
+}
+
+const kv = await Deno.openKv(kvPath);
+const handlers = createHandlers(clock);
+const queue = new Queue({
+  kv,
+  clock,
+  log,
+  distributed,
+  definitions: handlers.definitions,
+  worker: settings.roles.worker,
+  concurrency: settings.concurrency,
+  leaseMs: settings.leaseMs,
+  retentionMs: settings.retentionMs,
+});
+await queue.start();
+
+const { app, close } = createApp({ ...settings, queue, clock, log });
+const server = settings.roles.api
+  ? Deno.serve({
+    port: settings.port,
+    hostname: settings.host,
+    onListen: ({ hostname, port }) => {
+      const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+      log.info(`Millrace is ready at http://${host}:${port}/`, { instance: queue.instance });
+    },
+  }, app.fetch)
+  : null;
+
+let stopping = false;
+async function stop(signal: string): Promise<void> {
+  if (stopping) return;
+  stopping = true;
+  log.info("Stopping: unfinished tasks go back to the queue.", { signal });
+  // Whatever happens, the process is gone when its grace is over; recovery does the rest.
+  clock.after(settings.shutdownGraceMs, () => Deno.exit(1));
+  close();
+  const served = server?.shutdown();
+  await queue.stop(settings.shutdownGraceMs);
+  handlers.close();
+  await Promise.race([served, new Promise<void>((resolve) => clock.after(200, resolve))]);
+  kv.close();
+  lock?.release();
+  log.info("Stopped.");
+  Deno.exit(0);
+}
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  if (Deno.build.os === "windows" && signal === "SIGTERM") continue;
+  Deno.addSignalListener(signal, () => void stop(signal));
+}

@@ -1,0 +1,83 @@
+/**
+ * The web application, as a table of contents.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import { authenticate, checkHost, checkOrigin } from "./auth.ts";
+import type { AppEnv, AppOptions } from "./env.ts";
+import { loginRoutes } from "./login.tsx";
+import { pageRoutes } from "./page.tsx";
+import { Problem, problemResponse, toProblem } from "./problem.ts";
+import { staticRoutes } from "./static.ts";
+import { streamRoutes } from "./stream.ts";
+import { systemRoutes } from "./system.ts";
+import { taskRoutes } from "./tasks.ts";
+import { uploadRoutes } from "./uploads.ts";
+
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "form-action 'self'",
+  "base-uri 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+/** Makes the application; `close` ends its sockets. */
+export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): void } {
+  const app = new Hono<AppEnv>({ strict: false });
+  const stream = streamRoutes(options);
+
+  app.use(async (c, next) => {
+    await next();
+    // The answer to an upgrade is not ours to change.
+    if (c.res.status === 101) return;
+    const headers = c.res.headers;
+    if (!headers.has("Content-Security-Policy")) headers.set("Content-Security-Policy", CONTENT_SECURITY_POLICY);
+    if (!headers.has("Cache-Control")) headers.set("Cache-Control", "no-store");
+    headers.set("X-Content-Type-Options", "nosniff");
+    headers.set("Referrer-Policy", "same-origin");
+    headers.set("Cross-Origin-Resource-Policy", "same-origin");
+  });
+  app.use(checkHost(options), checkOrigin(), authenticate(options));
+
+  app.route("/api/tasks", taskRoutes(options));
+  app.route("/api/uploads", uploadRoutes(options));
+  app.route("/api", systemRoutes(options));
+  app.route("/", stream.app);
+  app.route("/static", staticRoutes());
+  app.route("/", loginRoutes(options));
+  app.route("/", pageRoutes(options));
+
+  app.notFound((c) => {
+    const methods = methodsOf(app, c.req.path);
+    if (methods.length === 0) {
+      return problemResponse(c, new Problem(404, "not_found", "There is nothing at this address."));
+    }
+    const allow = { Allow: [...methods, "OPTIONS"].join(", ") };
+    if (c.req.method === "OPTIONS") return c.body(null, 204, allow);
+    const detail = `${c.req.method} is not possible here.`;
+    return problemResponse(c, new Problem(405, "method_not_allowed", detail, [], allow));
+  });
+  app.onError((error, c) => problemResponse(c, toProblem(error, options.log)));
+
+  return { app, close: () => stream.close() };
+}
+
+/** The methods that a path answers to. */
+function methodsOf(app: Hono<AppEnv>, path: string): string[] {
+  const wanted = path.replace(/(.)\/$/, "$1");
+  const methods = new Set<string>();
+  for (const route of app.routes) {
+    if (route.method === "ALL") continue;
+    const pattern = route.path.replace(/(.)\/$/, "$1").replaceAll(/:[^/]+/g, "[^/]+");
+    if (!new RegExp(`^${pattern}$`).test(wanted)) continue;
+    methods.add(route.method);
+    if (route.method === "GET") methods.add("HEAD");
+  }
+  return [...methods];
+}

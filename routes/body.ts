@@ -1,0 +1,116 @@
+/**
+ * Reading request bodies, bounded while they stream in.
+ *
+ * @module
+ */
+
+import { Busboy, type BusboyHeaders } from "@fastify/busboy";
+import { Readable } from "node:stream";
+import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import type { Context } from "hono";
+import type * as z from "zod";
+import { issuesOf } from "../queue/define.ts";
+import { InvalidInputError, TooLargeError } from "../queue/errors.ts";
+import { Problem } from "./problem.ts";
+
+/** Bytes of a JSON body. */
+export const MAX_JSON_BYTES = 700_000;
+
+/** Refuses a body that says itself that it is too long, before any of it is read. */
+export function refuseLong(c: Context, limit: number): void {
+  const length = Number(c.req.header("Content-Length") ?? 0);
+  if (length > limit) throw new TooLargeError("The body", limit);
+}
+
+/**
+ * Reads a JSON body.
+ *
+ * @throws {Problem} 415 for another content type, 400 for broken JSON, 413 over the limit.
+ * @throws {InvalidInputError} If the schema refuses it.
+ */
+export async function readJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+  const type = c.req.header("Content-Type") ?? "";
+  if (!/^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(type)) {
+    throw new Problem(415, "unsupported_media_type", "Send JSON with Content-Type: application/json.");
+  }
+  refuseLong(c, MAX_JSON_BYTES);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of c.req.raw.body ?? []) {
+    size += chunk.length;
+    if (size > MAX_JSON_BYTES) throw new TooLargeError("The body", MAX_JSON_BYTES);
+    chunks.push(chunk);
+  }
+  let value: unknown;
+  try {
+    const text = await new Blob(chunks as BlobPart[]).arrayBuffer();
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
+  } catch (error) {
+    throw new Problem(400, "broken_json", `The body is not JSON: ${(error as Error).message}`);
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error as z.ZodError, ""));
+  return parsed.data;
+}
+
+/** A file in a multipart body. */
+export interface PartFile {
+  field: string;
+  name: string;
+  media_type: string;
+  stream: ReadableStream<Uint8Array>;
+}
+
+/** Longest text of a form field in bytes. */
+const MAX_FIELD_BYTES = 64 * 1024;
+
+/**
+ * Reads a multipart body as it streams in: each file is handed to `onFile`, and the next part is read when it is done.
+ *
+ * @returns The text fields, by name.
+ * @throws {Problem} 400 if the body is not multipart as it says.
+ */
+export async function readMultipart(
+  c: Context,
+  onFile: (file: PartFile) => Promise<void>,
+): Promise<Map<string, string[]>> {
+  const fields = new Map<string, string[]>();
+  const body = c.req.raw.body;
+  if (!body) throw new Problem(400, "broken_multipart", "The body is empty.");
+  const broken = (error: unknown) =>
+    error instanceof Error && !(error instanceof Problem) && /multipart|boundary|unexpected end/i.test(error.message)
+      ? new Problem(400, "broken_multipart", `The body is not multipart/form-data: ${error.message}`)
+      : error;
+  let parser: InstanceType<typeof Busboy>;
+  try {
+    parser = new Busboy({
+      headers: { "content-type": c.req.header("Content-Type") ?? "" } as BusboyHeaders,
+      limits: { fieldSize: MAX_FIELD_BYTES, fields: 100, files: 20 },
+    });
+  } catch (error) {
+    throw broken(error);
+  }
+  const source = Readable.fromWeb(body as NodeReadableStream);
+  await new Promise<void>((resolve, reject) => {
+    let files = Promise.resolve();
+    const fail = (error: unknown) => {
+      source.unpipe(parser);
+      source.destroy();
+      reject(broken(error));
+    };
+    parser.on("field", (name, value, _nameCut, valueCut) => {
+      if (valueCut) return fail(new TooLargeError(`The field ${name}`, MAX_FIELD_BYTES));
+      fields.set(name, [...fields.get(name) ?? [], value]);
+    });
+    parser.on("file", (field, file, name, _encoding, media_type) => {
+      const stream = Readable.toWeb(file) as unknown as ReadableStream<Uint8Array>;
+      files = files.then(() => onFile({ field, name: name ?? "", media_type, stream }));
+      files.catch(fail);
+    });
+    parser.on("error", fail);
+    source.on("error", fail);
+    parser.on("finish", () => files.then(resolve, fail));
+    source.pipe(parser);
+  });
+  return fields;
+}

@@ -1,0 +1,40 @@
+/**
+ * The HTML document around a page.
+ *
+ * @module
+ */
+
+import type { ComponentChildren, JSX } from "preact";
+import { renderToString } from "preact-render-to-string";
+
+/** What a document is made of. */
+export interface DocumentProps {
+  title: string;
+  /** Address of the entry script, or none. */
+  script?: string;
+  /** JSON that the script starts from. */
+  page?: string;
+  children: ComponentChildren;
+}
+
+function Document({ title, script, page, children }: DocumentProps): JSX.Element {
+  return (
+    <html lang="en">
+      <head>
+        <meta charSet="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <title>{title}</title>
+        <link rel="icon" href="/static/icon.svg" type="image/svg+xml" />
+        <link rel="stylesheet" href="/static/styles.css" />
+        {script && <script type="module" src={script} />}
+      </head>
+      <body data-page={page}>{children}</body>
+    </html>
+  );
+}
+
+/** Renders a whole document. */
+export function renderDocument(props: DocumentProps): string {
+  return `<!DOCTYPE html>${renderToString(<Document {...props} />)}`;
+}

@@ -1,0 +1,137 @@
+/**
+ * Settings from the environment. A bad value stops the start with a line that names it.
+ *
+ * @module
+ */
+
+import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
+
+/** What a caller may do: each role includes those before it. */
+export const ROLES = ["viewer", "operator", "admin"] as const;
+
+/** One of {@linkcode ROLES}. */
+export type Role = (typeof ROLES)[number];
+
+/** A token that programs and people sign in with. */
+export interface Token {
+  name: string;
+  role: Role;
+  secret: string;
+}
+
+/** All settings, checked. */
+export interface Settings {
+  port: number;
+  host: string;
+  /** A path, `:memory:`, an http(s) URL of a KV Connect server, or undefined on Deno Deploy: its own database. */
+  kvPath: string | undefined;
+  roles: { api: boolean; worker: boolean };
+  concurrency: Record<string, number>;
+  leaseMs: number;
+  retentionMs: number;
+  shutdownGraceMs: number;
+  maxUploadBytes: number;
+  tokens: Token[];
+  logLevel: LogLevel;
+  logFormat: "text" | "json";
+}
+
+/** A setting that cannot be used. */
+export class SettingError extends Error {
+  constructor(name: string, detail: string) {
+    super(`${name}: ${detail}`);
+    this.name = "SettingError";
+  }
+}
+
+/** Whether only this machine can reach an address. */
+export function isLoopback(host: string): boolean {
+  return /^(127(\.\d{1,3}){3}|localhost|::1|\[::1\])$/i.test(host);
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function duration(name: string, text: string): number {
+  const match = /^(\d+)(ms|s|m|h|d)$/.exec(text);
+  if (!match || Number(match[1]) === 0) throw new SettingError(name, `"${text}" is not a duration such as 12h or 7d.`);
+  return Number(match[1]) * UNITS[match[2]];
+}
+
+/**
+ * Reads the settings.
+ *
+ * @param env Gives the value of a variable, undefined if it is not set.
+ * @throws {SettingError} For the first one that cannot be used.
+ */
+export function readSettings(env: (name: string) => string | undefined): Settings {
+  const text = (name: string, otherwise: string) => env(name)?.trim() || otherwise;
+  const integer = (name: string, otherwise: number, min: number, max: number) => {
+    const value = Number(text(name, String(otherwise)));
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new SettingError(name, `"${env(name)}" is not a whole number from ${min} to ${max}.`);
+    }
+    return value;
+  };
+  const oneOf = <T extends string>(name: string, values: readonly T[], otherwise: T): T => {
+    const value = text(name, otherwise) as T;
+    if (!values.includes(value)) throw new SettingError(name, `"${value}" is none of ${values.join(", ")}.`);
+    return value;
+  };
+
+  const onDeploy = env("DENO_DEPLOY") === "true" || env("DENO_DEPLOYMENT_ID") !== undefined;
+  const host = text("HOST", onDeploy ? "0.0.0.0" : "127.0.0.1");
+  const tokens = readTokens(text("API_TOKENS", ""));
+  const auth = oneOf("AUTH", ["on", "off"], "on");
+  if (!isLoopback(host) && tokens.length === 0 && auth !== "off") {
+    throw new SettingError(
+      "API_TOKENS",
+      `serving ${host} without tokens would let anyone in. Set API_TOKENS, or say AUTH=off if something else guards it.`,
+    );
+  }
+  const roles = text("ROLES", "api,worker").split(",").map((role) => role.trim());
+  for (const role of roles) {
+    if (role !== "api" && role !== "worker") throw new SettingError("ROLES", `"${role}" is neither api nor worker.`);
+  }
+  return {
+    port: integer("PORT", 8_000, 0, 65_535),
+    host,
+    kvPath: env("KV_PATH")?.trim() || (onDeploy ? undefined : "./data/millrace.db"),
+    roles: { api: roles.includes("api"), worker: roles.includes("worker") },
+    concurrency: readConcurrency(text("CONCURRENCY", "")),
+    leaseMs: integer("LEASE_MS", 15_000, 1_000, 600_000),
+    retentionMs: duration("RETENTION", text("RETENTION", "7d")),
+    shutdownGraceMs: integer("SHUTDOWN_GRACE_MS", 4_000, 500, 600_000),
+    maxUploadBytes: integer("MAX_UPLOAD_BYTES", 104_857_600, 1, Number.MAX_SAFE_INTEGER),
+    tokens,
+    logLevel: oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
+    logFormat: oneOf("LOG_FORMAT", ["text", "json"], "text"),
+  };
+}
+
+function readTokens(text: string): Token[] {
+  const tokens = text.split(",").map((part) => part.trim()).filter(Boolean).map((part, i): Token => {
+    const [name, role, ...rest] = part.split(":");
+    const secret = rest.join(":");
+    // A token is never repeated in an error: it is a secret.
+    const where = `token ${i + 1}`;
+    if (!name || !(ROLES as readonly string[]).includes(role)) {
+      throw new SettingError("API_TOKENS", `${where} is not name:role:secret with a role of ${ROLES.join(", ")}.`);
+    }
+    if (secret.length < 16) throw new SettingError("API_TOKENS", `the secret of ${where} has under 16 characters.`);
+    return { name, role: role as Role, secret };
+  });
+  if (new Set(tokens.map(({ name }) => name)).size < tokens.length) {
+    throw new SettingError("API_TOKENS", "two tokens have the same name.");
+  }
+  return tokens;
+}
+
+function readConcurrency(text: string): Record<string, number> {
+  const slots: Record<string, number> = {};
+  for (const part of text.split(",").map((part) => part.trim()).filter(Boolean)) {
+    const match = /^([a-z][a-z0-9_]*)=(\d{1,4})$/.exec(part);
+    if (!match || match[2] === "0") throw new SettingError("CONCURRENCY", `"${part}" is not type=slots.`);
+    slots[match[1]] = Number(match[2]);
+  }
+  return slots;
+}

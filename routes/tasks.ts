@@ -1,0 +1,227 @@
+/**
+ * `/api/tasks`: submit, list, read, cancel and retry tasks; their events, logs and files.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import { streamSSE } from "hono/streaming";
+import * as z from "zod";
+import { InvalidInputError } from "../queue/errors.ts";
+import { isId } from "../queue/ids.ts";
+import type { Submission } from "../queue/queue.ts";
+import type { Filter } from "../queue/reads.ts";
+import { isTerminal, type Status, STATUSES, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
+import { requireRole } from "./auth.ts";
+import { readJson } from "./body.ts";
+import type { AppEnv, AppOptions } from "./env.ts";
+import { TaskFollower } from "./follow.ts";
+import { Problem, type ProblemIssue } from "./problem.ts";
+
+const YEAR_MS = 366 * 86_400_000;
+
+/** The body of a submit. */
+export const submissionSchema = z.strictObject({
+  task_type: z.string().min(1).max(64),
+  input_params: z.record(z.string(), z.unknown()).default({}),
+  priority: z.int().min(0).max(9).optional(),
+  run_at: z.iso.datetime({ offset: true }).optional(),
+  /** Seconds from now. */
+  delay: z.number().min(0).max(YEAR_MS / 1000).optional(),
+  max_attempts: z.int().min(1).max(25).optional(),
+  /** Seconds. */
+  timeout: z.number().min(1).max(86_400).optional(),
+  tags: z.array(z.string().min(1).max(64)).max(10).optional(),
+  retried_from: z.string().refine(isId, "This is not the id of a task.").optional(),
+}).refine((body) => body.run_at === undefined || body.delay === undefined, {
+  path: ["delay"],
+  message: "Give run_at or delay, not both.",
+});
+
+/** A checked body as the queue takes it. */
+export function toSubmission(body: z.output<typeof submissionSchema>, now: number): Submission {
+  const { run_at, delay, timeout, ...rest } = body;
+  const due = run_at !== undefined ? Date.parse(run_at) : delay !== undefined ? now + delay * 1000 : undefined;
+  if (due !== undefined && due > now + YEAR_MS) {
+    throw new InvalidInputError([{ pointer: "/run_at", detail: "A task may be put off by a year at most." }]);
+  }
+  return { ...rest, run_at: due, timeout_ms: timeout === undefined ? undefined : timeout * 1000 };
+}
+
+const MAX_PAGE = 200;
+
+/** A list's query, or a problem that names each wrong parameter. */
+export function readFilter(
+  query: URLSearchParams,
+): { filter: Filter; limit: number; cursor: string | undefined } {
+  const errors: ProblemIssue[] = [];
+  const known = new Set(["status", "task_type", "tag", "q", "limit", "cursor"]);
+  for (const name of query.keys()) {
+    if (!known.has(name)) errors.push({ parameter: name, detail: "There is no such parameter." });
+  }
+  const several = (name: string) => query.getAll(name).flatMap((value) => value.split(",")).filter(Boolean);
+  const statuses = several("status").map((status) => status.toUpperCase());
+  for (const status of statuses) {
+    if (!(STATUSES as readonly string[]).includes(status)) {
+      errors.push({ parameter: "status", detail: `"${status}" is none of ${STATUSES.join(", ")}.` });
+    }
+  }
+  const limit = Number(query.get("limit") ?? 50);
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE) {
+    errors.push({ parameter: "limit", detail: `A whole number from 1 to ${MAX_PAGE}.` });
+  }
+  const cursor = query.get("cursor") || undefined;
+  if (cursor !== undefined && !isId(cursor)) {
+    errors.push({ parameter: "cursor", detail: "Pass next_cursor of the page before." });
+  }
+  const q = query.get("q") || undefined;
+  if (q !== undefined && q.length > 200) errors.push({ parameter: "q", detail: "At most 200 characters." });
+  if (errors.length > 0) throw new Problem(400, "bad_query", "The query is not valid; see errors.", errors);
+  const types = several("task_type");
+  return {
+    filter: {
+      statuses: statuses.length > 0 ? statuses as Status[] : undefined,
+      task_types: types.length > 0 ? types : undefined,
+      tag: query.get("tag") || undefined,
+      q,
+    },
+    limit,
+    cursor,
+  };
+}
+
+/** Media types that a browser may show; everything else is only handed out for saving. */
+const SHOWN = new Set(["image/png", "image/jpeg", "image/webp", "text/plain"]);
+
+/** The Content-Disposition of a file: its name in UTF-8 (RFC 6266), with a plain one for old clients. */
+export function contentDisposition(name: string, mediaType: string): string {
+  const kind = SHOWN.has(mediaType) ? "inline" : "attachment";
+  const plain = name.replaceAll(/[^\w. -]/g, "_");
+  const encoded = encodeURIComponent(name).replaceAll(/['()*]/g, (c) => `%${c.charCodeAt(0).toString(16)}`);
+  return `${kind}; filename="${plain}"; filename*=UTF-8''${encoded}`;
+}
+
+/** The routes of tasks. */
+export function taskRoutes(options: AppOptions): Hono<AppEnv> {
+  const { queue, clock } = options;
+  const app = new Hono<AppEnv>({ strict: false });
+  const summary = (state: TaskState) => summaryOf(state, queue.retentionMs);
+  const whole = async (state: TaskState) => taskOf(state, await queue.artifacts(state.task.id), queue.retentionMs);
+
+  app.post("/submit", requireRole("operator"), async (c) => {
+    const submission = toSubmission(await readJson(c, submissionSchema), clock.now());
+    const key = c.req.header("Idempotency-Key");
+    if (key !== undefined && !/^[\x21-\x7e]{1,200}$/.test(key)) {
+      throw new Problem(400, "bad_idempotency_key", "An Idempotency-Key has 1 to 200 visible ASCII characters.");
+    }
+    const scope = c.get("principal").name;
+    const { task, created } = await queue.submit(submission, key === undefined ? undefined : { scope, key });
+    c.header("Location", `/api/tasks/${task.task.id}`);
+    return c.json(created ? taskOf(task, [], queue.retentionMs) : await whole(task), created ? 201 : 200);
+  });
+
+  app.post("/batch", requireRole("operator"), async (c) => {
+    const body = await readJson(c, z.strictObject({ tasks: z.array(submissionSchema).min(1).max(200) }));
+    const states = await queue.submitBatch(body.tasks.map((task) => toSubmission(task, clock.now())));
+    return c.json({ tasks: states.map(summary) }, 201);
+  });
+
+  app.get("/", async (c) => {
+    const { filter, limit, cursor } = readFilter(new URL(c.req.url).searchParams);
+    const as_of = await queue.stream.head();
+    const { states, ...page } = await queue.list(filter, limit, cursor);
+    return c.json({ tasks: states.map(summary), ...page, as_of });
+  });
+
+  app.get("/:id", async (c) => c.json(await whole(await queue.get(c.req.param("id")))));
+
+  app.delete("/:id", requireRole("operator"), async (c) => {
+    const state = await queue.cancel(c.req.param("id"));
+    if (statusOf(state) === "CANCELLED") return c.json(await whole(state));
+    return c.json({ ...await whole(state), cancel_requested: true }, 202);
+  });
+
+  app.post("/:id/retry", requireRole("operator"), async (c) => {
+    return c.json(await whole(await queue.retry(c.req.param("id"))), 202);
+  });
+
+  app.get("/:id/logs", async (c) => {
+    await queue.get(c.req.param("id"));
+    const [attempt, line] = (c.req.query("after") ?? "0:0").split(":").map(Number);
+    const limit = Number(c.req.query("limit") ?? 1_000);
+    if (![attempt, line].every((n) => Number.isInteger(n) && n >= 0)) {
+      throw new Problem(400, "bad_query", "The query is not valid; see errors.", [
+        { parameter: "after", detail: "Pass next of the page before, such as 1:500." },
+      ]);
+    }
+    if (!Number.isInteger(limit) || limit < 1 || limit > 5_000) {
+      throw new Problem(400, "bad_query", "The query is not valid; see errors.", [
+        { parameter: "limit", detail: "A whole number from 1 to 5000." },
+      ]);
+    }
+    const { lines, next } = await queue.readLog(c.req.param("id"), { attempt, line }, limit);
+    return c.json({
+      lines: lines.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })),
+      next: `${next.attempt}:${next.line}`,
+    });
+  });
+
+  app.get("/:id/events", async (c) => {
+    const id = c.req.param("id");
+    const first = await queue.get(id);
+    const follower = new TaskFollower(queue, id);
+    if (!c.req.header("Accept")?.includes("text/event-stream")) {
+      const since = await queue.stream.head();
+      return c.json({ events: await follower.next(first), since });
+    }
+    return streamSSE(c, async (stream) => {
+      let wake: () => void = () => {};
+      let version = 0;
+      const unsubscribe = await queue.stream.subscribe(({ changes }) => {
+        if (changes.some((change) => change.id === id)) wake();
+      });
+      stream.onAbort(() => wake());
+      try {
+        while (!stream.aborted) {
+          const changed = new Promise<void>((resolve) => wake = resolve);
+          const state = await queue.get(id);
+          const { version: now, ...shown } = summary(state);
+          if (now !== version) {
+            version = now;
+            for (const event of await follower.next(state)) {
+              await stream.writeSSE({ event: event.kind, data: JSON.stringify(event) });
+            }
+            await stream.writeSSE({ event: "task", id: String(now), data: JSON.stringify({ ...shown, version: now }) });
+          }
+          if (isTerminal(statusOf(state))) break;
+          const cancelBeat = clock.after(10_000, () => wake());
+          await changed;
+          cancelBeat();
+          // A comment now and then keeps proxies from closing a quiet stream, and finds out who has gone.
+          await stream.write(": beat\n\n");
+        }
+      } finally {
+        unsubscribe();
+      }
+    });
+  });
+
+  app.get("/:id/artifacts/:name", async (c) => {
+    const { name, media_type, size, sha256, stream } = await queue.openArtifact(c.req.param("id"), c.req.param("name"));
+    const etag = `"${sha256}"`;
+    const headers = {
+      ETag: etag,
+      "Content-Type": media_type,
+      "Content-Disposition": contentDisposition(name, media_type),
+      // Whatever is inside can run nothing and reach nothing.
+      "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    };
+    if (c.req.header("If-None-Match") === etag) {
+      await stream.cancel();
+      return c.body(null, 304, headers);
+    }
+    return c.body(stream, 200, { ...headers, "Content-Length": String(size) });
+  });
+
+  return app;
+}
