@@ -5,8 +5,9 @@
  * @module
  */
 
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import type { AppEnv } from "./env.ts";
+import { Problem } from "./problem.ts";
 
 const ROOT = new URL("../static/", import.meta.url);
 
@@ -59,11 +60,10 @@ export function staticRoutes(): Hono<AppEnv> {
     }
   }
 
-  app.get("/:path{(build/)?[\\w-]+(\\.[\\w-]+)*}", async (c) => {
-    const name = c.req.param("path");
-    const type = MEDIA_TYPES[name.split(".").pop()!];
+  async function serve(c: Context<AppEnv>, name: string): Promise<Response> {
+    const type = /^(build\/)?[\w-]+\.(css|js|svg)$/.test(name) ? MEDIA_TYPES[name.split(".").pop()!] : undefined;
     const file = type ? await read(name) : null;
-    if (!file) return c.notFound();
+    if (!type || !file) throw new Problem(404, "not_found", "There is no such file.");
     const headers = {
       "Content-Type": type,
       ETag: file.etag,
@@ -71,7 +71,10 @@ export function staticRoutes(): Hono<AppEnv> {
     };
     if (c.req.header("If-None-Match") === file.etag) return c.body(null, 304, headers);
     return c.body(file.body, 200, headers);
-  });
+  }
+
+  app.get("/:file", (c) => serve(c, c.req.param("file")));
+  app.get("/build/:file", (c) => serve(c, `build/${c.req.param("file")}`));
 
   return app;
 }

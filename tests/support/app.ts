@@ -1,0 +1,71 @@
+/** The whole application on a store in memory and a port of its own. */
+
+import { systemClock } from "../../queue/clock.ts";
+import type { AnyTaskDefinition } from "../../queue/define.ts";
+import { createHandlers } from "../../queue/handlers/mod.ts";
+import { silent } from "../../queue/log.ts";
+import { Queue } from "../../queue/queue.ts";
+import type { Task } from "../../queue/task.ts";
+import { createApp } from "../../routes/app.ts";
+import type { AppOptions } from "../../routes/env.ts";
+import { heldType, noop } from "./queue.ts";
+
+/** A served application. */
+export interface Served {
+  queue: Queue;
+  kv: Deno.Kv;
+  held: ReturnType<typeof heldType>;
+  /** `http://127.0.0.1:<port>`. */
+  origin: string;
+  /** Calls the application over HTTP. */
+  call(path: string, init?: RequestInit): Promise<Response>;
+  /** Sends JSON. */
+  send(method: string, path: string, body: unknown, headers?: HeadersInit): Promise<Response>;
+  /** Submits a task and returns it. */
+  submit(task_type: string, input_params?: unknown, more?: Record<string, unknown>): Promise<Task>;
+}
+
+/** Serves the application for one test. */
+export async function withApp(
+  options: Partial<AppOptions> & { definitions?: AnyTaskDefinition[]; worker?: boolean },
+  test: (served: Served) => Promise<void>,
+): Promise<void> {
+  const kv = await Deno.openKv(":memory:");
+  const handlers = createHandlers(systemClock);
+  const held = heldType();
+  const definitions = options.definitions ?? [...handlers.definitions, held.definition, noop];
+  const queue = new Queue({ kv, definitions, worker: options.worker });
+  await queue.start();
+  const { app, close } = createApp({
+    queue,
+    clock: systemClock,
+    log: silent,
+    tokens: [],
+    maxUploadBytes: 10_000_000,
+    host: "127.0.0.1",
+    ...options,
+  });
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, app.fetch);
+  const origin = `http://127.0.0.1:${server.addr.port}`;
+  const call = (path: string, init?: RequestInit) => fetch(origin + path, init);
+  const send = (method: string, path: string, body: unknown, headers: HeadersInit = {}) =>
+    call(path, {
+      method,
+      body: JSON.stringify(body),
+      headers: { "Content-Type": "application/json", ...Object.fromEntries(new Headers(headers)) },
+    });
+  const submit = async (task_type: string, input_params: unknown = {}, more: Record<string, unknown> = {}) => {
+    const answer = await send("POST", "/api/tasks/submit", { task_type, input_params, ...more });
+    if (answer.status !== 201) throw new Error(`${answer.status}: ${await answer.text()}`);
+    return await answer.json() as Task;
+  };
+  try {
+    await test({ queue, kv, held, origin, call, send, submit });
+  } finally {
+    close();
+    await queue.stop(2_000);
+    await server.shutdown();
+    handlers.close();
+    kv.close();
+  }
+}

@@ -1,0 +1,67 @@
+/** Debian's Chromium, driven by playwright-core. */
+
+import { type Browser, chromium, type Page } from "playwright-core";
+
+const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+/** Where Chromium is, or null. Under CI it has to be there. */
+export function findChromium(): string | null {
+  for (const path of [Deno.env.get("CHROMIUM_PATH"), ...PATHS]) {
+    if (path && existsSync(path)) return path;
+  }
+  if (Deno.env.get("CI") === "true") throw new Error("There is no Chromium, and the browser tests must run under CI.");
+  return null;
+}
+
+function existsSync(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** A test in a browser; skipped with a line that says so where there is none. */
+export function browserTest(name: string, test: (browser: Browser) => Promise<void>): void {
+  const executablePath = findChromium();
+  if (!executablePath) console.warn(`Skipped for want of Chromium: ${name}`);
+  Deno.test({
+    name,
+    ignore: !executablePath,
+    // Playwright keeps a pipe to the browser and timers of its own.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      const browser = await chromium.launch({
+        executablePath: executablePath!,
+        args: [
+          "--headless",
+          "--no-sandbox",
+          "--disable-gpu",
+          "--disable-quic",
+          "--no-first-run",
+          "--disable-background-networking",
+          "--disable-component-update",
+          "--disable-sync",
+        ],
+      });
+      try {
+        await test(browser);
+      } finally {
+        await browser.close();
+      }
+    },
+  });
+}
+
+/** Everything that a page complains of: console errors, uncaught errors, refused loads, CSP violations. */
+export function complaints(page: Page): string[] {
+  const found: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") found.push(message.text());
+  });
+  page.on("pageerror", (error) => found.push(String(error)));
+  page.on("requestfailed", (request) => found.push(`failed: ${request.url()}`));
+  return found;
+}
