@@ -19,6 +19,11 @@ function isPlain(value: Json): boolean {
   return value === null || typeof value !== "object";
 }
 
+/** Whether a value needs a line of its own. */
+function isWide(value: Json): boolean {
+  return !isPlain(value) || (typeof value === "string" && value.length > 40);
+}
+
 /** One value. */
 export function Value({ value }: { value: Json }): JSX.Element {
   if (value === null) return <span class="muted">–</span>;
@@ -47,7 +52,7 @@ export function Fields({ of }: { of: Row }): JSX.Element {
   return (
     <dl class="fields">
       {entries.map(([name, value]) => (
-        <div key={name} class={isPlain(value) ? undefined : "wide"}>
+        <div key={name} class={isWide(value) ? "wide" : undefined}>
           <dt>{words(name)}</dt>
           <dd>
             <Value value={value} />

@@ -100,8 +100,8 @@ function Field(props: FieldProps): JSX.Element {
     <div class="field">
       <label for={`field-${name}`}>
         {schema.title ?? words(name)}
-        {optional && <span class="muted">{" "}(optional)</span>}
-        {range(schema) && <span class="muted range">{" "}{range(schema)}</span>}
+        {optional && <span class="muted">(optional)</span>}
+        {range(schema) && <span class="muted">{range(schema)}</span>}
       </label>
       <Control {...props} />
       <p class="help" id={`help-${name}`}>{schema.description}</p>
