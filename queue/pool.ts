@@ -55,6 +55,10 @@ export class Pool<In, Out> {
     try {
       return await new Promise<Out>((resolve, reject) => {
         onAbort = () => reject(signal!.reason);
+        if (signal?.aborted) {
+          ended = true;
+          return onAbort();
+        }
         signal?.addEventListener("abort", onAbort);
         cancelTimer = this.#clock.after(timeoutMs, () => reject(new Error(`The job ran longer than ${timeoutMs} ms.`)));
         worker.onerror = (event) => {

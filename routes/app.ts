@@ -68,16 +68,18 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): vo
   return { app, close: () => stream.close() };
 }
 
-/** The methods that a path answers to. */
+/** The methods that a path answers to. An address that is spelt out goes before one with a parameter. */
 function methodsOf(app: Hono<AppEnv>, path: string): string[] {
   const wanted = path.replace(/(.)\/$/, "$1");
-  const methods = new Set<string>();
-  for (const route of app.routes) {
-    if (route.method === "ALL") continue;
+  const matching = app.routes.filter((route) => {
     const pattern = route.path.replace(/(.)\/$/, "$1").replaceAll(/:[^/]+/g, "[^/]+");
-    if (!new RegExp(`^${pattern}$`).test(wanted)) continue;
-    methods.add(route.method);
-    if (route.method === "GET") methods.add("HEAD");
+    return route.method !== "ALL" && new RegExp(`^${pattern}$`).test(wanted);
+  });
+  const exact = matching.filter((route) => !route.path.includes(":"));
+  const methods = new Set<string>();
+  for (const { method } of exact.length > 0 ? exact : matching) {
+    methods.add(method);
+    if (method === "GET") methods.add("HEAD");
   }
   return [...methods];
 }

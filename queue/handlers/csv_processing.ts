@@ -89,10 +89,11 @@ async function processUpload(ctx: TaskContext<Params>, upload: string): Promise<
     }),
   );
   // "fatal": a file in another encoding is refused rather than counted wrongly.
-  const [first, text] = await peek(counted.pipeThrough(new TextDecoderStream("utf-8", { fatal: true })));
-  const separator = ctx.params.delimiter ?? detectDelimiter(first);
+  const decoded = counted.pipeThrough(new TextDecoderStream("utf-8", { fatal: true }));
   const table = new Table(ctx.params.header);
   try {
+    const [first, text] = await peek(decoded);
+    const separator = ctx.params.delimiter ?? detectDelimiter(first);
     for await (const row of text.pipeThrough(new CsvParseStream({ separator, lazyQuotes: true }))) {
       table.add(row);
       if (table.rows % 5_000 !== 0) continue;

@@ -1,0 +1,82 @@
+import { Queue } from "../../queue/queue.ts";
+import { assertEquals, assertRejects, ok } from "../support/assert.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { fullCount, nonZero, noop } from "../support/queue.ts";
+
+const DAY = 24 * 3_600_000;
+
+async function withClock(test: (queue: Queue, kv: Deno.Kv, clock: FakeClock) => Promise<void>): Promise<void> {
+  const kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const queue = new Queue({ kv, clock, definitions: [noop], worker: false, retentionMs: 7 * DAY });
+  await queue.start();
+  try {
+    await test(queue, kv, clock);
+  } finally {
+    await queue.stop();
+    kv.close();
+  }
+}
+
+async function keysOf(kv: Deno.Kv, ...names: string[]): Promise<Deno.KvKey[]> {
+  const found: Deno.KvKey[] = [];
+  for (const name of names) for await (const { key } of kv.list({ prefix: [name] })) found.push(key);
+  return found;
+}
+
+Deno.test("an ended task is deleted after its retention with everything of it, and one that waits is kept", async () => {
+  await withClock(async (queue, kv, clock) => {
+    const ended = (await queue.submit({ task_type: "noop" })).task.task.id;
+    const waiting = (await queue.submit({ task_type: "noop" })).task.task.id;
+    await queue.cancel(ended);
+    clock.set(clock.now() + 7 * DAY - 1_000);
+    await queue.clean();
+    assertEquals((await queue.get(ended)).task.id, ended);
+    clock.set(clock.now() + 2_000);
+    await queue.clean();
+    await assertRejects(queue.get(ended), { code: "not_found" });
+    assertEquals((await queue.get(waiting)).task.id, waiting);
+    assertEquals(nonZero(await queue.counts()), await fullCount(kv));
+    assertEquals((await keysOf(kv, "task", "index")).length, 2);
+  });
+});
+
+Deno.test("the change feed is kept 15 minutes; a token from before then asks for a resync", async () => {
+  await withClock(async (queue, _kv, clock) => {
+    await queue.submit({ task_type: "noop" });
+    const old = await queue.stream.head();
+    await queue.submit({ task_type: "noop" });
+    ok(await queue.stream.replay(old));
+    clock.set(clock.now() + 16 * 60_000);
+    await queue.clean();
+    assertEquals(await queue.stream.replay(old), null);
+    const now = await queue.stream.head();
+    assertEquals((await queue.stream.replay(now))?.changes, []);
+  });
+});
+
+Deno.test("an upload that no task names goes after 24 hours with its chunks, and one that a task names stays", async () => {
+  await withClock(async (queue, kv, clock) => {
+    const stream = () => new Blob([new Uint8Array(200_000)]).stream();
+    await queue.upload("lost.csv", "text/csv", stream(), 1_000_000);
+    const kept = await queue.upload("kept.csv", "text/csv", stream(), 1_000_000);
+    await kv.set(["upload_ref", kept.id, "some-task"], new Uint8Array());
+    clock.set(clock.now() + DAY + 1);
+    await queue.clean();
+    assertEquals((await keysOf(kv, "upload")).map((key) => key[1]), [kept.id]);
+    const blobs = await keysOf(kv, "blob", "blob_pending");
+    assertEquals(new Set(blobs.map((key) => key[1])), new Set([kept.file.blob]));
+  });
+});
+
+Deno.test("a file that was never finished is removed once its writer has been silent for 15 minutes", async () => {
+  await withClock(async (queue, kv, clock) => {
+    await kv.set(["blob_pending", "b"], new TextEncoder().encode(JSON.stringify({ at: clock.now() })));
+    await kv.set(["blob", "b", 0], new Uint8Array(10));
+    await queue.clean();
+    assertEquals((await keysOf(kv, "blob")).length, 1);
+    clock.set(clock.now() + 16 * 60_000);
+    await queue.clean();
+    assertEquals(await keysOf(kv, "blob", "blob_pending"), []);
+  });
+});
