@@ -76,10 +76,10 @@ export class Execution {
     const { clock } = this.#tools;
     const abandoned = new Promise<void>((resolve) => {
       let cancel = () => {};
-      this.#controller.signal.addEventListener("abort", () => {
-        cancel = clock.after(ABANDON_MS, resolve);
-      });
+      const onAbort = () => cancel = clock.after(ABANDON_MS, resolve);
+      this.#controller.signal.addEventListener("abort", onAbort, { once: true });
       this.#abandon = () => {
+        this.#controller.signal.removeEventListener("abort", onAbort);
         cancel();
         resolve();
       };
