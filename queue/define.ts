@@ -163,9 +163,16 @@ export function parseParams(definition: AnyTaskDefinition, input: unknown, root:
   return parsed.data;
 }
 
+const schemas = new WeakMap<AnyTaskDefinition, Record<string, unknown>>();
+
 /** JSON Schema of a type's parameters, as the form and the catalogue show it. */
 export function paramsSchema(definition: AnyTaskDefinition): Record<string, unknown> {
-  return z.toJSONSchema(definition.params, { io: "input" }) as Record<string, unknown>;
+  let schema = schemas.get(definition);
+  if (!schema) {
+    schema = z.toJSONSchema(definition.params, { io: "input" }) as Record<string, unknown>;
+    schemas.set(definition, schema);
+  }
+  return schema;
 }
 
 /** The uploads that parameters name: values of properties whose schema has `x-file`. */

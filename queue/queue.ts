@@ -156,7 +156,8 @@ export class Queue {
       limits: options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS),
       lanes: options.lanes ?? (distributed ? 16 : 2),
       deadlineMs: options.commitDeadlineMs ?? 10_000,
-      onCommitted: (_versionstamp, changes) => {
+      onCommitted: (versionstamp, changes) => {
+        this.#runner.committed(versionstamp, changes);
         stream.committed(changes);
         notifier.committed(changes);
       },

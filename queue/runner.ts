@@ -13,11 +13,13 @@ import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import type { Notifier } from "./notifier.ts";
 import { readTasks } from "./reads.ts";
-import { claim } from "./task.ts";
-import { transition } from "./write.ts";
+import { claim, type TaskState } from "./task.ts";
+import { type Change, transition } from "./write.ts";
 
-/** Most tasks that one claim takes: what one atomic can check on a file. */
-const CLAIM_BATCH = 99;
+/** Most tasks that are claimed at once: what one read of `ready` gives. */
+const CLAIM_BATCH = 500;
+/** Freshly placed tasks that are remembered, so that a claim need not read them back. */
+const REMEMBERED = 2_000;
 /** With other instances at work, a claim takes its tasks from a head of this many times what it needs. */
 const SPREAD = 4;
 
@@ -38,6 +40,7 @@ export class Runner {
   readonly #done = new Set<Promise<void>>();
   readonly #filling = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
+  readonly #fresh = new Map<string, { versionstamp: string; state: TaskState }>();
   #unlisten: (() => void)[] = [];
   #commands: Repeating | null = null;
   #open = false;
@@ -67,6 +70,21 @@ export class Runner {
       this.#unlisten.push(notifier.on("changed", () => this.#commands?.kick()));
     }
     for (const { type } of registry.all()) this.#fill(type);
+  }
+
+  /** Takes what this instance has committed: tasks that became ready may be claimed here next. */
+  committed(versionstamp: string, changes: Change[]): void {
+    if (!this.#open) return;
+    for (const { id, after } of changes) {
+      this.#fresh.delete(id);
+      if (after && !after.run && after.task.placement?.kind === "ready") {
+        this.#fresh.set(id, { versionstamp, state: after });
+      }
+    }
+    for (const id of this.#fresh.keys()) {
+      if (this.#fresh.size <= REMEMBERED) break;
+      this.#fresh.delete(id);
+    }
   }
 
   /** The execution of a task that runs here. */
@@ -158,8 +176,8 @@ export class Runner {
   }
 
   async #claim(definition: AnyTaskDefinition, entries: Deno.KvEntry<unknown>[]): Promise<void> {
-    const { kv, clock, committer } = this.#options;
-    const states = await readTasks(kv, entries.map((entry) => entry.key[3] as string));
+    const { clock, committer } = this.#options;
+    const states = await this.#read(entries);
     const { instance } = committer;
     await Promise.all(entries.map(async (entry, i) => {
       const state = states[i];
@@ -175,6 +193,18 @@ export class Runner {
       }
       this.#start(definition, new Execution(this.#options, definition, claimed));
     }));
+  }
+
+  /** The tasks of `ready` entries. */
+  async #read(entries: Deno.KvEntry<unknown>[]): Promise<(TaskState | null)[]> {
+    const states = entries.map(({ key, versionstamp }) => {
+      const fresh = this.#fresh.get(key[3] as string);
+      // An entry and its record are written by one commit: the same versionstamp is the same record.
+      return fresh?.versionstamp === versionstamp ? fresh.state : null;
+    });
+    const unknown = entries.map(({ key }) => key[3] as string).filter((_, i) => !states[i]);
+    const read = await readTasks(this.#options.kv, unknown);
+    return states.map((state) => state ?? read.shift() ?? null);
   }
 
   #start(definition: AnyTaskDefinition, execution: Execution): void {
