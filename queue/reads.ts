@@ -74,6 +74,12 @@ export async function readTasks(kv: Deno.Kv, ids: readonly string[]): Promise<(T
   });
 }
 
+/** Reads the cold records of tasks that stand in `ready`, and so do not run; null where there is none. */
+export async function readReady(kv: Deno.Kv, ids: readonly string[]): Promise<(TaskState | null)[]> {
+  const entries = await getAll(kv, ids.map((id) => keys.task(id)));
+  return entries.map(({ value }) => value ? { task: decode<StoredTask>(value), run: null } : null);
+}
+
 /** Reads tasks by filter, newest first. `cursor` is the id after which the page begins. */
 export async function listTasks(
   kv: Deno.Kv,

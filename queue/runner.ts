@@ -12,14 +12,14 @@ import { Execution, type ExecutionTools } from "./execution.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import type { Notifier } from "./notifier.ts";
-import { readTasks } from "./reads.ts";
+import { readReady } from "./reads.ts";
 import { claim, type TaskState } from "./task.ts";
 import { type Change, transition } from "./write.ts";
 
 /** Most tasks that are claimed at once: what one read of `ready` gives. */
 const CLAIM_BATCH = 500;
 /** Freshly placed tasks that are remembered, so that a claim need not read them back. */
-const REMEMBERED = 2_000;
+const REMEMBERED = 4_000;
 /** With other instances at work, a claim takes its tasks from a head of this many times what it needs. */
 const SPREAD = 4;
 
@@ -203,7 +203,7 @@ export class Runner {
       return fresh?.versionstamp === versionstamp ? fresh.state : null;
     });
     const unknown = entries.map(({ key }) => key[3] as string).filter((_, i) => !states[i]);
-    const read = await readTasks(this.#options.kv, unknown);
+    const read = await readReady(this.#options.kv, unknown);
     return states.map((state) => state ?? read.shift() ?? null);
   }
 
