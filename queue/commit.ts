@@ -81,6 +81,8 @@ interface Operation {
   /** A write of the task's holder: it has no deadline, and is void once the instance is fenced. */
   holder: boolean;
   deadline: number;
+  /** Whether it has been in an atomic: from then on it may have happened. */
+  flown: boolean;
   settled: boolean;
   resolve(versionstamp: string): void;
   reject(error: unknown): void;
@@ -111,8 +113,6 @@ export class Committer {
   #beat: string | null = null;
   #lanes: Lane[] = [];
   #queue: Operation[] = [];
-  /** Writes that were in flight when the instance was fenced, have not happened, and wait for new lanes. */
-  #stranded: Operation[] = [];
   #flights = new Set<Promise<void>>();
   #locked = new Set<string>();
   #outstanding = new Set<Operation>();
@@ -137,7 +137,7 @@ export class Committer {
   /** Registers `instance` with fresh lanes. Called again, with a new id, after the instance was fenced. */
   async open(instance: string): Promise<void> {
     const { kv, clock, lanes } = this.#options;
-    // A flight of the old lanes may still land: only once all are down is it known what has not happened.
+    // A flight of the old lanes may still land: what it holds must not be overtaken.
     await Promise.all(this.#flights);
     const opened = Array.from({ length: lanes }, (_, n) => keys.lane(instance, n));
     const result = await persist(clock, () => {
@@ -155,7 +155,6 @@ export class Committer {
       counts: {},
       busy: false,
     }));
-    this.#queue = [...this.#stranded.splice(0), ...this.#queue].filter((operation) => !operation.settled);
     this.#fenced = false;
     this.#pump();
   }
@@ -203,6 +202,7 @@ export class Committer {
         size: sizeOf(write),
         holder,
         deadline: this.#options.clock.monotonic() + this.#options.deadlineMs,
+        flown: false,
         settled: false,
         resolve,
         reject,
@@ -218,6 +218,14 @@ export class Committer {
           this.#pump();
         });
       }
+    });
+  }
+
+  /** Deletes an entry that says nothing any more, if it is still the same. */
+  async discard({ key, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
+    const write = { ...emptyWrite(key.join("/")), checks: [{ key, versionstamp }], deletes: [key] };
+    await this.commit(write).catch((error) => {
+      if (!(error instanceof ConflictError)) throw error;
     });
   }
 
@@ -247,7 +255,9 @@ export class Committer {
   async close(ms: number): Promise<void> {
     await this.drain(ms);
     this.#closing = true;
-    for (const operation of [...this.#outstanding]) this.#settle(operation, { error: new ClosedError() });
+    for (const operation of [...this.#outstanding]) {
+      this.#settle(operation, { error: operation.flown ? new OutcomeUnknownError() : new ClosedError() });
+    }
     this.#cancelSweep?.();
     if (!this.#fenced && this.#instance) {
       await retire(this.#options.kv, this.#options.clock, this.#instance);
@@ -290,7 +300,7 @@ export class Committer {
       if (batch.length === 0) return;
       lane.busy = true;
       const flight = this.#fly(lane, batch).catch((error) => {
-        // The store does not answer at all any more: not even reads of the lane.
+        // Only a closing committer gives up on a store that does not answer at all.
         for (const operation of batch) this.#settle(operation, { error: new OutcomeUnknownError({ cause: error }) });
       }).finally(() => {
         lane.busy = false;
@@ -330,6 +340,7 @@ export class Committer {
         bytes > limits.bytes;
       if (full && batch.length > 0) break;
       for (const lock of locks) this.#locked.add(lock);
+      operation.flown = true;
       batch.push(operation);
     }
     this.#queue = passed.length > 0 ? passed.concat(this.#queue.slice(i)) : this.#queue.slice(i);
@@ -351,7 +362,7 @@ export class Committer {
       }
 
       // A check failed, or the call did. Only the lane's record tells what happened.
-      const entry = await persist(this.#options.clock, () => this.#options.kv.get<unknown>(lane.key));
+      const entry = await this.#untilAnswered(() => this.#options.kv.get<unknown>(lane.key));
       if (entry.versionstamp === null) {
         this.#fence();
         break;
@@ -382,9 +393,22 @@ export class Committer {
       failures++;
       await delay(this.#options.clock, backoff(failures));
     }
+    // Fenced (or closing) in the middle of it. With the lane gone nobody can tell whether the last try happened: a
+    // holder's write is void either way, everyone else is told the truth.
     for (const operation of operations) {
-      if (operation.holder) this.#settle(operation, { error: new FencedError() });
-      else this.#stranded.push(operation);
+      this.#settle(operation, { error: operation.holder ? new FencedError() : new OutcomeUnknownError() });
+    }
+  }
+
+  /** Asks the store until it answers: a lane cannot go on without knowing where it stands. */
+  async #untilAnswered<T>(call: () => Promise<T>): Promise<T> {
+    while (true) {
+      try {
+        return await persist(this.#options.clock, call);
+      } catch (error) {
+        if (this.#closing) throw error;
+        this.#options.log.error("The store does not answer; tried again.", { error });
+      }
     }
   }
 
@@ -427,8 +451,7 @@ export class Committer {
   async #refused(operations: Operation[]): Promise<Set<Operation>> {
     const checks = operations.flatMap((operation) => operation.write.checks.map((check) => ({ operation, check })));
     const refused = new Set<Operation>();
-    const entries = await persist(
-      this.#options.clock,
+    const entries = await this.#untilAnswered(
       () => getAll(this.#options.kv, checks.map(({ check }) => check.key)),
     );
     entries.forEach((entry, i) => {

@@ -11,7 +11,16 @@ import type { Blobs } from "./blobs.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
 import type { Committer } from "./commit.ts";
 import type { AnyTaskDefinition, OpenedFile, TaskContext } from "./define.ts";
-import { AbortedError, InvalidInputError, NonRetryableError, NotFoundError, QueueError } from "./errors.ts";
+import {
+  AbortedError,
+  ClosedError,
+  FencedError,
+  InvalidInputError,
+  NonRetryableError,
+  NotFoundError,
+  OutcomeUnknownError,
+  QueueError,
+} from "./errors.ts";
 import { keys } from "./keys.ts";
 import type { StoredFile } from "./reads.ts";
 import { LogBuffer } from "./task_log.ts";
@@ -48,6 +57,9 @@ export class Execution {
   readonly #controller = new AbortController();
   readonly #log: LogBuffer;
   #state: TaskState;
+  /** The last state before the end. */
+  #running: TaskState;
+  #lost = false;
   #progress = 0;
   #message = "";
   #dirty = false;
@@ -63,6 +75,7 @@ export class Execution {
     this.#tools = tools;
     this.#definition = definition;
     this.#state = state;
+    this.#running = state;
     this.#log = new LogBuffer(this.id, state.run.attempt);
   }
 
@@ -97,9 +110,19 @@ export class Execution {
     ]);
     this.#abandon();
     this.#cancelTimeout();
-    await this.#finish(outcome).catch(() => {
+    await this.#finish(outcome).catch((error) => this.#salvage(error)).catch(() => {
       // Fenced or closed: the attempt's end is not ours to write any more; recovery will.
     });
+  }
+
+  /** The end itself could not be stored (its result is no JSON, its record is too large): end in a way that can. */
+  async #salvage(error: unknown): Promise<void> {
+    if (error instanceof FencedError || error instanceof ClosedError || error instanceof OutcomeUnknownError) return;
+    if (!this.#running.run || this.#lost) return;
+    this.#end = null;
+    this.#state = { ...this.#running, task: { ...this.#running.task, attempts: [] } };
+    const message = `The end of the attempt could not be stored: ${toTaskError(error).message}`.slice(0, 1_000);
+    await this.#endWith((state) => task.fail(state, { code: "unstorable", message }, this.#tools.clock.now()));
   }
 
   async #handle(): Promise<Json> {
@@ -149,6 +172,7 @@ export class Execution {
 
   /** Cancels the attempt: the handler's signal fires at once, and the promise resolves with the committed state. */
   async cancel(): Promise<TaskState> {
+    if (this.#lost) throw new FencedError();
     if (this.#end) {
       await this.#end;
       return this.#state;
@@ -167,6 +191,7 @@ export class Execution {
 
   /** The instance lost its lease: nothing of this attempt may be written any more. */
   lose(): void {
+    this.#lost ||= this.#end === null;
     this.#end ??= Promise.resolve();
     this.#cancelFlush?.();
     this.#controller.abort(new AbortedError("lost"));
@@ -178,6 +203,7 @@ export class Execution {
     while (this.#log.large) this.#commit(this.#advance({})).catch(() => {});
     const before = this.#state;
     if (!before.run) return Promise.resolve();
+    this.#running = before;
     const last: RunRecord = { ...before.run, progress: this.#progress, message: this.#message };
     const after = next({ task: before.task, run: last });
     const write = transition(before, after);

@@ -13,8 +13,8 @@ import { ConflictError } from "./errors.ts";
 import { firstIdAt } from "./ids.ts";
 import { type Bucket, keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
-import { readArtifacts, readTasks, type StoredFile } from "./reads.ts";
-import { isTerminal, type TaskState } from "./task.ts";
+import { readTasks, type StoredFile } from "./reads.ts";
+import { isTerminal, type TaskRecord, type TaskState } from "./task.ts";
 import { emptyWrite } from "./write.ts";
 
 const EVERY_MS = 60_000;
@@ -32,6 +32,7 @@ const BATCH = 200;
 export class Janitor {
   #job: Repeating | null = null;
   #trimmedAt = 0;
+  #stopped = false;
 
   constructor(
     private readonly kv: Deno.Kv,
@@ -54,6 +55,7 @@ export class Janitor {
 
   /** Stops and waits for a run under way. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     await this.#job?.stop();
   }
 
@@ -77,28 +79,46 @@ export class Janitor {
       }
       for (let i = 0; i < ids.length; i += BATCH) {
         const states = await readTasks(this.kv, ids.slice(i, i + BATCH));
-        for (const state of states) if (state) await this.remove(state);
+        for (const state of states) {
+          if (this.#stopped) return;
+          if (!state) continue;
+          await this.remove(state).catch((error) =>
+            this.log.error("A task was not deleted; tried again.", { error, id: state.task.id })
+          );
+        }
       }
     }
   }
 
-  /** Deletes an ended task with everything that is kept for it. */
-  async remove(state: TaskState): Promise<void> {
-    const { task } = state;
-    const { id, task_type, status } = task;
-    if (state.run || !isTerminal(status)) return;
+  /** Deletes an ended task with everything that is kept for it, unless it has been retried meanwhile. */
+  async remove({ task, run }: TaskState): Promise<void> {
+    const { id, task_type, status, version } = task;
     const cold = await this.kv.get(keys.task(id));
-    for (const file of await readArtifacts(this.kv, id)) await this.blobs.delete(file.blob);
+    if (run || !isTerminal(status) || !cold.value || decode<TaskRecord>(cold.value).version !== version) return;
+    await this.#removePieces(keys.logOf(id), () => null);
+    // The chunks go with the next round of unfinished files: they need not fit into one atomic.
+    await this.#removePieces(keys.artifactsOf(id), (value) => decode<StoredFile>(value).blob);
     const write = emptyWrite(id);
     write.checks.push({ key: cold.key, versionstamp: cold.versionstamp });
     write.deletes.push(keys.task(id), keys.result(id), keys.checkpoint(id), keys.index(status, task_type, id));
     for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
-    for (const prefix of [keys.artifactsOf(id), keys.logOf(id)]) {
-      for await (const { key } of this.kv.list({ prefix }, { batchSize: 100 })) write.deletes.push(key);
-    }
     write.counts.push({ task_type, status, delta: -1 });
-    write.changes.push({ id, before: state, after: null });
+    write.changes.push({ id, before: { task, run }, after: null });
     await ignoreConflict(this.committer.commit(write));
+  }
+
+  /** Deletes the entries of a prefix in pieces that fit; `blobOf` names the file that an entry owns. */
+  async #removePieces(prefix: Deno.KvKey, blobOf: (value: unknown) => string | null): Promise<void> {
+    let write = emptyWrite(prefix.join("/"));
+    for await (const { key, value } of this.kv.list({ prefix }, { batchSize: 20 })) {
+      write.deletes.push(key);
+      const blob = blobOf(value);
+      if (blob !== null) write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
+      if (write.deletes.length < BATCH) continue;
+      await this.committer.commit(write);
+      write = emptyWrite(prefix.join("/"));
+    }
+    if (write.deletes.length > 0) await this.committer.commit(write);
   }
 
   async #trimChanges(before: number): Promise<void> {
@@ -125,9 +145,15 @@ export class Janitor {
 
   async #forget(changes: Deno.KvKey[]): Promise<void> {
     const write = emptyWrite("change_floor");
-    write.puts.push({ key: keys.changeFloor(), value: encode(changes[changes.length - 1][1]) });
+    const newest = changes[changes.length - 1][1] as string;
+    const floor = await this.kv.get(keys.changeFloor());
+    // Another instance may have trimmed further: the floor only rises.
+    if (!floor.value || decode<string>(floor.value) < newest) {
+      write.checks.push({ key: floor.key, versionstamp: floor.versionstamp });
+      write.puts.push({ key: keys.changeFloor(), value: encode(newest) });
+    }
     write.deletes.push(...changes);
-    await this.committer.commit(write);
+    await ignoreConflict(this.committer.commit(write));
   }
 
   async #removeUploads(now: number): Promise<void> {

@@ -24,9 +24,10 @@ import {
   IllegalTransitionError,
   InvalidInputError,
   NotFoundError,
+  OutcomeUnknownError,
 } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { newId } from "./ids.ts";
+import { isId, newId } from "./ids.ts";
 import { Janitor } from "./janitor.ts";
 import { keys } from "./keys.ts";
 import { type Logger, silent } from "./log.ts";
@@ -38,6 +39,7 @@ import {
   type Page,
   readArtifacts,
   readLog,
+  readLogTail,
   readTask,
   type StoredFile,
 } from "./reads.ts";
@@ -104,6 +106,8 @@ export interface Submission {
 export interface IdempotencyKey {
   scope: string;
   key: string;
+  /** What was sent, to be compared when the key comes again. Default: a hash of the submission. */
+  body?: string;
 }
 
 interface IdempotencyRecord {
@@ -124,6 +128,7 @@ export class Queue {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #distributed: boolean;
+  readonly #limits: AtomicLimits;
   readonly #worker: boolean;
   readonly #committer: Committer;
   readonly #notifier: Notifier;
@@ -143,6 +148,7 @@ export class Queue {
     this.#log = log;
     this.#distributed = distributed;
     this.#worker = options.worker ?? true;
+    this.#limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
     this.retentionMs = options.retentionMs ?? 7 * 24 * 3_600_000;
     this.registry = new Registry(definitions);
     const leaseMs = options.leaseMs ?? 15_000;
@@ -153,7 +159,7 @@ export class Queue {
       clock,
       log,
       distributed,
-      limits: options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS),
+      limits: this.#limits,
       lanes: options.lanes ?? (distributed ? 16 : 2),
       deadlineMs: options.commitDeadlineMs ?? 10_000,
       onCommitted: (versionstamp, changes) => {
@@ -208,8 +214,10 @@ export class Queue {
   async stop(graceMs = 4_000): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    await Promise.all([this.#scheduler.stop(), this.#janitor.stop(), this.stream.stop(), this.#notifier.stop()]);
+    // Handlers come first: whatever else is under way must not take their time.
+    const others = [this.#scheduler.stop(), this.#janitor.stop(), this.stream.stop(), this.#notifier.stop()];
     await this.#runner.stop(graceMs * 0.7);
+    await Promise.all(others);
     await Promise.all([this.#recoverer.stop(), this.#heartbeat.stop()]);
     await this.#committer.close(graceMs * 0.2);
   }
@@ -249,35 +257,43 @@ export class Queue {
    */
   async submit(submission: Submission, idempotency?: IdempotencyKey): Promise<{ task: TaskState; created: boolean }> {
     const state = this.#make(submission, "");
-    const write = transition(null, state);
-    await this.#referToUploads(write, state.task, "");
-    if (!idempotency) {
-      await this.#committer.commit(write);
-      return { task: state, created: true };
-    }
-    const key = keys.idempotency(idempotency.scope, idempotency.key);
-    const body = await fingerprint(submission);
+    const body = idempotency ? idempotency.body ?? await fingerprint(submission) : "";
+    // Whoever loses a race (for the key, for an upload) looks again: each round, one of them wins.
     while (true) {
-      const entry = await this.#kv.get(key);
-      const known = entry.value ? decode<IdempotencyRecord>(entry.value) : null;
-      // KV collects expired keys late: what they say is void from their own time on.
-      if (known && known.expires_at > this.#clock.now()) {
-        if (known.body !== body) throw new IdempotencyMismatchError();
-        return { task: await this.get(known.id), created: false };
+      const write = transition(null, state);
+      await this.#referToUploads(write, [state], () => "");
+      if (idempotency) {
+        const known = await this.#claimKey(write, idempotency, body, state.task.id);
+        if (known) return { task: await this.get(known), created: false };
       }
-      const record: IdempotencyRecord = { id: state.task.id, body, expires_at: this.#clock.now() + IDEMPOTENCY_MS };
-      const once: Write = {
-        ...write,
-        locks: [...write.locks, `idempotency:${idempotency.scope}:${idempotency.key}`],
-        checks: [...write.checks, { key, versionstamp: entry.versionstamp }],
-        puts: [...write.puts, { key, value: encode(record), expireIn: IDEMPOTENCY_MS }],
-      };
-      try {
-        await this.#committer.commit(once);
-        return { task: state, created: true };
-      } catch (error) {
-        if (!(error instanceof ConflictError)) throw error;
-      }
+      if (await this.#commitUnlessConflict(write)) return { task: state, created: true };
+    }
+  }
+
+  /** Adds the idempotency key to a write, or gives the id of the task that it has made before. */
+  async #claimKey(write: Write, { scope, key }: IdempotencyKey, body: string, id: string): Promise<string | null> {
+    const entry = await this.#kv.get(keys.idempotency(scope, key));
+    const known = entry.value ? decode<IdempotencyRecord>(entry.value) : null;
+    // KV collects expired keys late: what they say is void from their own time on.
+    if (known && known.expires_at > this.#clock.now()) {
+      if (known.body !== body) throw new IdempotencyMismatchError();
+      return known.id;
+    }
+    const record: IdempotencyRecord = { id, body, expires_at: this.#clock.now() + IDEMPOTENCY_MS };
+    write.locks.push(`idempotency:${scope}:${key}`);
+    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+    write.puts.push({ key: entry.key, value: encode(record), expireIn: IDEMPOTENCY_MS });
+    return null;
+  }
+
+  /** Commits a write; false if one of its checks failed. */
+  async #commitUnlessConflict(write: Write): Promise<boolean> {
+    try {
+      await this.#committer.commit(write);
+      return true;
+    } catch (error) {
+      if (error instanceof ConflictError) return false;
+      throw error;
     }
   }
 
@@ -291,18 +307,18 @@ export class Queue {
       throw new InvalidInputError([{ pointer: "/tasks", detail: `A batch has 1 to ${MAX_BATCH} tasks.` }]);
     }
     const states = submissions.map((submission, i) => this.#make(submission, `/tasks/${i}`));
-    const all = emptyWrite();
-    for (const [i, state] of states.entries()) {
-      const write = transition(null, state);
-      await this.#referToUploads(write, state.task, `/tasks/${i}`);
-      all.locks.push(...write.locks);
-      all.checks.push(...write.checks);
-      all.puts.push(...write.puts);
-      all.counts.push(...write.counts);
-      all.changes.push(...write.changes);
+    while (true) {
+      const all = emptyWrite();
+      for (const state of states) {
+        const write = transition(null, state);
+        all.locks.push(...write.locks);
+        all.puts.push(...write.puts);
+        all.counts.push(...write.counts);
+        all.changes.push(...write.changes);
+      }
+      await this.#referToUploads(all, states, (i) => `/tasks/${i}`);
+      if (await this.#commitUnlessConflict(all)) return states;
     }
-    await this.#committer.commit(all);
-    return states;
   }
 
   #make(submission: Submission, root: string): TaskState {
@@ -354,19 +370,26 @@ export class Queue {
     };
   }
 
-  async #referToUploads(write: Write, { id, uploads }: TaskRecord, root: string): Promise<void> {
-    for (const upload of uploads) {
-      const entry = await this.#kv.get(keys.upload(upload));
-      if (!entry.value) {
-        const detail = `There is no upload ${upload}. Uploads without a task are kept for 24 hours.`;
-        throw new InvalidInputError([{ pointer: `${root}/input_params`, detail }]);
+  /** Adds to a write what keeps the uploads that its tasks name. */
+  async #referToUploads(write: Write, states: TaskState[], rootOf: (i: number) => string): Promise<void> {
+    const seen = new Set<string>();
+    for (const [i, { task: { id, uploads } }] of states.entries()) {
+      for (const upload of uploads) {
+        write.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
+        if (seen.has(upload)) continue;
+        seen.add(upload);
+        const entry = await this.#kv.get(keys.upload(upload));
+        const refuse = (detail: string) => {
+          throw new InvalidInputError([{ pointer: `${rootOf(i)}/input_params`, detail }]);
+        };
+        if (!entry.value) refuse(`There is no upload ${upload}. Uploads without a task are kept for 24 hours.`);
+        if (seen.size >= this.#limits.checks - 1) refuse("These are more uploads than one request can name.");
+        const used: Upload = { ...decode<Upload>(entry.value), used_at: this.#clock.now() };
+        write.locks.push(`upload:${upload}`);
+        // Rewriting the upload makes a janitor that is about to delete it fail its check.
+        write.puts.push({ key: keys.upload(upload), value: encode(used) });
+        write.checks.push({ key: keys.upload(upload), versionstamp: entry.versionstamp });
       }
-      const used: Upload = { ...decode<Upload>(entry.value), used_at: this.#clock.now() };
-      write.locks.push(`upload:${upload}`);
-      // Rewriting the upload makes a janitor that is about to delete it fail its check.
-      write.puts.push({ key: keys.upload(upload), value: encode(used) });
-      write.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
-      write.checks.push({ key: keys.upload(upload), versionstamp: entry.versionstamp });
     }
   }
 
@@ -376,8 +399,8 @@ export class Queue {
    * @throws {NotFoundError} If there is none.
    */
   async get(id: string): Promise<TaskState> {
-    const state = await readTask(this.#kv, id);
-    if (!state) throw new NotFoundError(`Task ${id}`);
+    const state = isId(id) ? await readTask(this.#kv, id) : null;
+    if (!state) throw new NotFoundError(`Task ${id.slice(0, 64)}`);
     return state;
   }
 
@@ -405,10 +428,15 @@ export class Queue {
    * @throws {NotFoundError} If there is none.
    */
   async openArtifact(id: string, name: string): Promise<OpenedFile & { sha256: string }> {
-    const entry = await this.#kv.get(keys.artifact(id, name));
-    if (!entry.value) throw new NotFoundError(`Artifact ${name} of task ${id}`);
+    const entry = isId(id) && name.length <= 200 ? await this.#kv.get(keys.artifact(id, name)) : null;
+    if (!entry?.value) throw new NotFoundError(`Artifact ${name.slice(0, 64)} of task ${id.slice(0, 64)}`);
     const file = decode<StoredFile>(entry.value);
     return { ...file, stream: this.#blobs.read(file.blob, file.chunks) };
+  }
+
+  /** The newest log lines of a task, oldest first, and where to read on. */
+  readLogTail(id: string, limit: number): ReturnType<typeof readLog> {
+    return readLogTail(this.#kv, id, limit);
   }
 
   /** Reads log lines of a task. */
@@ -424,8 +452,10 @@ export class Queue {
    * @throws {IllegalTransitionError} If it has ended already.
    */
   async cancel(id: string): Promise<TaskState> {
+    const until = this.#clock.monotonic() + COMMAND_WAIT_MS;
     while (true) {
       if (this.#stopping) throw new ClosedError();
+      if (this.#clock.monotonic() > until) throw new OutcomeUnknownError();
       const state = await this.get(id);
       const status = statusOf(state);
       if (isTerminal(status)) throw new IllegalTransitionError(`Task ${id} has ended already: it is ${status}.`);
@@ -489,13 +519,7 @@ export class Queue {
       { key: cold.key, versionstamp: cold.versionstamp },
       { key: run.key, versionstamp: null },
     );
-    try {
-      await this.#committer.commit(write);
-      return true;
-    } catch (error) {
-      if (error instanceof ConflictError) return false;
-      throw error;
-    }
+    return await this.#commitUnlessConflict(write);
   }
 
   /**
@@ -555,7 +579,8 @@ export class Queue {
   }
 }
 
-async function fingerprint(submission: Submission): Promise<string> {
+/** A hash of what was sent (SHA-256 of its JSON), to tell whether the same came again. */
+export async function fingerprint(submission: unknown): Promise<string> {
   const bytes = await crypto.subtle.digest("SHA-256", encode(submission));
   return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

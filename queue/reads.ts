@@ -173,7 +173,8 @@ async function newestIds(
     return ids.slice(0, size);
   }
   const buckets = new Set<Bucket>(wanted.map((status) => isTerminal(status) ? status : "OPEN"));
-  const types = task_types ?? Object.keys(counts);
+  // Only types that have tasks have an index; a filter may name anything.
+  const types = Object.keys(counts).filter((type) => !task_types || task_types.includes(type));
   const lists = [...buckets].flatMap((bucket) =>
     types.map((type) => reverseIds(kv, keys.indexOf(bucket, type), before, size))
   );
@@ -233,4 +234,17 @@ export async function readLog(
     }
   }
   return { lines, next };
+}
+
+/** Reads the newest `limit` lines of a task's log, oldest first. */
+export async function readLogTail(kv: Deno.Kv, id: string, limit: number): ReturnType<typeof readLog> {
+  let from: LogPosition = { attempt: 0, line: 0 };
+  let found = 0;
+  for await (const entry of kv.list({ prefix: keys.logOf(id) }, { reverse: true, batchSize: 10 })) {
+    const page = decode<LogPage>(entry.value);
+    found += page.lines.length;
+    from = { attempt: entry.key[2] as number, line: page.first + Math.max(0, found - limit) };
+    if (found >= limit) break;
+  }
+  return await readLog(kv, id, from, limit);
 }

@@ -78,7 +78,10 @@ export class Recoverer {
       if (!living.has(instance)) this.#seen.delete(instance);
     }
     const orphans = held.filter(({ instance }) => !living.has(instance));
-    await Promise.all(orphans.map((orphan) => this.#handBack(orphan)));
+    await Promise.all(orphans.map((orphan) =>
+      // One that cannot be handed back keeps no other from it, and is tried again.
+      this.#handBack(orphan).catch((error) => this.log.error("A task was not handed back.", { error, id: orphan.id }))
+    ));
   }
 
   async #handBack({ id, instance, versionstamp }: { id: string; instance: string; versionstamp: string }) {

@@ -181,7 +181,11 @@ export class Runner {
     const { instance } = committer;
     await Promise.all(entries.map(async (entry, i) => {
       const state = states[i];
-      if (!state || state.run || state.task.placement?.kind !== "ready") return;
+      const placement = state?.task.placement;
+      if (!state || placement?.kind !== "ready" || placement.score !== entry.key[2]) {
+        await committer.discard(entry);
+        return;
+      }
       const claimed = claim(state, instance, clock.now());
       const write = transition(state, claimed);
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });

@@ -24,6 +24,7 @@ export class Scheduler {
   #unlisten: () => void = () => {};
   #cancelTimer: () => void = () => {};
   #next = Infinity;
+  #stopped = false;
 
   constructor(
     private readonly kv: Deno.Kv,
@@ -46,6 +47,7 @@ export class Scheduler {
 
   /** Stops and waits for a run under way. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#unlisten();
     this.#cancelTimer();
     await this.#job?.stop();
@@ -62,7 +64,7 @@ export class Scheduler {
   }
 
   async #run(): Promise<void> {
-    while (true) {
+    while (!this.#stopped) {
       const now = this.clock.now();
       const due: Deno.KvEntry<unknown>[] = [];
       let later: number | null = null;
@@ -76,7 +78,10 @@ export class Scheduler {
       const states = await readTasks(this.kv, due.map((entry) => entry.key[2] as string));
       await Promise.all(due.map(async (entry, i) => {
         const state = states[i];
-        if (!state || state.run || state.task.placement?.kind !== "scheduled") return;
+        const placement = state?.task.placement;
+        if (!state || state.run || placement?.kind !== "scheduled" || placement.due !== entry.key[1]) {
+          return await this.committer.discard(entry);
+        }
         const write = transition(state, place(state, now));
         write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
         await this.committer.commit(write).catch((error) => {

@@ -39,6 +39,8 @@ const FRAME_MS = 50;
 const REMEMBERED = 5_000;
 /** Commits read at once. */
 const READ = 500;
+/** Tasks that a replay tells of at most. */
+const REPLAYED = 2_000;
 /** The token before the first commit. */
 const BEGINNING = "0".repeat(20);
 
@@ -108,7 +110,8 @@ export class ChangeStream {
     if (this.#listeners.size === 0) {
       await this.#reading;
       this.#remembered.clear();
-      this.#cursor ??= await this.head();
+      const head = await this.head();
+      this.#cursor ??= head;
     }
     this.#listeners.add(listener);
     return () => {
@@ -133,6 +136,8 @@ export class ChangeStream {
         byId.set(change.id, known ? { ...change, left: [...known.left, ...change.left] } : change);
       }
       batch.since = part.since;
+      // What is not much less than a fresh list is read as one.
+      if (byId.size > REPLAYED) return null;
       if (part.commits < READ) break;
     }
     return { since: batch.since, changes: [...byId.values()] };

@@ -56,11 +56,23 @@ function bucketOf(state: TaskState): Bucket {
   return isTerminal(status) ? status : "OPEN";
 }
 
+/** Characters of an earlier attempt's message in a record that would be too large otherwise. */
+const SHORT_MESSAGE = 80;
+
 function putTask(write: Write, task: TaskRecord): void {
-  let value = encode(task);
-  if (value.length > MAX_VALUE_BYTES) {
+  let stored: StoredTask = task;
+  let value = encode(stored);
+  if (value.length > MAX_VALUE_BYTES && task.result !== null) {
     write.puts.push({ key: keys.result(task.id), value: encode(task.result) });
-    value = encode({ ...task, result: null, result_apart: true } satisfies StoredTask);
+    stored = { ...stored, result: null, result_apart: true };
+    value = encode(stored);
+  }
+  if (value.length > MAX_VALUE_BYTES) {
+    const attempts = task.attempts.map(({ error, ...attempt }) => ({
+      ...attempt,
+      error: error && { code: error.code, message: error.message.slice(0, SHORT_MESSAGE) },
+    }));
+    value = encode({ ...stored, attempts } satisfies StoredTask);
   }
   write.puts.push({ key: keys.task(task.id), value });
 }

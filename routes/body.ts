@@ -22,6 +22,26 @@ export function refuseLong(c: Context, limit: number): void {
   if (length > limit) throw new TooLargeError("The body", limit);
 }
 
+async function readBytes(c: Context, limit: number): Promise<ArrayBuffer> {
+  refuseLong(c, limit);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of c.req.raw.body ?? []) {
+    size += chunk.length;
+    if (size > limit) throw new TooLargeError("The body", limit);
+    chunks.push(chunk);
+  }
+  return await new Blob(chunks as BlobPart[]).arrayBuffer();
+}
+
+/** Bytes of a small form. */
+const MAX_FORM_BYTES = 10_000;
+
+/** Reads a small form that a page has sent (application/x-www-form-urlencoded). */
+export async function readForm(c: Context): Promise<URLSearchParams> {
+  return new URLSearchParams(new TextDecoder().decode(await readBytes(c, MAX_FORM_BYTES)));
+}
+
 /**
  * Reads a JSON body.
  *
@@ -33,18 +53,10 @@ export async function readJson<S extends z.ZodType>(c: Context, schema: S): Prom
   if (!/^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(type)) {
     throw new Problem(415, "unsupported_media_type", "Send JSON with Content-Type: application/json.");
   }
-  refuseLong(c, MAX_JSON_BYTES);
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of c.req.raw.body ?? []) {
-    size += chunk.length;
-    if (size > MAX_JSON_BYTES) throw new TooLargeError("The body", MAX_JSON_BYTES);
-    chunks.push(chunk);
-  }
+  const bytes = await readBytes(c, MAX_JSON_BYTES);
   let value: unknown;
   try {
-    const text = await new Blob(chunks as BlobPart[]).arrayBuffer();
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
     throw new Problem(400, "broken_json", `The body is not JSON: ${(error as Error).message}`);
   }
@@ -77,10 +89,8 @@ export async function readMultipart(
   const fields = new Map<string, string[]>();
   const body = c.req.raw.body;
   if (!body) throw new Problem(400, "broken_multipart", "The body is empty.");
-  const broken = (error: unknown) =>
-    error instanceof Error && !(error instanceof Problem) && /multipart|boundary|unexpected end/i.test(error.message)
-      ? new Problem(400, "broken_multipart", `The body is not multipart/form-data: ${error.message}`)
-      : error;
+  const broken = (error: Error) =>
+    new Problem(400, "broken_multipart", `The body is not multipart/form-data: ${error.message}`);
   let parser: InstanceType<typeof Busboy>;
   try {
     parser = new Busboy({
@@ -88,26 +98,30 @@ export async function readMultipart(
       limits: { fieldSize: MAX_FIELD_BYTES, fields: 100, files: 20 },
     });
   } catch (error) {
-    throw broken(error);
+    throw broken(error as Error);
   }
   const source = Readable.fromWeb(body as NodeReadableStream);
   await new Promise<void>((resolve, reject) => {
     let files = Promise.resolve();
+    let open: Readable | undefined;
     const fail = (error: unknown) => {
       source.unpipe(parser);
       source.destroy();
-      reject(broken(error));
+      // Whoever reads the file that was on its way hears of it, and removes what was stored.
+      open?.destroy(error instanceof Error ? error : new Error(String(error)));
+      reject(error);
     };
     parser.on("field", (name, value, _nameCut, valueCut) => {
       if (valueCut) return fail(new TooLargeError(`The field ${name}`, MAX_FIELD_BYTES));
       fields.set(name, [...fields.get(name) ?? [], value]);
     });
     parser.on("file", (field, file, name, _encoding, media_type) => {
+      open = file;
       const stream = Readable.toWeb(file) as unknown as ReadableStream<Uint8Array>;
       files = files.then(() => onFile({ field, name: name ?? "", media_type, stream }));
       files.catch(fail);
     });
-    parser.on("error", fail);
+    parser.on("error", (error: Error) => fail(broken(error)));
     source.on("error", fail);
     parser.on("finish", () => files.then(resolve, fail));
     source.pipe(parser);

@@ -29,26 +29,29 @@ export function statusEvents({ task, run }: TaskState): TaskHistoryEvent[] {
   return events;
 }
 
-/** Follows one task: each call of `next` gives what is new. */
+/** Follows one task: each call of `next` gives what is new. Of a longer log the newest lines are told first. */
 export class TaskFollower {
   #told = 0;
-  #position: LogPosition = { attempt: 0, line: 0 };
+  #position: LogPosition | null = null;
 
   constructor(private readonly queue: Queue, private readonly id: string) {}
 
-  /** What happened since the last call, the log's lines before the end that followed them. */
-  async next(state: TaskState): Promise<TaskHistoryEvent[]> {
+  /** What happened since the last call, at most {@linkcode LINES} log lines of it; `more`: there are more of them. */
+  async next(state: TaskState): Promise<{ events: TaskHistoryEvent[]; more: boolean }> {
     const all = statusEvents(state);
     // A retry shortens the list by the end that it takes back.
     const fresh = all.slice(Math.min(this.#told, all.length));
     this.#told = all.length;
-    const lines: TaskHistoryEvent[] = [];
-    while (true) {
-      const read = await this.queue.readLog(this.id, this.#position, LINES);
-      this.#position = read.next;
-      for (const { at, ...line } of read.lines) lines.push({ kind: "log", at: new Date(at).toISOString(), ...line });
-      if (read.lines.length < LINES) break;
-    }
-    return [...fresh, ...lines].sort((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0);
+    const { lines, next } = this.#position
+      ? await this.queue.readLog(this.id, this.#position, LINES)
+      : await this.queue.readLogTail(this.id, LINES);
+    this.#position = next;
+    const logged = lines.map(({ at, ...line }): TaskHistoryEvent => ({
+      kind: "log",
+      at: new Date(at).toISOString(),
+      ...line,
+    }));
+    const events = [...fresh, ...logged].sort((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0);
+    return { events, more: lines.length === LINES };
   }
 }

@@ -8,7 +8,7 @@ import { Hono } from "hono";
 import { deleteCookie } from "hono/cookie";
 import type { JSX } from "preact";
 import { findToken, SESSION_COOKIE, signIn } from "./auth.ts";
-import { refuseLong } from "./body.ts";
+import { readForm } from "./body.ts";
 import { renderDocument } from "./document.tsx";
 import type { AppEnv, AppOptions } from "./env.ts";
 
@@ -43,9 +43,7 @@ export function loginRoutes({ tokens, clock }: AppOptions): Hono<AppEnv> {
   app.get("/login", (c) => c.html(render()));
 
   app.post("/login", async (c) => {
-    refuseLong(c, 10_000);
-    const form = await c.req.parseBody();
-    const token = typeof form.token === "string" ? findToken(tokens, form.token) : undefined;
+    const token = findToken(tokens, (await readForm(c)).get("token") ?? "");
     if (!token) return c.html(render("This is not a valid token."), 401);
     await signIn(c, token, clock.now());
     return c.redirect("/", 303);

@@ -19,7 +19,7 @@ import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError
 import { newId } from "../queue/ids.ts";
 import { summaryOf, taskOf } from "../queue/task.ts";
 import { mayActAs, requireRole } from "./auth.ts";
-import { readMultipart, refuseLong } from "./body.ts";
+import { readForm, readMultipart, refuseLong } from "./body.ts";
 import { renderDocument } from "./document.tsx";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { TaskFollower } from "./follow.ts";
@@ -30,7 +30,6 @@ import { readFilter } from "./tasks.ts";
 import { storeUpload } from "./uploads.ts";
 
 const PAGE = 50;
-const LOG_LINES = 1_000;
 
 function TypeFilter({ data }: { data: PageData }): JSX.Element {
   const { view, types } = data;
@@ -118,8 +117,8 @@ export function paramsFromForm(
 }
 
 /** A place within this page that a form may send its reader back to. */
-function safeBack(value: string | undefined): string {
-  return value && /^\/(\?[^#\\]*)?$/.test(value) ? value : "/";
+function safeBack(value: string | null): string {
+  return value && /^\/(\?[\x21-\x7e]*)?$/.test(value) && !/[#\\]/.test(value) ? value : "/";
 }
 
 /** The routes of the page. */
@@ -131,8 +130,8 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
   async function readOpen(id: string): Promise<PageData["open"]> {
     try {
       const state = await queue.get(id);
-      const events = await new TaskFollower(queue, id).next(state);
-      const log = events.filter((event): event is LogEvent => event.kind === "log").slice(-LOG_LINES);
+      const { events } = await new TaskFollower(queue, id).next(state);
+      const log = events.filter((event): event is LogEvent => event.kind === "log");
       return { task: taskOf(state, await queue.artifacts(id), queue.retentionMs), log };
     } catch (error) {
       if (error instanceof NotFoundError) return { missing: id };
@@ -196,12 +195,13 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
 
   app.post("/tasks", requireRole("operator"), async (c) => {
     refuseLong(c, options.maxUploadBytes * 20);
-    const uploads: Record<string, string[]> = {};
+    const uploads = new Map<string, string[]>();
     const fields = await readMultipart(c, async ({ field, name, media_type, stream }) => {
       // A browser sends an empty file where none was chosen.
       if (name === "") return void await stream.pipeTo(new WritableStream());
       const { upload_id } = await storeUpload(options, name, media_type, stream);
-      (uploads[field.replace(/^params\./, "")] ??= []).push(upload_id);
+      const param = field.replace(/^params\./, "");
+      uploads.set(param, [...uploads.get(param) ?? [], upload_id]);
     });
     const type = fields.get("task_type")?.[0] ?? "";
     const values: Record<string, string> = {};
@@ -213,8 +213,8 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
     const schema = paramsSchema(definition);
     const params = paramsFromForm(schema, values);
     const properties = schema.properties as Record<string, { type?: string }>;
-    for (const [name, ids] of Object.entries(uploads)) params[name] = properties[name]?.type === "array" ? ids : ids[0];
-    const key = fields.get("idempotency_key")?.[0];
+    for (const [name, ids] of uploads) params[name] = properties[name]?.type === "array" ? ids : ids[0];
+    const key = fields.get("idempotency_key")?.[0]?.slice(0, 200);
     try {
       const { task } = await queue.submit(
         { task_type: type, input_params: params },
@@ -240,15 +240,14 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
 
   for (const action of ["cancel", "retry"] as const) {
     app.post(`/tasks/:id/${action}`, requireRole("operator"), async (c) => {
-      refuseLong(c, 10_000);
-      const { back } = await c.req.parseBody();
+      const back = (await readForm(c)).get("back");
       try {
         await queue[action](c.req.param("id"));
       } catch (error) {
         // It has moved on meanwhile: the view that follows shows where.
         if (!(error instanceof IllegalTransitionError)) throw error;
       }
-      return c.redirect(safeBack(typeof back === "string" ? back : undefined), 303);
+      return c.redirect(safeBack(back), 303);
     });
   }
 

@@ -14,7 +14,7 @@ import type { Clock } from "../queue/clock.ts";
 import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Batch, TaskChange } from "../queue/stream.ts";
-import { STATUSES, statusOf, summaryOf, type TaskState } from "../queue/task.ts";
+import { STATUSES, statusOf, summaryOf, type TaskState, versionOf } from "../queue/task.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { TaskFollower } from "./follow.ts";
 import { Problem } from "./problem.ts";
@@ -63,7 +63,12 @@ interface Subscription {
   /** Up to here `pending` holds everything. */
   heard: string;
   pending: Map<string, TaskChange>;
+  /** More has happened than is kept: the client starts over. */
   stale: boolean;
+  /** Whether the client has its beginning, so that changes may follow. */
+  ready: boolean;
+  /** Whether events wait to be told. */
+  eventful: boolean;
 }
 
 /** Serialized summaries, shared by all who are sent the same state. */
@@ -169,6 +174,8 @@ class Connection {
   }
 
   async #receive(data: unknown): Promise<void> {
+    // A client that asks and asks and never reads.
+    if (this.socket.bufferedAmount > MAX_BUFFERED) return this.close(1013, "too slow");
     if (typeof data !== "string") return this.#refuse("Frames are JSON text.");
     if (data.length > MAX_FRAME) return this.close(1009, `a frame has at most ${MAX_FRAME} characters`);
     let value: unknown;
@@ -197,15 +204,16 @@ class Connection {
       heard: head,
       pending: new Map(),
       stale: false,
+      ready: false,
+      eventful: frame.id !== undefined,
     };
     this.#subscriptions.set(frame.sub, subscription);
     const replay = frame.since === undefined ? null : await this.queue.stream.replay(frame.since);
     if (replay) {
       subscription.since = frame.since!;
       this.#take(subscription, replay);
-      await this.#tellEvents(subscription);
-      this.#flush();
-      return;
+      subscription.ready = true;
+      return this.#flush();
     }
     if (frame.since !== undefined) this.#send(JSON.stringify({ type: "resync", sub: frame.sub }));
     await this.#snapshot(subscription);
@@ -218,26 +226,38 @@ class Connection {
     const states = frame.id === undefined
       ? (await this.queue.list(filter, SNAPSHOT)).states
       : await this.queue.get(frame.id).then((state) => [state], () => []);
+    if (this.#subscriptions.get(frame.sub) !== subscription) return;
     const tasks = states.map((state) => summaryOf(state, this.queue.retentionMs));
     subscription.since = since;
     this.#send(JSON.stringify({ type: "snapshot", sub: frame.sub, tasks, since }));
-    await this.#tellEvents(subscription);
+    // What came in meanwhile and is in the snapshot already is not told again.
+    for (const state of states) {
+      const pending = subscription.pending.get(state.task.id);
+      if (pending && pending.version <= versionOf(state)) subscription.pending.delete(state.task.id);
+    }
+    subscription.ready = true;
+    this.#flush();
   }
 
-  async #tellEvents({ frame, follower, since }: Subscription): Promise<void> {
-    if (!follower) return;
+  async #tellEvents(subscription: Subscription): Promise<void> {
+    const { frame, follower, since } = subscription;
+    if (!follower || !this.#hasRoom()) return;
+    subscription.eventful = false;
     const state = await this.queue.get(frame.id!).catch(() => null);
-    const events = state ? await follower.next(state) : [];
-    if (events.length === 0) return;
-    this.#send(JSON.stringify({ type: "events", sub: frame.sub, id: frame.id, events, since }));
+    const { events, more } = state ? await follower.next(state) : { events: [], more: false };
+    if (events.length > 0) this.#send(JSON.stringify({ type: "events", sub: frame.sub, id: frame.id, events, since }));
+    if (!more) return;
+    subscription.eventful = true;
+    this.#flush();
   }
 
   #take(subscription: Subscription, { since, changes }: Batch): boolean {
-    subscription.heard = since;
+    if (since > subscription.heard) subscription.heard = since;
     let own = false;
     for (const change of changes) {
       const matches = change.state !== null && fits(subscription.frame, change.state);
       const known = subscription.pending.get(change.id);
+      if (known && known.version > change.version) continue;
       if (!matches && !known && !concerned(subscription.frame, change)) continue;
       own = true;
       const left = known ? [...known.left, ...change.left] : change.left;
@@ -254,22 +274,26 @@ class Connection {
         subscription.pending.clear();
         subscription.stale = true;
       }
-      if (own && subscription.follower) this.#then(() => this.#tellEvents(subscription));
+      if (own && subscription.follower) subscription.eventful = true;
     }
     this.#flush();
   }
 
   #flush(): void {
     for (const subscription of this.#subscriptions.values()) {
+      if (!subscription.ready) continue;
+      if (subscription.eventful) this.#then(() => this.#tellEvents(subscription));
       while (subscription.pending.size > 0 || subscription.stale) {
         if (this.#closed || !this.#hasRoom()) return;
         if (subscription.stale) {
           subscription.stale = false;
+          subscription.ready = false;
           this.#send(JSON.stringify({ type: "resync", sub: subscription.frame.sub }));
           this.#then(() => this.#snapshot(subscription));
+          break;
         } else this.#sendTasks(subscription);
       }
-      subscription.since = subscription.heard;
+      if (subscription.ready) subscription.since = subscription.heard;
     }
   }
 
@@ -307,6 +331,14 @@ class Connection {
   }
 }
 
+function upgrade(request: Request): Deno.WebSocketUpgrade {
+  try {
+    return Deno.upgradeWebSocket(request, { idleTimeout: 30 });
+  } catch (error) {
+    throw new Problem(400, "not_a_websocket", `This is not a WebSocket handshake: ${(error as Error).message}`);
+  }
+}
+
 /** The route of the stream, and what closes every socket. */
 export function streamRoutes(options: AppOptions): { app: Hono<AppEnv>; close(): void } {
   const app = new Hono<AppEnv>({ strict: false });
@@ -317,7 +349,7 @@ export function streamRoutes(options: AppOptions): { app: Hono<AppEnv>; close():
       throw new Problem(400, "not_a_websocket", "This address speaks WebSocket only.", [], { Upgrade: "websocket" });
     }
     if (connections.size >= MAX_SOCKETS) throw new Problem(503, "too_many_sockets", "Too many sockets are open.");
-    const { socket, response } = Deno.upgradeWebSocket(c.req.raw, { idleTimeout: 30 });
+    const { socket, response } = upgrade(c.req.raw);
     const connection: Connection = new Connection(
       socket,
       options.queue,

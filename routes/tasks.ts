@@ -9,7 +9,7 @@ import { streamSSE } from "hono/streaming";
 import * as z from "zod";
 import { InvalidInputError } from "../queue/errors.ts";
 import { isId } from "../queue/ids.ts";
-import type { Submission } from "../queue/queue.ts";
+import { fingerprint, type Submission } from "../queue/queue.ts";
 import type { Filter } from "../queue/reads.ts";
 import { isTerminal, type Status, STATUSES, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
 import { requireRole } from "./auth.ts";
@@ -109,13 +109,19 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
   const whole = async (state: TaskState) => taskOf(state, await queue.artifacts(state.task.id), queue.retentionMs);
 
   app.post("/submit", requireRole("operator"), async (c) => {
-    const submission = toSubmission(await readJson(c, submissionSchema), clock.now());
+    const body = await readJson(c, submissionSchema);
+    const submission = toSubmission(body, clock.now());
     const key = c.req.header("Idempotency-Key");
     if (key !== undefined && !/^[\x21-\x7e]{1,200}$/.test(key)) {
       throw new Problem(400, "bad_idempotency_key", "An Idempotency-Key has 1 to 200 visible ASCII characters.");
     }
-    const scope = c.get("principal").name;
-    const { task, created } = await queue.submit(submission, key === undefined ? undefined : { scope, key });
+    // What was sent is compared, not what became of it: a delay is another time at each try.
+    const once = key === undefined ? undefined : {
+      scope: c.get("principal").name,
+      key,
+      body: await fingerprint(body),
+    };
+    const { task, created } = await queue.submit(submission, once);
     c.header("Location", `/api/tasks/${task.task.id}`);
     return c.json(created ? taskOf(task, [], queue.retentionMs) : await whole(task), created ? 201 : 200);
   });
@@ -172,7 +178,7 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
     const follower = new TaskFollower(queue, id);
     if (!c.req.header("Accept")?.includes("text/event-stream")) {
       const since = await queue.stream.head();
-      return c.json({ events: await follower.next(first), since });
+      return c.json({ events: (await follower.next(first)).events, since });
     }
     return streamSSE(c, async (stream) => {
       let wake: () => void = () => {};
@@ -188,8 +194,12 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
           const { version: now, ...shown } = summary(state);
           if (now !== version) {
             version = now;
-            for (const event of await follower.next(state)) {
-              await stream.writeSSE({ event: event.kind, data: JSON.stringify(event) });
+            for (let more = true; more;) {
+              const told = await follower.next(state);
+              more = told.more;
+              for (const event of told.events) {
+                await stream.writeSSE({ event: event.kind, data: JSON.stringify(event) });
+              }
             }
             await stream.writeSSE({ event: "task", id: String(now), data: JSON.stringify({ ...shown, version: now }) });
           }

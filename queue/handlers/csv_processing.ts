@@ -38,6 +38,10 @@ type Params = z.output<typeof params>;
 const STEPS = 50;
 /** Columns whose statistics stand in the result; all of them are in the artifacts. */
 const RESULT_COLUMNS = 12;
+/** The most columns that are taken for a table. */
+const MAX_COLUMNS = 2_000;
+/** The longest line in bytes: what has none that ends is no CSV, and would fill the memory. */
+const MAX_LINE_BYTES = 4 * 1024 * 1024;
 /** Bad rows that are named. */
 const BAD_ROWS = 100;
 
@@ -79,11 +83,15 @@ async function processUpload(ctx: TaskContext<Params>, upload: string): Promise<
   const file = await ctx.openUpload(upload);
   ctx.log.info(`reading ${file.name}, ${file.size.toLocaleString("en")} bytes`);
   let bytes = 0;
+  let line = 0;
   const counted = file.stream.pipeThrough(
     new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
       transform(chunk, controller) {
         ctx.signal.throwIfAborted();
         bytes += chunk.length;
+        const lineEnd = chunk.lastIndexOf(0x0a);
+        line = lineEnd < 0 ? line + chunk.length : chunk.length - lineEnd;
+        if (line > MAX_LINE_BYTES) throw new NonRetryableError("The file has a line of more than 4 MB: it is no CSV.");
         controller.enqueue(chunk);
       },
     }),
@@ -141,6 +149,9 @@ class Table {
   add(row: string[]): void {
     if (!this.#columns) {
       if (row[0]?.startsWith("\ufeff")) row[0] = row[0].slice(1);
+      if (row.length > MAX_COLUMNS) {
+        throw new NonRetryableError(`The file has ${row.length.toLocaleString("en")} columns; the limit is 2,000.`);
+      }
       this.#columns = row.map((name, i) => new ColumnAccumulator((this.#header && name.trim()) || `column ${i + 1}`));
       if (this.#header) return;
     }

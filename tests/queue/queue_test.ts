@@ -1,3 +1,5 @@
+import * as z from "zod";
+import { defineTask } from "../../queue/define.ts";
 import { keys } from "../../queue/keys.ts";
 import { Queue } from "../../queue/queue.ts";
 import { statusOf } from "../../queue/task.ts";
@@ -342,5 +344,59 @@ Deno.test("a task runs at its run_at and not before", async () => {
     // The queue stops on the same clock: let its waits pass.
     queue.stop();
     await clock.advance(10_000);
+  });
+});
+
+Deno.test("a result that is no JSON fails its task instead of leaving it running", async () => {
+  const held = heldType("held", { maxAttempts: 1 });
+  await withQueue({ definitions: [held.definition] }, async (queue, kv) => {
+    const { task: { task: { id } } } = await queue.submit({ task_type: "held" });
+    (await held.next()).finish({ big: 1n } as never);
+    const failed = await reaches(queue, id, "FAILED", "SUCCESS");
+    assertEquals([statusOf(failed), failed.task.error?.code], ["FAILED", "unstorable"]);
+    assertEquals(nonZero(await queue.counts()), await fullCount(kv));
+  });
+});
+
+Deno.test("a record stays storable with full parameters and 25 long failures", async () => {
+  const held = heldType("held", { backoff: { base: 1, factor: 1, cap: 1 } });
+  await withQueue({ definitions: [held.definition] }, async (queue) => {
+    const input_params = { text: "x".repeat(32_000) };
+    const { task: { task: { id } } } = await queue.submit({ task_type: "held", input_params, max_attempts: 25 });
+    for (let i = 0; i < 25; i++) (await held.next()).fail(new Error("失".repeat(2_000)));
+    const failed = await reaches(queue, id, "FAILED");
+    assertEquals([failed.task.attempts.length, failed.task.error?.message.length], [25, 1_000]);
+    assertEquals(failed.task.input_params, input_params);
+  });
+});
+
+Deno.test("submits at once that name one upload are all stored, with and without a key", async () => {
+  await withQueue({ definitions: [withUpload], worker: false }, async (queue) => {
+    const { id } = await queue.upload("a", "text/plain", new Blob(["a"]).stream(), 10);
+    const submission = { task_type: "with_upload", input_params: { upload_id: id } };
+    await Promise.all([
+      ...Array.from({ length: 5 }, (_, i) => queue.submit(submission, { scope: "", key: `k${i}` })),
+      ...Array.from({ length: 5 }, () => queue.submit(submission)),
+      queue.submitBatch([submission, submission]),
+    ]);
+    assertEquals((await queue.list({}, 100)).total, 12);
+  });
+});
+
+const withUpload = defineTask({
+  type: "with_upload",
+  title: "With an upload",
+  description: "Names a file.",
+  params: z.strictObject({ upload_id: z.string().meta({ "x-file": {} }) }),
+  run: () => Promise.resolve(null),
+});
+
+Deno.test("an entry of ready without its task is removed and keeps nothing from running", async () => {
+  await withQueue({}, async (queue, kv) => {
+    const orphan = keys.ready("noop", 0, "01ARZ3NDEKTSV4RRFFQ69G5FAV");
+    await kv.set(orphan, new TextEncoder().encode("0"));
+    const { task: { task: { id } } } = await queue.submit({ task_type: "noop" });
+    await reaches(queue, id, "SUCCESS");
+    assertEquals((await kv.get(orphan)).value, null);
   });
 });

@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch, assertThrows, ok } from "../support/assert.ts";
 import { withApp } from "../support/app.ts";
+import { chunked, rawRequest } from "../support/raw_http.ts";
 import { readSettings, type Token } from "../../routes/settings.ts";
 
 const TOKENS: Token[] = [
@@ -157,4 +158,13 @@ Deno.test("settings have defaults, and a bad one stops the start with its name a
     });
   }
   assertEquals(read({ HOST: "0.0.0.0", AUTH: "off" }).host, "0.0.0.0");
+});
+
+Deno.test("a login reads no more than a small form, whoever sends it", async () => {
+  await withApp({ tokens: TOKENS, worker: false }, async ({ origin }) => {
+    const head = "POST /login HTTP/1.1\r\nTransfer-Encoding: chunked";
+    const { status, sent } = await rawRequest(origin, head, () => chunked(new Uint8Array(50_000)));
+    assertEquals(status, 413);
+    ok(sent < 20_000_000, `${sent} bytes were sent`);
+  });
 });

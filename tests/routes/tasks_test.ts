@@ -146,6 +146,15 @@ Deno.test("unknown ids are 404, unknown addresses 404, other methods 405 with Al
     await assertProblem(await call(`/api/tasks/${id}`, { method: "DELETE" }), 404);
     await assertProblem(await call(`/api/tasks/${id}/retry`, { method: "POST" }), 404);
     await assertProblem(await call("/api/nothing"), 404);
+    const long = "x".repeat(3_000);
+    for (const path of [long, `${long}/events`, `${long}/artifacts/a`, `${id}/artifacts/${long}`]) {
+      await assertProblem(await call(`/api/tasks/${path}`), 404);
+    }
+    assertEquals((await (await call(`/api/tasks/?task_type=${long}`)).json()).tasks, []);
+    const page = await call(`/?task=${long}`);
+    assertEquals([page.status, (await page.text()).includes("Not found")], [200, true]);
+    await assertProblem(await call("/tasks", { method: "POST", body: "{}" }), 400);
+    await assertProblem(await call("/ws", { headers: { Upgrade: "websocket" } }), 400);
     const put = await call("/api/tasks/submit", { method: "PUT" });
     assertEquals(put.headers.get("Allow"), "POST, OPTIONS");
     await assertProblem(put, 405);
@@ -269,6 +278,12 @@ Deno.test("Idempotency-Key: 201, then 200 with the same task; another body is 42
     const second = await post({ task_type: "noop" }, "k1");
     assertEquals([first.status, second.status], [201, 200]);
     assertEquals((await first.json()).id, (await second.json()).id);
+    const later = [
+      await post({ task_type: "noop", delay: 60 }, "k2"),
+      await post({ task_type: "noop", delay: 60 }, "k2"),
+    ];
+    assertEquals(later.map(({ status }) => status), [201, 200]);
+    for (const answer of later) await answer.body?.cancel();
     await assertProblem(await post({ task_type: "noop", priority: 3 }, "k1"), 422);
     await assertProblem(await post({ task_type: "noop" }, "with space"), 400);
   });

@@ -62,6 +62,10 @@ export function complaints(page: Page): string[] {
     if (message.type() === "error" || message.type() === "warning") found.push(message.text());
   });
   page.on("pageerror", (error) => found.push(String(error)));
-  page.on("requestfailed", (request) => found.push(`failed: ${request.url()}`));
+  page.on("requestfailed", (request) => {
+    // Leaving a page ends what it was still asking for.
+    const reason = request.failure()?.errorText;
+    if (reason !== "net::ERR_ABORTED") found.push(`${reason}: ${request.url()}`);
+  });
   return found;
 }

@@ -56,15 +56,14 @@ function draw(seed: number): Image {
   return image;
 }
 
-/** The size that an image has after it was fitted, before anything is cut off or filled up. */
+/** The size that an image is scaled to: never more than the target. */
 export function fittedSize(
   image: { width: number; height: number },
   target: { width: number; height: number },
   fit: Fit,
 ): { width: number; height: number } {
-  if (fit === "fill") return target;
-  const ratios = [target.width / image.width, target.height / image.height];
-  let scale = fit === "cover" ? Math.max(...ratios) : Math.min(...ratios);
+  if (fit === "fill" || fit === "cover") return target;
+  let scale = Math.min(target.width / image.width, target.height / image.height);
   if (fit === "inside") scale = Math.min(1, scale);
   return {
     width: Math.max(1, Math.round(image.width * scale)),
@@ -72,14 +71,25 @@ export function fittedSize(
   };
 }
 
+/** The middle of an image that has the target's proportions. */
+export function coveredArea(
+  image: { width: number; height: number },
+  target: { width: number; height: number },
+): { left: number; top: number; width: number; height: number } {
+  const scale = Math.min(image.width / target.width, image.height / target.height);
+  const width = Math.max(1, Math.round(target.width * scale));
+  const height = Math.max(1, Math.round(target.height * scale));
+  return { left: Math.floor((image.width - width) / 2), top: Math.floor((image.height - height) / 2), width, height };
+}
+
 function resize(image: Image, job: ImageJob): Image {
   const size = fittedSize(image, job, job.fit);
-  const scaled = image.resize(size.width, size.height);
   if (job.fit === "cover") {
-    const left = Math.floor((size.width - job.width) / 2);
-    const top = Math.floor((size.height - job.height) / 2);
-    return scaled.crop(left, top, job.width, job.height);
+    // Cut first: scaled as a whole, a very long image would be larger than any memory.
+    const { left, top, width, height } = coveredArea(image, job);
+    image = image.crop(left, top, width, height);
   }
+  const scaled = image.resize(size.width, size.height);
   if (job.fit === "contain") {
     const canvas = new Image(job.width, job.height);
     if (job.format === "jpeg") canvas.fill(0xffffffff);

@@ -1,7 +1,7 @@
 import { Image } from "imagescript";
 import { systemClock } from "../../../queue/clock.ts";
 import { readDimensions } from "../../../queue/handlers/image/dimensions.ts";
-import { fittedSize, type ImageJob, type ImageOutput } from "../../../queue/handlers/image/worker.ts";
+import { coveredArea, fittedSize, type ImageJob, type ImageOutput } from "../../../queue/handlers/image/worker.ts";
 import { Pool } from "../../../queue/pool.ts";
 import { assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { withApp } from "../../support/app.ts";
@@ -69,7 +69,14 @@ Deno.test("the four fits give their sizes", () => {
   const image = { width: 400, height: 200 };
   const target = { width: 100, height: 100 };
   assertEquals(fittedSize(image, target, "fill"), { width: 100, height: 100 });
-  assertEquals(fittedSize(image, target, "cover"), { width: 200, height: 100 });
+  assertEquals(fittedSize(image, target, "cover"), { width: 100, height: 100 });
+  assertEquals(coveredArea(image, target), { left: 100, top: 0, width: 200, height: 200 });
+  assertEquals(coveredArea({ width: 40_000, height: 10 }, { width: 800, height: 600 }), {
+    left: 19_993,
+    top: 0,
+    width: 13,
+    height: 10,
+  });
   assertEquals(fittedSize(image, target, "contain"), { width: 100, height: 50 });
   assertEquals(fittedSize({ width: 40, height: 20 }, target, "inside"), { width: 40, height: 20 });
   assertEquals(fittedSize({ width: 40, height: 20 }, target, "contain"), { width: 100, height: 50 });

@@ -1,0 +1,222 @@
+/**
+ * Throughput and latency on a file-backed store, each beside a floor that is measured in the same run on the same
+ * machine. Compare the ratios; the absolute numbers are your machine's.
+ */
+
+import { Hono } from "hono";
+import { systemClock } from "../../queue/clock.ts";
+import { defineTask } from "../../queue/define.ts";
+import { silent } from "../../queue/log.ts";
+import { Queue } from "../../queue/queue.ts";
+import { createApp } from "../../routes/app.ts";
+import * as z from "zod";
+
+const TASKS = 40_000;
+const HTTP_REQUESTS = 20_000;
+const IDLE_ROUNDS = 1_000;
+
+let started: () => void = () => {};
+let ended = 0;
+const noop = defineTask({
+  type: "noop",
+  title: "No-op",
+  description: "Does nothing.",
+  params: z.strictObject({}),
+  concurrency: 512,
+  run() {
+    started();
+    ended++;
+    return Promise.resolve(null);
+  },
+});
+
+async function onFile<T>(work: (kv: Deno.Kv) => Promise<T>): Promise<T> {
+  const directory = await Deno.makeTempDir();
+  const kv = await Deno.openKv(`${directory}/bench.db`);
+  try {
+    return await work(kv);
+  } finally {
+    kv.close();
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+async function withQueue<T>(work: (queue: Queue) => Promise<T>): Promise<T> {
+  return await onFile(async (kv) => {
+    const queue = new Queue({ kv, definitions: [noop] });
+    await queue.start();
+    try {
+      return await work(queue);
+    } finally {
+      await queue.stop();
+    }
+  });
+}
+
+/** Runs `work` and gives how many of `count` there were in a second. */
+async function rate(count: number, work: () => Promise<void>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return count / ((performance.now() - start) / 1000);
+}
+
+async function untilEnded(queue: Queue, count: number): Promise<void> {
+  while (((await queue.counts()).noop?.SUCCESS ?? 0) < count) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+/** The floor of throughput: the nine mutations of a task in plain atomics of 900, two in flight. */
+async function rawAtomics(): Promise<number> {
+  return await onFile((kv) =>
+    rate(TASKS, async () => {
+      let next = 0;
+      const value = new Uint8Array(500);
+      const lane = async () => {
+        while (next < TASKS) {
+          const from = next;
+          next += 100;
+          const atomic = kv.atomic();
+          for (let i = from; i < from + 100; i++) {
+            const id = String(i).padStart(26, "0");
+            atomic.set(["task", id], value).set(["task", id], value).set(["run", id], value.subarray(0, 150));
+            for (const name of ["ready", "index", "end"]) atomic.set([name, "noop", id], value.subarray(0, 8));
+            for (const name of ["ready", "index", "run"]) atomic.delete([name, "noop", id]);
+          }
+          await atomic.commit();
+        }
+      };
+      await Promise.all([lane(), lane()]);
+    })
+  );
+}
+
+async function submitters(): Promise<number> {
+  return await withQueue((queue) =>
+    rate(TASKS, async () => {
+      let left = TASKS;
+      const submit = async () => {
+        while (left-- > 0) await queue.submit({ task_type: "noop" });
+      };
+      await Promise.all(Array.from({ length: 100 }, submit));
+      await untilEnded(queue, TASKS);
+    })
+  );
+}
+
+async function batches(): Promise<number> {
+  return await withQueue((queue) =>
+    rate(TASKS, async () => {
+      let left = TASKS / 200;
+      const batch = Array.from({ length: 200 }, () => ({ task_type: "noop" }));
+      const submit = async () => {
+        while (left-- > 0) await queue.submitBatch(batch);
+      };
+      await Promise.all([submit(), submit(), submit(), submit()]);
+      await untilEnded(queue, TASKS);
+    })
+  );
+}
+
+async function load(fetch: (request: Request) => Response | Promise<Response>, path: string): Promise<number> {
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, fetch);
+  const worker = new Worker(new URL("load_worker.ts", import.meta.url), { type: "module" });
+  const body = JSON.stringify({ task_type: "noop", input_params: {} });
+  try {
+    const answer = new Promise<{ failed: number; ms: number }>((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = (event) => reject(new Error(event.message));
+    });
+    worker.postMessage({ port: server.addr.port, connections: 32, requests: HTTP_REQUESTS, path, body });
+    const { failed, ms } = await answer;
+    if (failed > 0) throw new Error(`${failed} of ${HTTP_REQUESTS} requests failed.`);
+    return HTTP_REQUESTS / (ms / 1000);
+  } finally {
+    worker.terminate();
+    await server.shutdown();
+  }
+}
+
+async function httpSubmits(worker: boolean): Promise<number> {
+  return await onFile(async (kv) => {
+    const queue = new Queue({ kv, definitions: [noop], worker });
+    await queue.start();
+    const options = { queue, clock: systemClock, log: silent, tokens: [], maxUploadBytes: 1, host: "127.0.0.1" };
+    const { app, close } = createApp(options);
+    try {
+      return await load((request) => app.fetch(request), "/api/tasks/submit");
+    } finally {
+      close();
+      await queue.stop();
+    }
+  });
+}
+
+async function bareHono(): Promise<number> {
+  const app = new Hono();
+  app.post("/", async (c) => c.json(await c.req.json(), 201));
+  return await load((request) => app.fetch(request), "/");
+}
+
+function quantiles(values: number[]): { p50: number; p99: number } {
+  const sorted = values.toSorted((a, b) => a - b);
+  return { p50: sorted[Math.floor(sorted.length * 0.5)], p99: sorted[Math.floor(sorted.length * 0.99)] };
+}
+
+async function idleStart(): Promise<{ p50: number; p99: number }> {
+  return await withQueue(async (queue) => {
+    const times: number[] = [];
+    for (let i = 0; i < IDLE_ROUNDS; i++) {
+      const before = ended;
+      const start = performance.now();
+      const running = new Promise<void>((resolve) => started = resolve);
+      await queue.submit({ task_type: "noop" });
+      await running;
+      times.push(performance.now() - start);
+      while (ended === before) await new Promise((resolve) => setTimeout(resolve, 0));
+      // Let the end of the task be committed: the next one starts on an idle queue.
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    started = () => {};
+    return quantiles(times);
+  });
+}
+
+async function twoCommits(): Promise<{ p50: number; p99: number }> {
+  return await onFile(async (kv) => {
+    const times: number[] = [];
+    for (let i = 0; i < IDLE_ROUNDS; i++) {
+      const start = performance.now();
+      for (const key of [["a"], ["b"]]) {
+        const { versionstamp } = await kv.get(key);
+        await kv.atomic().check({ key, versionstamp }).set(key, i).commit();
+      }
+      times.push(performance.now() - start);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    return quantiles(times);
+  });
+}
+
+const perSecond = (value: number) => `${Math.round(value).toLocaleString("en-US").padStart(8)} /s`;
+const ms = (value: number) => `${value.toFixed(2).padStart(6)} ms`;
+const ratio = (value: number, floor: number) => `${(100 * value / floor).toFixed(0).padStart(4)} %`;
+
+console.log(`Deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, KV on a file, one fsync a commit\n`);
+const floor = await rawAtomics();
+console.log(`floor: nine mutations a task in plain atomics     ${perSecond(floor)}`);
+const end = await submitters();
+console.log(`no-op tasks end to end, 100 submitters            ${perSecond(end)}   ${ratio(end, floor)} of the floor`);
+const batch = await batches();
+console.log(
+  `no-op tasks end to end, batches of 200            ${perSecond(batch)}   ${ratio(batch, floor)} of the floor`,
+);
+const bare = await bareHono();
+console.log(`floor: bare Hono route, 32 connections            ${perSecond(bare)}`);
+const http = await httpSubmits(false);
+console.log(`submits over HTTP, 32 connections                 ${perSecond(http)}   ${ratio(http, bare)} of the floor`);
+const both = await httpSubmits(true);
+console.log(`the same while the tasks also run                 ${perSecond(both)}   ${ratio(both, bare)} of the floor`);
+const commits = await twoCommits();
+console.log(`floor: two checked KV commits, idle               p50 ${ms(commits.p50)}   p99 ${ms(commits.p99)}`);
+const idle = await idleStart();
+console.log(`submit to handler start, idle                     p50 ${ms(idle.p50)}   p99 ${ms(idle.p99)}`);
+Deno.exit(0);
