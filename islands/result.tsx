@@ -65,7 +65,8 @@ export function Fields({ of }: { of: Row }): JSX.Element {
 
 /** Alike things as a table: their plain fields are its columns; what is nested is left to the files. */
 function Rows({ rows }: { rows: Row[] }): JSX.Element {
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row).filter((name) => isPlain(row[name]))))];
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row)))]
+    .filter((name) => rows.every((row) => isPlain(row[name] ?? null)));
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Table">
       <table class="rows">

@@ -1,0 +1,47 @@
+import { assertEquals, ok } from "../support/assert.ts";
+import { withApp } from "../support/app.ts";
+
+const README = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+
+Deno.test("the README's walk with curl works as it stands", async () => {
+  const blocks = [...README.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block)
+    .filter((block) => block.includes("curl "));
+  ok(blocks.length >= 6);
+  await withApp({}, async ({ origin, queue }) => {
+    const directory = await Deno.makeTempDir();
+    const script = [
+      "set -euo pipefail",
+      // An answer of 400 or above ends the walk.
+      'curl() { command curl -sS --fail-with-body "$@"; }',
+      ...blocks,
+    ].join("\n").replaceAll("http://localhost:8000", origin).replaceAll("/tmp/", `${directory}/`);
+    const { code, stderr } = await new Deno.Command("bash", { args: ["-c", script], stdout: "null" }).output();
+    assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
+    const { states } = await queue.list({ task_types: ["csv_processing"] }, 10);
+    assertEquals(states.map(({ task }) => task.status), ["SUCCESS"]);
+    assertEquals((await queue.list({}, 10)).total, 5);
+    await Deno.remove(directory, { recursive: true });
+  });
+});
+
+Deno.test("the README's WebSocket client keeps a picture", async () => {
+  const [, code] = /```js\n([\s\S]*?)```/.exec(README)!;
+  await withApp({}, async ({ origin, submit }) => {
+    const run = new Function(
+      `${code.replace("ws://localhost:8000", origin.replace("http", "ws"))}; return { socket, tasks }`,
+    );
+    const { socket, tasks } = run() as { socket: WebSocket; tasks: Map<string, { status: string }> };
+    const listen = socket.onmessage!;
+    const done = new Promise<void>((resolve) => {
+      socket.onmessage = (event) => {
+        listen.call(socket, event);
+        if ([...tasks.values()].some(({ status }) => status === "SUCCESS")) resolve();
+      };
+    });
+    await submit("noop");
+    await done;
+    const closed = new Promise((resolve) => socket.onclose = resolve);
+    socket.close();
+    await closed;
+  });
+});

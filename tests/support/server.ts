@@ -1,0 +1,60 @@
+/** The service as a process of its own, as `deno task start` runs it. */
+
+const MAIN = new URL("../../main.ts", import.meta.url).pathname;
+const FLAGS = ["--allow-net", "--allow-env", "--allow-sys", "--allow-ffi", "--allow-read", "--allow-write"];
+
+/** A running service. */
+export interface Server {
+  origin: string;
+  process: Deno.ChildProcess;
+  /** Everything it has written so far. */
+  output(): string;
+  /** Sends a signal and waits for the end. */
+  end(signal: Deno.Signal): Promise<Deno.CommandStatus>;
+  /** Resident memory in bytes. */
+  memory(): Promise<number>;
+}
+
+/** Starts the service on a port of its own and waits until it is ready. */
+export async function startServer(env: Record<string, string>): Promise<Server> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", ...FLAGS, MAIN],
+    env: { PORT: "0", ...env },
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let text = "";
+  let wake: () => void = () => {};
+  const read = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
+    for await (const piece of stream.pipeThrough(new TextDecoderStream())) {
+      text += piece;
+      wake();
+    }
+  };
+  const reading = Promise.all([read(process.stdout), read(process.stderr)]).then(() => wake());
+  let ended = false;
+  const status = process.status.then((status) => {
+    ended = true;
+    wake();
+    return status;
+  });
+  while (!/ready at http/.test(text)) {
+    if (ended) throw new Error(`The service did not start: ${text}`);
+    await new Promise<void>((resolve) => wake = resolve);
+  }
+  return {
+    origin: /ready at (http:\/\/[^/]+)/.exec(text)![1],
+    process,
+    output: () => text,
+    async end(signal) {
+      process.kill(signal);
+      const result = await status;
+      await reading;
+      return result;
+    },
+    async memory() {
+      const line = /VmRSS:\s+(\d+) kB/.exec(await Deno.readTextFile(`/proc/${process.pid}/status`));
+      return Number(line![1]) * 1024;
+    },
+  };
+}
