@@ -18,13 +18,11 @@
 
 import { type Clock, delay } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
+import { addCounts, type Counts, type LaneRecord, sumCounts } from "./counts.ts";
 import { ClosedError, ConflictError, FencedError, OutcomeUnknownError, RefusedWriteError } from "./errors.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import { type Change, type Count, emptyWrite, sizeOf, type Write, type WriteSize } from "./write.ts";
-
-/** How many tasks there are, by type and status. */
-export type Counts = Record<string, Partial<Record<Count["status"], number>>>;
 
 /** What one KV atomic may hold. */
 export interface AtomicLimits {
@@ -86,11 +84,6 @@ interface Operation {
   settled: boolean;
   resolve(versionstamp: string): void;
   reject(error: unknown): void;
-}
-
-interface LaneRecord {
-  op: string;
-  counts: Counts;
 }
 
 interface Lane {
@@ -221,12 +214,21 @@ export class Committer {
     });
   }
 
+  /** Commits a write; false if one of its checks failed, so that the caller looks again. */
+  async commitUnlessConflict(write: Write): Promise<boolean> {
+    try {
+      await this.commit(write);
+      return true;
+    } catch (error) {
+      if (error instanceof ConflictError) return false;
+      throw error;
+    }
+  }
+
   /** Deletes an entry that says nothing any more, if it is still the same. */
   async discard({ key, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
     const write = { ...emptyWrite(key.join("/")), checks: [{ key, versionstamp }], deletes: [key] };
-    await this.commit(write).catch((error) => {
-      if (!(error instanceof ConflictError)) throw error;
-    });
+    await this.commitUnlessConflict(write);
   }
 
   /** Deletes one key. */
@@ -476,46 +478,6 @@ function toEntry({ id, before, after }: Change): ChangeRecord["changes"][number]
   const status = (of: typeof before) => of ? (of.run ? "RUNNING" : of.task.status) : null;
   const version = state.run?.version ?? state.task.version;
   return [id, after ? version : version + 1, state.task.task_type, status(before), status(after)];
-}
-
-/** Adds changes to counters; what comes to zero is left out. */
-export function addCounts(counts: Counts, changes: Count[]): Counts {
-  if (changes.length === 0) return counts;
-  const sum: Counts = { ...counts };
-  const copied = new Set<string>();
-  for (const { task_type, status, delta } of changes) {
-    if (!copied.has(task_type)) {
-      sum[task_type] = { ...sum[task_type] };
-      copied.add(task_type);
-    }
-    const value = (sum[task_type][status] ?? 0) + delta;
-    if (value === 0) delete sum[task_type][status];
-    else sum[task_type][status] = value;
-  }
-  return sum;
-}
-
-/** The sum of counters. */
-export function sumCounts(all: Counts[]): Counts {
-  const sum: Counts = {};
-  for (const counts of all) {
-    for (const [type, byStatus] of Object.entries(counts)) {
-      const into = sum[type] ??= {};
-      for (const [status, value] of Object.entries(byStatus) as [Count["status"], number][]) {
-        into[status] = (into[status] ?? 0) + value;
-      }
-    }
-  }
-  return sum;
-}
-
-/** Reads the exact counters: all lanes and the base, in one snapshot. */
-export async function readCounts(kv: Deno.Kv): Promise<Counts> {
-  const all: Counts[] = [];
-  for await (const entry of kv.list({ prefix: keys.lanes() }, { batchSize: 500 })) {
-    all.push(decode<LaneRecord>(entry.value).counts);
-  }
-  return sumCounts(all);
 }
 
 /**

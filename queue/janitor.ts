@@ -9,7 +9,6 @@ import { type Blobs } from "./blobs.ts";
 import { type Clock, repeat, type Repeating } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
 import type { ChangeRecord, Committer } from "./commit.ts";
-import { ConflictError } from "./errors.ts";
 import { firstIdAt } from "./ids.ts";
 import { type Bucket, keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
@@ -104,7 +103,7 @@ export class Janitor {
     for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
     write.counts.push({ task_type, status, delta: -1 });
     write.changes.push({ id, before: { task, run }, after: null });
-    await ignoreConflict(this.committer.commit(write));
+    await this.committer.commitUnlessConflict(write);
   }
 
   /** Deletes the entries of a prefix in pieces that fit; `blobOf` names the file that an entry owns. */
@@ -153,7 +152,7 @@ export class Janitor {
       write.puts.push({ key: keys.changeFloor(), value: encode(newest) });
     }
     write.deletes.push(...changes);
-    await ignoreConflict(this.committer.commit(write));
+    await this.committer.commitUnlessConflict(write);
   }
 
   async #removeUploads(now: number): Promise<void> {
@@ -167,7 +166,7 @@ export class Janitor {
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       write.deletes.push(entry.key);
       write.puts.push({ key: keys.blobPending(file.blob), value: encode({ at: 0 }) });
-      await ignoreConflict(this.committer.commit(write));
+      await this.committer.commitUnlessConflict(write);
     }
   }
 
@@ -181,10 +180,4 @@ export class Janitor {
       if (decode<{ at: number }>(entry.value).at < silentSince) await this.blobs.delete(entry.key[1] as string);
     }
   }
-}
-
-async function ignoreConflict(commit: Promise<unknown>): Promise<void> {
-  await commit.catch((error) => {
-    if (!(error instanceof ConflictError)) throw error;
-  });
 }

@@ -14,18 +14,11 @@
 
 import { Blobs } from "./blobs.ts";
 import { type Clock, delay, systemClock } from "./clock.ts";
-import { decode, encode, jsonSize } from "./codec.ts";
-import { type AtomicLimits, Committer, CONNECT_LIMITS, type Counts, FILE_LIMITS, readCounts } from "./commit.ts";
-import { type AnyTaskDefinition, type OpenedFile, parseParams, Registry, uploadsOf } from "./define.ts";
-import {
-  ClosedError,
-  ConflictError,
-  IdempotencyMismatchError,
-  IllegalTransitionError,
-  InvalidInputError,
-  NotFoundError,
-  OutcomeUnknownError,
-} from "./errors.ts";
+import { decode, encode } from "./codec.ts";
+import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "./commit.ts";
+import { type Counts, readCounts } from "./counts.ts";
+import { type AnyTaskDefinition, type OpenedFile, Registry } from "./define.ts";
+import { ClosedError, IllegalTransitionError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { isId, newId } from "./ids.ts";
 import { Janitor } from "./janitor.ts";
@@ -47,16 +40,11 @@ import { Recoverer } from "./recoverer.ts";
 import { Runner } from "./runner.ts";
 import { Scheduler } from "./scheduler.ts";
 import { ChangeStream } from "./stream.ts";
+import { type IdempotencyKey, type Submission, Submitter, type Upload } from "./submit.ts";
 import * as task from "./task.ts";
-import { type ArtifactInfo, isTerminal, type Json, statusOf, type TaskRecord, type TaskState } from "./task.ts";
-import { emptyWrite, transition, type Write } from "./write.ts";
+import { type ArtifactInfo, isTerminal, statusOf, type TaskRecord, type TaskState } from "./task.ts";
+import { emptyWrite, transition } from "./write.ts";
 
-/** Bytes of `input_params`. */
-export const MAX_PARAMS_BYTES = 32 * 1024;
-/** Tasks in one batch. */
-export const MAX_BATCH = 200;
-/** How long an idempotency key is remembered: 24 hours. */
-const IDEMPOTENCY_MS = 24 * 3_600_000;
 /** How long an answer waits for the holder of a task on another instance. */
 const COMMAND_WAIT_MS = 2_000;
 
@@ -88,37 +76,6 @@ export interface QueueOptions {
   commitDeadlineMs?: number;
 }
 
-/** What is submitted. */
-export interface Submission {
-  task_type: string;
-  input_params?: unknown;
-  /** 0 (default) to 9; each step is worth a minute of waiting. */
-  priority?: number;
-  /** When it may start, milliseconds since the epoch; the past means now. */
-  run_at?: number;
-  max_attempts?: number;
-  timeout_ms?: number;
-  tags?: string[];
-  retried_from?: string;
-}
-
-/** An Idempotency-Key: within its scope (whoever sent it), the same key makes one task. */
-export interface IdempotencyKey {
-  scope: string;
-  key: string;
-  /** What was sent, to be compared when the key comes again. Default: a hash of the submission. */
-  body?: string;
-}
-
-interface IdempotencyRecord {
-  id: string;
-  body: string;
-  expires_at: number;
-}
-
-/** An uploaded file. */
-export type Upload = StoredFile & { used_at: number };
-
 /** The queue. */
 export class Queue {
   readonly registry: Registry;
@@ -128,7 +85,7 @@ export class Queue {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #distributed: boolean;
-  readonly #limits: AtomicLimits;
+  readonly #submitter: Submitter;
   readonly #worker: boolean;
   readonly #committer: Committer;
   readonly #notifier: Notifier;
@@ -148,7 +105,7 @@ export class Queue {
     this.#log = log;
     this.#distributed = distributed;
     this.#worker = options.worker ?? true;
-    this.#limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
+    const limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
     this.retentionMs = options.retentionMs ?? 7 * 24 * 3_600_000;
     this.registry = new Registry(definitions);
     const leaseMs = options.leaseMs ?? 15_000;
@@ -159,7 +116,7 @@ export class Queue {
       clock,
       log,
       distributed,
-      limits: this.#limits,
+      limits,
       lanes: options.lanes ?? (distributed ? 16 : 2),
       deadlineMs: options.commitDeadlineMs ?? 10_000,
       onCommitted: (versionstamp, changes) => {
@@ -174,6 +131,7 @@ export class Queue {
     this.stream = stream;
     this.#committer = committer;
     this.#blobs = blobs;
+    this.#submitter = new Submitter(kv, committer, this.registry, clock, limits);
     this.#runner = new Runner({
       kv,
       clock,
@@ -256,45 +214,8 @@ export class Queue {
    * @throws {OutcomeUnknownError} If the store did not answer in time.
    */
   async submit(submission: Submission, idempotency?: IdempotencyKey): Promise<{ task: TaskState; created: boolean }> {
-    const state = this.#make(submission, "");
-    const body = idempotency ? idempotency.body ?? await fingerprint(submission) : "";
-    // Whoever loses a race (for the key, for an upload) looks again: each round, one of them wins.
-    while (true) {
-      const write = transition(null, state);
-      await this.#referToUploads(write, [state], () => "");
-      if (idempotency) {
-        const known = await this.#claimKey(write, idempotency, body, state.task.id);
-        if (known) return { task: await this.get(known), created: false };
-      }
-      if (await this.#commitUnlessConflict(write)) return { task: state, created: true };
-    }
-  }
-
-  /** Adds the idempotency key to a write, or gives the id of the task that it has made before. */
-  async #claimKey(write: Write, { scope, key }: IdempotencyKey, body: string, id: string): Promise<string | null> {
-    const entry = await this.#kv.get(keys.idempotency(scope, key));
-    const known = entry.value ? decode<IdempotencyRecord>(entry.value) : null;
-    // KV collects expired keys late: what they say is void from their own time on.
-    if (known && known.expires_at > this.#clock.now()) {
-      if (known.body !== body) throw new IdempotencyMismatchError();
-      return known.id;
-    }
-    const record: IdempotencyRecord = { id, body, expires_at: this.#clock.now() + IDEMPOTENCY_MS };
-    write.locks.push(`idempotency:${scope}:${key}`);
-    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-    write.puts.push({ key: entry.key, value: encode(record), expireIn: IDEMPOTENCY_MS });
-    return null;
-  }
-
-  /** Commits a write; false if one of its checks failed. */
-  async #commitUnlessConflict(write: Write): Promise<boolean> {
-    try {
-      await this.#committer.commit(write);
-      return true;
-    } catch (error) {
-      if (error instanceof ConflictError) return false;
-      throw error;
-    }
+    const { id, created } = await this.#submitter.submit(submission, idempotency);
+    return { task: created ?? await this.get(id), created: created !== null };
   }
 
   /**
@@ -302,95 +223,8 @@ export class Queue {
    *
    * @throws {InvalidInputError} With pointers below `/tasks`. Nothing is stored.
    */
-  async submitBatch(submissions: Submission[]): Promise<TaskState[]> {
-    if (submissions.length === 0 || submissions.length > MAX_BATCH) {
-      throw new InvalidInputError([{ pointer: "/tasks", detail: `A batch has 1 to ${MAX_BATCH} tasks.` }]);
-    }
-    const states = submissions.map((submission, i) => this.#make(submission, `/tasks/${i}`));
-    while (true) {
-      const all = emptyWrite();
-      for (const state of states) {
-        const write = transition(null, state);
-        all.locks.push(...write.locks);
-        all.puts.push(...write.puts);
-        all.counts.push(...write.counts);
-        all.changes.push(...write.changes);
-      }
-      await this.#referToUploads(all, states, (i) => `/tasks/${i}`);
-      if (await this.#commitUnlessConflict(all)) return states;
-    }
-  }
-
-  #make(submission: Submission, root: string): TaskState {
-    const definition = this.registry.get(submission.task_type);
-    if (!definition) {
-      const known = this.registry.all().map(({ type }) => type).join(", ");
-      throw new InvalidInputError([
-        { pointer: `${root}/task_type`, detail: `There is no such task type. There are: ${known}.` },
-      ]);
-    }
-    const pointer = `${root}/input_params`;
-    const params = parseParams(definition, submission.input_params ?? {}, pointer) as Json;
-    if (jsonSize(params) > MAX_PARAMS_BYTES) {
-      const detail = `Parameters may take ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload what is larger.`;
-      throw new InvalidInputError([{ pointer, detail }]);
-    }
-    const now = this.#clock.now();
-    const priority = submission.priority ?? 0;
-    const runAt = submission.run_at !== undefined && submission.run_at > now ? submission.run_at : null;
-    return {
-      run: null,
-      task: {
-        id: newId(now),
-        task_type: definition.type,
-        title: (definition.titleOf?.(params) ?? definition.title).slice(0, 200),
-        status: "PENDING",
-        placement: task.placementAt(runAt ?? now, priority, now),
-        progress: 0,
-        message: "",
-        input_params: params,
-        result: null,
-        error: null,
-        attempt: 0,
-        failures: 0,
-        interruptions: 0,
-        max_attempts: submission.max_attempts ?? definition.maxAttempts ?? 3,
-        timeout_ms: submission.timeout_ms ?? definition.timeoutMs ?? 600_000,
-        priority,
-        tags: submission.tags ?? [],
-        run_at: runAt,
-        created_at: now,
-        started_at: null,
-        completed_at: null,
-        retried_from: submission.retried_from ?? null,
-        attempts: [],
-        uploads: uploadsOf(definition, params),
-        version: 1,
-      },
-    };
-  }
-
-  /** Adds to a write what keeps the uploads that its tasks name. */
-  async #referToUploads(write: Write, states: TaskState[], rootOf: (i: number) => string): Promise<void> {
-    const seen = new Set<string>();
-    for (const [i, { task: { id, uploads } }] of states.entries()) {
-      for (const upload of uploads) {
-        write.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
-        if (seen.has(upload)) continue;
-        seen.add(upload);
-        const entry = await this.#kv.get(keys.upload(upload));
-        const refuse = (detail: string) => {
-          throw new InvalidInputError([{ pointer: `${rootOf(i)}/input_params`, detail }]);
-        };
-        if (!entry.value) refuse(`There is no upload ${upload}. Uploads without a task are kept for 24 hours.`);
-        if (seen.size >= this.#limits.checks - 1) refuse("These are more uploads than one request can name.");
-        const used: Upload = { ...decode<Upload>(entry.value), used_at: this.#clock.now() };
-        write.locks.push(`upload:${upload}`);
-        // Rewriting the upload makes a janitor that is about to delete it fail its check.
-        write.puts.push({ key: keys.upload(upload), value: encode(used) });
-        write.checks.push({ key: keys.upload(upload), versionstamp: entry.versionstamp });
-      }
-    }
+  submitBatch(submissions: Submission[]): Promise<TaskState[]> {
+    return this.#submitter.submitBatch(submissions);
   }
 
   /**
@@ -519,7 +353,7 @@ export class Queue {
       { key: cold.key, versionstamp: cold.versionstamp },
       { key: run.key, versionstamp: null },
     );
-    return await this.#commitUnlessConflict(write);
+    return await this.#committer.commitUnlessConflict(write);
   }
 
   /**
@@ -577,10 +411,4 @@ export class Queue {
   slots(definition: AnyTaskDefinition): { total: number; running: number } {
     return { total: this.#runner.slotsOf(definition), running: this.#runner.runningOf(definition.type) };
   }
-}
-
-/** A hash of what was sent (SHA-256 of its JSON), to tell whether the same came again. */
-export async function fingerprint(submission: unknown): Promise<string> {
-  const bytes = await crypto.subtle.digest("SHA-256", encode(submission));
-  return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type Counts, getAll, readCounts } from "./commit.ts";
+import { getAll } from "./commit.ts";
+import { type Counts, readCounts } from "./counts.ts";
 import { decode } from "./codec.ts";
 import { type Bucket, keys } from "./keys.ts";
 import { type ArtifactInfo, isTerminal, type Json, type Status, STATUSES, statusOf, type TaskState } from "./task.ts";

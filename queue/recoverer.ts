@@ -9,7 +9,6 @@
 import { type Clock, repeat, type Repeating } from "./clock.ts";
 import { decode } from "./codec.ts";
 import { type Committer, retire } from "./commit.ts";
-import { ConflictError } from "./errors.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import { readTasks } from "./reads.ts";
@@ -92,8 +91,6 @@ export class Recoverer {
     const write = transition(state, command.value ? cancel(state, now) : interrupt(state, now));
     write.checks.push({ key: keys.run(id), versionstamp });
     if (command.value) write.deletes.push(command.key);
-    await this.committer.commit(write).catch((error) => {
-      if (!(error instanceof ConflictError)) throw error;
-    });
+    await this.committer.commitUnlessConflict(write);
   }
 }

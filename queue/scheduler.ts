@@ -7,7 +7,6 @@
 
 import { type Clock, repeat, type Repeating } from "./clock.ts";
 import type { Committer } from "./commit.ts";
-import { ConflictError } from "./errors.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import type { Notifier } from "./notifier.ts";
@@ -84,9 +83,7 @@ export class Scheduler {
         }
         const write = transition(state, place(state, now));
         write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-        await this.committer.commit(write).catch((error) => {
-          if (!(error instanceof ConflictError)) throw error;
-        });
+        await this.committer.commitUnlessConflict(write);
       }));
       if (later !== null) this.#arm(later);
       if (due.length < BATCH) return;

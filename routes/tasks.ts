@@ -9,7 +9,7 @@ import { streamSSE } from "hono/streaming";
 import * as z from "zod";
 import { InvalidInputError } from "../queue/errors.ts";
 import { isId } from "../queue/ids.ts";
-import { fingerprint, type Submission } from "../queue/queue.ts";
+import { fingerprint, type Submission } from "../queue/submit.ts";
 import type { Filter } from "../queue/reads.ts";
 import { isTerminal, type Status, STATUSES, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
 import { requireRole } from "./auth.ts";

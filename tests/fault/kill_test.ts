@@ -1,4 +1,4 @@
-import { readCounts } from "../../queue/commit.ts";
+import { readCounts } from "../../queue/counts.ts";
 import { lockStore } from "../../queue/owner_lock.ts";
 import { assertEquals, assertRejects } from "../support/assert.ts";
 import { fullCount, nonZero } from "../support/queue.ts";

@@ -1,5 +1,6 @@
 import { systemClock } from "../../queue/clock.ts";
-import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS, readCounts } from "../../queue/commit.ts";
+import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "../../queue/commit.ts";
+import { readCounts } from "../../queue/counts.ts";
 import { decode, encode } from "../../queue/codec.ts";
 import { keys } from "../../queue/keys.ts";
 import { silent } from "../../queue/log.ts";

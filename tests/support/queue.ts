@@ -2,7 +2,7 @@
 
 import * as z from "zod";
 import { type AnyTaskDefinition, defineTask, type TaskContext } from "../../queue/define.ts";
-import { addCounts, type Counts } from "../../queue/commit.ts";
+import { addCounts, type Counts } from "../../queue/counts.ts";
 import { decode } from "../../queue/codec.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
 import { type Json, type Status, statusOf, type TaskState } from "../../queue/task.ts";
