@@ -229,6 +229,7 @@ class Connection {
     if (this.#subscriptions.get(frame.sub) !== subscription) return;
     const tasks = states.map((state) => summaryOf(state, this.queue.retentionMs));
     subscription.since = since;
+    if (since > subscription.heard) subscription.heard = since;
     this.#send(JSON.stringify({ type: "snapshot", sub: frame.sub, tasks, since }));
     // What came in meanwhile and is in the snapshot already is not told again.
     for (const state of states) {
