@@ -53,3 +53,28 @@ Deno.test("a line break in a subject and a bad address are refused", async () =>
 Deno.test("templates fill in what they know and leave the rest", () => {
   assertEquals(fill("{{a}} {{ b }} {{c}}", { a: 1, b: "two" }), "1 two {{c}}");
 });
+
+Deno.test("a list of recipients comes from an uploaded CSV; its columns fill in, and no value begins a header", async () => {
+  await withApp({}, async ({ submit, queue, call }) => {
+    const list = 'email,name\nana@example.com,"Ana\r\nBcc: evil@example.com"\nnobody,Ben\n';
+    const { upload_id } = await (await call("/api/uploads?name=list.csv", { method: "POST", body: list })).json();
+    const params = { upload_id, subject: "Dear {{name}}", body: "Hello {{name}}", delay_per_email: 0.5 };
+    const task = await submit("email_sending", params);
+    const { task: { result } } = await reaches(queue, task.id, "SUCCESS");
+    assertEquals(result, { sent: 1, failed: 1, failures: [{ email: "nobody", reason: "not an address" }] });
+    const message = await (await call(`/api/tasks/${task.id}/artifacts/0001.eml`)).text();
+    const [head] = message.split("\r\n\r\n");
+    assertMatch(head, /^Subject: Dear Ana Bcc: evil@example\.com\r$/m);
+    assertEquals(/^Bcc:/mi.test(head), false);
+  });
+});
+
+Deno.test("a list without a column email fails at once and says so", async () => {
+  await withApp({}, async ({ submit, queue, call }) => {
+    const { upload_id } = await (await call("/api/uploads?name=l.csv", { method: "POST", body: "mail\na@b.de\n" }))
+      .json();
+    const task = await submit("email_sending", { upload_id });
+    const { task: { status, error } } = await reaches(queue, task.id, "FAILED", "SUCCESS");
+    assertEquals([status, error?.message], ["FAILED", "The list has no column named email."]);
+  });
+});
