@@ -67,8 +67,9 @@ export function goLive(store: Store, isBusy: () => boolean): void {
     if (frame.type === "hello" || frame.type === "heartbeat") {
       offset = Date.parse(frame.server_time) - Date.now();
     } else if (frame.type === "resync") {
-      readTotals();
-      if (view.task) readOpen();
+      // Too much was missed to catch up: the server renders the view anew.
+      if (frame.sub === "list") location.reload();
+      else readOpen();
     } else if (frame.type === "events") {
       mergeLog(store, frame.events);
     } else {

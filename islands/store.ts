@@ -59,6 +59,13 @@ export interface Store {
   now: Signal<number>;
 }
 
+/** Rows that the page holds; older ones are on the next page after a reload. */
+const MAX_ROWS = 500;
+
+function newestFirst(a: TaskSummary, b: TaskSummary): number {
+  return a.id < b.id ? 1 : -1;
+}
+
 /** Log lines that are kept in the page. */
 const LOG_LINES = 1_000;
 
@@ -85,12 +92,14 @@ export function mergeTask(store: Store, task: TaskSummary & { matches?: boolean 
     if (task.version > row.value.version) row.value = task;
     return;
   }
-  // Older pages do not grow, and neither does a list by tasks that do not fit it.
-  if (store.data.view.cursor || task.matches === false) return;
-  const newest = store.order.value[0];
-  if (newest !== undefined && task.id < newest) return;
   const others = store.waiting.value.filter(({ id }) => id !== task.id);
-  store.waiting.value = [...others, task].sort((a, b) => a.id < b.id ? 1 : -1);
+  const oldest = store.order.value.at(-1);
+  // Older pages do not grow, what belongs to an older page stays there, and so does what does not fit the filter.
+  const belongs = !store.data.view.cursor && task.matches !== false &&
+    !(store.data.next_cursor && oldest !== undefined && task.id < oldest);
+  if (belongs) others.push(task);
+  else if (others.length === store.waiting.value.length) return;
+  store.waiting.value = others.sort(newestFirst).slice(0, MAX_ROWS);
 }
 
 /** Shows the tasks that waited. */
@@ -98,12 +107,15 @@ export function showWaiting(store: Store): void {
   const tasks = store.waiting.value;
   if (tasks.length === 0) return;
   for (const task of tasks) store.rows.set(task.id, signal(task));
-  store.order.value = [...tasks.map(({ id }) => id), ...store.order.value];
+  const order = [...tasks.map(({ id }) => id), ...store.order.value].sort().reverse();
+  for (const id of order.splice(MAX_ROWS)) store.rows.delete(id);
+  store.order.value = order;
   store.waiting.value = [];
 }
 
 /** Takes a task that was deleted out of the page. */
 export function removeTask(store: Store, id: string): void {
+  store.waiting.value = store.waiting.value.filter((other) => other.id !== id);
   if (!store.rows.delete(id)) return;
   store.order.value = store.order.value.filter((other) => other !== id);
 }

@@ -113,6 +113,11 @@ export class Blobs {
     write.deletes.push(keys.blobPending(blob));
   }
 
+  /** Adds to `write` what makes the janitor delete a file that loses its owner. */
+  disown(write: Write, blob: string): void {
+    write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
+  }
+
   /** Reads a file as a stream of chunks; a slow reader is not read ahead of. */
   read(blob: string, chunks: number): ReadableStream<Uint8Array<ArrayBuffer>> {
     const kv = this.#kv;

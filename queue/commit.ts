@@ -446,7 +446,11 @@ export class Committer {
       changes.push(...write.changes);
     }
     if (changes.length > 0) this.#options.onCommitted(versionstamp, changes);
-    for (const operation of operations) this.#settle(operation, { versionstamp });
+    for (const operation of operations) {
+      // An answer that comes after the fence: what it tells of may have been taken over already.
+      if (this.#fenced && operation.holder) this.#settle(operation, { error: new FencedError() });
+      else this.#settle(operation, { versionstamp });
+    }
   }
 
   /** Which of these writes have a check that does not hold now. */

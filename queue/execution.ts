@@ -289,10 +289,10 @@ export class Execution {
         this.#assertOpen();
         assertArtifactName(name);
         const stream = content instanceof ReadableStream ? content : new Blob([content as BlobPart]).stream();
-        const earlier = await kv.get(keys.artifact(id, name));
         const { blob, size, chunks, sha256 } = await blobs.write(stream, MAX_ARTIFACT_BYTES, true);
         if (this.#end) await blobs.delete(blob);
         this.#assertOpen();
+        const earlier = await kv.get(keys.artifact(id, name));
         const file: StoredFile = {
           name,
           size,
@@ -305,8 +305,9 @@ export class Execution {
         const write = this.#advance({});
         write.puts.push({ key: keys.artifact(id, name), value: encode(file) });
         blobs.adopt(write, blob);
+        // Marked in the same atomic: whatever happens now, the janitor finds the chunks of the replaced file.
+        if (earlier.value) blobs.disown(write, decode<StoredFile>(earlier.value).blob);
         await this.#commit(write);
-        if (earlier.value) await blobs.delete(decode<StoredFile>(earlier.value).blob);
       },
       openArtifact: (name) => this.#open(keys.artifact(id, name)),
       openUpload: async (upload) => {

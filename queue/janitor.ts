@@ -9,6 +9,7 @@ import { type Blobs } from "./blobs.ts";
 import { type Clock, repeat, type Repeating } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
 import type { ChangeRecord, Committer } from "./commit.ts";
+import { readCounts } from "./counts.ts";
 import { firstIdAt } from "./ids.ts";
 import { type Bucket, keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
@@ -68,13 +69,14 @@ export class Janitor {
   }
 
   async #removeTasks(endedBefore: number): Promise<void> {
-    for (const bucket of ["SUCCESS", "FAILED", "CANCELLED"] satisfies Bucket[]) {
+    const buckets = ["SUCCESS", "FAILED", "CANCELLED"] satisfies Bucket[];
+    const types = Object.keys(await readCounts(this.kv));
+    for (const prefix of buckets.flatMap((bucket) => types.map((type) => keys.indexOf(bucket, type)))) {
       const ids: string[] = [];
-      for await (const entry of this.kv.list({ prefix: ["index", bucket] }, { batchSize: 500 })) {
-        const id = entry.key[3] as string;
-        // A task that was made later has also ended later.
-        if (id >= firstIdAt(endedBefore)) continue;
-        if (decode<number>(entry.value) < endedBefore) ids.push(id);
+      // A task that was made later has also ended later.
+      const old = { prefix, end: [...prefix, firstIdAt(endedBefore)] };
+      for await (const entry of this.kv.list(old, { batchSize: 500 })) {
+        if (decode<number>(entry.value) < endedBefore) ids.push(entry.key[3] as string);
       }
       for (let i = 0; i < ids.length; i += BATCH) {
         const states = await readTasks(this.kv, ids.slice(i, i + BATCH));
@@ -112,7 +114,7 @@ export class Janitor {
     for await (const { key, value } of this.kv.list({ prefix }, { batchSize: 20 })) {
       write.deletes.push(key);
       const blob = blobOf(value);
-      if (blob !== null) write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
+      if (blob !== null) this.blobs.disown(write, blob);
       if (write.deletes.length < BATCH) continue;
       await this.committer.commit(write);
       write = emptyWrite(prefix.join("/"));
@@ -124,6 +126,7 @@ export class Janitor {
     let old: Deno.KvKey[] = [];
     for await (const entry of this.kv.list({ prefix: keys.changes() }, { batchSize: 500 })) {
       if (decode<ChangeRecord>(entry.value).at >= before) break;
+      if (this.#stopped) return;
       old.push(entry.key);
       if (old.length === 500) {
         await this.#forget(old);
@@ -159,13 +162,14 @@ export class Janitor {
     for await (const entry of this.kv.list({ prefix: keys.uploads() }, { batchSize: 100 })) {
       const id = entry.key[1] as string;
       const file = decode<StoredFile & { used_at: number }>(entry.value);
+      if (this.#stopped) return;
       if (file.used_at + UPLOAD_KEPT_MS > now) continue;
       if (await this.#isReferred(id)) continue;
       // A submit that names the upload rewrites it: then this check fails, and the upload stays.
       const write = emptyWrite(`upload:${id}`);
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       write.deletes.push(entry.key);
-      write.puts.push({ key: keys.blobPending(file.blob), value: encode({ at: 0 }) });
+      this.blobs.disown(write, file.blob);
       await this.committer.commitUnlessConflict(write);
     }
   }
@@ -177,6 +181,7 @@ export class Janitor {
 
   async #removeUnfinished(silentSince: number): Promise<void> {
     for await (const entry of this.kv.list({ prefix: keys.allBlobPending() }, { batchSize: 100 })) {
+      if (this.#stopped) return;
       if (decode<{ at: number }>(entry.value).at < silentSince) await this.blobs.delete(entry.key[1] as string);
     }
   }

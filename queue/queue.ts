@@ -48,6 +48,9 @@ import { emptyWrite, transition } from "./write.ts";
 /** How long an answer waits for the holder of a task on another instance. */
 const COMMAND_WAIT_MS = 2_000;
 
+/** How long a health check waits for the store. */
+const HEALTH_WAIT_MS = 2_000;
+
 /** How a {@linkcode Queue} is made. Everything but `kv` and `definitions` has a default. */
 export interface QueueOptions {
   /** The store. The queue does not close it. */
@@ -87,6 +90,7 @@ export class Queue {
   readonly #distributed: boolean;
   readonly #submitter: Submitter;
   readonly #worker: boolean;
+  readonly #leaseMs: number;
   readonly #committer: Committer;
   readonly #notifier: Notifier;
   readonly #runner: Runner;
@@ -109,6 +113,7 @@ export class Queue {
     this.retentionMs = options.retentionMs ?? 7 * 24 * 3_600_000;
     this.registry = new Registry(definitions);
     const leaseMs = options.leaseMs ?? 15_000;
+    this.#leaseMs = leaseMs;
     const notifier = new Notifier(kv, clock, log, distributed);
     const stream = new ChangeStream(kv, notifier, clock, log);
     const committer = new Committer({
@@ -378,6 +383,18 @@ export class Queue {
     return { id, file };
   }
 
+  /** Removes an upload that no task names. */
+  async discardUpload(id: string): Promise<void> {
+    const entry = await this.#kv.get(keys.upload(id));
+    if (!entry.value) return;
+    const { blob } = decode<Upload>(entry.value);
+    const write = emptyWrite(`upload:${id}`);
+    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+    write.deletes.push(entry.key);
+    this.#blobs.disown(write, blob);
+    if (await this.#committer.commitUnlessConflict(write)) await this.#blobs.delete(blob);
+  }
+
   /**
    * Whether the queue works: KV is written and read, the runner claims, the heartbeat beats. Also how long the
    * oldest ready task has waited, in milliseconds.
@@ -388,7 +405,8 @@ export class Queue {
     let backlog = 0;
     try {
       const at = encode(this.#clock.now());
-      await this.#committer.commit({ ...emptyWrite("probe"), puts: [{ key: probe, value: at, expireIn: 60_000 }] });
+      const write = { ...emptyWrite("probe"), puts: [{ key: probe, value: at, expireIn: 60_000 }] };
+      if (!await within(this.#clock, HEALTH_WAIT_MS, this.#committer.commit(write))) throw new OutcomeUnknownError();
       kv = decode<number>((await this.#kv.get(probe)).value) === decode<number>(at);
       for (const { type } of this.registry.all()) {
         for await (const entry of this.#kv.list({ prefix: keys.readyOf(type) }, { limit: 1 })) {
@@ -398,7 +416,8 @@ export class Queue {
     } catch (error) {
       if (!(error instanceof ClosedError)) this.#log.error("The health check could not use the store.", { error });
     }
-    const alive = this.#started && !this.#stopping && (!this.#worker || this.#runner.alive);
+    const alive = this.#started && !this.#stopping && this.#heartbeat.age < this.#leaseMs &&
+      (!this.#worker || this.#runner.alive);
     return { kv, runner: alive, backlog_age_ms: Math.max(0, backlog) };
   }
 
@@ -410,5 +429,16 @@ export class Queue {
   /** Slots of a type and how many of them are taken on this instance. */
   slots(definition: AnyTaskDefinition): { total: number; running: number } {
     return { total: this.#runner.slotsOf(definition), running: this.#runner.runningOf(definition.type) };
+  }
+}
+
+/** Whether a promise resolves within a time; rejects if it does. */
+async function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<boolean> {
+  let cancel = () => {};
+  const late = new Promise<false>((resolve) => cancel = clock.after(ms, () => resolve(false)));
+  try {
+    return await Promise.race([promise.then(() => true as const), late]);
+  } finally {
+    cancel();
   }
 }

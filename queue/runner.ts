@@ -12,7 +12,7 @@ import { Execution, type ExecutionTools } from "./execution.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import type { Notifier } from "./notifier.ts";
-import { readReady } from "./reads.ts";
+import { readReady, readTasks } from "./reads.ts";
 import { claim, type TaskState } from "./task.ts";
 import { type Change, transition } from "./write.ts";
 
@@ -226,8 +226,12 @@ export class Runner {
   async #obey(): Promise<void> {
     const { kv, committer } = this.#options;
     for await (const { key } of kv.list({ prefix: keys.commandsOf(committer.instance) })) {
-      await this.execution(key[2] as string)?.cancel();
-      await committer.erase(key);
+      const id = key[2] as string;
+      const execution = this.execution(id);
+      const held = execution ?? (await readTasks(kv, [id]))[0]?.run?.instance === committer.instance;
+      await execution?.cancel();
+      // A task whose claim has not been answered yet is held, and has no execution: the command waits for it.
+      if (execution || !held) await committer.erase(key);
     }
   }
 }

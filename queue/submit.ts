@@ -102,7 +102,8 @@ export class Submitter {
     // KV collects expired keys late: what they say is void from their own time on.
     if (known && known.expires_at > this.#clock.now()) {
       if (known.body !== body) throw new IdempotencyMismatchError();
-      return known.id;
+      // A key does not outlive its task: retention may be shorter than a day.
+      if ((await this.#kv.get(keys.task(known.id))).value) return known.id;
     }
     const record: IdempotencyRecord = { id, body, expires_at: this.#clock.now() + IDEMPOTENCY_MS };
     write.locks.push(`idempotency:${scope}:${key}`);

@@ -47,7 +47,8 @@ async function fromCookie(c: Context, tokens: Token[], now: number): Promise<Pri
     const value = await getSignedCookie(c, secret, SESSION_COOKIE);
     if (!value) continue;
     const at = value.lastIndexOf(":");
-    if (value.slice(0, at) === name && Number(value.slice(at + 1)) > now) return { name, role };
+    const expires_at = Number(value.slice(at + 1));
+    if (value.slice(0, at) === name && expires_at > now) return { name, role, expires_at };
   }
   return undefined;
 }

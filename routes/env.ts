@@ -26,6 +26,8 @@ export interface AppOptions {
 export interface Principal {
   name: string;
   role: Role;
+  /** When a sign-in by cookie ends, milliseconds since the epoch; a token has no end. */
+  expires_at?: number;
 }
 
 /** The types of Hono's context here. */

@@ -11,27 +11,38 @@ import type { Status, TaskHistoryEvent, TaskState } from "../queue/task.ts";
 /** Log lines that are told at once. */
 const LINES = 1_000;
 
+/** Status that an attempt's outcome led to; a failure leads to FAILED only where no other attempt followed by itself. */
+function statusAfter({ task, run }: TaskState, i: number): Status {
+  const { outcome } = task.attempts[i];
+  if (outcome === "success") return "SUCCESS";
+  if (outcome === "cancelled") return "CANCELLED";
+  const isLast = i === task.attempts.length - 1 && !run;
+  const ended = isLast && task.status === "FAILED" && task.completed_at === task.attempts[i].completed_at;
+  return ended ? "FAILED" : "PENDING";
+}
+
 /** The changes of status that a state remembers, oldest first. */
-export function statusEvents({ task, run }: TaskState): TaskHistoryEvent[] {
+export function statusEvents(state: TaskState): TaskHistoryEvent[] {
+  const { task, run } = state;
   const events: TaskHistoryEvent[] = [];
   const add = (at: number, status: Status, attempt: number, detail: string) =>
     events.push({ kind: "status", at: new Date(at).toISOString(), status, attempt, detail });
   add(task.created_at, "PENDING", 0, "submitted");
   for (const [i, attempt] of task.attempts.entries()) {
     add(attempt.started_at, "RUNNING", attempt.attempt, `attempt ${attempt.attempt} started`);
-    const last = i === task.attempts.length - 1 && !run;
-    const status = last ? task.status : "PENDING";
-    add(attempt.completed_at, status, attempt.attempt, attempt.error?.message ?? attempt.outcome);
+    add(attempt.completed_at, statusAfter(state, i), attempt.attempt, attempt.error?.message ?? attempt.outcome);
   }
   if (run) add(run.started_at, "RUNNING", run.attempt, `attempt ${run.attempt} started`);
-  const ended = task.status === "CANCELLED" && task.attempts.at(-1)?.outcome !== "cancelled" && !run;
-  if (ended) add(task.completed_at!, "CANCELLED", task.attempt, task.error?.message ?? "cancelled");
+  const last = task.attempts.at(-1);
+  // Cancelled while it waited: no attempt tells of it.
+  const cancelledWaiting = task.status === "CANCELLED" && !run && task.completed_at !== last?.completed_at;
+  if (cancelledWaiting) add(task.completed_at!, "CANCELLED", task.attempt, task.error?.message ?? "cancelled");
   return events;
 }
 
 /** Follows one task: each call of `next` gives what is new. Of a longer log the newest lines are told first. */
 export class TaskFollower {
-  #told = 0;
+  readonly #told = new Set<string>();
   #position: LogPosition | null = null;
 
   constructor(private readonly queue: Queue, private readonly id: string) {}
@@ -39,9 +50,9 @@ export class TaskFollower {
   /** What happened since the last call, at most {@linkcode LINES} log lines of it; `more`: there are more of them. */
   async next(state: TaskState): Promise<{ events: TaskHistoryEvent[]; more: boolean }> {
     const all = statusEvents(state);
-    // A retry shortens the list by the end that it takes back.
-    const fresh = all.slice(Math.min(this.#told, all.length));
-    this.#told = all.length;
+    const keyOf = (event: TaskHistoryEvent) => `${event.at} ${event.kind === "status" ? event.status : ""}`;
+    const fresh = all.filter((event) => !this.#told.has(keyOf(event)));
+    for (const event of fresh) this.#told.add(keyOf(event));
     const { lines, next } = this.#position
       ? await this.queue.readLog(this.id, this.#position, LINES)
       : await this.queue.readLogTail(this.id, LINES);

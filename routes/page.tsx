@@ -17,6 +17,7 @@ import { hrefOf, toggled } from "../islands/url.ts";
 import { paramsSchema } from "../queue/define.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../queue/errors.ts";
 import { newId } from "../queue/ids.ts";
+import { fingerprint } from "../queue/submit.ts";
 import { summaryOf, taskOf } from "../queue/task.ts";
 import { mayActAs, requireRole } from "./auth.ts";
 import { readForm, readMultipart, refuseLong } from "./body.ts";
@@ -196,10 +197,12 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
   app.post("/tasks", requireRole("operator"), async (c) => {
     refuseLong(c, options.maxUploadBytes * 20);
     const uploads = new Map<string, string[]>();
+    const hashes: string[] = [];
     const fields = await readMultipart(c, async ({ field, name, media_type, stream }) => {
       // A browser sends an empty file where none was chosen.
       if (name === "") return void await stream.pipeTo(new WritableStream());
-      const { upload_id } = await storeUpload(options, name, media_type, stream);
+      const { upload_id, sha256 } = await storeUpload(options, name, media_type, stream);
+      hashes.push(sha256);
       const param = field.replace(/^params\./, "");
       uploads.set(param, [...uploads.get(param) ?? [], upload_id]);
     });
@@ -218,7 +221,10 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
     try {
       const { task } = await queue.submit(
         { task_type: type, input_params: params },
-        key ? { scope: `form:${c.get("principal").name}`, key } : undefined,
+        // The same form sent twice is one task, though its file was stored twice.
+        key
+          ? { scope: `form:${c.get("principal").name}`, key, body: await fingerprint([type, values, hashes]) }
+          : undefined,
       );
       return c.redirect(
         hrefOf({ statuses: [], task_types: [], cursor: null, task: task.task.id, form: null }, {}),

@@ -106,6 +106,7 @@ class Connection {
   #unsubscribe: (() => void) | null = null;
   #cancelBeat: () => void = () => {};
   #cancelRetry: (() => void) | null = null;
+  #cancelSession: () => void = () => {};
   #slowSince: number | null = null;
   #closed = false;
 
@@ -114,6 +115,8 @@ class Connection {
     private readonly queue: Queue,
     private readonly clock: Clock,
     private readonly log: Logger,
+    /** When the caller's sign-in ends; undefined: never. */
+    private readonly expiresAt: number | undefined,
     private readonly onClosed: () => void,
   ) {
     socket.onopen = () => this.#then(() => this.#open());
@@ -128,6 +131,7 @@ class Connection {
     this.#closed = true;
     this.#unsubscribe?.();
     this.#cancelBeat();
+    this.#cancelSession();
     this.#cancelRetry?.();
     this.#subscriptions.clear();
     if (this.socket.readyState <= WebSocket.OPEN) this.socket.close(code ?? 1000, reason);
@@ -151,6 +155,10 @@ class Connection {
   async #open(): Promise<void> {
     this.#send(JSON.stringify({ type: "hello", instance: this.queue.instance, server_time: this.#time() }));
     this.#beat();
+    if (this.expiresAt !== undefined) {
+      const left = this.expiresAt - this.clock.now();
+      this.#cancelSession = this.clock.after(left, () => this.close(4401, "signed out"));
+    }
     this.#unsubscribe = await this.queue.stream.subscribe((batch) => this.#hear(batch));
     if (this.#closed) this.#unsubscribe();
   }
@@ -242,7 +250,7 @@ class Connection {
 
   async #tellEvents(subscription: Subscription): Promise<void> {
     const { frame, follower, since } = subscription;
-    if (!follower || !this.#hasRoom()) return;
+    if (!follower || this.#subscriptions.get(frame.sub) !== subscription || !this.#hasRoom()) return;
     subscription.eventful = false;
     const state = await this.queue.get(frame.id!).catch(() => null);
     const { events, more } = state ? await follower.next(state) : { events: [], more: false };
@@ -356,6 +364,7 @@ export function streamRoutes(options: AppOptions): { app: Hono<AppEnv>; close():
       options.queue,
       options.clock,
       options.log,
+      c.get("principal").expires_at,
       () => connections.delete(connection),
     );
     connections.add(connection);

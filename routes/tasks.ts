@@ -39,11 +39,12 @@ export const submissionSchema = z.strictObject({
 });
 
 /** A checked body as the queue takes it. */
-export function toSubmission(body: z.output<typeof submissionSchema>, now: number): Submission {
+export function toSubmission(body: z.output<typeof submissionSchema>, now: number, root = ""): Submission {
   const { run_at, delay, timeout, ...rest } = body;
   const due = run_at !== undefined ? Date.parse(run_at) : delay !== undefined ? now + delay * 1000 : undefined;
   if (due !== undefined && due > now + YEAR_MS) {
-    throw new InvalidInputError([{ pointer: "/run_at", detail: "A task may be put off by a year at most." }]);
+    const pointer = `${root}/${run_at === undefined ? "delay" : "run_at"}`;
+    throw new InvalidInputError([{ pointer, detail: "A task may be put off by a year at most." }]);
   }
   return { ...rest, run_at: due, timeout_ms: timeout === undefined ? undefined : timeout * 1000 };
 }
@@ -128,7 +129,7 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
 
   app.post("/batch", requireRole("operator"), async (c) => {
     const body = await readJson(c, z.strictObject({ tasks: z.array(submissionSchema).min(1).max(200) }));
-    const states = await queue.submitBatch(body.tasks.map((task) => toSubmission(task, clock.now())));
+    const states = await queue.submitBatch(body.tasks.map((task, i) => toSubmission(task, clock.now(), `/tasks/${i}`)));
     return c.json({ tasks: states.map(summary) }, 201);
   });
 

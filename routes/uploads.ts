@@ -59,7 +59,10 @@ export function uploadRoutes(options: AppOptions): Hono<AppEnv> {
     refuseLong(c, options.maxUploadBytes + FRAMING_BYTES);
     let answer: UploadAnswer | undefined;
     await readMultipart(c, async ({ name, media_type, stream }) => {
-      if (answer) throw new Problem(400, "one_file", "Send one file a request.");
+      if (answer) {
+        await options.queue.discardUpload(answer.upload_id);
+        throw new Problem(400, "one_file", "Send one file a request.");
+      }
       answer = await storeUpload(options, name, media_type, stream);
     });
     if (!answer) throw new Problem(400, "no_file", "There is no file in the form. With curl: -F file=@orders.csv");

@@ -52,6 +52,10 @@ Deno.test("a form without a file, with two, or that is no form is 400 and leaves
     const none = new FormData();
     none.set("a", "b");
     assertEquals(await post(none), 400);
+    const two = new FormData();
+    two.set("a", new File([bytes], "a.csv"));
+    two.set("b", new File([bytes], "b.csv"));
+    assertEquals(await post(two), 400);
     assertEquals(await post("rubbish", { "Content-Type": "multipart/form-data" }), 400);
     assertEquals(await post("rubbish", { "Content-Type": "multipart/form-data; boundary=x" }), 400);
     assertEquals(await blobKeys(kv), 0);
@@ -75,6 +79,19 @@ Deno.test("a body without a length is refused as soon as it is over the limit, a
     assertEquals(status, 413);
     ok(sent < 20_000_000, `${sent} bytes were sent`);
     await untilClean(kv);
+  });
+});
+
+Deno.test("a body larger than it claimed ends where it claimed, and what follows is no part of the file", async () => {
+  await withApp({ worker: false }, async ({ origin, kv }) => {
+    const head = "POST /api/uploads HTTP/1.1\r\nContent-Type: text/csv\r\nContent-Length: 100000";
+    const { status } = await rawRequest(origin, head, (n) => n < 5 ? new Uint8Array(50_000) : null);
+    assertEquals(status, 201);
+    const sizes: number[] = [];
+    for await (const { value } of kv.list<Uint8Array>({ prefix: ["upload"] })) {
+      sizes.push(JSON.parse(new TextDecoder().decode(value)).size);
+    }
+    assertEquals(sizes, [100_000]);
   });
 });
 
