@@ -90,6 +90,19 @@ browserTest("what a form gets wrong comes back at its field with the values kept
     const field = page.locator('[name="params.num_rows"]');
     assertEquals([await field.inputValue(), await field.getAttribute("aria-invalid")], ["99", "true"]);
     assertEquals((await queue.list({}, 1)).total, 0);
+
+    // The same form sent twice, with a file, is one task.
+    const twice = () => {
+      const form = new FormData();
+      form.set("task_type", "csv_processing");
+      form.set("idempotency_key", "one");
+      form.set("params.upload_id", new File(["a\n1\n"], "a.csv"));
+      return fetch(`${origin}/tasks`, { method: "POST", body: form, redirect: "manual" });
+    };
+    const answers = [await twice(), await twice()];
+    for (const again of answers) await again.body?.cancel();
+    assertEquals(answers.map(({ status }) => status), [303, 303]);
+    assertEquals(answers[0].headers.get("Location"), answers[1].headers.get("Location"));
     await context.close();
   });
 });

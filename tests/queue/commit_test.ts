@@ -158,6 +158,20 @@ rigs(
   },
 );
 
+rigs("a holder whose answer comes after it was fenced is not told that its write stands", async (rig) => {
+  rig.fault = () => "applied, answered late";
+  const claim = rig.committer.commit(put("claim", 1), true);
+  while (!(await stored(rig.kv)).claim) await turn();
+  rig.fault = () => null;
+  ok(await retire(rig.kv, systemClock, "i1"));
+  await assertRejects(rig.committer.heartbeat(), { code: "fenced" });
+  const refused = assertRejects(claim, { code: "fenced" });
+  rig.release();
+  await refused;
+  await rig.committer.open("i2");
+  assertEquals(await readCounts(rig.kv), { t: { PENDING: 1 } });
+});
+
 rigs("an instance whose heartbeat has moved is not retired", async ({ committer, kv }) => {
   const seen = await kv.get(keys.instance("i1"));
   await committer.heartbeat();

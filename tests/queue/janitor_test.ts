@@ -5,10 +5,13 @@ import { fullCount, nonZero, noop } from "../support/queue.ts";
 
 const DAY = 24 * 3_600_000;
 
-async function withClock(test: (queue: Queue, kv: Deno.Kv, clock: FakeClock) => Promise<void>): Promise<void> {
+async function withClock(
+  test: (queue: Queue, kv: Deno.Kv, clock: FakeClock) => Promise<void>,
+  retentionMs = 7 * DAY,
+): Promise<void> {
   const kv = await Deno.openKv(":memory:");
   const clock = new FakeClock();
-  const queue = new Queue({ kv, clock, definitions: [noop], worker: false, retentionMs: 7 * DAY });
+  const queue = new Queue({ kv, clock, definitions: [noop], worker: false, retentionMs });
   await queue.start();
   try {
     await test(queue, kv, clock);
@@ -82,4 +85,16 @@ Deno.test("a file that was never finished is removed once its writer has been si
     await queue.clean();
     assertEquals(await keysOf(kv, "blob", "blob_pending"), []);
   });
+});
+
+Deno.test("an idempotency key does not outlive its task", async () => {
+  await withClock(async (queue, _kv, clock) => {
+    const key = { scope: "", key: "k" };
+    const { task: first } = await queue.submit({ task_type: "noop" }, key);
+    await queue.cancel(first.task.id);
+    clock.set(clock.now() + 3_600_000);
+    await queue.clean();
+    await assertRejects(queue.get(first.task.id), { code: "not_found" });
+    ok((await queue.submit({ task_type: "noop" }, key)).created);
+  }, 60_000);
 });

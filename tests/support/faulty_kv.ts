@@ -5,6 +5,8 @@ export type Fault =
   | "applied, then error"
   /** The commit is sent twice; the caller hears of the second, which finds its check gone. */
   | "applied twice"
+  /** The commit is applied, and its answer comes only when `release` is called. */
+  | "applied, answered late"
   /** Nothing is applied: another connection held the file. */
   | "locked"
   /** Nothing is applied, and no answer comes until `release` is called. */
@@ -40,6 +42,7 @@ export function faulty(real: Deno.Kv): FaultyKv {
           if (fault === "locked") throw new TypeError("database is locked");
           if (fault === "silent") await released;
           const result = await target.commit();
+          if (fault === "applied, answered late") await released;
           if (fault === "applied, then error") throw new TypeError("connection reset");
           if (fault === "applied twice") return await target.commit();
           return result;
