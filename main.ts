@@ -4,7 +4,7 @@
  * @module
  */
 
-import { systemClock } from "./queue/clock.ts";
+import { systemClock, within } from "./queue/clock.ts";
 import { createHandlers } from "./queue/handlers/mod.ts";
 import { createLogger } from "./queue/log.ts";
 import { lockStore, OwnedError } from "./queue/owner_lock.ts";
@@ -75,7 +75,7 @@ async function stop(signal: string): Promise<void> {
   const served = server?.shutdown();
   await queue.stop(settings.shutdownGraceMs);
   handlers.close();
-  await Promise.race([served, new Promise<void>((resolve) => clock.after(200, resolve))]);
+  await within(clock, 200, Promise.resolve(served));
   kv.close();
   lock?.release();
   log.info("Stopped.");

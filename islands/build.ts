@@ -4,11 +4,15 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
+
 const ROOT = new URL("../", import.meta.url);
 const OUT = new URL("static/build/", ROOT);
 
-async function hash(bytes: BufferSource): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 16);
+function hash(...parts: (string | Uint8Array)[]): string {
+  const sha256 = createHash("sha256");
+  for (const part of parts) sha256.update(part);
+  return sha256.digest("hex").slice(0, 16);
 }
 
 /** What the build depends on: the islands, what they import, and the versions of everything. */
@@ -17,9 +21,9 @@ async function hashSources(): Promise<string> {
   for await (const { name, isFile } of Deno.readDir(new URL("islands/", ROOT))) {
     if (isFile) names.push(`islands/${name}`);
   }
-  const parts: BlobPart[] = [];
+  const parts: (string | Uint8Array)[] = [];
   for (const name of names.sort()) parts.push(name, await Deno.readFile(new URL(name, ROOT)));
-  return await hash(await new Blob(parts).arrayBuffer());
+  return hash(...parts);
 }
 
 async function built(): Promise<string | null> {
@@ -46,7 +50,7 @@ if (await built() !== sources) {
     Deno.exit(1);
   }
   const bundle = new URL("client.js", OUT);
-  const client = `client-${await hash(await Deno.readFile(bundle))}.js`;
+  const client = `client-${hash(await Deno.readFile(bundle))}.js`;
   await Deno.rename(bundle, new URL(client, OUT));
   await Deno.writeTextFile(new URL("manifest.json", OUT), JSON.stringify({ sources, client }));
   console.log(`Built static/build/${client}`);

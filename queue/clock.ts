@@ -52,6 +52,17 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
+/** Whether a promise resolves within `ms` milliseconds. Rejects if the promise does before then. */
+export async function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<boolean> {
+  let cancel = () => {};
+  const late = new Promise<false>((resolve) => cancel = clock.after(ms, () => resolve(false)));
+  try {
+    return await Promise.race([promise.then(() => true as const), late]);
+  } finally {
+    cancel();
+  }
+}
+
 /** A job that runs again and again, never beside itself, until it is stopped. */
 export interface Repeating {
   /** Runs the job as soon as possible instead of at the end of the pause. */

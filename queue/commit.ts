@@ -16,13 +16,14 @@
  * @module
  */
 
-import { type Clock, delay } from "./clock.ts";
+import { type Clock, delay, within } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
 import { addCounts, type Counts, type LaneRecord, sumCounts } from "./counts.ts";
 import { ClosedError, ConflictError, FencedError, OutcomeUnknownError, RefusedWriteError } from "./errors.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
-import { type Change, type Count, emptyWrite, sizeOf, type Write, type WriteSize } from "./write.ts";
+import { statusOf, versionOf } from "./task.ts";
+import { type Change, emptyWrite, sizeOf, type Write, type WriteSize } from "./write.ts";
 
 /** What one KV atomic may hold. */
 export interface AtomicLimits {
@@ -38,20 +39,10 @@ export const FILE_LIMITS: AtomicLimits = { checks: 100, mutations: 1_000, keyByt
 /** The limits of a KV Connect server: as on a file, but for 10 checks. */
 export const CONNECT_LIMITS: AtomicLimits = { ...FILE_LIMITS, checks: 10 };
 
-/** An entry of the change feed: what a commit did to a task. */
-export interface ChangeEntry {
-  id: string;
-  version: number;
-  task_type: string;
-  /** Status before the commit; null for a new task. */
-  from: Count["status"] | null;
-  /** Status after the commit; null for a deleted task. */
-  to: Count["status"] | null;
-}
-
-/** The change feed's record of one commit. */
+/** The change feed's record of one commit: when, and what it did to which task. */
 export interface ChangeRecord {
   at: number;
+  /** `from` is null for a new task, `to` for a deleted one. */
   changes: [id: string, version: number, type: string, from: string | null, to: string | null][];
 }
 
@@ -231,11 +222,6 @@ export class Committer {
     await this.commitUnlessConflict(write);
   }
 
-  /** Deletes one key. */
-  async erase(key: Deno.KvKey): Promise<void> {
-    await this.commit({ ...emptyWrite(key.join("/")), deletes: [key] });
-  }
-
   /** Writes that were handed in and have not been answered. */
   get pending(): number {
     return this.#outstanding.size;
@@ -244,13 +230,7 @@ export class Committer {
   /** Waits until everything handed in so far was answered, or `ms` passed. */
   async drain(ms: number): Promise<void> {
     if (this.#outstanding.size === 0) return;
-    await new Promise<void>((resolve) => {
-      const cancel = this.#options.clock.after(ms, resolve);
-      this.#idle.push(() => {
-        cancel();
-        resolve();
-      });
-    });
+    await within(this.#options.clock, ms, new Promise<void>((resolve) => this.#idle.push(resolve)));
   }
 
   /** Refuses new writes, waits up to `ms` for those under way and folds this instance's lanes into the base. */
@@ -479,9 +459,8 @@ export class Committer {
 
 function toEntry({ id, before, after }: Change): ChangeRecord["changes"][number] {
   const state = (after ?? before)!;
-  const status = (of: typeof before) => of ? (of.run ? "RUNNING" : of.task.status) : null;
-  const version = state.run?.version ?? state.task.version;
-  return [id, after ? version : version + 1, state.task.task_type, status(before), status(after)];
+  const version = versionOf(state) + (after ? 0 : 1);
+  return [id, version, state.task.task_type, before && statusOf(before), after && statusOf(after)];
 }
 
 /**

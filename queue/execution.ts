@@ -120,7 +120,7 @@ export class Execution {
     if (error instanceof FencedError || error instanceof ClosedError || error instanceof OutcomeUnknownError) return;
     if (!this.#running.run || this.#lost) return;
     this.#end = null;
-    this.#state = { ...this.#running, task: { ...this.#running.task, attempts: [] } };
+    this.#state = this.#running;
     const message = `The end of the attempt could not be stored: ${toTaskError(error).message}`.slice(0, 1_000);
     await this.#endWith((state) => task.fail(state, { code: "unstorable", message }, this.#tools.clock.now()));
   }

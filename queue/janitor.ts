@@ -14,6 +14,7 @@ import { firstIdAt } from "./ids.ts";
 import { type Bucket, keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import { readTasks, type StoredFile } from "./reads.ts";
+import type { Upload } from "./submit.ts";
 import { isTerminal, type TaskRecord, type TaskState } from "./task.ts";
 import { emptyWrite } from "./write.ts";
 
@@ -161,17 +162,21 @@ export class Janitor {
   async #removeUploads(now: number): Promise<void> {
     for await (const entry of this.kv.list({ prefix: keys.uploads() }, { batchSize: 100 })) {
       const id = entry.key[1] as string;
-      const file = decode<StoredFile & { used_at: number }>(entry.value);
       if (this.#stopped) return;
-      if (file.used_at + UPLOAD_KEPT_MS > now) continue;
-      if (await this.#isReferred(id)) continue;
-      // A submit that names the upload rewrites it: then this check fails, and the upload stays.
-      const write = emptyWrite(`upload:${id}`);
-      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-      write.deletes.push(entry.key);
-      this.blobs.disown(write, file.blob);
-      await this.committer.commitUnlessConflict(write);
+      if (decode<Upload>(entry.value).used_at + UPLOAD_KEPT_MS > now) continue;
+      if (!await this.#isReferred(id)) await this.removeUpload(entry);
     }
+  }
+
+  /** Deletes an upload with its chunks, unless a task has come to need it since it was read. */
+  async removeUpload({ key, value, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
+    const { blob } = decode<Upload>(value);
+    // A submit that names the upload rewrites it: then this check fails, and the upload stays.
+    const write = emptyWrite(`upload:${key[1] as string}`);
+    write.checks.push({ key, versionstamp });
+    write.deletes.push(key);
+    this.blobs.disown(write, blob);
+    if (await this.committer.commitUnlessConflict(write)) await this.blobs.delete(blob);
   }
 
   async #isReferred(upload: string): Promise<boolean> {

@@ -17,7 +17,6 @@
  * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
  * | `blob_pending, blob` | that a file is being written | whoever writes the file; the janitor |
  * | `idempotency, scope, key` | which task a key has made | submit |
- * | `paused, type` | that a type is paused, by whom, since when | pause and resume |
  * | `command, instance, id` | a request to the holder of a task (cancel) | any instance |
  * | `instance, instance` | heartbeat of a living instance | that instance; the recoverer deletes it |
  * | `lane, instance, n` | last operation and counters of a stream of commits: the fence | that instance; the recoverer folds it |
@@ -39,18 +38,15 @@ export type Bucket = "OPEN" | TerminalStatus;
 /** Builders of every key and, where lists need them, of every prefix. */
 export const keys = {
   task: (id: string): Key => ["task", id],
-  tasks: (): Key => ["task"],
   result: (id: string): Key => ["result", id],
   run: (id: string): Key => ["run", id],
   runs: (): Key => ["run"],
   ready: (type: string, score: number, id: string): Key => ["ready", type, score, id],
   readyOf: (type: string): Key => ["ready", type],
-  allReady: (): Key => ["ready"],
   scheduled: (due: number, id: string): Key => ["scheduled", due, id],
   allScheduled: (): Key => ["scheduled"],
   index: (bucket: Bucket, type: string, id: string): Key => ["index", bucket, type, id],
   indexOf: (bucket: Bucket, type: string): Key => ["index", bucket, type],
-  allIndex: (): Key => ["index"],
   checkpoint: (id: string): Key => ["checkpoint", id],
   log: (id: string, attempt: number, page: number): Key => ["log", id, attempt, page],
   logOf: (id: string, attempt?: number): Key => attempt === undefined ? ["log", id] : ["log", id, attempt],
@@ -65,8 +61,6 @@ export const keys = {
   blobPending: (blob: string): Key => ["blob_pending", blob],
   allBlobPending: (): Key => ["blob_pending"],
   idempotency: (scope: string, key: string): Key => ["idempotency", scope, key],
-  paused: (type: string): Key => ["paused", type],
-  allPaused: (): Key => ["paused"],
   command: (instance: string, id: string): Key => ["command", instance, id],
   commandsOf: (instance: string): Key => ["command", instance],
   instance: (instance: string): Key => ["instance", instance],

@@ -13,7 +13,7 @@
  */
 
 import { Blobs } from "./blobs.ts";
-import { type Clock, delay, systemClock } from "./clock.ts";
+import { type Clock, delay, systemClock, within } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
 import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "./commit.ts";
 import { type Counts, readCounts } from "./counts.ts";
@@ -386,13 +386,7 @@ export class Queue {
   /** Removes an upload that no task names. */
   async discardUpload(id: string): Promise<void> {
     const entry = await this.#kv.get(keys.upload(id));
-    if (!entry.value) return;
-    const { blob } = decode<Upload>(entry.value);
-    const write = emptyWrite(`upload:${id}`);
-    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-    write.deletes.push(entry.key);
-    this.#blobs.disown(write, blob);
-    if (await this.#committer.commitUnlessConflict(write)) await this.#blobs.delete(blob);
+    if (entry.versionstamp !== null) await this.#janitor.removeUpload(entry);
   }
 
   /**
@@ -429,16 +423,5 @@ export class Queue {
   /** Slots of a type and how many of them are taken on this instance. */
   slots(definition: AnyTaskDefinition): { total: number; running: number } {
     return { total: this.#runner.slotsOf(definition), running: this.#runner.runningOf(definition.type) };
-  }
-}
-
-/** Whether a promise resolves within a time; rejects if it does. */
-async function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<boolean> {
-  let cancel = () => {};
-  const late = new Promise<false>((resolve) => cancel = clock.after(ms, () => resolve(false)));
-  try {
-    return await Promise.race([promise.then(() => true as const), late]);
-  } finally {
-    cancel();
   }
 }

@@ -5,13 +5,14 @@
  * @module
  */
 
-import { repeat, type Repeating } from "./clock.ts";
+import { repeat, type Repeating, within } from "./clock.ts";
 import type { AnyTaskDefinition, Registry } from "./define.ts";
 import { ConflictError, FencedError } from "./errors.ts";
 import { Execution, type ExecutionTools } from "./execution.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import type { Notifier } from "./notifier.ts";
+import { RecentMap } from "./recent_map.ts";
 import { readReady, readTasks } from "./reads.ts";
 import { claim, type TaskState } from "./task.ts";
 import { type Change, transition } from "./write.ts";
@@ -40,7 +41,7 @@ export class Runner {
   readonly #done = new Set<Promise<void>>();
   readonly #filling = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
-  readonly #fresh = new Map<string, { versionstamp: string; state: TaskState }>();
+  readonly #fresh = new RecentMap<string, { versionstamp: string; state: TaskState }>(REMEMBERED);
   #unlisten: (() => void)[] = [];
   #commands: Repeating | null = null;
   #open = false;
@@ -76,14 +77,9 @@ export class Runner {
   committed(versionstamp: string, changes: Change[]): void {
     if (!this.#open) return;
     for (const { id, after } of changes) {
-      this.#fresh.delete(id);
       if (after && !after.run && after.task.placement?.kind === "ready") {
         this.#fresh.set(id, { versionstamp, state: after });
-      }
-    }
-    for (const id of this.#fresh.keys()) {
-      if (this.#fresh.size <= REMEMBERED) break;
-      this.#fresh.delete(id);
+      } else this.#fresh.delete(id);
     }
   }
 
@@ -115,13 +111,7 @@ export class Runner {
     for (const executions of this.#running.values()) {
       for (const execution of executions.values()) execution.interrupt();
     }
-    await new Promise<void>((resolve) => {
-      const cancel = this.#options.clock.after(ms, resolve);
-      Promise.all(this.#done).then(() => {
-        cancel();
-        resolve();
-      });
-    });
+    await within(this.#options.clock, ms, Promise.all(this.#done));
     this.loseAll();
   }
 
@@ -225,13 +215,13 @@ export class Runner {
   /** Carries out what other instances have asked of the tasks that run here. */
   async #obey(): Promise<void> {
     const { kv, committer } = this.#options;
-    for await (const { key } of kv.list({ prefix: keys.commandsOf(committer.instance) })) {
-      const id = key[2] as string;
+    for await (const entry of kv.list({ prefix: keys.commandsOf(committer.instance) })) {
+      const id = entry.key[2] as string;
       const execution = this.execution(id);
       const held = execution ?? (await readTasks(kv, [id]))[0]?.run?.instance === committer.instance;
       await execution?.cancel();
       // A task whose claim has not been answered yet is held, and has no execution: the command waits for it.
-      if (execution || !held) await committer.erase(key);
+      if (execution || !held) await committer.discard(entry);
     }
   }
 }

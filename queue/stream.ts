@@ -12,6 +12,7 @@ import type { ChangeRecord } from "./commit.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import type { Notifier } from "./notifier.ts";
+import { RecentMap } from "./recent_map.ts";
 import { readTasks } from "./reads.ts";
 import { type Status, type TaskState, versionOf } from "./task.ts";
 import type { Change } from "./write.ts";
@@ -47,7 +48,7 @@ const BEGINNING = "0".repeat(20);
 /** Follows the change feed. */
 export class ChangeStream {
   #listeners = new Set<(batch: Batch) => void>();
-  #remembered = new Map<string, TaskState>();
+  #remembered = new RecentMap<string, TaskState>(REMEMBERED);
   #cursor: string | null = null;
   #cancelTimer: (() => void) | null = null;
   #reading: Promise<void> = Promise.resolve();
@@ -79,12 +80,8 @@ export class ChangeStream {
   committed(changes: Change[]): void {
     if (this.#listeners.size === 0) return;
     for (const { id, after } of changes) {
-      this.#remembered.delete(id);
       if (after) this.#remembered.set(id, after);
-    }
-    for (const id of this.#remembered.keys()) {
-      if (this.#remembered.size <= REMEMBERED) break;
-      this.#remembered.delete(id);
+      else this.#remembered.delete(id);
     }
   }
 

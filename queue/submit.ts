@@ -5,6 +5,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import type { Clock } from "./clock.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
 import type { AtomicLimits, Committer } from "./commit.ts";
@@ -82,7 +83,7 @@ export class Submitter {
     idempotency?: IdempotencyKey,
   ): Promise<{ id: string; created: TaskState | null }> {
     const state = this.#make(submission, "");
-    const body = idempotency ? idempotency.body ?? await fingerprint(submission) : "";
+    const body = idempotency ? idempotency.body ?? fingerprint(submission) : "";
     // Whoever loses a race (for the key, for an upload) looks again: each round, one of them wins.
     while (true) {
       const write = transition(null, state);
@@ -210,7 +211,6 @@ export class Submitter {
 }
 
 /** A hash of what was sent (SHA-256 of its JSON), to tell whether the same came again. */
-export async function fingerprint(submission: unknown): Promise<string> {
-  const bytes = await crypto.subtle.digest("SHA-256", encode(submission));
-  return [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+export function fingerprint(submission: unknown): string {
+  return createHash("sha256").update(encode(submission)).digest("hex");
 }

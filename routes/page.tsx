@@ -222,9 +222,7 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
       const { task } = await queue.submit(
         { task_type: type, input_params: params },
         // The same form sent twice is one task, though its file was stored twice.
-        key
-          ? { scope: `form:${c.get("principal").name}`, key, body: await fingerprint([type, values, hashes]) }
-          : undefined,
+        key ? { scope: `form:${c.get("principal").name}`, key, body: fingerprint([type, values, hashes]) } : undefined,
       );
       return c.redirect(
         hrefOf({ statuses: [], task_types: [], cursor: null, task: task.task.id, form: null }, {}),

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { type Context, Hono } from "hono";
 import type { AppEnv } from "./env.ts";
 import { Problem } from "./problem.ts";
@@ -50,8 +51,7 @@ export function staticRoutes(): Hono<AppEnv> {
     if (known) return known;
     try {
       const body = await Deno.readFile(new URL(name, ROOT));
-      const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", body)).slice(0, 12);
-      const file = { body, etag: `"${hash.toHex()}"` };
+      const file = { body, etag: `"${createHash("sha256").update(body).digest("hex").slice(0, 24)}"` };
       if (name.startsWith("build/")) files.set(name, file);
       return file;
     } catch (error) {

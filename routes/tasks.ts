@@ -120,7 +120,7 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
     const once = key === undefined ? undefined : {
       scope: c.get("principal").name,
       key,
-      body: await fingerprint(body),
+      body: fingerprint(body),
     };
     const { task, created } = await queue.submit(submission, once);
     c.header("Location", `/api/tasks/${task.task.id}`);

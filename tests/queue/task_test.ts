@@ -9,41 +9,7 @@ import {
   versionOf,
 } from "../../queue/task.ts";
 import { assertEquals, assertThrows, ok } from "../support/assert.ts";
-
-const T = 1_000_000;
-
-function pending(placement: task.Placement = { kind: "ready", score: T }): TaskState {
-  return {
-    run: null,
-    task: {
-      id: "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-      task_type: "t",
-      title: "T",
-      status: "PENDING",
-      placement,
-      progress: 0,
-      message: "",
-      input_params: {},
-      result: null,
-      error: null,
-      attempt: 0,
-      failures: 0,
-      interruptions: 0,
-      max_attempts: 3,
-      timeout_ms: 1_000,
-      priority: 0,
-      tags: [],
-      run_at: null,
-      created_at: T,
-      started_at: null,
-      completed_at: null,
-      retried_from: null,
-      attempts: [],
-      uploads: [],
-      version: 1,
-    },
-  };
-}
+import { pending, T } from "../support/task.ts";
 
 const running = () => task.claim(pending(), "i", T + 1);
 const error = { code: "error", message: "no" };

@@ -6,7 +6,7 @@ import { addCounts, type Counts } from "../../queue/counts.ts";
 import { decode } from "../../queue/codec.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
 import { type Json, type Status, statusOf, type TaskState } from "../../queue/task.ts";
-import { readTasks } from "../../queue/reads.ts";
+import { readTasks, totalOf } from "../../queue/reads.ts";
 
 /** Does nothing. */
 export const noop = defineTask({
@@ -72,15 +72,15 @@ export async function withQueue(
   }
 }
 
-/** Resolves with the task once it is in one of these statuses. */
-export async function reaches(queue: Queue, id: string, ...statuses: Status[]): Promise<TaskState> {
-  let check: () => void = () => {};
-  const unsubscribe = await queue.stream.subscribe(() => check());
+/** Looks again after each change until `look` finds something. */
+async function until<T>(queue: Queue, look: () => Promise<T | null>): Promise<T> {
+  let wake: () => void = () => {};
+  const unsubscribe = await queue.stream.subscribe(() => wake());
   try {
     while (true) {
-      const changed = new Promise<void>((resolve) => check = resolve);
-      const state = await queue.get(id);
-      if (statuses.includes(statusOf(state))) return state;
+      const changed = new Promise<void>((resolve) => wake = resolve);
+      const found = await look();
+      if (found !== null) return found;
       await changed;
     }
   } finally {
@@ -88,24 +88,19 @@ export async function reaches(queue: Queue, id: string, ...statuses: Status[]): 
   }
 }
 
-/** Resolves once every task is in one of these statuses. */
+/** Resolves with the task once it is in one of these statuses. */
+export function reaches(queue: Queue, id: string, ...statuses: Status[]): Promise<TaskState> {
+  return until(queue, async () => {
+    const state = await queue.get(id);
+    return statuses.includes(statusOf(state)) ? state : null;
+  });
+}
+
+/** Resolves once `total` tasks are in one of these statuses. */
 export async function allReach(queue: Queue, total: number, ...statuses: Status[]): Promise<void> {
-  let check: () => void = () => {};
-  const unsubscribe = await queue.stream.subscribe(() => check());
-  try {
-    while (true) {
-      const changed = new Promise<void>((resolve) => check = resolve);
-      const counts = await queue.counts();
-      let reached = 0;
-      for (const byStatus of Object.values(counts)) {
-        for (const status of statuses) reached += byStatus[status] ?? 0;
-      }
-      if (reached === total) return;
-      await changed;
-    }
-  } finally {
-    unsubscribe();
-  }
+  await until(queue, async () => {
+    return totalOf(await queue.counts(), { statuses }) === total ? true : null;
+  });
 }
 
 /** Counts by reading every task of the store. */

@@ -1,7 +1,9 @@
 /** The service as a process of its own, as `deno task start` runs it. */
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
-const FLAGS = ["--allow-net", "--allow-env", "--allow-sys", "--allow-ffi", "--allow-read", "--allow-write"];
+const { tasks } = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
+/** The permissions that `deno task start` gives. */
+const FLAGS = tasks.start.command.split(" ").filter((word: string) => word.startsWith("--allow-"));
 
 /** A running service. */
 export interface Server {
