@@ -10,7 +10,8 @@ import * as z from "zod";
 import { defineTask, type TaskContext } from "../define.ts";
 import { NonRetryableError } from "../errors.ts";
 import type { Json } from "../task.ts";
-import { ColumnAccumulator, type ColumnStatistics, randomFrom, seedOf } from "./csv/statistics.ts";
+import { ColumnAccumulator, type ColumnStatistics } from "./csv/statistics.ts";
+import { randomFrom, seedOf } from "./random.ts";
 
 const params = z.strictObject({
   num_rows: z.int().min(100).max(10_000).default(1_000)

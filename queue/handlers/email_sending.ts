@@ -11,7 +11,7 @@ import * as z from "zod";
 import { defineTask, type TaskContext } from "../define.ts";
 import { NonRetryableError } from "../errors.ts";
 import type { Json } from "../task.ts";
-import { randomFrom, seedOf } from "./csv/statistics.ts";
+import { randomFrom, seedOf } from "./random.ts";
 
 const params = z.strictObject({
   num_emails: z.int().min(1).max(100).default(10)

@@ -7,9 +7,10 @@
 import * as z from "zod";
 import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
 import type { Pool } from "../pool.ts";
-import { seedOf } from "./csv/statistics.ts";
+
 import { readDimensions } from "./image/dimensions.ts";
 import type { ImageJob, ImageOutput } from "./image/worker.ts";
+import { seedOf } from "./random.ts";
 
 const params = z.strictObject({
   num_images: z.int().min(1).max(20).default(3).meta({ title: "Images", description: "Images to draw and resize." }),

@@ -6,7 +6,7 @@
 
 import { decode, GIF, Image } from "imagescript";
 import type { JobAnswer } from "../../pool.ts";
-import { randomFrom } from "../csv/statistics.ts";
+import { randomFrom } from "../random.ts";
 
 /** How an image is fitted into the target. */
 export type Fit = "cover" | "contain" | "inside" | "fill";
