@@ -48,7 +48,8 @@ const queue = new Queue({
   worker: settings.roles.worker,
   concurrency: settings.concurrency,
   leaseMs: settings.leaseMs,
-  retentionMs: settings.retentionMs,
+  retention: settings.retention,
+  rates: settings.rates,
 });
 await queue.start();
 

@@ -113,7 +113,7 @@ export class Blobs {
     write.deletes.push(keys.blobPending(blob));
   }
 
-  /** Adds to `write` what makes the janitor delete a file that loses its owner. */
+  /** Adds to `write` what makes the janitor delete a file that loses its owner, with its next round. */
   disown(write: Write, blob: string): void {
     write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
   }

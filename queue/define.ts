@@ -6,6 +6,7 @@
 
 import * as z from "zod";
 import { type InputIssue, InvalidInputError } from "./errors.ts";
+import { parseRate } from "./rate_limit.ts";
 import type { Json } from "./task.ts";
 
 /** A file that a handler reads. */
@@ -22,6 +23,14 @@ export interface TaskLog {
   info(text: string): void;
   warn(text: string): void;
   error(text: string): void;
+}
+
+/** A task that another one depends on. */
+export interface ParentTask {
+  id: string;
+  task_type: string;
+  title: string;
+  result: Json;
 }
 
 /** What a running handler is given. */
@@ -51,10 +60,20 @@ export interface TaskContext<P = unknown> {
   /**
    * Saves what the next attempt should go on from. It is durable once the promise resolves.
    *
-   * @param state JSON of at most 60 KB.
+   * @param state JSON of at most 64 MiB; up to 60 KB of it costs one write, more is stored as a file.
    * @throws {AbortedError} If the attempt may not write any more.
    */
   checkpoint(state: Json): Promise<void>;
+  /**
+   * Runs something once per task: when an earlier attempt has finished this step, its result is given instead.
+   *
+   * @param name Names the step within the task, 1 to 200 characters. A task has at most 1,000 steps.
+   * @param run Gives JSON of at most 60 KB. It is durable once the promise resolves; a kill before that runs it again.
+   * @throws {AbortedError} If the attempt may not write any more.
+   */
+  step<T extends Json>(name: string, run: () => Promise<T> | T): Promise<T>;
+  /** The tasks that this one depends on, all SUCCESS, in the order in which it names them. */
+  parents(): Promise<ParentTask[]>;
   /**
    * Keeps a file with the task. The same name replaces the earlier file.
    *
@@ -91,6 +110,14 @@ export interface TaskDefinition<S extends z.ZodType = z.ZodType> {
   timeoutMs?: number;
   /** Tasks of this type that one instance runs at once. Default 4. */
   concurrency?: number;
+  /** Tasks of this type with one concurrency key that run at once, over all instances. Default 1. */
+  concurrencyPerKey?: number;
+  /** At most this many starts in any window, over all instances: `10/s`, `100/m`, `1000/h`. Default: no limit. */
+  rateLimit?: string;
+  /** Checkpoints and steps that another version has saved are not used. Default 1. */
+  checkpointVersion?: number;
+  /** Whether only the service itself submits it. Default false. */
+  internal?: boolean;
   /** Wait before the next attempt: full jitter up to `base * factor ** (failures - 1)`, at most `cap`. Milliseconds. */
   backoff?: { base: number; factor: number; cap: number };
   /** Does the work. What it returns is the task's result: JSON of at most 32 KB. */
@@ -116,6 +143,7 @@ export class Registry {
       if (!/^[a-z][a-z0-9_]{0,63}$/.test(definition.type)) {
         throw new RangeError(`"${definition.type}" is not a name for a task type.`);
       }
+      if (definition.rateLimit !== undefined) parseRate(definition.rateLimit);
       if (this.#definitions.has(definition.type)) throw new RangeError(`Task type ${definition.type} is there twice.`);
       this.#definitions.set(definition.type, definition);
     }

@@ -8,6 +8,7 @@
 
 import { type Clock, delay } from "./clock.ts";
 import type { Blobs } from "./blobs.ts";
+import { Checkpoints } from "./checkpoint.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
 import type { Committer } from "./commit.ts";
 import type { AnyTaskDefinition, OpenedFile, TaskContext } from "./define.ts";
@@ -22,7 +23,8 @@ import {
   QueueError,
 } from "./errors.ts";
 import { keys } from "./keys.ts";
-import type { StoredFile } from "./reads.ts";
+import type { Logger } from "./log.ts";
+import { readTask, type StoredFile } from "./reads.ts";
 import { LogBuffer } from "./task_log.ts";
 import * as task from "./task.ts";
 import { type Json, type RunRecord, type TaskError, type TaskState } from "./task.ts";
@@ -34,8 +36,6 @@ const FLUSH_MS = 250;
 export const ABANDON_MS = 5_000;
 /** Bytes of a result. */
 export const MAX_RESULT_BYTES = 32 * 1024;
-/** Bytes of a checkpoint. */
-export const MAX_CHECKPOINT_BYTES = 60 * 1024;
 /** Bytes of an artifact: 4 GiB. */
 const MAX_ARTIFACT_BYTES = 4 * 1024 ** 3;
 
@@ -43,6 +43,7 @@ const MAX_ARTIFACT_BYTES = 4 * 1024 ** 3;
 export interface ExecutionTools {
   kv: Deno.Kv;
   clock: Clock;
+  log: Logger;
   committer: Committer;
   blobs: Blobs;
 }
@@ -56,6 +57,7 @@ export class Execution {
   readonly #definition: AnyTaskDefinition;
   readonly #controller = new AbortController();
   readonly #log: LogBuffer;
+  readonly #checkpoints: Checkpoints;
   #state: TaskState;
   /** The last state before the end. */
   #running: TaskState;
@@ -65,7 +67,6 @@ export class Execution {
   #dirty = false;
   #cancelFlush: (() => void) | null = null;
   #cancelTimeout: () => void = () => {};
-  #hasCheckpoint = false;
   /** The commit that ends the attempt, once something has ended it. */
   #end: Promise<unknown> | null = null;
   #abandon: () => void = () => {};
@@ -77,6 +78,7 @@ export class Execution {
     this.#state = state;
     this.#running = state;
     this.#log = new LogBuffer(this.id, state.run.attempt);
+    this.#checkpoints = new Checkpoints(tools.kv, tools.blobs, state.task, definition.checkpointVersion ?? 1);
   }
 
   /** The newest state, as handed to the committer. */
@@ -101,15 +103,19 @@ export class Execution {
       this.#state.task.timeout_ms,
       () => this.#controller.abort(new AbortedError("timeout")),
     );
-    let outcome: { result: Json } | { error: unknown } = {
-      error: new Error("The handler did not stop in time and was abandoned."),
-    };
+    let outcome: { result: Json } | { error: unknown } | null = null;
     await Promise.race([
       this.#handle().then((result) => outcome = { result }, (error) => outcome = { error }),
       abandoned,
     ]);
     this.#abandon();
     this.#cancelTimeout();
+    if (outcome === null) {
+      const text = `The handler did not stop within ${ABANDON_MS / 1000} s of its signal and was abandoned.`;
+      outcome = { error: new Error(text) };
+      this.#tools.log.warn(text, { id: this.id, task_type: this.#definition.type });
+      if (!this.#end) this.#log.add(clock.now(), "warn", text);
+    }
     await this.#finish(outcome).catch((error) => this.#salvage(error)).catch(() => {
       // Fenced or closed: the attempt's end is not ours to write any more; recovery will.
     });
@@ -126,14 +132,14 @@ export class Execution {
   }
 
   async #handle(): Promise<Json> {
-    const { kv } = this.#tools;
     const { task, run } = this.#state;
     let resume: Json | undefined;
     if (task.attempt > 0) {
-      const entry = await kv.get(keys.checkpoint(this.id));
-      if (entry.value) {
-        resume = decode<Json>(entry.value);
-        this.#hasCheckpoint = true;
+      const { state, refused } = await this.#checkpoints.load();
+      resume = state;
+      if (refused !== null) {
+        const text = `The checkpoint is of version ${refused} of this handler and is not used.`;
+        this.#log.add(this.#tools.clock.now(), "warn", text);
       }
     }
     const params = this.#definition.params.parse(task.input_params);
@@ -208,7 +214,7 @@ export class Execution {
     const after = next({ task: before.task, run: last });
     const write = transition(before, after);
     this.#log.drainInto(write);
-    if (after.task.status === "SUCCESS" && this.#hasCheckpoint) write.deletes.push(keys.checkpoint(this.id));
+    if (after.task.status === "SUCCESS") this.#checkpoints.drop(write);
     this.#state = after;
     this.#end = this.#commit(write);
     return this.#end;
@@ -233,6 +239,15 @@ export class Execution {
     const write = transition(before, this.#state);
     this.#log.drainInto(write);
     return write;
+  }
+
+  /** Commits something that the next attempt can build on. */
+  async #save(fill: (write: Write) => void): Promise<void> {
+    this.#assertOpen();
+    const write = this.#advance({ checkpointed: true });
+    fill(write);
+    await this.#commit(write);
+    this.#assertOpen();
   }
 
   #touch(): void {
@@ -274,16 +289,19 @@ export class Execution {
       },
       checkpoint: async (state) => {
         this.#assertOpen();
-        const value = encode(state);
-        if (value.length > MAX_CHECKPOINT_BYTES) {
-          const detail = `A checkpoint of ${value.length} bytes is over the limit of ${MAX_CHECKPOINT_BYTES}.`;
-          throw new InvalidInputError([{ pointer: "", detail }]);
-        }
-        this.#hasCheckpoint = true;
-        const write = this.#advance({ checkpointed: true });
-        write.puts.push({ key: keys.checkpoint(id), value });
-        await this.#commit(write);
+        await this.#save(await this.#checkpoints.prepare(state));
+      },
+      step: async <T extends Json>(name: string, run: () => Promise<T> | T) => {
         this.#assertOpen();
+        return await this.#checkpoints.step(name, run, (fill) => this.#save(fill)) as T;
+      },
+      parents: async () => {
+        const states = await Promise.all(this.#state.task.depends_on.map((parent) => readTask(kv, parent)));
+        return states.flatMap((state) => {
+          if (!state) return [];
+          const { id, task_type, title, result } = state.task;
+          return [{ id, task_type, title, result }];
+        });
       },
       artifact: async (name, content, mediaType) => {
         this.#assertOpen();
@@ -339,6 +357,6 @@ function toTaskError(thrown: unknown): TaskError {
   return {
     code: error instanceof QueueError ? error.code : "error",
     message: (error.message || error.name).slice(0, 1_000),
-    stack: error.stack?.slice(0, 4_000),
+    stack: error.stack?.slice(0, 2_000),
   };
 }

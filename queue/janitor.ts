@@ -11,11 +11,12 @@ import { decode, encode } from "./codec.ts";
 import type { ChangeRecord, Committer } from "./commit.ts";
 import { readCounts } from "./counts.ts";
 import { firstIdAt } from "./ids.ts";
-import { type Bucket, keys } from "./keys.ts";
+import type { CheckpointRecord } from "./checkpoint.ts";
+import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import { readTasks, type StoredFile } from "./reads.ts";
 import type { Upload } from "./submit.ts";
-import { isTerminal, type TaskRecord, type TaskState } from "./task.ts";
+import { isTerminal, type Retention, type TaskRecord, type TaskState } from "./task.ts";
 import { emptyWrite } from "./write.ts";
 
 const EVERY_MS = 60_000;
@@ -40,7 +41,7 @@ export class Janitor {
     private readonly committer: Committer,
     private readonly blobs: Blobs,
     private readonly clock: Clock,
-    private readonly retentionMs: number,
+    private readonly retention: Retention,
     private readonly log: Logger,
   ) {}
 
@@ -63,50 +64,99 @@ export class Janitor {
   /** Cleans once. */
   async clean(): Promise<void> {
     const now = this.clock.now();
-    await this.#removeTasks(now - this.retentionMs);
+    await this.#removeTasks(now);
+    await this.#dropTasks(now);
+    await this.#clearRemoved();
     await this.#trimChanges(now - CHANGES_KEPT_MS);
     await this.#removeUploads(now);
     await this.#removeUnfinished(now - PENDING_MS);
   }
 
-  async #removeTasks(endedBefore: number): Promise<void> {
-    const buckets = ["SUCCESS", "FAILED", "CANCELLED"] satisfies Bucket[];
+  /** Removes ended tasks whose time, by their status, is over. */
+  async #removeTasks(now: number): Promise<void> {
     const types = Object.keys(await readCounts(this.kv));
-    for (const prefix of buckets.flatMap((bucket) => types.map((type) => keys.indexOf(bucket, type)))) {
-      const ids: string[] = [];
-      // A task that was made later has also ended later.
-      const old = { prefix, end: [...prefix, firstIdAt(endedBefore)] };
-      for await (const entry of this.kv.list(old, { batchSize: 500 })) {
-        if (decode<number>(entry.value) < endedBefore) ids.push(entry.key[3] as string);
-      }
-      for (let i = 0; i < ids.length; i += BATCH) {
-        const states = await readTasks(this.kv, ids.slice(i, i + BATCH));
-        for (const state of states) {
-          if (this.#stopped) return;
-          if (!state) continue;
-          await this.remove(state).catch((error) =>
-            this.log.error("A task was not deleted; tried again.", { error, id: state.task.id })
-          );
+    for (const status of ["SUCCESS", "FAILED", "CANCELLED"] as const) {
+      const endedBefore = now - this.retention[status];
+      for (const prefix of types.map((type) => keys.indexOf(status, type))) {
+        const ids: string[] = [];
+        // A task that was made later has also ended later.
+        const old = { prefix, end: [...prefix, firstIdAt(endedBefore)] };
+        for await (const entry of this.kv.list(old, { batchSize: 500 })) {
+          const ended = decode<number>(entry.value);
+          if (ended > 0 && ended < endedBefore) ids.push(entry.key[3] as string);
         }
+        await this.#removeAll(ids);
       }
     }
   }
 
-  /** Deletes an ended task with everything that is kept for it, unless it has been retried meanwhile. */
-  async remove({ task, run }: TaskState): Promise<void> {
+  /** Removes ended tasks with a retention of their own. */
+  async #dropTasks(now: number): Promise<void> {
+    const due: Deno.KvEntry<unknown>[] = [];
+    for await (const entry of this.kv.list({ prefix: keys.drops(), end: [...keys.drops(), now] }, { batchSize: 500 })) {
+      due.push(entry);
+    }
+    await this.#removeAll(due.map(({ key }) => key[2] as string));
+  }
+
+  async #removeAll(ids: string[]): Promise<void> {
+    for (let i = 0; i < ids.length; i += BATCH) {
+      const states = await readTasks(this.kv, ids.slice(i, i + BATCH));
+      for (const state of states) {
+        if (this.#stopped) return;
+        if (!state) continue;
+        await this.remove(state).catch((error) =>
+          this.log.error("A task was not deleted; tried again.", { error, id: state.task.id })
+        );
+      }
+    }
+  }
+
+  /**
+   * Deletes an ended task with everything that is kept for it.
+   *
+   * @returns Whether it is gone, is needed by tasks that depend on it, or has moved on since it was read.
+   */
+  async remove({ task, run }: TaskState): Promise<"removed" | "needed" | "moved"> {
     const { id, task_type, status, version } = task;
-    const cold = await this.kv.get(keys.task(id));
-    if (run || !isTerminal(status) || !cold.value || decode<TaskRecord>(cold.value).version !== version) return;
-    await this.#removePieces(keys.logOf(id), () => null);
-    // The chunks go with the next round of unfinished files: they need not fit into one atomic.
-    await this.#removePieces(keys.artifactsOf(id), (value) => decode<StoredFile>(value).blob);
+    const [cold, checkpoint] = await this.kv.getMany<[unknown, unknown]>([keys.task(id), keys.checkpoint(id)]);
+    if (run || !isTerminal(status) || !cold.value || decode<TaskRecord>(cold.value).version !== version) return "moved";
+    if (await this.#hasAny(keys.childrenOf(id))) return "needed";
+    const unique = task.unique_key === null ? null : await this.kv.get(keys.unique(task_type, task.unique_key));
     const write = emptyWrite(id);
     write.checks.push({ key: cold.key, versionstamp: cold.versionstamp });
+    write.puts.push({ key: keys.removed(id), value: encode(0) });
     write.deletes.push(keys.task(id), keys.result(id), keys.checkpoint(id), keys.index(status, task_type, id));
+    if (task.retention_ms !== null) write.deletes.push(keys.drop(task.completed_at! + task.retention_ms, id));
     for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
+    if (unique?.value && decode<string>(unique.value) === id) {
+      write.checks.push({ key: unique.key, versionstamp: unique.versionstamp });
+      write.deletes.push(unique.key);
+    }
+    const kept = checkpoint.value ? decode<CheckpointRecord>(checkpoint.value) : null;
+    if (kept?.blob) this.blobs.disown(write, kept.blob.blob);
     write.counts.push({ task_type, status, delta: -1 });
     write.changes.push({ id, before: { task, run }, after: null });
-    await this.committer.commitUnlessConflict(write);
+    if (!await this.committer.commitUnlessConflict(write)) return "moved";
+    await this.#clear(id);
+    return "removed";
+  }
+
+  /** Deletes what was kept for a task that is gone: there may be more of it than one atomic takes. */
+  async #clear(id: string): Promise<void> {
+    await this.#removePieces(keys.logOf(id), () => null);
+    await this.#removePieces(keys.stepsOf(id), () => null);
+    // The chunks go with the next round of unfinished files.
+    await this.#removePieces(keys.artifactsOf(id), (value) => decode<StoredFile>(value).blob);
+    await this.committer.commit({ ...emptyWrite(id), deletes: [keys.removed(id)] });
+  }
+
+  /** Goes on where a removal was cut short. */
+  async #clearRemoved(): Promise<void> {
+    for await (const { key } of this.kv.list({ prefix: keys.allRemoved() }, { batchSize: 100 })) {
+      if (this.#stopped) return;
+      await this.#clear(key[1] as string);
+    }
   }
 
   /** Deletes the entries of a prefix in pieces that fit; `blobOf` names the file that an entry owns. */
@@ -164,7 +214,7 @@ export class Janitor {
       const id = entry.key[1] as string;
       if (this.#stopped) return;
       if (decode<Upload>(entry.value).used_at + UPLOAD_KEPT_MS > now) continue;
-      if (!await this.#isReferred(id)) await this.removeUpload(entry);
+      if (!await this.#hasAny(keys.uploadRefsOf(id))) await this.removeUpload(entry);
     }
   }
 
@@ -179,8 +229,8 @@ export class Janitor {
     if (await this.committer.commitUnlessConflict(write)) await this.blobs.delete(blob);
   }
 
-  async #isReferred(upload: string): Promise<boolean> {
-    for await (const _ of this.kv.list({ prefix: keys.uploadRefsOf(upload) }, { limit: 1 })) return true;
+  async #hasAny(prefix: Deno.KvKey): Promise<boolean> {
+    for await (const _ of this.kv.list({ prefix }, { limit: 1 })) return true;
     return false;
   }
 

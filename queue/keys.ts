@@ -8,6 +8,21 @@
  * | `run, id` | the hot record | the holder; the recoverer after the holder is fenced |
  * | `ready, type, score, id` | a task that may start | whoever places the task |
  * | `scheduled, due, id` | a task that is not due yet | whoever places the task |
+ * | `blocked, id` | a task whose parents have not all succeeded | whoever places the task |
+ * | `limited, type, key, score, id` | a task that waits for its concurrency key | whoever places the task |
+ * | `slot, type, key` | which tasks have a concurrency key | the releaser |
+ * | `child, parent, id` | that a task depends on another, and whether that has succeeded | submit, retry; the releaser; removed when the task ends |
+ * | `follow, task, id` | that tasks wait for what becomes of this one | whoever ends it, or begins to depend on it; the releaser removes it |
+ * | `follow, slot, type, key` | that a concurrency key became free or wanted | whoever moves a task with the key; the releaser removes it |
+ * | `expiry, at, id` | when a task that has not been started is cancelled | submit; removed by its start or end |
+ * | `drop, at, id` | when a task with a retention of its own is deleted | whoever ends it |
+ * | `removed, id` | that pieces of a deleted task may be left | whoever deletes it; removed with the last piece |
+ * | `unique, type, key` | the newest task with a unique key | submit; removed with the task |
+ * | `step, id, generation, name` | the result of a finished step | the holder |
+ * | `rate, type` | the last starts of a type with a rate limit | whoever claims |
+ * | `pause, type` | that no task of the type is started | whoever pauses or resumes it |
+ * | `schedule, id` | a cron schedule | whoever changes it; each tick |
+ * | `tick, at, id` | when a schedule is due next | written with the schedule |
  * | `index, bucket, type, id` | the only secondary index; bucket is OPEN or a terminal status | with each change of status |
  * | `checkpoint, id` | what the next attempt goes on from | the holder |
  * | `log, id, attempt, page` | a page of log lines | the holder |
@@ -28,7 +43,7 @@
  * @module
  */
 
-import type { Placement, TerminalStatus } from "./task.ts";
+import type { Placement, TaskRecord, TerminalStatus } from "./task.ts";
 
 type Key = Deno.KvKey;
 
@@ -45,6 +60,31 @@ export const keys = {
   readyOf: (type: string): Key => ["ready", type],
   scheduled: (due: number, id: string): Key => ["scheduled", due, id],
   allScheduled: (): Key => ["scheduled"],
+  blocked: (id: string): Key => ["blocked", id],
+  limited: (type: string, key: string, score: number, id: string): Key => ["limited", type, key, score, id],
+  limitedOf: (type: string, key: string): Key => ["limited", type, key],
+  slot: (type: string, key: string): Key => ["slot", type, key],
+  child: (parent: string, id: string): Key => ["child", parent, id],
+  childrenOf: (parent: string): Key => ["child", parent],
+  followTask: (id: string): Key => ["follow", "task", id],
+  followSlot: (type: string, key: string): Key => ["follow", "slot", type, key],
+  follows: (): Key => ["follow"],
+  expiry: (at: number, id: string): Key => ["expiry", at, id],
+  expiries: (): Key => ["expiry"],
+  drop: (at: number, id: string): Key => ["drop", at, id],
+  drops: (): Key => ["drop"],
+  removed: (id: string): Key => ["removed", id],
+  allRemoved: (): Key => ["removed"],
+  unique: (type: string, key: string): Key => ["unique", type, key],
+  step: (id: string, generation: number, name: string): Key => ["step", id, generation, name],
+  stepsOf: (id: string, generation?: number): Key => generation === undefined ? ["step", id] : ["step", id, generation],
+  rate: (type: string): Key => ["rate", type],
+  pause: (type: string): Key => ["pause", type],
+  pauses: (): Key => ["pause"],
+  schedule: (id: string): Key => ["schedule", id],
+  schedules: (): Key => ["schedule"],
+  tick: (at: number, id: string): Key => ["tick", at, id],
+  ticks: (): Key => ["tick"],
   index: (bucket: Bucket, type: string, id: string): Key => ["index", bucket, type, id],
   indexOf: (bucket: Bucket, type: string): Key => ["index", bucket, type],
   checkpoint: (id: string): Key => ["checkpoint", id],
@@ -76,7 +116,21 @@ export const keys = {
   probe: (instance: string): Key => ["probe", instance],
 };
 
-/** The key under which a waiting task stands. */
-export function placementKey(placement: Placement, type: string, id: string): Key {
-  return placement.kind === "ready" ? keys.ready(type, placement.score, id) : keys.scheduled(placement.due, id);
+/** The key under which a waiting task stands at a place. */
+export function placementKey(at: Placement, { id, task_type, concurrency_key }: TaskRecord): Key {
+  switch (at.kind) {
+    case "ready":
+      return keys.ready(task_type, at.score, id);
+    case "scheduled":
+      return keys.scheduled(at.due, id);
+    case "blocked":
+      return keys.blocked(id);
+    case "limited":
+      return keys.limited(task_type, concurrency_key!, at.score, id);
+  }
+}
+
+/** Whether two keys are the same. */
+export function sameKey(a: Key, b: Key): boolean {
+  return a.length === b.length && a.every((part, i) => part === b[i]);
 }

@@ -1,7 +1,7 @@
 /**
  * The notifier saves waiting and nothing else: the truth about what is to be done stands in the placements, and
- * whoever works looks there. It carries three kinds of news within the process (a task is ready, a task is
- * scheduled, something changed) and, where instances share a store, listens to the bell that each commit rings.
+ * whoever works looks there. It carries news within the process (a task is ready, something
+ * becomes due, something changed) and, where instances share a store, listens to the bell that each commit rings.
  *
  * KV's own `enqueue` and `listenQueue` are not used: on a file one process owns the store, so a message could only
  * tell it what it knows; over KV Connect and on Deno Deploy they do not exist.
@@ -18,10 +18,12 @@ import type { Change } from "./write.ts";
 export interface News {
   /** Tasks of this type may be ready; undefined: of any type. */
   ready: (type: string | undefined) => void;
-  /** A task becomes due at this time (milliseconds since the epoch). */
-  scheduled: (due: number) => void;
+  /** Something becomes due at this time (milliseconds since the epoch). */
+  due: (at: number) => void;
   /** Something was committed, here or elsewhere. */
   changed: () => void;
+  /** Anything may have happened elsewhere: the bell rang, or it is time for a look. */
+  anything: () => void;
 }
 
 /** How often the store is looked at where no news came, in milliseconds. */
@@ -31,8 +33,9 @@ const POLL_MS = 5_000;
 export class Notifier {
   readonly #listeners: { [K in keyof News]: Set<News[K]> } = {
     ready: new Set(),
-    scheduled: new Set(),
+    due: new Set(),
     changed: new Set(),
+    anything: new Set(),
   };
   readonly #kv: Deno.Kv;
   readonly #clock: Clock;
@@ -82,16 +85,28 @@ export class Notifier {
       const placement = after && !after.run ? after.task.placement : null;
       if (!placement || placement === before?.task.placement && !before.run) continue;
       if (placement.kind === "ready") ready.add(after!.task.task_type);
-      else due = Math.min(due, placement.due);
+      if (placement.kind === "scheduled") due = Math.min(due, placement.due);
+      if (before === null && after!.task.expires_at !== null) due = Math.min(due, after!.task.expires_at);
     }
-    for (const type of ready) for (const listener of this.#listeners.ready) listener(type);
-    if (due < Infinity) { for (const listener of this.#listeners.scheduled) listener(due); }
+    for (const type of ready) this.ready(type);
+    if (due < Infinity) this.due(due);
     for (const listener of this.#listeners.changed) listener();
   }
 
+  /** Tells that tasks of a type may be started; undefined: of any type. */
+  ready(type: string | undefined): void {
+    for (const listener of this.#listeners.ready) listener(type);
+  }
+
+  /** Tells that something becomes due. */
+  due(at: number): void {
+    for (const listener of this.#listeners.due) listener(at);
+  }
+
   #anything(): void {
-    for (const listener of this.#listeners.ready) listener(undefined);
-    for (const listener of this.#listeners.scheduled) listener(this.#clock.now());
+    this.ready(undefined);
+    this.due(this.#clock.now());
+    for (const listener of this.#listeners.anything) listener();
     for (const listener of this.#listeners.changed) listener();
   }
 

@@ -1,6 +1,6 @@
 /**
- * The public face of the queue: submit, cancel, retry, get, list, counts, files, changes. It puts the parts together
- * and knows no HTTP.
+ * The public face of the queue: submit, cancel, retry, delete, pause, schedules, bulk, get, list, counts, files,
+ * changes. It puts the parts together and knows no HTTP.
  *
  * @example
  * ```ts ignore
@@ -13,40 +13,43 @@
  */
 
 import { Blobs } from "./blobs.ts";
+import { Bulk } from "./bulk.ts";
 import { type Clock, delay, systemClock, within } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
 import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "./commit.ts";
+import { Commands } from "./commands.ts";
 import { type Counts, readCounts } from "./counts.ts";
 import { type AnyTaskDefinition, type OpenedFile, Registry } from "./define.ts";
-import { ClosedError, IllegalTransitionError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
+import { ClosedError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { isId, newId } from "./ids.ts";
 import { Janitor } from "./janitor.ts";
 import { keys } from "./keys.ts";
 import { type Logger, silent } from "./log.ts";
 import { Notifier } from "./notifier.ts";
+import { Pauses } from "./pauses.ts";
 import {
   type Filter,
   listTasks,
   type LogPosition,
+  type Order,
   type Page,
   readArtifacts,
   readLog,
   readLogTail,
-  readTask,
   type StoredFile,
 } from "./reads.ts";
 import { Recoverer } from "./recoverer.ts";
+import { Releaser } from "./releaser.ts";
 import { Runner } from "./runner.ts";
 import { Scheduler } from "./scheduler.ts";
+import { Schedules } from "./schedules.ts";
 import { ChangeStream } from "./stream.ts";
 import { type IdempotencyKey, type Submission, Submitter, type Upload } from "./submit.ts";
-import * as task from "./task.ts";
-import { type ArtifactInfo, isTerminal, statusOf, type TaskRecord, type TaskState } from "./task.ts";
-import { emptyWrite, transition } from "./write.ts";
+import type { ArtifactInfo, PauseInfo, Retention, RetryFrom, TaskState } from "./task.ts";
+import { emptyWrite } from "./write.ts";
 
-/** How long an answer waits for the holder of a task on another instance. */
-const COMMAND_WAIT_MS = 2_000;
+const WEEK_MS = 7 * 24 * 3_600_000;
 
 /** How long a health check waits for the store. */
 const HEALTH_WAIT_MS = 2_000;
@@ -69,8 +72,10 @@ export interface QueueOptions {
   concurrency?: Record<string, number>;
   /** After this time without a heartbeat an instance is dead. Milliseconds, default 15,000. */
   leaseMs?: number;
-  /** How long ended tasks are kept. Milliseconds, default 7 days. */
-  retentionMs?: number;
+  /** Rate limits by type, over the definition's own: `10/s`, `100/m`, `1000/h`. */
+  rates?: Record<string, string>;
+  /** How long ended tasks are kept, by how they ended. Milliseconds, default 7 days each. */
+  retention?: Partial<Retention>;
   /** What one atomic may hold. Default: by `distributed`. */
   limits?: AtomicLimits;
   /** Atomics in flight. Default: 16 if distributed, else 2. */
@@ -83,7 +88,9 @@ export interface QueueOptions {
 export class Queue {
   readonly registry: Registry;
   readonly stream: ChangeStream;
-  readonly retentionMs: number;
+  readonly retention: Retention;
+  readonly schedules: Schedules;
+  readonly bulk: Bulk;
   readonly #kv: Deno.Kv;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -98,6 +105,9 @@ export class Queue {
   readonly #recoverer: Recoverer;
   readonly #heartbeat: Heartbeat;
   readonly #janitor: Janitor;
+  readonly #releaser: Releaser;
+  readonly #pauses: Pauses;
+  readonly #commands: Commands;
   readonly #blobs: Blobs;
   #started = false;
   #stopping = false;
@@ -110,8 +120,9 @@ export class Queue {
     this.#distributed = distributed;
     this.#worker = options.worker ?? true;
     const limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
-    this.retentionMs = options.retentionMs ?? 7 * 24 * 3_600_000;
-    this.registry = new Registry(definitions);
+    this.retention = { SUCCESS: WEEK_MS, FAILED: WEEK_MS, CANCELLED: WEEK_MS, ...options.retention };
+    this.bulk = new Bulk(kv, () => this.#commands, () => this.#submitter);
+    this.registry = new Registry([...definitions, this.bulk.definition]);
     const leaseMs = options.leaseMs ?? 15_000;
     this.#leaseMs = leaseMs;
     const notifier = new Notifier(kv, clock, log, distributed);
@@ -128,6 +139,7 @@ export class Queue {
         this.#runner.committed(versionstamp, changes);
         stream.committed(changes);
         notifier.committed(changes);
+        this.#releaser.committed(changes);
       },
       onFenced: () => void this.#restart(),
     });
@@ -137,6 +149,7 @@ export class Queue {
     this.#committer = committer;
     this.#blobs = blobs;
     this.#submitter = new Submitter(kv, committer, this.registry, clock, limits);
+    this.#pauses = new Pauses(kv, committer, this.registry, clock, distributed);
     this.#runner = new Runner({
       kv,
       clock,
@@ -144,14 +157,20 @@ export class Queue {
       committer,
       blobs,
       notifier,
+      pauses: this.#pauses,
+      limits,
       distributed,
       registry: this.registry,
       concurrency: options.concurrency ?? {},
+      rates: options.rates ?? {},
     });
-    this.#scheduler = new Scheduler(kv, committer, notifier, clock, log);
+    this.schedules = new Schedules(kv, committer, this.#submitter, notifier, clock, log);
+    this.#scheduler = new Scheduler(kv, committer, this.schedules, notifier, clock, log);
+    this.#releaser = new Releaser(kv, committer, this.registry, notifier, clock, log);
     this.#recoverer = new Recoverer(kv, committer, clock, leaseMs, log);
     this.#heartbeat = new Heartbeat(committer, clock, leaseMs, log);
-    this.#janitor = new Janitor(kv, committer, blobs, clock, this.retentionMs, log);
+    this.#janitor = new Janitor(kv, committer, blobs, clock, this.retention, log);
+    this.#commands = new Commands(kv, committer, this.registry, this.#runner, this.#janitor, clock);
   }
 
   /** Registers this instance, recovers what dead ones left, and begins to work. */
@@ -164,7 +183,9 @@ export class Queue {
     this.stream.start();
     this.#notifier.start();
     if (this.#worker) {
+      await this.#pauses.load();
       this.#scheduler.start();
+      this.#releaser.start();
       this.#janitor.start();
       this.#runner.start();
     }
@@ -177,8 +198,15 @@ export class Queue {
   async stop(graceMs = 4_000): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#commands.stop();
     // Handlers come first: whatever else is under way must not take their time.
-    const others = [this.#scheduler.stop(), this.#janitor.stop(), this.stream.stop(), this.#notifier.stop()];
+    const others = [
+      this.#scheduler,
+      this.#releaser,
+      this.#janitor,
+      this.stream,
+      this.#notifier,
+    ].map((role) => role.stop());
     await this.#runner.stop(graceMs * 0.7);
     await Promise.all(others);
     await Promise.all([this.#recoverer.stop(), this.#heartbeat.stop()]);
@@ -237,15 +265,13 @@ export class Queue {
    *
    * @throws {NotFoundError} If there is none.
    */
-  async get(id: string): Promise<TaskState> {
-    const state = isId(id) ? await readTask(this.#kv, id) : null;
-    if (!state) throw new NotFoundError(`Task ${id.slice(0, 64)}`);
-    return state;
+  get(id: string): Promise<TaskState> {
+    return this.#commands.get(id);
   }
 
-  /** Reads tasks by filter, newest first. */
-  list(filter: Filter, limit: number, cursor?: string): Promise<Page> {
-    return listTasks(this.#kv, filter, limit, cursor);
+  /** Reads tasks by filter, newest first unless told otherwise. */
+  list(filter: Filter, limit: number, cursor?: string, order?: Order): Promise<Page> {
+    return listTasks(this.#kv, filter, limit, cursor, order);
   }
 
   /** The exact number of tasks by type and status. */
@@ -290,75 +316,57 @@ export class Queue {
    * @throws {NotFoundError} If there is none.
    * @throws {IllegalTransitionError} If it has ended already.
    */
-  async cancel(id: string): Promise<TaskState> {
-    const until = this.#clock.monotonic() + COMMAND_WAIT_MS;
-    while (true) {
-      if (this.#stopping) throw new ClosedError();
-      if (this.#clock.monotonic() > until) throw new OutcomeUnknownError();
-      const state = await this.get(id);
-      const status = statusOf(state);
-      if (isTerminal(status)) throw new IllegalTransitionError(`Task ${id} has ended already: it is ${status}.`);
-      if (state.run) {
-        const ended = state.run.instance === this.instance
-          ? await this.#runner.execution(id)?.cancel()
-          : await this.#askHolder(state.run.instance, id);
-        if (ended?.task.status === "CANCELLED" || ended?.run) return ended;
-        // It ended, moved on or is only just being started: look again.
-        await delay(this.#clock, 10);
-        continue;
-      }
-      const cancelled = task.cancel(state, this.#clock.now());
-      if (await this.#move(state, cancelled)) return cancelled;
-    }
-  }
-
-  /** Asks the instance that holds a task to cancel it, and waits for that. */
-  async #askHolder(instance: string, id: string): Promise<TaskState | null> {
-    const write = emptyWrite(`command:${id}`);
-    write.puts.push({ key: keys.command(instance, id), value: encode(this.#clock.now()) });
-    await this.#committer.commit(write);
-    const until = this.#clock.monotonic() + COMMAND_WAIT_MS;
-    while (true) {
-      const state = await this.get(id);
-      if (state.run?.instance !== instance) return state.run ? null : state;
-      if (this.#clock.monotonic() >= until) return state;
-      await delay(this.#clock, 50);
-    }
+  cancel(id: string): Promise<TaskState> {
+    return this.#commands.cancel(id);
   }
 
   /**
-   * Runs a task again that has failed or was cancelled, with fresh attempts, from its last checkpoint.
+   * Runs a task again that has failed or was cancelled, with fresh attempts.
    *
+   * @param from `checkpoint` (default): it goes on from its last checkpoint and keeps its finished steps; `start`: from
+   * the beginning.
    * @throws {NotFoundError} If there is none.
    * @throws {IllegalTransitionError} If it is in another state.
    */
-  async retry(id: string): Promise<TaskState> {
-    while (true) {
-      const state = await this.get(id);
-      const status = statusOf(state);
-      if (!task.isLegal("retry", status)) {
-        throw new IllegalTransitionError(`Only FAILED and CANCELLED tasks can be retried; task ${id} is ${status}.`);
-      }
-      if (!this.registry.get(state.task.task_type)) {
-        throw new IllegalTransitionError(`There is no task type ${state.task.task_type} any more.`);
-      }
-      const again = task.retry(state, this.#clock.now());
-      if (await this.#move(state, again)) return again;
-    }
+  retry(id: string, from: RetryFrom = "checkpoint"): Promise<TaskState> {
+    return this.#commands.retry(id, from);
   }
 
-  /** Moves a task that nobody holds, if it still is where `before` says; false: look again. */
-  async #move(before: TaskState, after: TaskState): Promise<boolean> {
-    const { id } = before.task;
-    const [cold, run] = await this.#kv.getMany<[unknown, unknown]>([keys.task(id), keys.run(id)]);
-    if (!cold.value || run.value || decode<TaskRecord>(cold.value).version !== before.task.version) return false;
-    const write = transition(before, after);
-    // A claim leaves the cold record as it is, so the run record's absence is checked as well.
-    write.checks.push(
-      { key: cold.key, versionstamp: cold.versionstamp },
-      { key: run.key, versionstamp: null },
-    );
-    return await this.#committer.commitUnlessConflict(write);
+  /**
+   * Deletes a task that has ended, with its attempts, log, files and checkpoint.
+   *
+   * @throws {NotFoundError} If there is none.
+   * @throws {IllegalTransitionError} If it has not ended, or others that have not ended depend on it.
+   */
+  delete(id: string): Promise<void> {
+    return this.#commands.delete(id);
+  }
+
+  /**
+   * Keeps tasks of a type from being started. Those that run go on.
+   *
+   * @param by Who asks.
+   * @throws {NotFoundError} If there is no such type.
+   */
+  async pause(type: string, by: string, reason = ""): Promise<PauseInfo> {
+    const info = await this.#pauses.pause(type, by, reason);
+    await this.#runner.settle(type);
+    return info;
+  }
+
+  /**
+   * Lets tasks of a type be started again.
+   *
+   * @throws {NotFoundError} If there is no such type.
+   */
+  async resume(type: string): Promise<void> {
+    await this.#pauses.resume(type);
+    this.#notifier.ready(type);
+  }
+
+  /** Which types are paused. */
+  pauses(): Promise<Map<string, PauseInfo>> {
+    return this.#pauses.load();
   }
 
   /**
@@ -418,6 +426,11 @@ export class Queue {
   /** Cleans up at once instead of at the janitor's next turn. */
   clean(): Promise<void> {
     return this.#janitor.clean();
+  }
+
+  /** The rate limit of a type, as it is written; null: none. */
+  rateOf(definition: AnyTaskDefinition): string | null {
+    return this.#runner.rateOf(definition);
   }
 
   /** Slots of a type and how many of them are taken on this instance. */

@@ -7,10 +7,11 @@
 import { getAll } from "./commit.ts";
 import { type Counts, readCounts } from "./counts.ts";
 import { decode } from "./codec.ts";
+import { firstIdAt } from "./ids.ts";
 import { type Bucket, keys } from "./keys.ts";
 import { type ArtifactInfo, isTerminal, type Json, type Status, STATUSES, statusOf, type TaskState } from "./task.ts";
 import type { RunRecord } from "./task.ts";
-import type { StoredTask } from "./write.ts";
+import type { StoredTask, Write } from "./write.ts";
 
 /** Which tasks a list shows. Fields that are left out do not filter. */
 export interface Filter {
@@ -19,9 +20,16 @@ export interface Filter {
   tag?: string;
   /** Text to find in id, title, type, message or tags, ignoring case. */
   q?: string;
+  /** Created at this time or later, milliseconds since the epoch. */
+  created_from?: number;
+  /** Created before this time, milliseconds since the epoch. */
+  created_to?: number;
 }
 
-/** A page of a list, newest first. */
+/** Which end of a list comes first. */
+export type Order = "newest" | "oldest";
+
+/** A page of a list. */
 export interface Page {
   states: TaskState[];
   /** Pass it as `cursor` for the next page; null on the last. */
@@ -33,7 +41,7 @@ export interface Page {
   searched: number | null;
 }
 
-/** `q` and `tag` look at this many of the newest tasks. */
+/** `q` and `tag` look at this many tasks from the beginning of the list; other totals are counted up to here. */
 export const SEARCH_LIMIT = 10_000;
 
 const CHUNK = 200;
@@ -81,12 +89,22 @@ export async function readReady(kv: Deno.Kv, ids: readonly string[]): Promise<(T
   return entries.map(({ value }) => value ? { task: decode<StoredTask>(value), run: null } : null);
 }
 
-/** Reads tasks by filter, newest first. `cursor` is the id after which the page begins. */
+/** Adds to a write the checks that hold exactly while a task that does not run is as it was read; null: it is not. */
+export async function guard(kv: Deno.Kv, { task }: TaskState, write: Write): Promise<Write | null> {
+  const [cold, run] = await kv.getMany<[unknown, unknown]>([keys.task(task.id), keys.run(task.id)]);
+  if (!cold.value || run.value || decode<StoredTask>(cold.value).version !== task.version) return null;
+  // A claim leaves the cold record as it is, so the run record's absence is checked as well.
+  write.checks.push({ key: cold.key, versionstamp: cold.versionstamp }, { key: run.key, versionstamp: null });
+  return write;
+}
+
+/** Reads tasks by filter. `cursor` is the id after which the page begins. */
 export async function listTasks(
   kv: Deno.Kv,
   filter: Filter,
   limit: number,
   cursor?: string,
+  order: Order = "newest",
 ): Promise<Page> {
   const counts = await readCounts(kv);
   const searching = filter.q !== undefined || filter.tag !== undefined;
@@ -94,25 +112,71 @@ export async function listTasks(
   let found = 0;
   let searched = 0;
   let more = false;
-  for await (const state of newest(kv, filter, counts, searching ? undefined : cursor, limit + 1)) {
+  const passed = (id: string) => cursor !== undefined && (order === "newest" ? id >= cursor : id <= cursor);
+  for await (const state of walk(kv, filter, counts, order, searching ? undefined : cursor, limit + 1)) {
     if (searching && searched === SEARCH_LIMIT) break;
     searched++;
     if (!matchesText(state, filter)) continue;
     found++;
-    if (cursor !== undefined && state.task.id >= cursor) continue;
+    if (passed(state.task.id)) continue;
     if (states.length < limit) states.push(state);
     else {
       more = true;
       if (!searching) break;
     }
   }
+  const ranged = filter.created_from !== undefined || filter.created_to !== undefined;
+  const total = searching
+    ? { total: found, capped: searched === SEARCH_LIMIT }
+    : ranged
+    ? await countRange(kv, filter, counts)
+    : { total: totalOf(counts, filter), capped: false };
   return {
     states,
     next_cursor: more ? states[states.length - 1].task.id : null,
-    total: searching ? found : totalOf(counts, filter),
-    total_capped: searching && searched === SEARCH_LIMIT,
+    total: total.total,
+    total_capped: total.capped,
     searched: searching ? searched : null,
   };
+}
+
+/** Counts the tasks of a filter by status, type and time, up to {@linkcode SEARCH_LIMIT}. */
+async function countRange(
+  kv: Deno.Kv,
+  filter: Filter,
+  counts: Counts,
+): Promise<{ total: number; capped: boolean }> {
+  const open = filter.statuses?.filter((status) => !isTerminal(status)) ?? [];
+  let total = 0;
+  if (open.length === 1) {
+    // PENDING and RUNNING share their part of the index: only the tasks themselves tell which is which.
+    for await (const _ of walk(kv, filter, counts, "newest", undefined, CHUNK)) {
+      if (++total === SEARCH_LIMIT) break;
+    }
+  } else total = (await walkIds(kv, filter, counts, "newest", undefined, SEARCH_LIMIT)).length;
+  return { total, capped: total === SEARCH_LIMIT };
+}
+
+/**
+ * The tasks of a filter that stood under the same status already at the commit `asOf`, oldest first: what someone
+ * saw in a list, however much has been added since.
+ *
+ * @param after Begin after this id.
+ */
+export async function* matching(
+  kv: Deno.Kv,
+  filter: Filter,
+  asOf: string,
+  after?: string,
+): AsyncGenerator<string> {
+  const counts = await readCounts(kv);
+  for await (const { task, run } of walk(kv, filter, counts, "oldest", after, CHUNK)) {
+    if (!matchesText({ task, run }, filter)) continue;
+    const status = statusOf({ task, run });
+    const key = keys.index(isTerminal(status) ? status : "OPEN", task.task_type, task.id);
+    const { versionstamp } = await kv.get(key);
+    if (versionstamp !== null && versionstamp <= asOf) yield task.id;
+  }
 }
 
 /** How many tasks the counters say a filter by status and type has. */
@@ -135,40 +199,53 @@ function matchesText({ task, run }: TaskState, { q, tag }: Filter): boolean {
   );
 }
 
-/** Tasks that fit status and type, newest first, from before `cursor`. */
-async function* newest(
+/** Tasks that fit status, type and time, in order, from beyond `cursor`. */
+async function* walk(
   kv: Deno.Kv,
   filter: Filter,
   counts: Counts,
+  order: Order,
   cursor: string | undefined,
   firstChunk: number,
 ): AsyncGenerator<TaskState> {
   const statuses = new Set(filter.statuses ?? STATUSES);
-  let before = cursor;
+  let from = cursor;
   let size = Math.min(CHUNK, firstChunk);
   while (true) {
-    const ids = await newestIds(kv, filter, counts, before, size);
+    const ids = await walkIds(kv, filter, counts, order, from, size);
     for (const state of await readTasks(kv, ids)) {
       // It may have moved or gone since its index entry was read.
       if (state && statuses.has(statusOf(state))) yield state;
     }
     if (ids.length < size) return;
-    before = ids[ids.length - 1];
+    from = ids[ids.length - 1];
     size = CHUNK;
   }
 }
 
-async function newestIds(
+async function walkIds(
   kv: Deno.Kv,
-  { statuses, task_types }: Filter,
+  { statuses, task_types, created_from, created_to }: Filter,
   counts: Counts,
-  before: string | undefined,
+  order: Order,
+  cursor: string | undefined,
   size: number,
 ): Promise<string[]> {
   const wanted = statuses ?? STATUSES;
+  // Ids sort by the time at which they were made.
+  let start = created_from === undefined ? undefined : firstIdAt(created_from);
+  let end = created_to === undefined ? undefined : firstIdAt(created_to);
+  if (cursor !== undefined) {
+    if (order === "newest") end = end === undefined || cursor < end ? cursor : end;
+    // The id after the cursor: no id is longer.
+    else start = start === undefined || cursor >= start ? `${cursor}0` : start;
+  }
+  if (start !== undefined && end !== undefined && start >= end) return [];
+  const idsOf = (prefix: Deno.KvKey, limit: number, accept?: (value: unknown) => boolean) =>
+    readIds(kv, { prefix, start, end, order, limit, accept });
   // Running tasks are as few as there are slots, and have a list of their own.
   if (wanted.length === 1 && wanted[0] === "RUNNING") {
-    const ids = await reverseIds(kv, keys.runs(), before, Number.MAX_SAFE_INTEGER, (value) => {
+    const ids = await idsOf(keys.runs(), Number.MAX_SAFE_INTEGER, (value) => {
       return !task_types || task_types.includes(decode<RunRecord>(value).task_type);
     });
     return ids.slice(0, size);
@@ -176,22 +253,37 @@ async function newestIds(
   const buckets = new Set<Bucket>(wanted.map((status) => isTerminal(status) ? status : "OPEN"));
   // Only types that have tasks have an index; a filter may name anything.
   const types = Object.keys(counts).filter((type) => !task_types || task_types.includes(type));
-  const lists = [...buckets].flatMap((bucket) =>
-    types.map((type) => reverseIds(kv, keys.indexOf(bucket, type), before, size))
-  );
-  return [...new Set((await Promise.all(lists)).flat())].sort().reverse().slice(0, size);
+  const lists = [...buckets].flatMap((bucket) => types.map((type) => idsOf(keys.indexOf(bucket, type), size)));
+  const ids = [...new Set((await Promise.all(lists)).flat())].sort();
+  return (order === "newest" ? ids.reverse() : ids).slice(0, size);
 }
 
-async function reverseIds(
+interface IdRange {
+  prefix: Deno.KvKey;
+  start: string | undefined;
+  end: string | undefined;
+  order: Order;
+  limit: number;
+  accept?: (value: unknown) => boolean;
+}
+
+async function readIds(
   kv: Deno.Kv,
-  prefix: Deno.KvKey,
-  before: string | undefined,
-  limit: number,
-  accept: (value: unknown) => boolean = () => true,
+  { prefix, start, end, order, limit, accept = () => true }: IdRange,
 ): Promise<string[]> {
-  const selector = before === undefined ? { prefix } : { prefix, end: [...prefix, before] };
+  // A selector takes a prefix with one of its bounds, or both bounds without it.
+  const from = start === undefined ? undefined : [...prefix, start];
+  const to = end === undefined ? undefined : [...prefix, end];
+  const selector: Deno.KvListSelector = from && to
+    ? { start: from, end: to }
+    : from
+    ? { prefix, start: from }
+    : to
+    ? { prefix, end: to }
+    : { prefix };
+  const options = { reverse: order === "newest", limit, batchSize: Math.min(limit, 500) };
   const ids: string[] = [];
-  for await (const entry of kv.list(selector, { reverse: true, limit, batchSize: Math.min(limit, 500) })) {
+  for await (const entry of kv.list(selector, options)) {
     if (accept(entry.value)) ids.push(entry.key[entry.key.length - 1] as string);
   }
   return ids;

@@ -6,16 +6,19 @@
  */
 
 import { repeat, type Repeating, within } from "./clock.ts";
+import { decode, encode } from "./codec.ts";
+import type { AtomicLimits } from "./commit.ts";
 import type { AnyTaskDefinition, Registry } from "./define.ts";
 import { ConflictError, FencedError } from "./errors.ts";
 import { Execution, type ExecutionTools } from "./execution.ts";
 import { keys } from "./keys.ts";
-import type { Logger } from "./log.ts";
 import type { Notifier } from "./notifier.ts";
+import type { Pauses } from "./pauses.ts";
+import { allowance, parseRate, type Rate } from "./rate_limit.ts";
 import { RecentMap } from "./recent_map.ts";
 import { readReady, readTasks } from "./reads.ts";
-import { claim, type TaskState } from "./task.ts";
-import { type Change, transition } from "./write.ts";
+import { claim, expire, mayExpire, type RunRecord, type TaskState } from "./task.ts";
+import { type Change, emptyWrite, merge, transition } from "./write.ts";
 
 /** Most tasks that are claimed at once: what one read of `ready` gives. */
 const CLAIM_BATCH = 500;
@@ -28,9 +31,13 @@ const SPREAD = 4;
 export interface RunnerOptions extends ExecutionTools {
   registry: Registry;
   notifier: Notifier;
-  log: Logger;
+  pauses: Pauses;
+  /** What one atomic may hold. */
+  limits: AtomicLimits;
   /** Slots by type, over the definition's own number. */
   concurrency: Record<string, number>;
+  /** Rate limits by type, over the definition's own. */
+  rates: Record<string, string>;
   distributed: boolean;
 }
 
@@ -42,6 +49,8 @@ export class Runner {
   readonly #filling = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
   readonly #fresh = new RecentMap<string, { versionstamp: string; state: TaskState }>(REMEMBERED);
+  /** When types with a rate limit may be started again. */
+  readonly #timers = new Map<string, () => void>();
   #unlisten: (() => void)[] = [];
   #commands: Repeating | null = null;
   #open = false;
@@ -102,10 +111,21 @@ export class Runner {
     return this.#options.concurrency[definition.type] ?? definition.concurrency ?? 4;
   }
 
+  /** The rate limit of a type, as it is written; null: none. */
+  rateOf(definition: AnyTaskDefinition): string | null {
+    return this.#options.rates[definition.type] ?? definition.rateLimit ?? null;
+  }
+
+  /** Resolves once every claim of a type that was under way has been dealt with. */
+  async settle(type: string): Promise<void> {
+    while (this.#filling.has(type)) await this.#filling.get(type);
+  }
+
   /** Stops claiming, asks every handler to stop and waits until all have, or are abandoned, or `ms` passed. */
   async stop(ms: number): Promise<void> {
     this.#open = false;
     for (const unlisten of this.#unlisten) unlisten();
+    for (const cancel of this.#timers.values()) cancel();
     await this.#commands?.stop();
     await Promise.all(this.#filling.values());
     for (const executions of this.#running.values()) {
@@ -142,14 +162,81 @@ export class Runner {
 
   async #claimAll(type: string): Promise<void> {
     const definition = this.#options.registry.get(type)!;
+    const rate = this.rateOf(definition);
     while (this.#open) {
       const free = this.slotsOf(definition) - this.runningOf(type);
       if (free <= 0) return;
       this.#again.delete(type);
-      const entries = await this.#head(type, Math.min(free, CLAIM_BATCH));
-      if (entries.length === 0) return;
-      await this.#claim(definition, entries);
+      if (await this.#options.pauses.isPaused(type)) return;
+      const more = rate === null
+        ? await this.#claimHead(definition, free)
+        : await this.#claimWithin(definition, free, parseRate(rate));
+      if (!more) return;
     }
+  }
+
+  async #claimHead(definition: AnyTaskDefinition, free: number): Promise<boolean> {
+    const entries = await this.#head(definition.type, Math.min(free, CLAIM_BATCH));
+    if (entries.length > 0) await this.#claim(definition, entries);
+    return entries.length > 0;
+  }
+
+  /** Claims what a rate limit allows: the starts are counted in the same atomic. False: there is nothing to claim. */
+  async #claimWithin(definition: AnyTaskDefinition, free: number, rate: Rate): Promise<boolean> {
+    const { kv, clock, committer, limits } = this.#options;
+    const { type } = definition;
+    const stored = await kv.get(keys.rate(type));
+    const now = clock.now();
+    const window = allowance(stored.value ? decode<number[]>(stored.value) : [], rate, now);
+    if (window.free <= 0) {
+      this.#timers.get(type)?.();
+      this.#timers.set(type, clock.after(Math.max(1, window.nextAt - now), () => this.#fill(type)));
+      return false;
+    }
+    // The lane and the window have a check of their own.
+    const entries = await this.#head(type, Math.min(free, window.free, limits.checks - 2));
+    if (entries.length === 0) return false;
+    const states = await this.#read(entries);
+    const write = emptyWrite(`rate:${type}`);
+    const claimed: (TaskState & { run: RunRecord })[] = [];
+    for (const [i, entry] of entries.entries()) {
+      const state = states[i];
+      if (!state || !this.#isAt(state, entry)) await committer.discard(entry);
+      else if (this.#isLate(state)) await this.#expire(state, entry);
+      else {
+        const after = claim(state, committer.instance, now);
+        merge(write, transition(state, after));
+        write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+        claimed.push(after);
+      }
+    }
+    if (claimed.length === 0) return true;
+    write.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
+    const starts = [...window.counting, ...claimed.map(() => now)];
+    write.puts.push({ key: stored.key, value: encode(starts), expireIn: 2 * rate.windowMs });
+    try {
+      await committer.commit(write, true);
+    } catch (error) {
+      if (error instanceof ConflictError) return true;
+      throw error;
+    }
+    for (const state of claimed) this.#start(definition, new Execution(this.#options, definition, state));
+    return true;
+  }
+
+  #isAt(state: TaskState, entry: Deno.KvEntry<unknown>): boolean {
+    const { placement } = state.task;
+    return placement?.kind === "ready" && placement.score === entry.key[2];
+  }
+
+  #isLate(state: TaskState): boolean {
+    return mayExpire(state) && state.task.expires_at! <= this.#options.clock.now();
+  }
+
+  async #expire(state: TaskState, entry: Deno.KvEntry<unknown>): Promise<void> {
+    const write = transition(state, expire(state, this.#options.clock.now()));
+    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+    await this.#options.committer.commitUnlessConflict(write);
   }
 
   async #head(type: string, wanted: number): Promise<Deno.KvEntry<unknown>[]> {
@@ -171,11 +258,8 @@ export class Runner {
     const { instance } = committer;
     await Promise.all(entries.map(async (entry, i) => {
       const state = states[i];
-      const placement = state?.task.placement;
-      if (!state || placement?.kind !== "ready" || placement.score !== entry.key[2]) {
-        await committer.discard(entry);
-        return;
-      }
+      if (!state || !this.#isAt(state, entry)) return await committer.discard(entry);
+      if (this.#isLate(state)) return await this.#expire(state, entry);
       const claimed = claim(state, instance, clock.now());
       const write = transition(state, claimed);
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });

@@ -1,6 +1,6 @@
 /**
- * Submitting: makes a task from what was sent, keeps the uploads that it names, and makes sure that an idempotency
- * key makes one task only.
+ * Submitting: makes a task from what was sent, ties it to the uploads and the tasks that it names, and makes sure that
+ * an idempotency key or a unique key makes one task only.
  *
  * @module
  */
@@ -10,19 +10,35 @@ import type { Clock } from "./clock.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
 import type { AtomicLimits, Committer } from "./commit.ts";
 import { parseParams, type Registry, uploadsOf } from "./define.ts";
-import { IdempotencyMismatchError, InvalidInputError } from "./errors.ts";
-import { newId } from "./ids.ts";
+import { IdempotencyMismatchError, type InputIssue, InvalidInputError } from "./errors.ts";
+import { isId, newId } from "./ids.ts";
 import { keys } from "./keys.ts";
 import type { StoredFile } from "./reads.ts";
-import { type Json, placementAt, type TaskState } from "./task.ts";
-import { emptyWrite, transition, type Write } from "./write.ts";
+import { readTasks } from "./reads.ts";
+import { type Json, placementAt, type Status, statusOf, type TaskRecord, type TaskState } from "./task.ts";
+import { emptyWrite, merge, transition, type Write } from "./write.ts";
 
 /** Bytes of `input_params`. */
 export const MAX_PARAMS_BYTES = 32 * 1024;
 /** Tasks in one batch. */
 export const MAX_BATCH = 200;
+/** Tasks that one task may depend on. */
+export const MAX_DEPENDENCIES = 200;
 /** How long an idempotency key is remembered: 24 hours. */
 const IDEMPOTENCY_MS = 24 * 3_600_000;
+
+/** Makes one task only, within a type. */
+export interface Unique {
+  /** The newest task of the type with this key is looked at. */
+  key: string;
+  /** … if it was submitted within this time. Milliseconds; default: however long ago. */
+  period_ms?: number;
+  /** … and is in one of these statuses. Default: PENDING, RUNNING and SUCCESS. */
+  states?: Status[];
+}
+
+const UNIQUE_STATES: Status[] = ["PENDING", "RUNNING", "SUCCESS"];
+
 /** What is submitted. */
 export interface Submission {
   task_type: string;
@@ -34,6 +50,20 @@ export interface Submission {
   max_attempts?: number;
   timeout_ms?: number;
   tags?: string[];
+  /** If it has not been started within this time, it is cancelled. Milliseconds from now. */
+  expires_in_ms?: number;
+  /** How long it is kept after its end, in milliseconds. Default: as its status says. */
+  retention_ms?: number;
+  /** Tasks of the type with the same key run one after another, or as many at once as the type says. */
+  concurrency_key?: string;
+  /** Answers the task that there is already instead of making another. Not in a batch. */
+  unique?: Unique;
+  /** Ids of tasks, or in a batch the `ref` of others in it, that must be SUCCESS before this one may start. */
+  depends_on?: string[];
+  /** Within a batch, what others call this task in their `depends_on`. */
+  ref?: string;
+  /** The schedule that submits it. */
+  schedule_id?: string;
   retried_from?: string;
 }
 
@@ -73,6 +103,7 @@ export class Submitter {
   /**
    * Submits a task. Once the promise resolves the task is durable.
    *
+   * @param internal Whether the service itself submits.
    * @returns Its id, and its state if it is new (null: the idempotency key has made it before).
    * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
    * @throws {IdempotencyMismatchError} If the key has made a task from another submission.
@@ -81,8 +112,10 @@ export class Submitter {
   async submit(
     submission: Submission,
     idempotency?: IdempotencyKey,
+    internal = false,
   ): Promise<{ id: string; created: TaskState | null }> {
-    const state = this.#make(submission, "");
+    const state = this.#make(submission, "", internal);
+    await this.#assertParents(state.task.depends_on, (i) => `/depends_on/${i}`);
     const body = idempotency ? idempotency.body ?? fingerprint(submission) : "";
     // Whoever loses a race (for the key, for an upload) looks again: each round, one of them wins.
     while (true) {
@@ -91,7 +124,15 @@ export class Submitter {
         const known = await this.#claimKey(write, idempotency, body, state.task.id);
         if (known) return { id: known, created: null };
       }
-      await this.#referToUploads(write, [state], () => "");
+      if (submission.unique) {
+        const known = await this.#claimUnique(write, submission.unique, state.task);
+        if (known) {
+          if (idempotency && !await this.#rememberKey(idempotency, body, known)) continue;
+          return { id: known, created: null };
+        }
+      }
+      this.#follow(write, state.task.depends_on);
+      await this.referToUploads(write, [state.task], () => "");
       if (await this.#committer.commitUnlessConflict(write)) return { id: state.task.id, created: state };
     }
   }
@@ -113,6 +154,41 @@ export class Submitter {
     return null;
   }
 
+  /** Lets an idempotency key answer a task that another submit has made; false: look again. */
+  async #rememberKey(idempotency: IdempotencyKey, body: string, id: string): Promise<boolean> {
+    const write = emptyWrite();
+    await this.#claimKey(write, idempotency, body, id);
+    return await this.#committer.commitUnlessConflict(write);
+  }
+
+  /** Adds the unique key to a write, or gives the id of the task that there is already. */
+  async #claimUnique(write: Write, unique: Unique, task: TaskRecord): Promise<string | null> {
+    const { key, period_ms = Infinity, states = UNIQUE_STATES } = unique;
+    const entry = await this.#kv.get(keys.unique(task.task_type, key));
+    if (entry.value) {
+      const [known] = await readTasks(this.#kv, [decode<string>(entry.value)]);
+      const recent = known && known.task.created_at > task.created_at - period_ms;
+      if (recent && states.includes(statusOf(known))) return known.task.id;
+    }
+    write.locks.push(`unique:${task.task_type}:${key}`);
+    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+    write.puts.push({ key: entry.key, value: encode(task.id) });
+    return null;
+  }
+
+  /** @throws {InvalidInputError} If one of the tasks is not there. */
+  async #assertParents(parents: readonly string[], pointerOf: (i: number) => string): Promise<void> {
+    const issues = (await readTasks(this.#kv, parents)).flatMap((state, i) =>
+      state ? [] : [{ pointer: pointerOf(i), detail: `There is no task ${parents[i]}.` }]
+    );
+    if (issues.length > 0) throw new InvalidInputError(issues);
+  }
+
+  /** Sees to it that tasks which may have ended already are looked at for the sake of a new dependent. */
+  #follow(write: Write, parents: Iterable<string>): void {
+    for (const parent of parents) write.puts.push({ key: keys.followTask(parent), value: encode(0) });
+  }
+
   /**
    * Submits up to {@linkcode MAX_BATCH} tasks in one atomic: all of them or none.
    *
@@ -123,24 +199,79 @@ export class Submitter {
       throw new InvalidInputError([{ pointer: "/tasks", detail: `A batch has 1 to ${MAX_BATCH} tasks.` }]);
     }
     const states = submissions.map((submission, i) => this.#make(submission, `/tasks/${i}`));
+    const outside = await this.#resolveRefs(submissions, states);
     while (true) {
       const all = emptyWrite();
-      for (const state of states) {
-        const write = transition(null, state);
-        all.locks.push(...write.locks);
-        all.puts.push(...write.puts);
-        all.counts.push(...write.counts);
-        all.changes.push(...write.changes);
-      }
-      await this.#referToUploads(all, states, (i) => `/tasks/${i}`);
+      for (const state of states) merge(all, transition(null, state));
+      this.#follow(all, outside);
+      await this.referToUploads(all, states.map(({ task }) => task), (i) => `/tasks/${i}`);
       if (await this.#committer.commitUnlessConflict(all)) return states;
     }
   }
 
-  #make(submission: Submission, root: string): TaskState {
+  /**
+   * Puts ids in the place of refs in `depends_on`.
+   *
+   * @returns The tasks outside the batch that are depended on.
+   * @throws {InvalidInputError} If a ref is there twice or nowhere, or the dependencies go round in a circle.
+   */
+  async #resolveRefs(submissions: Submission[], states: TaskState[]): Promise<Set<string>> {
+    const issues: InputIssue[] = [];
+    const byRef = new Map<string, TaskState>();
+    submissions.forEach(({ ref, unique }, i) => {
+      if (unique) issues.push({ pointer: `/tasks/${i}/unique`, detail: "Not in a batch: submit the task alone." });
+      if (ref === undefined) return;
+      if (byRef.has(ref)) issues.push({ pointer: `/tasks/${i}/ref`, detail: "This ref is there twice." });
+      byRef.set(ref, states[i]);
+    });
+    const outside = new Map<string, string>();
+    for (const [i, { task }] of states.entries()) {
+      task.depends_on = task.depends_on.map((name, n) => {
+        const parent = byRef.get(name);
+        if (!parent) {
+          outside.set(name, `/tasks/${i}/depends_on/${n}`);
+          return name;
+        }
+        parent.task.has_dependents = true;
+        return parent.task.id;
+      });
+      if (new Set(task.depends_on).size < task.depends_on.length) {
+        issues.push({ pointer: `/tasks/${i}/depends_on`, detail: "A task is named twice." });
+      }
+    }
+    const circle = findCircle(states);
+    if (circle >= 0) {
+      issues.push({ pointer: `/tasks/${circle}/depends_on`, detail: "These dependencies go round in a circle." });
+    }
+    if (issues.length > 0) throw new InvalidInputError(issues);
+    const ids = [...outside.keys()];
+    for (const id of ids.filter((id) => !isId(id))) {
+      issues.push({
+        pointer: outside.get(id)!,
+        detail: `"${id}" is neither a ref in this batch nor the id of a task.`,
+      });
+    }
+    if (issues.length > 0) throw new InvalidInputError(issues);
+    await this.#assertParents(ids, (i) => outside.get(ids[i])!);
+    return new Set(ids);
+  }
+
+  /**
+   * The write that makes a task, for whoever submits together with a change of his own.
+   *
+   * @throws {InvalidInputError} As {@linkcode submit} does.
+   */
+  async prepare(submission: Submission): Promise<{ write: Write; state: TaskState }> {
+    const state = this.#make(submission, "");
+    const write = transition(null, state);
+    await this.referToUploads(write, [state.task], () => "");
+    return { write, state };
+  }
+
+  #make(submission: Submission, root: string, internal = false): TaskState {
     const definition = this.#registry.get(submission.task_type);
-    if (!definition) {
-      const known = this.#registry.all().map(({ type }) => type).join(", ");
+    if (!definition || definition.internal && !internal) {
+      const known = this.#registry.all().flatMap(({ type, internal }) => internal ? [] : [type]).join(", ");
       throw new InvalidInputError([
         { pointer: `${root}/task_type`, detail: `There is no such task type. There are: ${known}.` },
       ]);
@@ -154,6 +285,16 @@ export class Submitter {
     const now = this.#clock.now();
     const priority = submission.priority ?? 0;
     const runAt = submission.run_at !== undefined && submission.run_at > now ? submission.run_at : null;
+    const expiresAt = submission.expires_in_ms === undefined ? null : now + submission.expires_in_ms;
+    if (expiresAt !== null && runAt !== null && expiresAt <= runAt) {
+      throw new InvalidInputError([{ pointer: `${root}/expires_in`, detail: "It would expire before it may start." }]);
+    }
+    const concurrency_key = submission.concurrency_key ?? null;
+    const depends_on = [...submission.depends_on ?? []];
+    if (depends_on.length > MAX_DEPENDENCIES) {
+      const detail = `A task may depend on ${MAX_DEPENDENCIES} others.`;
+      throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail }]);
+    }
     return {
       run: null,
       task: {
@@ -161,7 +302,9 @@ export class Submitter {
         task_type: definition.type,
         title: (definition.titleOf?.(params) ?? definition.title).slice(0, 200),
         status: "PENDING",
-        placement: placementAt(runAt ?? now, priority, now),
+        placement: depends_on.length > 0
+          ? { kind: "blocked", unmet: depends_on.length }
+          : placementAt(runAt ?? now, { priority, concurrency_key }, now),
         progress: 0,
         message: "",
         input_params: params,
@@ -175,9 +318,17 @@ export class Submitter {
         priority,
         tags: submission.tags ?? [],
         run_at: runAt,
+        expires_at: expiresAt,
         created_at: now,
         started_at: null,
         completed_at: null,
+        retention_ms: submission.retention_ms ?? null,
+        concurrency_key,
+        unique_key: submission.unique?.key ?? null,
+        depends_on,
+        has_dependents: false,
+        generation: 0,
+        schedule_id: submission.schedule_id ?? null,
         retried_from: submission.retried_from ?? null,
         attempts: [],
         uploads: uploadsOf(definition, params),
@@ -186,10 +337,18 @@ export class Submitter {
     };
   }
 
-  /** Adds to a write what keeps the uploads that its tasks name. */
-  async #referToUploads(write: Write, states: TaskState[], rootOf: (i: number) => string): Promise<void> {
+  /**
+   * Adds to a write what keeps uploads for as long as their owner is there.
+   *
+   * @throws {InvalidInputError} If one of them is not there.
+   */
+  async referToUploads(
+    write: Write,
+    owners: { id: string; uploads: string[] }[],
+    rootOf: (i: number) => string,
+  ): Promise<void> {
     const seen = new Set<string>();
-    for (const [i, { task: { id, uploads } }] of states.entries()) {
+    for (const [i, { id, uploads }] of owners.entries()) {
       for (const upload of uploads) {
         write.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
         if (seen.has(upload)) continue;
@@ -208,6 +367,22 @@ export class Submitter {
       }
     }
   }
+}
+
+/** The place of a task that depends on itself over others in the batch, or -1. */
+function findCircle(states: TaskState[]): number {
+  const places = new Map(states.map(({ task }, i) => [task.id, i]));
+  const waits = states.map(({ task }) => task.depends_on.filter((id) => places.has(id)).length);
+  const dependents = new Map<string, number[]>();
+  states.forEach(({ task }, i) => {
+    for (const id of task.depends_on) dependents.set(id, [...dependents.get(id) ?? [], i]);
+  });
+  // Kahn's algorithm: whatever cannot be put into an order is in a circle or behind one.
+  const free = waits.flatMap((count, i) => count === 0 ? [i] : []);
+  for (const i of free) {
+    for (const next of dependents.get(states[i].task.id) ?? []) if (--waits[next] === 0) free.push(next);
+  }
+  return waits.findIndex((count) => count > 0);
 }
 
 /** A hash of what was sent (SHA-256 of its JSON), to tell whether the same came again. */

@@ -27,7 +27,7 @@ export interface TaskError {
   code: string;
   /** What the handler said, at most 1,000 characters. */
   message: string;
-  /** Stack of the thrown error, at most 4,000 characters. Left out of summaries. */
+  /** Stack of the thrown error, at most 2,000 characters. Left out of summaries. */
   stack?: string;
 }
 
@@ -48,9 +48,15 @@ export interface Attempt {
  * Where a PENDING task waits. Each has exactly one place.
  *
  * - `ready`: may start as soon as a slot is free; the lowest `score` goes first.
- * - `scheduled`: becomes ready at `due` (milliseconds since the epoch).
+ * - `scheduled`: not before `due` (milliseconds since the epoch).
+ * - `blocked`: `unmet` of the tasks that it depends on are not SUCCESS yet.
+ * - `limited`: as many tasks as may have its concurrency key; the lowest `score` is let in next.
  */
-export type Placement = { kind: "ready"; score: number } | { kind: "scheduled"; due: number };
+export type Placement =
+  | { kind: "ready"; score: number }
+  | { kind: "scheduled"; due: number }
+  | { kind: "blocked"; unmet: number }
+  | { kind: "limited"; score: number };
 
 /** The cold record of a task. Times are milliseconds since the epoch. */
 export interface TaskRecord {
@@ -76,9 +82,25 @@ export interface TaskRecord {
   priority: number;
   tags: string[];
   run_at: number | null;
+  /** A task that has not been started by then is cancelled. */
+  expires_at: number | null;
   created_at: number;
   started_at: number | null;
   completed_at: number | null;
+  /** How long it is kept after its end; null: as long as its status says. */
+  retention_ms: number | null;
+  /** Tasks of a type that share a key run one after another (or as many at once as the type says). */
+  concurrency_key: string | null;
+  /** Within its type, a key that makes one task only. */
+  unique_key: string | null;
+  /** Tasks that must be SUCCESS before this one may start. */
+  depends_on: string[];
+  /** Whether its end must be told to tasks that depend on it. */
+  has_dependents: boolean;
+  /** How often it was started over from the beginning: checkpoints and steps of an earlier generation are void. */
+  generation: number;
+  /** The schedule that submitted it. */
+  schedule_id: string | null;
   retried_from: string | null;
   attempts: Attempt[];
   /** Uploads that live as long as this task. */
@@ -159,20 +181,60 @@ export const MAX_INTERRUPTIONS = 10;
 /** Attempts that a record remembers; older ones are dropped. */
 export const MAX_ATTEMPTS_KEPT = 25;
 
+/** What of a task decides where it waits. */
+type Waiting = Pick<TaskRecord, "priority" | "concurrency_key">;
+
 /** Where a task waits that may start at `due`, seen at `now`. */
-export function placementAt(due: number, priority: number, now: number): Placement {
-  return due > now ? { kind: "scheduled", due } : { kind: "ready", score: due - priority * PRIORITY_STEP_MS };
+export function placementAt(due: number, { priority, concurrency_key }: Waiting, now: number): Placement {
+  if (due > now) return { kind: "scheduled", due };
+  return { kind: concurrency_key === null ? "ready" : "limited", score: due - priority * PRIORITY_STEP_MS };
 }
 
-/** A scheduled task became due: it is ready from its due time on. */
+/** What a waiting task waited for has come: its time, its parents, or its concurrency key. */
 export function place(state: TaskState, now: number): TaskState {
   assertLegal("place", state);
   const { task } = state;
-  const due = task.placement?.kind === "scheduled" ? task.placement.due : now;
-  return {
-    run: null,
-    task: { ...task, placement: placementAt(Math.min(due, now), task.priority, now), version: task.version + 1 },
-  };
+  return { run: null, task: { ...task, placement: nextPlacement(task, now), version: task.version + 1 } };
+}
+
+function nextPlacement(task: TaskRecord, now: number): Placement {
+  const at = task.placement!;
+  switch (at.kind) {
+    case "scheduled":
+      return placementAt(Math.min(at.due, now), task, now);
+    case "blocked":
+      return placementAt(Math.max(task.run_at ?? now, now), task, now);
+    case "limited":
+      return { kind: "ready", score: at.score };
+    case "ready":
+      return at;
+  }
+}
+
+/** One of the tasks that a blocked task depends on has become SUCCESS. */
+export function meet(state: TaskState, now: number): TaskState {
+  const { task } = state;
+  if (task.placement?.kind !== "blocked") throw new RangeError(`Task ${task.id} is not blocked.`);
+  const unmet = task.placement.unmet - 1;
+  if (unmet <= 0) return place(state, now);
+  return { run: null, task: { ...task, placement: { kind: "blocked", unmet }, version: task.version + 1 } };
+}
+
+/** The task is told that others depend on it. It keeps its place. */
+export function expectDependents(state: TaskState): TaskState {
+  const { task } = state;
+  const placement = task.placement && { ...task.placement };
+  return { run: null, task: { ...task, placement, has_dependents: true, version: task.version + 1 } };
+}
+
+/** Whether a task takes up its concurrency key: it runs, or was let in and waits for a slot. */
+export function occupies({ task, run }: TaskState): boolean {
+  return run !== null || task.placement?.kind === "ready";
+}
+
+/** Whether a task would be cancelled if it were not started before its `expires_at`. */
+export function mayExpire({ task, run }: TaskState): boolean {
+  return run === null && task.status === "PENDING" && task.attempt === 0 && task.expires_at !== null;
 }
 
 /** An instance takes the task into one of its slots. The cold record stays as it is. */
@@ -212,14 +274,10 @@ function endAttempt(
     outcome,
     error,
   };
-  // Only the last stack is worth its bytes.
-  const earlier = task.attempts.map((a) =>
-    a.error?.stack ? { ...a, error: { code: a.error.code, message: a.error.message } } : a
-  );
   return {
     ...task,
     attempt: run.attempt,
-    attempts: [...earlier, attempt].slice(-MAX_ATTEMPTS_KEPT),
+    attempts: [...task.attempts, attempt].slice(-MAX_ATTEMPTS_KEPT),
     interruptions: outcome === "interrupted" ? (run.checkpointed ? 1 : task.interruptions + 1) : 0,
     progress: run.progress,
     message: run.message,
@@ -266,7 +324,7 @@ export function retryLater(state: TaskState, error: TaskError, now: number, runA
       status: "PENDING",
       failures: task.failures + 1,
       run_at: runAt,
-      placement: placementAt(runAt, task.priority, now),
+      placement: placementAt(runAt, task, now),
     },
   };
 }
@@ -290,26 +348,43 @@ export function interrupt(state: TaskState, now: number): TaskState {
   return { run: null, task: { ...task, status: "PENDING", placement: { kind: "ready", score } } };
 }
 
-/** Someone cancelled the task. */
-export function cancel(state: TaskState, now: number, reason = "Cancelled on request."): TaskState {
+/** Why a task was cancelled on request. */
+const ON_REQUEST: TaskError = { code: "cancelled", message: "Cancelled on request." };
+
+/** The task is cancelled: someone asked for it, it expired, or a task that it depends on did not succeed. */
+export function cancel(state: TaskState, now: number, error: TaskError = ON_REQUEST): TaskState {
   assertLegal("cancel", state);
-  const error: TaskError = { code: "cancelled", message: reason };
   const task = state.run
     ? endAttempt(state, now, "cancelled", error)
     : { ...state.task, placement: null, version: state.task.version + 1 };
   return { run: null, task: { ...task, status: "CANCELLED", error, completed_at: Math.max(now, task.created_at) } };
 }
 
+/** A task was not started in time. */
+export function expire(state: TaskState, now: number): TaskState {
+  const at = new Date(state.task.expires_at!).toISOString();
+  return cancel(state, now, { code: "expired", message: `It was not started by ${at}.` });
+}
+
+/** Where a retried task goes on from. */
+export const RETRY_FROM = ["checkpoint", "start"] as const;
+
+/** One of {@linkcode RETRY_FROM}. */
+export type RetryFrom = (typeof RETRY_FROM)[number];
+
 /** Someone asked for a task that had failed or was cancelled to be run again, with fresh attempts. */
-export function retry(state: TaskState, now: number): TaskState {
+export function retry(state: TaskState, now: number, from: RetryFrom = "checkpoint"): TaskState {
   assertLegal("retry", state);
   const { task } = state;
+  const unmet = task.depends_on.length;
   return {
     run: null,
     task: {
       ...task,
       status: "PENDING",
-      placement: placementAt(now, task.priority, now),
+      placement: unmet > 0 ? { kind: "blocked", unmet } : placementAt(now, task, now),
+      generation: task.generation + (from === "start" ? 1 : 0),
+      expires_at: null,
       progress: 0,
       message: "",
       result: null,
@@ -347,6 +422,10 @@ export interface TaskSummary {
   /** When retention removes it; null while it has not ended. */
   delete_at: string | null;
   instance: string | null;
+  /** Tasks of its type with the same key run one after another, or as many at once as the type says. */
+  concurrency_key: string | null;
+  /** The schedule that submitted it. */
+  schedule_id: string | null;
   retried_from: string | null;
   version: number;
 }
@@ -366,14 +445,28 @@ export interface Task extends Omit<TaskSummary, "error"> {
   input_params: Json;
   result: Json;
   error: TaskError | null;
+  /** Ids of the tasks that must be SUCCESS before it may start. */
+  depends_on: string[];
+  unique_key: string | null;
+  /** Longest run of an attempt in seconds. */
+  timeout: number;
   artifacts: ArtifactInfo[];
   attempts: (Omit<Attempt, "started_at" | "completed_at"> & { started_at: string; completed_at: string })[];
 }
 
 const time = (ms: number | null): string | null => ms === null ? null : new Date(ms).toISOString();
 
-/** The public summary of a state. `retentionMs` is how long an ended task is kept. */
-export function summaryOf(state: TaskState, retentionMs: number): TaskSummary {
+/** How long ended tasks are kept, by how they ended. Milliseconds. */
+export type Retention = Readonly<Record<TerminalStatus, number>>;
+
+/** When retention removes a task; null while it has not ended. Milliseconds since the epoch. */
+export function deleteAt({ task, run }: TaskState, retention: Retention): number | null {
+  if (run || task.completed_at === null) return null;
+  return task.completed_at + (task.retention_ms ?? retention[task.status as TerminalStatus]);
+}
+
+/** The public summary of a state. */
+export function summaryOf(state: TaskState, retention: Retention): TaskSummary {
   const { task, run } = state;
   return {
     id: task.id,
@@ -392,22 +485,27 @@ export function summaryOf(state: TaskState, retentionMs: number): TaskSummary {
     created_at: time(task.created_at)!,
     started_at: time(run?.started_at ?? task.started_at),
     completed_at: run ? null : time(task.completed_at),
-    expires_at: null,
-    delete_at: run || task.completed_at === null ? null : time(task.completed_at + retentionMs),
+    expires_at: mayExpire(state) || task.error?.code === "expired" ? time(task.expires_at) : null,
+    delete_at: time(deleteAt(state, retention)),
     instance: run?.instance ?? null,
+    concurrency_key: task.concurrency_key,
+    schedule_id: task.schedule_id,
     retried_from: task.retried_from,
     version: versionOf(state),
   };
 }
 
 /** The whole public form of a state. */
-export function taskOf(state: TaskState, artifacts: ArtifactInfo[], retentionMs: number): Task {
+export function taskOf(state: TaskState, artifacts: ArtifactInfo[], retention: Retention): Task {
   const { task, run } = state;
   return {
-    ...summaryOf(state, retentionMs),
+    ...summaryOf(state, retention),
     input_params: task.input_params,
     result: task.result,
     error: run ? null : task.error,
+    depends_on: task.depends_on,
+    unique_key: task.unique_key,
+    timeout: task.timeout_ms / 1000,
     artifacts,
     attempts: task.attempts.map((attempt) => ({
       ...attempt,
@@ -429,6 +527,20 @@ export interface TypeInfo {
   timeout: number;
   /** Slots on the instance that answers. */
   slots: { total: number; running: number };
+  /** How many tasks with one concurrency key run at once. */
+  concurrency_per_key: number;
+  /** At most this many starts in any window of this length, over all instances; null: no limit. */
+  rate_limit: string | null;
+  /** Set while no task of this type is started. */
+  paused: PauseInfo | null;
+}
+
+/** Who stopped a type from being started, when, and why. */
+export interface PauseInfo {
+  by: string;
+  /** RFC 3339. */
+  at: string;
+  reason: string;
 }
 
 /** How many tasks there are, in all, by status and by type. */

@@ -6,8 +6,17 @@
  */
 
 import { encode, MAX_VALUE_BYTES } from "./codec.ts";
-import { type Bucket, keys, placementKey } from "./keys.ts";
-import { isTerminal, PRIORITY_STEP_MS, type Status, statusOf, type TaskRecord, type TaskState } from "./task.ts";
+import { type Bucket, keys, placementKey, sameKey } from "./keys.ts";
+import {
+  isTerminal,
+  mayExpire,
+  occupies,
+  PRIORITY_STEP_MS,
+  type Status,
+  statusOf,
+  type TaskRecord,
+  type TaskState,
+} from "./task.ts";
 
 /** A change to how many tasks of a type are in a status. */
 export interface Count {
@@ -48,6 +57,16 @@ export function emptyWrite(...locks: string[]): Write {
   return { locks, checks: [], puts: [], deletes: [], counts: [], changes: [] };
 }
 
+/** Adds to a write everything that another one does: both are committed or none. */
+export function merge(into: Write, from: Write): void {
+  into.locks.push(...from.locks);
+  into.checks.push(...from.checks);
+  into.puts.push(...from.puts);
+  into.deletes.push(...from.deletes);
+  into.counts.push(...from.counts);
+  into.changes.push(...from.changes);
+}
+
 /** A cold record as it is stored: a result that does not fit stands beside it. */
 export type StoredTask = TaskRecord & { result_apart?: true };
 
@@ -56,6 +75,8 @@ function bucketOf(state: TaskState): Bucket {
   return isTerminal(status) ? status : "OPEN";
 }
 
+/** The longest message of an error, in characters. */
+export const MAX_MESSAGE = 1_000;
 /** Characters of an earlier attempt's message in a record that would be too large otherwise. */
 const SHORT_MESSAGE = 80;
 
@@ -67,10 +88,12 @@ function putTask(write: Write, task: TaskRecord): void {
     stored = { ...stored, result: null, result_apart: true };
     value = encode(stored);
   }
-  if (value.length > MAX_VALUE_BYTES) {
+  // First the stacks of earlier attempts go, then most of their messages.
+  for (const chars of [MAX_MESSAGE, SHORT_MESSAGE]) {
+    if (value.length <= MAX_VALUE_BYTES) break;
     const attempts = task.attempts.map(({ error, ...attempt }) => ({
       ...attempt,
-      error: error && { code: error.code, message: error.message.slice(0, SHORT_MESSAGE) },
+      error: error && { code: error.code, message: error.message.slice(0, chars) },
     }));
     value = encode({ ...stored, attempts } satisfies StoredTask);
   }
@@ -93,22 +116,29 @@ export function transition(before: TaskState | null, after: TaskState): Write {
   if (run) write.puts.push({ key: keys.run(id), value: encode(run) });
   else if (before?.run) write.deletes.push(keys.run(id));
 
-  // A running task has left its place; its cold record still names it, since a claim does not rewrite it.
+  // A running task has left its place; its cold record still names it, since a claim does not rewrite it. Whoever
+  // rewrites the record of a waiting task rewrites its placement too, so that a claim of the old one fails its check.
   const place = run ? null : task.placement;
   const placeBefore = before && !before.run ? before.task.placement : null;
-  if (placeBefore && placeBefore !== place) write.deletes.push(placementKey(placeBefore, task_type, id));
-  if (place && place !== placeBefore) {
+  const key = place && placementKey(place, task);
+  const keyBefore = placeBefore && placementKey(placeBefore, task);
+  if (keyBefore && !(key && sameKey(key, keyBefore))) write.deletes.push(keyBefore);
+  if (key && place !== placeBefore) {
     // The time since which it is ready: the score alone does not tell it from the priority.
-    const since = place.kind === "ready" ? place.score + task.priority * PRIORITY_STEP_MS : place.due;
-    write.puts.push({ key: placementKey(place, task_type, id), value: encode(since) });
+    const since = place.kind === "ready" ? place.score + task.priority * PRIORITY_STEP_MS : 0;
+    write.puts.push({ key, value: encode(since) });
   }
 
   const bucket = bucketOf(after);
   const bucketBefore = before && bucketOf(before);
   if (bucketBefore !== bucket) {
     if (bucketBefore) write.deletes.push(keys.index(bucketBefore, task_type, id));
-    write.puts.push({ key: keys.index(bucket, task_type, id), value: encode(task.completed_at ?? 0) });
+    // When it ended, for the janitor; 0: not yet, or it is deleted at a time of its own.
+    const ended = bucket !== "OPEN" && task.retention_ms === null ? task.completed_at : 0;
+    write.puts.push({ key: keys.index(bucket, task_type, id), value: encode(ended) });
   }
+  moveEntries(write, entriesOf(before), entriesOf(after));
+  for (const key of followsOf(before, after)) write.puts.push({ key, value: encode(0) });
 
   const status = statusOf(after);
   const statusBefore = before && statusOf(before);
@@ -119,6 +149,47 @@ export function transition(before: TaskState | null, after: TaskState): Write {
 
   write.changes.push({ id, before, after });
   return write;
+}
+
+/** The entries that only some tasks have: whom it depends on, when it expires, when it is dropped. */
+function entriesOf(state: TaskState | null): Deno.KvKey[] {
+  if (!state) return [];
+  const { task } = state;
+  const { id } = task;
+  const entries: Deno.KvKey[] = [];
+  const ended = isTerminal(statusOf(state));
+  if (!ended) entries.push(...task.depends_on.map((parent) => keys.child(parent, id)));
+  if (mayExpire(state)) entries.push(keys.expiry(task.expires_at!, id));
+  if (task.retention_ms !== null && ended) {
+    entries.push(keys.drop(task.completed_at! + task.retention_ms, id));
+  }
+  return entries;
+}
+
+function moveEntries(write: Write, before: Deno.KvKey[], after: Deno.KvKey[]): void {
+  if (before.length === 0 && after.length === 0) return;
+  const texts = (entries: Deno.KvKey[]) => new Set(entries.map((key) => JSON.stringify(key)));
+  const [had, has] = [texts(before), texts(after)];
+  for (const key of before) if (!has.has(JSON.stringify(key))) write.deletes.push(key);
+  for (const key of after) if (!had.has(JSON.stringify(key))) write.puts.push({ key, value: encode(0) });
+}
+
+/** What must be looked at after a change: tasks that depend on this one, or its concurrency key. */
+export function followsOf(before: TaskState | null, after: TaskState): Deno.KvKey[] {
+  const { id, task_type, has_dependents, concurrency_key } = after.task;
+  const follows: Deno.KvKey[] = [];
+  const ended = isTerminal(statusOf(after)) && !(before && isTerminal(statusOf(before)));
+  if (has_dependents && ended) follows.push(keys.followTask(id));
+  // A retried task waits for its parents again; whoever submits one adds those that are not new themselves.
+  if (before && isTerminal(statusOf(before)) && after.task.placement?.kind === "blocked") {
+    follows.push(...after.task.depends_on.map(keys.followTask));
+  }
+  if (concurrency_key !== null) {
+    const wants = after.task.placement?.kind === "limited" && !after.run;
+    const frees = before !== null && occupies(before) && !occupies(after);
+    if (wants || frees) follows.push(keys.followSlot(task_type, concurrency_key));
+  }
+  return follows;
 }
 
 /** How much of the limits of an atomic a write takes. */

@@ -10,6 +10,7 @@ import type { AppEnv, AppOptions } from "./env.ts";
 import { loginRoutes } from "./login.tsx";
 import { pageRoutes } from "./page.tsx";
 import { Problem, problemResponse, toProblem } from "./problem.ts";
+import { scheduleRoutes } from "./schedules.ts";
 import { staticRoutes } from "./static.ts";
 import { streamRoutes } from "./stream.ts";
 import { systemRoutes } from "./system.ts";
@@ -46,6 +47,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): vo
   app.use(checkHost(options), checkOrigin(), authenticate(options));
 
   app.route("/api/tasks", taskRoutes(options));
+  app.route("/api/schedules", scheduleRoutes(options));
   app.route("/api/uploads", uploadRoutes(options));
   app.route("/api", systemRoutes(options));
   app.route("/", stream.app);

@@ -65,6 +65,12 @@ export async function readJson<S extends z.ZodType>(c: Context, schema: S): Prom
   return parsed.data;
 }
 
+/** Reads a JSON body if there is one; no body at all is an empty object. */
+export async function readOptionalJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+  const empty = !c.req.header("Content-Type") && Number(c.req.header("Content-Length") ?? 0) === 0;
+  return empty ? schema.parse({}) : await readJson(c, schema);
+}
+
 /** A file in a multipart body. */
 export interface PartFile {
   field: string;

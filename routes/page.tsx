@@ -27,7 +27,7 @@ import { TaskFollower } from "./follow.ts";
 import { Problem } from "./problem.ts";
 import { type Manifest, readManifest } from "./static.ts";
 import { readStats, typeInfos } from "./system.ts";
-import { readFilter } from "./tasks.ts";
+import { readFilter } from "./query.ts";
 import { storeUpload } from "./uploads.ts";
 
 const PAGE = 50;
@@ -133,7 +133,7 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
       const state = await queue.get(id);
       const { events } = await new TaskFollower(queue, id).next(state);
       const log = events.filter((event): event is LogEvent => event.kind === "log");
-      return { task: taskOf(state, await queue.artifacts(id), queue.retentionMs), log };
+      return { task: taskOf(state, await queue.artifacts(id), queue.retention), log };
     } catch (error) {
       if (error instanceof NotFoundError) return { missing: id };
       throw error;
@@ -150,7 +150,7 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
     query.delete("task");
     query.delete("new");
     const { filter, cursor } = readFilter(query);
-    const types = typeInfos(queue);
+    const types = await typeInfos(queue);
     const since = await queue.stream.head();
     const [page, stats, open] = await Promise.all([
       queue.list(filter, PAGE, cursor),
@@ -168,7 +168,7 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
         task,
         form: types.some(({ type }) => type === wanted) ? wanted : null,
       },
-      tasks: page.states.map((state) => summaryOf(state, queue.retentionMs)),
+      tasks: page.states.map((state) => summaryOf(state, queue.retention)),
       next_cursor: page.next_cursor,
       total: page.total,
       since,

@@ -5,6 +5,8 @@
  */
 
 import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
+import { parseRate } from "../queue/rate_limit.ts";
+import type { Retention } from "../queue/task.ts";
 
 /** What a caller may do: each role includes those before it. */
 export const ROLES = ["viewer", "operator", "admin"] as const;
@@ -28,7 +30,10 @@ export interface Settings {
   roles: { api: boolean; worker: boolean };
   concurrency: Record<string, number>;
   leaseMs: number;
-  retentionMs: number;
+  /** How long ended tasks are kept, by how they ended. */
+  retention: Retention;
+  /** Rate limits by type. */
+  rates: Record<string, string>;
   shutdownGraceMs: number;
   maxUploadBytes: number;
   tokens: Token[];
@@ -99,7 +104,8 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     roles: { api: roles.includes("api"), worker: roles.includes("worker") },
     concurrency: readConcurrency(text("CONCURRENCY", "")),
     leaseMs: integer("LEASE_MS", 15_000, 1_000, 600_000),
-    retentionMs: duration("RETENTION", text("RETENTION", "7d")),
+    retention: readRetention(text("RETENTION", "7d")),
+    rates: readRates(text("RATE_LIMIT", "off")),
     shutdownGraceMs: integer("SHUTDOWN_GRACE_MS", 4_000, 500, 600_000),
     maxUploadBytes: integer("MAX_UPLOAD_BYTES", 104_857_600, 1, Number.MAX_SAFE_INTEGER),
     tokens,
@@ -124,6 +130,40 @@ function readTokens(text: string): Token[] {
     throw new SettingError("API_TOKENS", "two tokens have the same name.");
   }
   return tokens;
+}
+
+/** One duration for all, or one by status. */
+function readRetention(text: string): Retention {
+  const otherwise = duration("RETENTION", "7d");
+  const retention: Record<string, number> = { SUCCESS: otherwise, FAILED: otherwise, CANCELLED: otherwise };
+  if (!text.includes("=")) {
+    const all = duration("RETENTION", text);
+    return { SUCCESS: all, FAILED: all, CANCELLED: all };
+  }
+  for (const part of text.split(",").map((part) => part.trim()).filter(Boolean)) {
+    const [status, value] = part.split("=", 2);
+    if (!(status in retention)) {
+      throw new SettingError("RETENTION", `"${status}" is none of ${Object.keys(retention).join(", ")}.`);
+    }
+    retention[status] = duration("RETENTION", value);
+  }
+  return retention as unknown as Retention;
+}
+
+function readRates(text: string): Record<string, string> {
+  const rates: Record<string, string> = {};
+  if (text === "off") return rates;
+  for (const part of text.split(",").map((part) => part.trim()).filter(Boolean)) {
+    const match = /^([a-z][a-z0-9_]*)=(.+)$/.exec(part);
+    try {
+      if (!match) throw new RangeError(`"${part}" is not type=rate, such as email_sending=10/s.`);
+      parseRate(match[2]);
+    } catch (error) {
+      throw new SettingError("RATE_LIMIT", (error as Error).message);
+    }
+    rates[match[1]] = match[2];
+  }
+  return rates;
 }
 
 function readConcurrency(text: string): Record<string, number> {

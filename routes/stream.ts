@@ -14,7 +14,7 @@ import type { Clock } from "../queue/clock.ts";
 import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Batch, TaskChange } from "../queue/stream.ts";
-import { STATUSES, statusOf, summaryOf, type TaskState, versionOf } from "../queue/task.ts";
+import { type Retention, STATUSES, statusOf, summaryOf, type TaskState, versionOf } from "../queue/task.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { TaskFollower } from "./follow.ts";
 import { Problem } from "./problem.ts";
@@ -74,13 +74,13 @@ interface Subscription {
 /** Serialized summaries, shared by all who are sent the same state. */
 const serialized = new WeakMap<TaskState, string>();
 
-function taskJson(change: TaskChange, matches: boolean, retentionMs: number): string {
+function taskJson(change: TaskChange, matches: boolean, retention: Retention): string {
   if (!change.state) {
     return JSON.stringify({ id: change.id, version: change.version, deleted: true, matches: false });
   }
   let json = serialized.get(change.state);
   if (json === undefined) {
-    json = JSON.stringify(summaryOf(change.state, retentionMs)).slice(0, -1);
+    json = JSON.stringify(summaryOf(change.state, retention)).slice(0, -1);
     serialized.set(change.state, json);
   }
   return `${json},"matches":${matches}}`;
@@ -235,7 +235,7 @@ class Connection {
       ? (await this.queue.list(filter, SNAPSHOT)).states
       : await this.queue.get(frame.id).then((state) => [state], () => []);
     if (this.#subscriptions.get(frame.sub) !== subscription) return;
-    const tasks = states.map((state) => summaryOf(state, this.queue.retentionMs));
+    const tasks = states.map((state) => summaryOf(state, this.queue.retention));
     subscription.since = since;
     if (since > subscription.heard) subscription.heard = since;
     this.#send(JSON.stringify({ type: "snapshot", sub: frame.sub, tasks, since }));
@@ -313,7 +313,7 @@ class Connection {
       if (tasks.length === FRAME_TASKS) break;
       pending.delete(id);
       const matches = change.state !== null && fits(frame, change.state);
-      tasks.push(taskJson(change, matches, this.queue.retentionMs));
+      tasks.push(taskJson(change, matches, this.queue.retention));
     }
     // The token moves on only once everything up to it was sent.
     if (pending.size === 0) subscription.since = subscription.heard;

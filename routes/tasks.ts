@@ -7,89 +7,16 @@
 import { Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import * as z from "zod";
-import { InvalidInputError } from "../queue/errors.ts";
-import { isId } from "../queue/ids.ts";
-import { fingerprint, type Submission } from "../queue/submit.ts";
-import type { Filter } from "../queue/reads.ts";
-import { isTerminal, type Status, STATUSES, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
+import { fingerprint } from "../queue/submit.ts";
+import { isTerminal, RETRY_FROM, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
 import { requireRole } from "./auth.ts";
-import { readJson } from "./body.ts";
+import { readJson, readOptionalJson } from "./body.ts";
+import { bulkRoutes } from "./bulk.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { TaskFollower } from "./follow.ts";
-import { Problem, type ProblemIssue } from "./problem.ts";
-
-const YEAR_MS = 366 * 86_400_000;
-
-/** The body of a submit. */
-export const submissionSchema = z.strictObject({
-  task_type: z.string().min(1).max(64),
-  input_params: z.record(z.string(), z.unknown()).default({}),
-  priority: z.int().min(0).max(9).optional(),
-  run_at: z.iso.datetime({ offset: true }).optional(),
-  /** Seconds from now. */
-  delay: z.number().min(0).max(YEAR_MS / 1000).optional(),
-  max_attempts: z.int().min(1).max(25).optional(),
-  /** Seconds. */
-  timeout: z.number().min(1).max(86_400).optional(),
-  tags: z.array(z.string().min(1).max(64)).max(10).optional(),
-  retried_from: z.string().refine(isId, "This is not the id of a task.").optional(),
-}).refine((body) => body.run_at === undefined || body.delay === undefined, {
-  path: ["delay"],
-  message: "Give run_at or delay, not both.",
-});
-
-/** A checked body as the queue takes it. */
-export function toSubmission(body: z.output<typeof submissionSchema>, now: number, root = ""): Submission {
-  const { run_at, delay, timeout, ...rest } = body;
-  const due = run_at !== undefined ? Date.parse(run_at) : delay !== undefined ? now + delay * 1000 : undefined;
-  if (due !== undefined && due > now + YEAR_MS) {
-    const pointer = `${root}/${run_at === undefined ? "delay" : "run_at"}`;
-    throw new InvalidInputError([{ pointer, detail: "A task may be put off by a year at most." }]);
-  }
-  return { ...rest, run_at: due, timeout_ms: timeout === undefined ? undefined : timeout * 1000 };
-}
-
-const MAX_PAGE = 200;
-
-/** A list's query, or a problem that names each wrong parameter. */
-export function readFilter(
-  query: URLSearchParams,
-): { filter: Filter; limit: number; cursor: string | undefined } {
-  const errors: ProblemIssue[] = [];
-  const known = new Set(["status", "task_type", "tag", "q", "limit", "cursor"]);
-  for (const name of query.keys()) {
-    if (!known.has(name)) errors.push({ parameter: name, detail: "There is no such parameter." });
-  }
-  const several = (name: string) => query.getAll(name).flatMap((value) => value.split(",")).filter(Boolean);
-  const statuses = several("status").map((status) => status.toUpperCase());
-  for (const status of statuses) {
-    if (!(STATUSES as readonly string[]).includes(status)) {
-      errors.push({ parameter: "status", detail: `"${status}" is none of ${STATUSES.join(", ")}.` });
-    }
-  }
-  const limit = Number(query.get("limit") ?? 50);
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE) {
-    errors.push({ parameter: "limit", detail: `A whole number from 1 to ${MAX_PAGE}.` });
-  }
-  const cursor = query.get("cursor") || undefined;
-  if (cursor !== undefined && !isId(cursor)) {
-    errors.push({ parameter: "cursor", detail: "Pass next_cursor of the page before." });
-  }
-  const q = query.get("q") || undefined;
-  if (q !== undefined && q.length > 200) errors.push({ parameter: "q", detail: "At most 200 characters." });
-  if (errors.length > 0) throw new Problem(400, "bad_query", "The query is not valid; see errors.", errors);
-  const types = several("task_type");
-  return {
-    filter: {
-      statuses: statuses.length > 0 ? statuses as Status[] : undefined,
-      task_types: types.length > 0 ? types : undefined,
-      tag: query.get("tag") || undefined,
-      q,
-    },
-    limit,
-    cursor,
-  };
-}
+import { Problem } from "./problem.ts";
+import { readFilter } from "./query.ts";
+import { batchTaskSchema, submissionSchema, toSubmission } from "./submission.ts";
 
 /** Media types that a browser may show; everything else is only handed out for saving. */
 const SHOWN = new Set(["image/png", "image/jpeg", "image/webp", "text/plain"]);
@@ -106,8 +33,8 @@ export function contentDisposition(name: string, mediaType: string): string {
 export function taskRoutes(options: AppOptions): Hono<AppEnv> {
   const { queue, clock } = options;
   const app = new Hono<AppEnv>({ strict: false });
-  const summary = (state: TaskState) => summaryOf(state, queue.retentionMs);
-  const whole = async (state: TaskState) => taskOf(state, await queue.artifacts(state.task.id), queue.retentionMs);
+  const summary = (state: TaskState) => summaryOf(state, queue.retention);
+  const whole = async (state: TaskState) => taskOf(state, await queue.artifacts(state.task.id), queue.retention);
 
   app.post("/submit", requireRole("operator"), async (c) => {
     const body = await readJson(c, submissionSchema);
@@ -124,21 +51,23 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
     };
     const { task, created } = await queue.submit(submission, once);
     c.header("Location", `/api/tasks/${task.task.id}`);
-    return c.json(created ? taskOf(task, [], queue.retentionMs) : await whole(task), created ? 201 : 200);
+    return c.json(created ? taskOf(task, [], queue.retention) : await whole(task), created ? 201 : 200);
   });
 
   app.post("/batch", requireRole("operator"), async (c) => {
-    const body = await readJson(c, z.strictObject({ tasks: z.array(submissionSchema).min(1).max(200) }));
+    const body = await readJson(c, z.strictObject({ tasks: z.array(batchTaskSchema).min(1).max(200) }));
     const states = await queue.submitBatch(body.tasks.map((task, i) => toSubmission(task, clock.now(), `/tasks/${i}`)));
     return c.json({ tasks: states.map(summary) }, 201);
   });
 
   app.get("/", async (c) => {
-    const { filter, limit, cursor } = readFilter(new URL(c.req.url).searchParams);
+    const { filter, limit, cursor, order } = readFilter(new URL(c.req.url).searchParams);
     const as_of = await queue.stream.head();
-    const { states, ...page } = await queue.list(filter, limit, cursor);
+    const { states, ...page } = await queue.list(filter, limit, cursor, order);
     return c.json({ tasks: states.map(summary), ...page, as_of });
   });
+
+  app.route("/bulk", bulkRoutes(options));
 
   app.get("/:id", async (c) => c.json(await whole(await queue.get(c.req.param("id")))));
 
@@ -149,7 +78,8 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
   });
 
   app.post("/:id/retry", requireRole("operator"), async (c) => {
-    return c.json(await whole(await queue.retry(c.req.param("id"))), 202);
+    const { from } = await readOptionalJson(c, z.strictObject({ from: z.enum(RETRY_FROM).default("checkpoint") }));
+    return c.json(await whole(await queue.retry(c.req.param("id"), from)), 202);
   });
 
   app.get("/:id/logs", async (c) => {

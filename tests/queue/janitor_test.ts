@@ -3,6 +3,7 @@ import { assertEquals, assertRejects, ok } from "../support/assert.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { fullCount, nonZero, noop } from "../support/queue.ts";
 
+const all = (ms: number) => ({ SUCCESS: ms, FAILED: ms, CANCELLED: ms });
 const DAY = 24 * 3_600_000;
 
 async function withClock(
@@ -11,7 +12,7 @@ async function withClock(
 ): Promise<void> {
   const kv = await Deno.openKv(":memory:");
   const clock = new FakeClock();
-  const queue = new Queue({ kv, clock, definitions: [noop], worker: false, retentionMs });
+  const queue = new Queue({ kv, clock, definitions: [noop], worker: false, retention: all(retentionMs) });
   await queue.start();
   try {
     await test(queue, kv, clock);

@@ -68,9 +68,9 @@ for (const status of STATUSES) {
 }
 
 Deno.test("one step of priority is worth a minute of waiting", () => {
-  assertEquals(task.placementAt(T, 0, T), { kind: "ready", score: T });
-  assertEquals(task.placementAt(T, 9, T), { kind: "ready", score: T - 540_000 });
-  assertEquals(task.placementAt(T + 1, 9, T), { kind: "scheduled", due: T + 1 });
+  assertEquals(task.placementAt(T, { priority: 0, concurrency_key: null }, T), { kind: "ready", score: T });
+  assertEquals(task.placementAt(T, { priority: 9, concurrency_key: null }, T), { kind: "ready", score: T - 540_000 });
+  assertEquals(task.placementAt(T + 1, { priority: 9, concurrency_key: null }, T), { kind: "scheduled", due: T + 1 });
 });
 
 Deno.test("ten interruptions in a row without a checkpoint end a task; a checkpoint starts the count again", () => {
@@ -97,12 +97,12 @@ Deno.test("a clock that runs behind makes no attempt end before it began", () =>
   assertEquals(state.task.attempts[0].completed_at, T + 100);
 });
 
-Deno.test("only the newest 25 attempts and the last stack are kept", () => {
+Deno.test("only the newest 25 attempts are kept, each with its stack", () => {
   let state = pending();
   for (let i = 0; i < 40; i++) {
     state = task.retryLater(task.claim(state, "i", T), { code: "error", message: `${i}`, stack: "s" }, T, T);
   }
   assertEquals(state.task.attempts.length, 25);
-  assertEquals(state.task.attempts.filter((attempt) => attempt.error?.stack).length, 1);
+  assertEquals(state.task.attempts.filter((attempt) => attempt.error?.stack).length, 25);
   assertEquals(state.task.attempt, 40);
 });

@@ -135,7 +135,7 @@ Deno.test("settings have defaults, and a bad one stops the start with its name a
     ROLES: "worker",
   });
   assertEquals(set.concurrency, { csv_processing: 4, email_sending: 10 });
-  assertEquals(set.retentionMs, 43_200_000);
+  assertEquals(set.retention, { SUCCESS: 43_200_000, FAILED: 43_200_000, CANCELLED: 43_200_000 });
   assertEquals(set.tokens, [{ name: "ana", role: "admin", secret: "a-long-secret:with-colon" }]);
   assertEquals(set.roles, { api: false, worker: true });
   const bad: [Record<string, string>, RegExp][] = [

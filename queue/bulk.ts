@@ -1,0 +1,168 @@
+/**
+ * Bulk: one action on many tasks, named by their ids or by a filter. A filter is bound to a commit (`as_of`, which
+ * comes with a list), so that it takes what its sender saw and nothing that came later. Small sets are answered
+ * at once; a large one becomes a task of its own, with progress, that goes on after a crash where it was.
+ *
+ * @module
+ */
+
+import * as z from "zod";
+import type { Commands } from "./commands.ts";
+import { defineTask, type TaskContext, type TaskDefinition } from "./define.ts";
+import { InvalidInputError, QueueError } from "./errors.ts";
+import { isId } from "./ids.ts";
+import { type Filter, matching } from "./reads.ts";
+import type { Submitter } from "./submit.ts";
+import { type Json, STATUSES, type TaskState } from "./task.ts";
+
+/** What can be done to many tasks. */
+export const BULK_ACTIONS = ["cancel", "retry", "delete"] as const;
+
+/** One of {@linkcode BULK_ACTIONS}. */
+export type BulkAction = (typeof BULK_ACTIONS)[number];
+
+/** What has become of one task: `done`, or the code of the error with what it says. */
+export interface BulkOutcome {
+  id: string;
+  outcome: string;
+  detail?: string;
+}
+
+/** Tasks that one call may name, and that are dealt with while the caller waits. */
+export const MAX_BULK_IDS = 200;
+/** Tasks that are dealt with at once. */
+const BATCH = 50;
+/** Failures that a result names. */
+const NAMED = 100;
+
+/** Name of the task type that large sets become. */
+export const BULK_TYPE = "bulk";
+
+const filterSchema = z.strictObject({
+  statuses: z.array(z.enum(STATUSES)).optional(),
+  task_types: z.array(z.string()).optional(),
+  tag: z.string().optional(),
+  q: z.string().optional(),
+  created_from: z.number().optional(),
+  created_to: z.number().optional(),
+});
+
+const params = z.strictObject({
+  action: z.enum(BULK_ACTIONS),
+  filter: filterSchema,
+  as_of: z.string(),
+  /** How many there were when it was asked for; more are not counted. */
+  expected: z.int(),
+});
+
+interface Progress {
+  last: string | undefined;
+  done: number;
+  failed: number;
+  failures: BulkOutcome[];
+}
+
+/** Acts on many tasks. */
+export class Bulk {
+  readonly #kv: Deno.Kv;
+  readonly #commands: () => Commands;
+  readonly #submitter: () => Submitter;
+  /** The task type that large sets become. */
+  readonly definition: TaskDefinition<typeof params>;
+
+  /** The parts that it works with need its task type first; they are asked for when there is something to do. */
+  constructor(kv: Deno.Kv, commands: () => Commands, submitter: () => Submitter) {
+    this.#kv = kv;
+    this.#commands = commands;
+    this.#submitter = submitter;
+    this.definition = defineTask({
+      type: BULK_TYPE,
+      title: "Act on many tasks",
+      description: "Cancels, retries or deletes the tasks of a filter.",
+      params,
+      internal: true,
+      concurrency: 1,
+      maxAttempts: 25,
+      timeoutMs: 24 * 3_600_000,
+      titleOf: ({ action, expected }) => `${action} ${expected.toLocaleString("en")} tasks`,
+      run: (ctx) => this.#run(ctx),
+    });
+  }
+
+  /**
+   * Acts on tasks named by id.
+   *
+   * @throws {InvalidInputError} If there are none or too many.
+   */
+  async byIds(action: BulkAction, ids: readonly string[]): Promise<BulkOutcome[]> {
+    if (ids.length === 0 || ids.length > MAX_BULK_IDS) {
+      throw new InvalidInputError([{ pointer: "/ids", detail: `1 to ${MAX_BULK_IDS} ids; for more, use a filter.` }]);
+    }
+    return await Promise.all([...new Set(ids)].map((id) => this.#one(action, id)));
+  }
+
+  /**
+   * Acts on the tasks of a filter that were in it at `asOf` and still are.
+   *
+   * @returns Their outcomes, or the task that does the work if there are more than {@linkcode MAX_BULK_IDS}.
+   */
+  async byFilter(action: BulkAction, filter: Filter, asOf: string): Promise<BulkOutcome[] | TaskState> {
+    const ids: string[] = [];
+    let expected = 0;
+    for await (const id of matching(this.#kv, filter, asOf)) {
+      if (++expected <= MAX_BULK_IDS) ids.push(id);
+      else if (expected > COUNTED) break;
+    }
+    if (expected <= MAX_BULK_IDS) return await Promise.all(ids.map((id) => this.#one(action, id)));
+    const input_params = { action, filter, as_of: asOf, expected };
+    const { created } = await this.#submitter().submit({ task_type: BULK_TYPE, input_params }, undefined, true);
+    return created!;
+  }
+
+  async #one(action: BulkAction, id: string): Promise<BulkOutcome> {
+    try {
+      if (!isId(id)) return { id: id.slice(0, 64), outcome: "not_found" };
+      if (action === "cancel") {
+        const { run } = await this.#commands().cancel(id);
+        return { id, outcome: run ? "cancel_requested" : "done" };
+      }
+      if (action === "retry") await this.#commands().retry(id, "checkpoint");
+      else await this.#commands().delete(id);
+      return { id, outcome: "done" };
+    } catch (error) {
+      if (!(error instanceof QueueError)) throw error;
+      return { id, outcome: error.code, detail: error.message };
+    }
+  }
+
+  async #run(ctx: TaskContext<z.output<typeof params>>): Promise<Json> {
+    const { action, filter, as_of, expected } = ctx.params;
+    const progress = (ctx.resume as unknown as Progress | undefined) ??
+      { last: undefined, done: 0, failed: 0, failures: [] };
+    let batch: string[] = [];
+    const actOnBatch = async () => {
+      ctx.signal.throwIfAborted();
+      const outcomes = await Promise.all(batch.map((id) => this.#one(action, id)));
+      const failures = outcomes.filter(({ outcome }) => outcome !== "done" && outcome !== "cancel_requested");
+      progress.done += outcomes.length - failures.length;
+      progress.failed += failures.length;
+      progress.failures = [...progress.failures, ...failures].slice(0, NAMED);
+      progress.last = batch[batch.length - 1];
+      await ctx.checkpoint(progress as unknown as Json);
+      const total = progress.done + progress.failed;
+      ctx.progress(Math.min(99, total / expected * 100), `${total.toLocaleString("en")} tasks`);
+      batch = [];
+    };
+    for await (const id of matching(this.#kv, filter, as_of, progress.last)) {
+      if (id === ctx.id) continue;
+      batch.push(id);
+      if (batch.length === BATCH) await actOnBatch();
+    }
+    if (batch.length > 0) await actOnBatch();
+    const { done, failed, failures } = progress;
+    return { action, done, failed, failures } as unknown as Json;
+  }
+}
+
+/** A set is counted up to here before its task is made. */
+const COUNTED = 10_000;

@@ -1,0 +1,118 @@
+/**
+ * What people ask of tasks that exist: cancel, retry, delete.
+ *
+ * @module
+ */
+
+import { type Clock, delay } from "./clock.ts";
+import { encode } from "./codec.ts";
+import type { Committer } from "./commit.ts";
+import type { Registry } from "./define.ts";
+import { ClosedError, IllegalTransitionError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
+import { isId } from "./ids.ts";
+import type { Janitor } from "./janitor.ts";
+import { keys } from "./keys.ts";
+import { guard, readTask } from "./reads.ts";
+import type { Runner } from "./runner.ts";
+import { cancel, isLegal, isTerminal, retry, type RetryFrom, statusOf, type TaskState } from "./task.ts";
+import { emptyWrite, transition } from "./write.ts";
+
+/** How long an answer waits for the holder of a task on another instance. */
+const COMMAND_WAIT_MS = 2_000;
+
+/** Carries out what people ask. */
+export class Commands {
+  #stopping = false;
+
+  constructor(
+    private readonly kv: Deno.Kv,
+    private readonly committer: Committer,
+    private readonly registry: Registry,
+    private readonly runner: Runner,
+    private readonly janitor: Janitor,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Refuses what has not been done yet. */
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  /** @throws {NotFoundError} If there is no such task. */
+  async get(id: string): Promise<TaskState> {
+    const state = isId(id) ? await readTask(this.kv, id) : null;
+    if (!state) throw new NotFoundError(`Task ${id.slice(0, 64)}`);
+    return state;
+  }
+
+  /** See {@linkcode Queue.cancel}. */
+  async cancel(id: string): Promise<TaskState> {
+    const until = this.clock.monotonic() + COMMAND_WAIT_MS;
+    while (true) {
+      if (this.#stopping) throw new ClosedError();
+      if (this.clock.monotonic() > until) throw new OutcomeUnknownError();
+      const state = await this.get(id);
+      const status = statusOf(state);
+      if (isTerminal(status)) throw new IllegalTransitionError(`Task ${id} has ended already: it is ${status}.`);
+      if (state.run) {
+        const ended = state.run.instance === this.committer.instance
+          ? await this.runner.execution(id)?.cancel()
+          : await this.#askHolder(state.run.instance, id);
+        if (ended?.task.status === "CANCELLED" || ended?.run) return ended;
+        // It ended, moved on or is only just being started: look again.
+        await delay(this.clock, 10);
+        continue;
+      }
+      const cancelled = cancel(state, this.clock.now());
+      if (await this.#move(state, cancelled)) return cancelled;
+    }
+  }
+
+  /** Asks the instance that holds a task to cancel it, and waits for that. */
+  async #askHolder(instance: string, id: string): Promise<TaskState | null> {
+    const write = emptyWrite(`command:${id}`);
+    write.puts.push({ key: keys.command(instance, id), value: encode(this.clock.now()) });
+    await this.committer.commit(write);
+    const until = this.clock.monotonic() + COMMAND_WAIT_MS;
+    while (true) {
+      const state = await this.get(id);
+      if (state.run?.instance !== instance) return state.run ? null : state;
+      if (this.clock.monotonic() >= until) return state;
+      await delay(this.clock, 50);
+    }
+  }
+
+  /** See {@linkcode Queue.retry}. */
+  async retry(id: string, from: RetryFrom): Promise<TaskState> {
+    while (true) {
+      const state = await this.get(id);
+      const status = statusOf(state);
+      if (!isLegal("retry", status)) {
+        throw new IllegalTransitionError(`Only FAILED and CANCELLED tasks can be retried; task ${id} is ${status}.`);
+      }
+      if (!this.registry.get(state.task.task_type)) {
+        throw new IllegalTransitionError(`There is no task type ${state.task.task_type} any more.`);
+      }
+      const again = retry(state, this.clock.now(), from);
+      if (await this.#move(state, again)) return again;
+    }
+  }
+
+  /** See {@linkcode Queue.delete}. */
+  async delete(id: string): Promise<void> {
+    while (true) {
+      const state = await this.get(id);
+      const status = statusOf(state);
+      if (!isTerminal(status)) throw new IllegalTransitionError(`Task ${id} is ${status}: cancel it first.`);
+      const removed = await this.janitor.remove(state);
+      if (removed === "removed") return;
+      if (removed === "needed") throw new IllegalTransitionError(`Tasks that have not ended depend on task ${id}.`);
+    }
+  }
+
+  /** Moves a task that nobody holds, if it still is where `before` says; false: look again. */
+  async #move(before: TaskState, after: TaskState): Promise<boolean> {
+    const write = await guard(this.kv, before, transition(before, after));
+    return write !== null && await this.committer.commitUnlessConflict(write);
+  }
+}

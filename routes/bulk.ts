@@ -1,0 +1,56 @@
+/**
+ * `/api/tasks/bulk`: one action on many tasks.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import * as z from "zod";
+import { BULK_ACTIONS, MAX_BULK_IDS } from "../queue/bulk.ts";
+import { isId } from "../queue/ids.ts";
+import { STATUSES, summaryOf } from "../queue/task.ts";
+import { mayActAs, requireRole } from "./auth.ts";
+import { readJson } from "./body.ts";
+import type { AppEnv, AppOptions } from "./env.ts";
+import { Problem } from "./problem.ts";
+
+const time = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)).optional();
+
+const bulkSchema = z.strictObject({
+  action: z.enum(BULK_ACTIONS),
+  ids: z.array(z.string().refine(isId, "This is not the id of a task.")).min(1).max(MAX_BULK_IDS).optional(),
+  filter: z.strictObject({
+    statuses: z.array(z.enum(STATUSES)).min(1).optional(),
+    task_types: z.array(z.string().min(1).max(64)).min(1).max(100).optional(),
+    tag: z.string().min(1).max(64).optional(),
+    q: z.string().min(1).max(200).optional(),
+    created_from: time,
+    created_to: time,
+  }).optional(),
+  as_of: z.string().regex(/^[0-9a-f]{20}$/, "Pass as_of of the list that you saw.").optional(),
+}).superRefine(({ ids, filter, as_of }, context) => {
+  const refuse = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
+  if ((ids === undefined) === (filter === undefined)) refuse("ids", "Give ids or a filter, and not both.");
+  if (filter !== undefined && as_of === undefined) {
+    refuse("as_of", "A filter is bound to what you saw: pass as_of of the list.");
+  }
+  if (ids !== undefined && as_of !== undefined) refuse("as_of", "Only with a filter.");
+});
+
+/** The routes of bulk actions. */
+export function bulkRoutes({ queue }: AppOptions): Hono<AppEnv> {
+  const app = new Hono<AppEnv>({ strict: false });
+
+  app.post("/", requireRole("operator"), async (c) => {
+    const { action, ids, filter, as_of } = await readJson(c, bulkSchema);
+    if (action === "delete" && !mayActAs(c.get("principal"), "admin")) {
+      throw new Problem(403, "forbidden", `Deleting needs the role admin; yours is ${c.get("principal").role}.`);
+    }
+    const done = ids ? await queue.bulk.byIds(action, ids) : await queue.bulk.byFilter(action, filter!, as_of!);
+    if (Array.isArray(done)) return c.json({ outcomes: done });
+    c.header("Location", `/api/tasks/${done.task.id}`);
+    return c.json({ task: summaryOf(done, queue.retention) }, 202);
+  });
+
+  return app;
+}
