@@ -43,6 +43,15 @@ export class FakeClock implements Clock {
   }
 }
 
+/** Lets time pass until a promise settles: for work that waits on the clock between its tries. */
+export async function driven<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
+  let settled = false;
+  const done = promise.finally(() => settled = true);
+  done.catch(() => {});
+  while (!settled) await clock.advance(50);
+  return await done;
+}
+
 /** One turn of the event loop. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
