@@ -1,0 +1,102 @@
+import type { BulkOutcome } from "../../queue/bulk.ts";
+import type { Queue } from "../../queue/queue.ts";
+import { totalOf } from "../../queue/reads.ts";
+import { statusOf, type TaskState } from "../../queue/task.ts";
+import { assertEquals, assertRejects, ok } from "../support/assert.ts";
+import { fullCount, heldType, nonZero, noop, reaches, withQueue } from "../support/queue.ts";
+
+const outcomesOf = (answer: BulkOutcome[] | TaskState): string[] => {
+  ok(Array.isArray(answer), "a task instead of outcomes");
+  return answer.map(({ outcome }) => outcome);
+};
+
+async function submitMany(queue: Queue, count: number, task_type: string): Promise<void> {
+  for (let left = count; left > 0; left -= 200) {
+    await queue.submitBatch(Array.from({ length: Math.min(200, left) }, () => ({ task_type })));
+  }
+}
+
+Deno.test("by ids, each task has its own outcome", async () => {
+  const held = heldType();
+  await withQueue({ definitions: [held.definition, noop] }, async (queue) => {
+    const done = (await queue.submit({ task_type: "noop" })).task.task.id;
+    await reaches(queue, done, "SUCCESS");
+    const running = (await queue.submit({ task_type: "held" })).task.task.id;
+    await held.next();
+    const nobody = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    assertEquals(
+      (await queue.bulk.byIds("cancel", [done, running, nobody])).map(({ outcome }) => outcome),
+      ["illegal_transition", "done", "not_found"],
+    );
+    assertEquals(statusOf(await queue.get(running)), "CANCELLED");
+    assertEquals(outcomesOf(await queue.bulk.byIds("retry", [running, done])), ["done", "illegal_transition"]);
+    assertEquals(outcomesOf(await queue.bulk.byIds("delete", [running, done])), ["illegal_transition", "done"]);
+    await assertRejects(queue.get(done), { code: "not_found" });
+    await assertRejects(queue.bulk.byIds("cancel", []), { code: "invalid_input" });
+  });
+});
+
+Deno.test("a filter takes what was in the list at as_of and nothing that came later", async () => {
+  await withQueue({ worker: false }, async (queue) => {
+    const submit = async () => (await queue.submit({ task_type: "noop" })).task.task.id;
+    const [seen, other] = [await submit(), await submit()];
+    await queue.cancel(other);
+    const asOf = await queue.stream.head();
+    const late = await submit();
+    const left = await submit();
+    await queue.cancel(left);
+    assertEquals(outcomesOf(await queue.bulk.byFilter("delete", { statuses: ["CANCELLED"] }, asOf)), ["done"]);
+    assertEquals((await queue.list({}, 10)).states.map(({ task }) => task.id), [left, late, seen]);
+    assertEquals(outcomesOf(await queue.bulk.byFilter("cancel", {}, asOf)), ["done"]);
+    assertEquals(statusOf(await queue.get(seen)), "CANCELLED");
+    assertEquals(statusOf(await queue.get(late)), "PENDING");
+  });
+});
+
+Deno.test("a large set becomes a task of its own that says how far it is and what it has done", async () => {
+  const held = heldType();
+  await withQueue({ definitions: [held.definition, noop] }, async (queue, kv) => {
+    await queue.pause("noop", "test");
+    await submitMany(queue, 450, "noop");
+    const asOf = await queue.stream.head();
+    const bulk = await queue.bulk.byFilter("cancel", { task_types: ["noop"] }, asOf) as TaskState;
+    assertEquals([bulk.task.task_type, bulk.task.title], ["bulk", "cancel 450 tasks"]);
+    const ended = await reaches(queue, bulk.task.id, "SUCCESS", "FAILED");
+    assertEquals(ended.task.result, { action: "cancel", done: 450, failed: 0, failures: [] });
+    assertEquals(totalOf(await queue.counts(), { task_types: ["noop"], statuses: ["CANCELLED"] }), 450);
+    const again = await queue.bulk.byFilter("delete", {}, await queue.stream.head()) as TaskState;
+    await reaches(queue, again.task.id, "SUCCESS", "FAILED");
+    assertEquals(nonZero(await queue.counts()), await fullCount(kv));
+    assertEquals(totalOf(await queue.counts(), { task_types: ["noop"] }), 0);
+  });
+});
+
+Deno.test("nobody but the service submits its own task type", async () => {
+  await withQueue({}, async (queue) => {
+    await assertRejects(queue.submit({ task_type: "bulk", input_params: {} }), { code: "invalid_input" });
+    await assertRejects(queue.pause("bulk", "ana"), { code: "not_found" });
+  });
+});
+
+Deno.test("lists go from the oldest too, by time of creation, with totals; pages stay stable under writes", async () => {
+  await withQueue({ worker: false }, async (queue) => {
+    await submitMany(queue, 30, "noop");
+    const ids = (await queue.list({}, 200, undefined, "oldest")).states.map(({ task }) => task.id);
+    assertEquals(ids, ids.toSorted());
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await queue.list({}, 7, cursor, "oldest");
+      seen.push(...page.states.map(({ task }) => task.id));
+      cursor = page.next_cursor ?? undefined;
+      await queue.cancel(seen[seen.length - 1]);
+    } while (cursor);
+    assertEquals(seen, ids);
+    const at = (await queue.get(ids[0])).task.created_at;
+    const last = (await queue.get(ids[29])).task.created_at;
+    assertEquals((await queue.list({ created_from: at, created_to: last + 1 }, 5)).total, 30);
+    assertEquals((await queue.list({ created_from: last + 1 }, 5)).total, 0);
+    assertEquals((await queue.list({ created_to: at }, 5)).states, []);
+    assertEquals((await queue.list({ created_from: at, statuses: ["PENDING"] }, 50, undefined, "oldest")).total, 25);
+  });
+});
