@@ -118,10 +118,11 @@ export class Blobs {
     write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
   }
 
-  /** Reads a file as a stream of chunks; a slow reader is not read ahead of. */
-  read(blob: string, chunks: number): ReadableStream<Uint8Array<ArrayBuffer>> {
+  /** Reads a file from a byte on as a stream of chunks; a slow reader is not read ahead of. */
+  read(blob: string, chunks: number, from = 0): ReadableStream<Uint8Array<ArrayBuffer>> {
     const kv = this.#kv;
-    let next = 0;
+    let next = Math.floor(from / CHUNK_BYTES);
+    let skip = from % CHUNK_BYTES;
     return new ReadableStream({
       async pull(controller) {
         if (next >= chunks) return controller.close();
@@ -129,7 +130,8 @@ export class Blobs {
         const wanted = Array.from({ length: until - next }, (_, i) => keys.blob(blob, next + i));
         for (const { value } of await getAll(kv, wanted)) {
           if (!value) return controller.error(new Error(`A part of file ${blob} is missing.`));
-          controller.enqueue(value as Uint8Array<ArrayBuffer>);
+          controller.enqueue((value as Uint8Array<ArrayBuffer>).subarray(skip));
+          skip = 0;
         }
         next = until;
       },

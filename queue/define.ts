@@ -80,14 +80,14 @@ export interface TaskContext<P = unknown> {
    * @throws {AbortedError} If the attempt may not write any more.
    */
   artifact(name: string, content: ReadableStream<Uint8Array> | Uint8Array | string, mediaType: string): Promise<void>;
-  /** Reads an artifact of this task, also one of an earlier attempt; null if there is none. */
-  openArtifact(name: string): Promise<OpenedFile | null>;
+  /** Reads an artifact of this task from byte `from` on, also one of an earlier attempt; null if there is none. */
+  openArtifact(name: string, from?: number): Promise<OpenedFile | null>;
   /**
-   * Reads an uploaded file that the parameters name.
+   * Reads an uploaded file that the parameters name, from byte `from` on.
    *
    * @throws {NotFoundError} If there is none.
    */
-  openUpload(id: string): Promise<OpenedFile>;
+  openUpload(id: string, from?: number): Promise<OpenedFile>;
   /** Waits; rejects with the signal's reason when the attempt must stop. */
   sleep(ms: number): Promise<void>;
 }

@@ -327,9 +327,9 @@ export class Execution {
         if (earlier.value) blobs.disown(write, decode<StoredFile>(earlier.value).blob);
         await this.#commit(write);
       },
-      openArtifact: (name) => this.#open(keys.artifact(id, name)),
-      openUpload: async (upload) => {
-        const file = await this.#open(keys.upload(upload));
+      openArtifact: (name, from) => this.#open(keys.artifact(id, name), from),
+      openUpload: async (upload, from) => {
+        const file = await this.#open(keys.upload(upload), from);
         if (!file) throw new NotFoundError(`Upload ${upload}`);
         return file;
       },
@@ -337,11 +337,11 @@ export class Execution {
     };
   }
 
-  async #open(key: Deno.KvKey): Promise<OpenedFile | null> {
+  async #open(key: Deno.KvKey, from?: number): Promise<OpenedFile | null> {
     const entry = await this.#tools.kv.get(key);
     if (!entry.value) return null;
     const { name, size, media_type, blob, chunks } = decode<StoredFile>(entry.value);
-    return { name, size, media_type, stream: this.#tools.blobs.read(blob, chunks) };
+    return { name, size, media_type, stream: this.#tools.blobs.read(blob, chunks, from) };
   }
 }
 

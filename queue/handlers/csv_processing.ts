@@ -5,12 +5,14 @@
  * @module
  */
 
-import { CsvParseStream, stringify } from "@std/csv";
+import { parse, stringify } from "@std/csv";
 import * as z from "zod";
-import { defineTask, type TaskContext } from "../define.ts";
+import { defineTask, type OpenedFile, type TaskContext } from "../define.ts";
 import { NonRetryableError } from "../errors.ts";
 import type { Json } from "../task.ts";
-import { ColumnAccumulator, type ColumnStatistics } from "./csv/statistics.ts";
+import { cutRecords } from "./csv/records.ts";
+import type { ColumnStatistics } from "./csv/statistics.ts";
+import { Table, type TableState } from "./csv/table.ts";
 import { randomFrom, seedOf } from "./random.ts";
 
 const params = z.strictObject({
@@ -39,12 +41,12 @@ type Params = z.output<typeof params>;
 const STEPS = 50;
 /** Columns whose statistics stand in the result; all of them are in the artifacts. */
 const RESULT_COLUMNS = 12;
-/** The most columns that are taken for a table. */
-const MAX_COLUMNS = 2_000;
-/** The longest line in bytes: what has none that ends is no CSV, and would fill the memory. */
-const MAX_LINE_BYTES = 4 * 1024 * 1024;
-/** Bad rows that are named. */
-const BAD_ROWS = 100;
+/** Bytes that are parsed at once. */
+const UNIT_BYTES = 256 * 1024;
+/** Bytes of a block: after each, the next attempt need not read it again. */
+const BLOCK_BYTES = 4 * 1024 * 1024;
+/** The longest record in bytes: what has none that ends is no CSV, and would fill the memory. */
+const MAX_RECORD_BYTES = 4 * 1024 * 1024;
 
 /** Processes a CSV. */
 export const csvProcessing = defineTask({
@@ -55,67 +57,73 @@ export const csvProcessing = defineTask({
   concurrency: 4,
   timeoutMs: 60 * 60_000,
   titleOf: ({ upload_id, num_rows }) => upload_id ? "Uploaded CSV" : `${num_rows.toLocaleString("en")} made-up orders`,
-  run: (ctx) => ctx.params.upload_id ? processUpload(ctx, ctx.params.upload_id) : processMadeUp(ctx),
+  run,
 });
 
-async function processMadeUp(ctx: TaskContext<Params>): Promise<Json> {
-  const { num_rows, processing_time } = ctx.params;
-  ctx.progress(0, "writing the CSV");
-  await ctx.artifact("input.csv", madeUpOrders(num_rows, seedOf(ctx.id)), "text/csv");
-  const { stream } = (await ctx.openArtifact("input.csv"))!;
-  const table = new Table(true);
-  const step = num_rows / STEPS;
-  const pause = processing_time * 1000 / STEPS;
-  let next = step;
-  for await (const row of stream.pipeThrough(new TextDecoderStream()).pipeThrough(new CsvParseStream())) {
-    table.add(row);
-    if (table.rows < next) continue;
-    next += step;
-    ctx.progress(
-      table.rows / num_rows * 100,
-      `row ${table.rows.toLocaleString("en")} of ${num_rows.toLocaleString("en")}`,
-    );
-    await ctx.sleep(pause);
-  }
-  return await finish(ctx, table);
+/** What the next attempt goes on from: the bytes that are done with and what they held. */
+interface Progress {
+  bytes: number;
+  separator: string;
+  table: TableState;
 }
 
-async function processUpload(ctx: TaskContext<Params>, upload: string): Promise<Json> {
-  const file = await ctx.openUpload(upload);
-  ctx.log.info(`reading ${file.name}, ${file.size.toLocaleString("en")} bytes`);
-  let bytes = 0;
-  let line = 0;
-  const counted = file.stream.pipeThrough(
-    new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
-      transform(chunk, controller) {
-        ctx.signal.throwIfAborted();
-        bytes += chunk.length;
-        const lineEnd = chunk.lastIndexOf(0x0a);
-        line = lineEnd < 0 ? line + chunk.length : chunk.length - lineEnd;
-        if (line > MAX_LINE_BYTES) throw new NonRetryableError("The file has a line of more than 4 MB: it is no CSV.");
-        controller.enqueue(chunk);
-      },
-    }),
-  );
-  // "fatal": a file in another encoding is refused rather than counted wrongly.
-  const decoded = counted.pipeThrough(new TextDecoderStream("utf-8", { fatal: true }));
-  const table = new Table(ctx.params.header);
-  try {
-    const [first, text] = await peek(decoded);
-    const separator = ctx.params.delimiter ?? detectDelimiter(first);
-    for await (const row of text.pipeThrough(new CsvParseStream({ separator, lazyQuotes: true }))) {
-      table.add(row);
-      if (table.rows % 5_000 !== 0) continue;
-      ctx.progress(bytes / file.size * 99, `${table.rows.toLocaleString("en")} rows`);
-      ctx.signal.throwIfAborted();
+async function run(ctx: TaskContext<Params>): Promise<Json> {
+  const { upload_id, num_rows, processing_time, delimiter, header } = ctx.params;
+  const resume = ctx.resume as unknown as Progress | undefined;
+  const from = resume?.bytes ?? 0;
+  let source: OpenedFile;
+  if (upload_id) source = await ctx.openUpload(upload_id, from);
+  else {
+    if (!resume) {
+      ctx.progress(0, "writing the CSV");
+      await ctx.artifact("input.csv", madeUpOrders(num_rows, seedOf(ctx.id)), "text/csv");
     }
-  } catch (error) {
-    if (ctx.signal.aborted) throw ctx.signal.reason;
-    if (error instanceof TypeError) throw new NonRetryableError("The file is not UTF-8 text.", { cause: error });
-    throw error;
+    source = (await ctx.openArtifact("input.csv", from))!;
+  }
+  const { name, size, stream } = source;
+  ctx.log.info(
+    `reading ${name}, ${size.toLocaleString("en")} bytes${
+      from > 0 ? ` from byte ${from.toLocaleString("en")} on` : ""
+    }`,
+  );
+
+  const unit = upload_id ? UNIT_BYTES : Math.ceil(size / STEPS);
+  const table = resume ? Table.from(resume.table) : new Table(upload_id ? header : true);
+  let separator = resume?.separator ?? (upload_id ? delimiter : ",") ?? null;
+  let saved = from;
+  let interval = upload_id ? BLOCK_BYTES : 5 * unit;
+  const pieces = cutRecords(
+    stream,
+    unit,
+    MAX_RECORD_BYTES,
+    (first) => separator ??= detectDelimiter(decodeText(first)),
+  );
+  for await (const { bytes, end } of pieces) {
+    ctx.signal.throwIfAborted();
+    for (const row of parse(decodeText(bytes), { separator: separator!, lazyQuotes: true })) table.add(row);
+    const done = from + end;
+    ctx.progress(done / size * 99, `${table.rows.toLocaleString("en")} rows`);
+    if (done - saved >= interval) {
+      const progress = { bytes: done, separator: separator!, table: table.state() } satisfies Progress;
+      await ctx.checkpoint(progress as unknown as Json);
+      saved = done;
+      // What is saved takes its time too: it is at most an eighth of what is read.
+      if (upload_id) interval = Math.max(BLOCK_BYTES, 8 * table.stateSize());
+    }
+    // Let others have their turn; made-up work takes the time that was asked for.
+    await ctx.sleep(upload_id ? 0 : processing_time * 1000 / STEPS);
   }
   if (table.rows === 0 && table.bad === 0) throw new NonRetryableError("The file has no rows.");
   return await finish(ctx, table);
+}
+
+/** A file in another encoding is refused rather than counted wrongly. */
+function decodeText(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new NonRetryableError("The file is not UTF-8 text.", { cause: error });
+  }
 }
 
 async function finish(ctx: TaskContext<Params>, table: Table): Promise<Json> {
@@ -134,46 +142,6 @@ async function finish(ctx: TaskContext<Params>, table: Table): Promise<Json> {
   } as unknown as Json;
 }
 
-/** A CSV as it is read: the columns and the rows that do not fit. */
-class Table {
-  rows = 0;
-  bad = 0;
-  /** `row` counts the rows of data from 1. */
-  readonly badRows: { row: number; reason: string }[] = [];
-  #columns: ColumnAccumulator[] | null = null;
-  readonly #header: boolean;
-
-  constructor(header: boolean) {
-    this.#header = header;
-  }
-
-  add(row: string[]): void {
-    if (!this.#columns) {
-      if (row[0]?.startsWith("\ufeff")) row[0] = row[0].slice(1);
-      if (row.length > MAX_COLUMNS) {
-        throw new NonRetryableError(`The file has ${row.length.toLocaleString("en")} columns; the limit is 2,000.`);
-      }
-      this.#columns = row.map((name, i) => new ColumnAccumulator((this.#header && name.trim()) || `column ${i + 1}`));
-      if (this.#header) return;
-    }
-    const columns = this.#columns;
-    if (row.length !== columns.length) {
-      this.bad++;
-      if (this.badRows.length < BAD_ROWS) {
-        const reason = `has ${row.length} values instead of ${columns.length}`;
-        this.badRows.push({ row: this.rows + this.bad, reason });
-      }
-      return;
-    }
-    this.rows++;
-    for (let i = 0; i < row.length; i++) columns[i].add(row[i]);
-  }
-
-  result(): ColumnStatistics[] {
-    return (this.#columns ?? []).map((column) => column.result());
-  }
-}
-
 function summaryCsv(columns: ColumnStatistics[]): string {
   const plain = columns.map(({ quantiles, top_values, histogram: _, ...column }) => ({
     ...column,
@@ -182,25 +150,6 @@ function summaryCsv(columns: ColumnStatistics[]): string {
   }));
   const names = ["name", "type", "count", "missing", "distinct", "sum", "avg", "min", "max", "standard_deviation"];
   return stringify(plain, { columns: [...names, "p25", "p50", "p75", "p95", "top_value"] });
-}
-
-/** Takes the first piece off a stream and gives it back with the whole stream. */
-async function peek(stream: ReadableStream<string>): Promise<[string, ReadableStream<string>]> {
-  const reader = stream.getReader();
-  const first = await reader.read();
-  const whole = new ReadableStream<string>({
-    async pull(controller) {
-      const { value, done } = await reader.read();
-      if (done) controller.close();
-      else controller.enqueue(value);
-    },
-    start(controller) {
-      if (first.done) controller.close();
-      else controller.enqueue(first.value);
-    },
-    cancel: (reason) => reader.cancel(reason),
-  });
-  return [first.value ?? "", whole];
 }
 
 /** The delimiter that the first line has most of, outside quotes. */

@@ -4,15 +4,28 @@
  * @module
  */
 
-/** A small random number generator (mulberry32) for made-up data: the same seed gives the same numbers from 0 to 1. */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
+/** A small random number generator (mulberry32): the same state gives the same numbers. */
+export class Random {
+  /** All there is to it: 32 bits that may be kept and given to another one. */
+  state: number;
+
+  constructor(seed: number) {
+    this.state = seed >>> 0;
+  }
+
+  /** The next number, from 0 to below 1. */
+  next(): number {
+    const state = this.state = (this.state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
+  }
+}
+
+/** Numbers from 0 to below 1 for made-up data. */
+export function randomFrom(seed: number): () => number {
+  const random = new Random(seed);
+  return () => random.next();
 }
 
 /** A seed from a text, for example a task's id (FNV-1a). */

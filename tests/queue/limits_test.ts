@@ -6,7 +6,7 @@ import { totalOf } from "../../queue/reads.ts";
 import { statusOf } from "../../queue/task.ts";
 import { assertEquals, assertRejects, assertThrows, ok } from "../support/assert.ts";
 import { driven, FakeClock, turn } from "../support/fake_clock.ts";
-import { allReach, heldType, noop, reaches, withQueue } from "../support/queue.ts";
+import { allReach, heldType, noop, reaches } from "../support/queue.ts";
 
 let year = 2031;
 

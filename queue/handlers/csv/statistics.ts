@@ -4,7 +4,7 @@
  * @module
  */
 
-import { randomFrom } from "../random.ts";
+import { Random } from "../random.ts";
 
 /** What is known of one column. The numbers are null where the column has none. */
 export interface ColumnStatistics {
@@ -45,8 +45,29 @@ const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 const BOOLEAN = /^(true|false|yes|no)$/i;
 const DATE = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/;
 
+/** Everything that a column has gathered, as JSON. */
+export interface ColumnState {
+  name: string;
+  count: number;
+  missing: number;
+  numbers: number;
+  integers: number;
+  booleans: number;
+  dates: number;
+  /** Sum with its compensation, running mean and sum of squared differences. */
+  moments: [sum: number, compensation: number, mean: number, m2: number];
+  /** Of the numbers; null before the first. */
+  range: [min: number, max: number] | null;
+  texts: [least: string, greatest: string] | null;
+  sample: number[];
+  random: number;
+  values: [value: string, count: number][];
+  capped: boolean;
+}
+
 /** Gathers one column. */
 export class ColumnAccumulator {
+  readonly name: string;
   #count = 0;
   #missing = 0;
   #numbers = 0;
@@ -62,12 +83,56 @@ export class ColumnAccumulator {
   #least: string | null = null;
   #greatest: string | null = null;
   #sample: number[] = [];
-  #random: () => number;
+  #random = new Random(1);
   #values = new Map<string, number>();
   #capped = false;
 
-  constructor(readonly name: string, seed = 1) {
-    this.#random = randomFrom(seed);
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** A column that goes on from what another one had gathered. */
+  static from(state: ColumnState): ColumnAccumulator {
+    const column = new ColumnAccumulator(state.name);
+    column.#count = state.count;
+    column.#missing = state.missing;
+    column.#numbers = state.numbers;
+    column.#integers = state.integers;
+    column.#booleans = state.booleans;
+    column.#dates = state.dates;
+    [column.#sum, column.#compensation, column.#mean, column.#m2] = state.moments;
+    if (state.range) [column.#min, column.#max] = state.range;
+    if (state.texts) [column.#least, column.#greatest] = state.texts;
+    column.#sample = state.sample;
+    column.#random = new Random(state.random);
+    column.#values = new Map(state.values);
+    column.#capped = state.capped;
+    return column;
+  }
+
+  /** What has been gathered so far. */
+  state(): ColumnState {
+    return {
+      name: this.name,
+      count: this.#count,
+      missing: this.#missing,
+      numbers: this.#numbers,
+      integers: this.#integers,
+      booleans: this.#booleans,
+      dates: this.#dates,
+      moments: [this.#sum, this.#compensation, this.#mean, this.#m2],
+      range: this.#numbers > 0 ? [this.#min, this.#max] : null,
+      texts: this.#least === null ? null : [this.#least, this.#greatest!],
+      sample: this.#sample,
+      random: this.#random.state,
+      values: [...this.#values],
+      capped: this.#capped,
+    };
+  }
+
+  /** About how many bytes {@linkcode state} takes as JSON. */
+  stateSize(): number {
+    return 500 + 12 * this.#sample.length + 20 * this.#values.size;
   }
 
   /** Takes a value. */
@@ -106,7 +171,7 @@ export class ColumnAccumulator {
     // Algorithm R: every value has the same chance to be in the sample.
     if (this.#sample.length < SAMPLE) this.#sample.push(value);
     else {
-      const at = Math.floor(this.#random() * this.#numbers);
+      const at = Math.floor(this.#random.next() * this.#numbers);
       if (at < SAMPLE) this.#sample[at] = value;
     }
   }
