@@ -7,7 +7,7 @@
 import { systemClock, within } from "./queue/clock.ts";
 import { createHandlers } from "./queue/handlers/mod.ts";
 import { createLogger } from "./queue/log.ts";
-import { lockStore, OwnedError } from "./queue/owner_lock.ts";
+import { lockStore, OwnedError } from "./queue/store/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
 import { createApp } from "./routes/app.ts";
 import { readSettings, SettingError, type Settings } from "./routes/settings.ts";

@@ -499,6 +499,14 @@ export async function retire(kv: Deno.Kv, clock: Clock, instance: string, beat?:
   return true;
 }
 
+/** Replaces all counters by a full count. Only while no instance is open. */
+export async function resetCounts(kv: Deno.Kv, counts: Counts): Promise<void> {
+  const atomic = kv.atomic();
+  for (const key of await listKeys(kv, keys.lanes())) atomic.delete(key);
+  await atomic.commit();
+  await kv.set(keys.baseLane(), encode({ op: "count", counts } satisfies LaneRecord));
+}
+
 /** Reads the keys of a prefix. */
 async function listKeys(kv: Deno.Kv, prefix: Deno.KvKey): Promise<Deno.KvKey[]> {
   const found: Deno.KvKey[] = [];

@@ -123,19 +123,13 @@ export function transition(before: TaskState | null, after: TaskState): Write {
   const key = place && placementKey(place, task);
   const keyBefore = placeBefore && placementKey(placeBefore, task);
   if (keyBefore && !(key && sameKey(key, keyBefore))) write.deletes.push(keyBefore);
-  if (key && place !== placeBefore) {
-    // The time since which it is ready: the score alone does not tell it from the priority.
-    const since = place.kind === "ready" ? place.score + task.priority * PRIORITY_STEP_MS : 0;
-    write.puts.push({ key, value: encode(since) });
-  }
+  if (key && place !== placeBefore) write.puts.push({ key, value: encode(placementValue(task)) });
 
   const bucket = bucketOf(after);
   const bucketBefore = before && bucketOf(before);
   if (bucketBefore !== bucket) {
     if (bucketBefore) write.deletes.push(keys.index(bucketBefore, task_type, id));
-    // When it ended, for the janitor; 0: not yet, or it is deleted at a time of its own.
-    const ended = bucket !== "OPEN" && task.retention_ms === null ? task.completed_at : 0;
-    write.puts.push({ key: keys.index(bucket, task_type, id), value: encode(ended) });
+    write.puts.push({ key: keys.index(bucket, task_type, id), value: encode(indexValue(after)) });
   }
   moveEntries(write, entriesOf(before), entriesOf(after));
   for (const key of followsOf(before, after)) write.puts.push({ key, value: encode(0) });
@@ -149,6 +143,17 @@ export function transition(before: TaskState | null, after: TaskState): Write {
 
   write.changes.push({ id, before, after });
   return write;
+}
+
+/** What stands at the place of a waiting task: since when it is ready, which its score alone does not tell. */
+export function placementValue({ placement, priority }: TaskRecord): number {
+  return placement?.kind === "ready" ? placement.score + priority * PRIORITY_STEP_MS : 0;
+}
+
+/** What stands in the index: when the task ended, for the janitor; 0: not yet, or it is deleted at its own time. */
+export function indexValue(state: TaskState): number {
+  const { retention_ms, completed_at } = state.task;
+  return isTerminal(statusOf(state)) && retention_ms === null ? completed_at! : 0;
 }
 
 /** The entries that only some tasks have: whom it depends on, when it expires, when it is dropped. */

@@ -6,7 +6,7 @@
 
 import * as z from "zod";
 import { defineTask } from "../../queue/define.ts";
-import { lockStore } from "../../queue/owner_lock.ts";
+import { lockStore } from "../../queue/store/owner_lock.ts";
 import { Queue } from "../../queue/queue.ts";
 import { allReach } from "../support/queue.ts";
 

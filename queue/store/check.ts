@@ -1,0 +1,337 @@
+/**
+ * Checks every invariant of a store: that each task stands in exactly one place and under one index entry, that
+ * nothing waits for what will never come, that counters equal a full count, that nothing is left without its owner.
+ * The store must not change meanwhile: check one that no server uses, or a copy.
+ *
+ * @module
+ */
+
+import type { CheckpointRecord } from "../checkpoint.ts";
+import { decode, encode } from "../codec.ts";
+import { addCounts, type Counts, readCounts } from "../counts.ts";
+import { keys, placementKey } from "../keys.ts";
+import { readTask, type StoredFile } from "../reads.ts";
+import type { Schedule } from "../schedules.ts";
+import {
+  interrupt,
+  isTerminal,
+  mayExpire,
+  occupies,
+  type Placement,
+  placementAt,
+  type RunRecord,
+  type Status,
+  statusOf,
+  type TaskRecord,
+  type TaskState,
+} from "../task.ts";
+import { emptyWrite, indexValue, placementValue, transition, type Write } from "../write.ts";
+
+/** Something that must not be. */
+export interface StoreProblem {
+  /** The entry that is wrong, or the task that something is wrong with. */
+  key: Deno.KvKey;
+  detail: string;
+  /** Makes the write that puts it right; null where only the counters are wrong, or nothing can be done. */
+  fix: (() => Promise<Write | null>) | null;
+}
+
+/** What a check has found. */
+export interface StoreReport {
+  tasks: number;
+  entries: number;
+  problems: StoreProblem[];
+  /** The full count, to put the counters right with. */
+  counts: Counts;
+}
+
+/** Checks a store. `now` is a wall time in milliseconds, for tasks that must be placed anew. */
+export async function checkStore(kv: Deno.Kv, now: number): Promise<StoreReport> {
+  return await new StoreCheck(kv, now).run();
+}
+
+type Entry = Deno.KvEntry<unknown>;
+
+class StoreCheck {
+  readonly #kv: Deno.Kv;
+  readonly #now: number;
+  readonly #problems: StoreProblem[] = [];
+  readonly #states = new Map<string, TaskState>();
+  readonly #instances = new Set<string>();
+  readonly #follows = new Set<string>();
+  /** Owned entries that were seen, as text: what a task must have and has not is missing. */
+  readonly #seen = new Set<string>();
+  readonly #removed = new Set<string>();
+  readonly #schedules = new Map<string, Schedule>();
+  readonly #uploads = new Set<string>();
+  readonly #slots = new Map<string, string[]>();
+  readonly #unmet = new Map<string, number>();
+  /** For each blob that someone owns, how many chunks it has. */
+  readonly #blobs = new Map<string, { chunks: number; owner: Deno.KvKey }>();
+  #entries = 0;
+
+  constructor(kv: Deno.Kv, now: number) {
+    this.#kv = kv;
+    this.#now = now;
+  }
+
+  async run(): Promise<StoreReport> {
+    await this.#each(["instance"], ({ key }) => this.#instances.add(key[1] as string));
+    await this.#each(["removed"], ({ key }) => this.#removed.add(key[1] as string));
+    await this.#each(["follow"], ({ key }) => this.#follows.add(text(key)));
+    await this.#each(["task"], ({ key, value }) => {
+      // The large parts are of no concern here.
+      const task: TaskRecord = { ...decode<TaskRecord>(value), input_params: null, result: null };
+      this.#states.set(key[1] as string, { task, run: null });
+    });
+    await this.#each(["run"], (entry) => this.#checkRun(entry));
+    for (const kind of ["ready", "scheduled", "blocked", "limited"]) {
+      await this.#each([kind], (entry) => this.#checkPlacement(entry));
+    }
+    await this.#each(["index"], (entry) => this.#checkIndex(entry));
+    await this.#each(["slot"], ({ key, value }) => this.#slots.set(text(key.slice(1)), decode<string[]>(value)));
+    await this.#each(["child"], (entry) => this.#checkChild(entry));
+    await this.#each(["expiry"], (entry) => {
+      const state = this.#state(entry, 2);
+      if (state && !(mayExpire(state) && state.task.expires_at === entry.key[1])) this.#drop(entry, "does not expire");
+    });
+    await this.#each(["drop"], (entry) => {
+      const state = this.#state(entry, 2);
+      if (state && dropAt(state) !== entry.key[1]) this.#drop(entry, "is not deleted at this time");
+    });
+    await this.#each(["schedule"], ({ key, value }) => this.#schedules.set(key[1] as string, decode<Schedule>(value)));
+    await this.#each(["tick"], (entry) => {
+      this.#seen.add(text(entry.key));
+      const schedule = this.#schedules.get(entry.key[2] as string);
+      if (schedule?.next_at !== entry.key[1]) this.#drop(entry, "names a schedule that is not due then");
+    });
+    await this.#each(["unique"], (entry) => {
+      if (!this.#states.has(decode<string>(entry.value))) this.#drop(entry, "names a task that is not there");
+    });
+    await this.#checkFiles();
+    await this.#each(["step"], (entry) => this.#state(entry, 1));
+    await this.#each(["log"], (entry) => this.#state(entry, 1));
+    await this.#each(["result"], (entry) => this.#state(entry, 1));
+    await this.#each(["command"], (entry) => {
+      if (!this.#instances.has(entry.key[1] as string)) this.#drop(entry, "is for an instance that is gone");
+    });
+    await this.#each(["lane"], ({ key }) => {
+      const instance = key[1] as string;
+      if (instance !== "" && !this.#instances.has(instance)) this.#report(key, "is of an instance that is gone");
+    });
+    this.#checkTasks();
+    const counts = await this.#checkCounts();
+    return { tasks: this.#states.size, entries: this.#entries, problems: this.#problems, counts };
+  }
+
+  async #each(prefix: Deno.KvKey, look: (entry: Entry) => void): Promise<void> {
+    for await (const entry of this.#kv.list({ prefix }, { batchSize: 500 })) {
+      this.#entries++;
+      look(entry);
+      // Let others have their turn.
+      if (this.#entries % 5_000 === 0) await this.#kv.get(keys.bell());
+    }
+  }
+
+  #report(key: Deno.KvKey, detail: string, fix: StoreProblem["fix"] = null): void {
+    this.#problems.push({ key, detail, fix });
+  }
+
+  #drop({ key }: Entry, detail: string): void {
+    this.#report(key, detail, () => Promise.resolve({ ...emptyWrite(text(key)), deletes: [key] }));
+  }
+
+  #put(key: Deno.KvKey, detail: string, value: unknown): void {
+    const puts = [{ key, value: encode(value) }];
+    this.#report(key, detail, () => Promise.resolve({ ...emptyWrite(text(key)), puts }));
+  }
+
+  #move(key: Deno.KvKey, detail: string, id: string, next: (state: TaskState) => TaskState): void {
+    this.#report(key, detail, async () => {
+      const state = await readTask(this.#kv, id);
+      return state && transition(state, next(state));
+    });
+  }
+
+  /** The task that an entry belongs to; if it is not there, the entry is reported. */
+  #state(entry: Entry, part: number): TaskState | null {
+    this.#seen.add(text(entry.key));
+    const id = entry.key[part] as string;
+    const state = this.#states.get(id) ?? null;
+    if (!state && !this.#removed.has(id)) this.#drop(entry, "is of a task that is not there");
+    return state;
+  }
+
+  #checkRun(entry: Entry): void {
+    const state = this.#state(entry, 1);
+    if (!state) return;
+    state.run = decode<RunRecord>(entry.value);
+    if (isTerminal(state.task.status)) this.#drop(entry, `is of a task that is ${state.task.status}`);
+    else if (!this.#instances.has(state.run.instance)) {
+      const detail = "is held by an instance that is gone";
+      this.#move(entry.key, detail, state.task.id, (state) => interrupt(state, this.#now));
+    }
+  }
+
+  #checkPlacement(entry: Entry): void {
+    const state = this.#state(entry, entry.key.length - 1);
+    if (!state) return;
+    const { task, run } = state;
+    const placement = run ? null : task.placement;
+    if (!placement || text(placementKey(placement, task)) !== text(entry.key)) {
+      this.#drop(entry, run ? "is of a task that runs" : "is not where its task says that it waits");
+    }
+  }
+
+  #checkIndex(entry: Entry): void {
+    const state = this.#state(entry, 3);
+    if (!state) return;
+    if (text(indexKey(state)) !== text(entry.key)) this.#drop(entry, `is of a task that is ${statusOf(state)}`);
+  }
+
+  #checkChild(entry: Entry): void {
+    const state = this.#state(entry, 2);
+    if (!state) return;
+    const parent = entry.key[1] as string;
+    if (isTerminal(statusOf(state)) || !state.task.depends_on.includes(parent)) {
+      return this.#drop(entry, "is of a task that does not depend on it");
+    }
+    if (decode<number>(entry.value) !== 0) return;
+    this.#unmet.set(state.task.id, (this.#unmet.get(state.task.id) ?? 0) + 1);
+    const known = this.#states.get(parent);
+    const follows = this.#follows.has(text(keys.followTask(parent)));
+    const willTell = known && !isTerminal(statusOf(known)) && known.task.has_dependents;
+    if (!follows && !willTell) {
+      this.#put(keys.followTask(parent), `is missing: task ${state.task.id} waits for this one`, 0);
+    }
+  }
+
+  /** What each task must have. */
+  #checkTasks(): void {
+    for (const [id, state] of this.#states) {
+      const { task, run } = state;
+      const { task_type, concurrency_key } = task;
+      const need = (key: Deno.KvKey, what: string, value: unknown = 0) => {
+        if (!this.#seen.has(text(key))) this.#put(key, `is missing: ${what} of task ${id}`, value);
+      };
+      const ended = isTerminal(task.status);
+      need(indexKey(state), "the index entry", indexValue(state));
+      if (!ended && !run) this.#checkPlace(state, need);
+      if (!ended) { for (const parent of task.depends_on) need(keys.child(parent, id), "a dependency"); }
+      if (mayExpire(state)) need(keys.expiry(task.expires_at!, id), "the expiry");
+      if (dropAt(state) !== null) need(keys.drop(dropAt(state)!, id), "the time of deletion");
+      for (const upload of task.uploads) need(keys.uploadRef(upload, id), "the reference to an upload");
+      if (concurrency_key !== null && !ended) this.#checkSlot(state, concurrency_key, task_type);
+    }
+    for (const [id, { next_at }] of this.#schedules) {
+      if (next_at === null || this.#seen.has(text(keys.tick(next_at, id)))) continue;
+      this.#put(keys.tick(next_at, id), `is missing: the next time of schedule ${id}`, 0);
+    }
+    for (const [name, holders] of this.#slots) {
+      const [type, key] = JSON.parse(name) as [string, string];
+      const free = holders.some((id) => !this.#states.has(id) || !occupies(this.#states.get(id)!));
+      if (free) this.#needFollow(type, key, "a task that has left still has the key");
+    }
+  }
+
+  #checkPlace({ task }: TaskState, need: (key: Deno.KvKey, what: string, value: unknown) => void): void {
+    const { id, placement } = task;
+    const place = (at: Placement) => ({ task }: TaskState) => ({
+      task: { ...task, placement: at, version: task.version + 1 },
+      run: null,
+    });
+    if (!placement) {
+      return this.#move(keys.task(id), "waits nowhere", id, place(placementAt(this.#now, task, this.#now)));
+    }
+    need(placementKey(placement, task), "the place", placementValue(task));
+    if (placement.kind !== "blocked") return;
+    const unmet = this.#unmet.get(id) ?? 0;
+    if (placement.unmet === unmet) return;
+    const at: Placement = unmet > 0 ? { kind: "blocked", unmet } : placementAt(this.#now, task, this.#now);
+    this.#move(keys.task(id), `counts ${placement.unmet} tasks that it waits for; there are ${unmet}`, id, place(at));
+  }
+
+  #checkSlot(state: TaskState, key: string, type: string): void {
+    const holders = this.#slots.get(text([type, key])) ?? [];
+    if (occupies(state)) {
+      if (holders.includes(state.task.id)) return;
+      const slot = keys.slot(type, key);
+      this.#put(slot, `does not name task ${state.task.id}, which has the key`, [...holders, state.task.id]);
+    } else if (state.task.placement?.kind === "limited" && holders.length === 0) {
+      this.#needFollow(type, key, `task ${state.task.id} waits for a key that nobody has`);
+    }
+  }
+
+  #needFollow(type: string, key: string, why: string): void {
+    const follow = keys.followSlot(type, key);
+    if (!this.#follows.has(text(follow))) this.#put(follow, `is missing: ${why}`, 0);
+  }
+
+  async #checkFiles(): Promise<void> {
+    const own = (owner: Deno.KvKey, { blob, chunks }: { blob: string; chunks: number }) => {
+      this.#blobs.set(blob, { chunks, owner });
+    };
+    await this.#each(["upload"], ({ key, value }) => {
+      this.#uploads.add(key[1] as string);
+      own(key, decode<StoredFile>(value));
+    });
+    await this.#each(["upload_ref"], (entry) => {
+      this.#seen.add(text(entry.key));
+      const [, upload, owner] = entry.key as string[];
+      if (!this.#states.has(owner) && !this.#schedules.has(owner)) {
+        this.#drop(entry, "is of an owner that is not there");
+      } else if (!this.#uploads.has(upload)) this.#report(entry.key, "names an upload that is not there");
+    });
+    await this.#each(["artifact"], (entry) => {
+      this.#state(entry, 1);
+      own(entry.key, decode<StoredFile>(entry.value));
+    });
+    await this.#each(["checkpoint"], (entry) => {
+      this.#state(entry, 1);
+      const { blob } = decode<CheckpointRecord>(entry.value);
+      if (blob) own(entry.key, blob);
+    });
+    const pending = new Set<string>();
+    await this.#each(["blob_pending"], ({ key }) => pending.add(key[1] as string));
+    const chunks = new Map<string, number>();
+    await this.#each(["blob"], ({ key }) => chunks.set(key[1] as string, (chunks.get(key[1] as string) ?? 0) + 1));
+    for (const [blob, found] of chunks) {
+      const known = this.#blobs.get(blob);
+      if (known ? known.chunks === found : pending.has(blob)) continue;
+      if (known) this.#report(known.owner, `has ${found} of the ${known.chunks} parts of its file`);
+      // The janitor deletes what is marked.
+      else this.#put(keys.blobPending(blob), "is missing: nobody owns this file", { at: 0 });
+    }
+    for (const [blob, { chunks: expected, owner }] of this.#blobs) {
+      if (expected > 0 && !chunks.has(blob)) this.#report(owner, "has none of the parts of its file");
+    }
+  }
+
+  async #checkCounts(): Promise<Counts> {
+    let full: Counts = {};
+    for (const state of this.#states.values()) {
+      full = addCounts(full, [{ task_type: state.task.task_type, status: statusOf(state), delta: 1 }]);
+    }
+    const kept = await readCounts(this.#kv);
+    for (const type of new Set([...Object.keys(full), ...Object.keys(kept)])) {
+      for (const status of new Set([...Object.keys(full[type] ?? {}), ...Object.keys(kept[type] ?? {})] as Status[])) {
+        const [is, says] = [full[type]?.[status] ?? 0, kept[type]?.[status] ?? 0];
+        if (is !== says) this.#report(keys.lanes(), `count ${says} ${type} tasks as ${status}; there are ${is}`);
+      }
+    }
+    return full;
+  }
+}
+
+const text = (key: Deno.KvKey): string => JSON.stringify(key);
+
+function indexKey(state: TaskState): Deno.KvKey {
+  const { id, task_type } = state.task;
+  const status = statusOf(state);
+  return keys.index(isTerminal(status) ? status : "OPEN", task_type, id);
+}
+
+function dropAt({ task, run }: TaskState): number | null {
+  if (run || !isTerminal(task.status) || task.retention_ms === null) return null;
+  return task.completed_at! + task.retention_ms;
+}
