@@ -167,7 +167,8 @@ export class Releaser {
       }
       await tellAll();
     } while (conflicts > 0 && !this.#stopped);
-    await this.committer.discard(entry);
+    // Whoever has not been told yet is told after the next start.
+    if (conflicts === 0) await this.committer.discard(entry);
   }
 
   /** The task has not ended: see to it that its end will be followed. */

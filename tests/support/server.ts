@@ -18,9 +18,9 @@ export interface Server {
 }
 
 /** Starts the service on a port of its own and waits until it is ready. */
-export async function startServer(env: Record<string, string>): Promise<Server> {
+export async function startServer(env: Record<string, string>, flags: string[] = []): Promise<Server> {
   const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...FLAGS, MAIN],
+    args: ["run", ...FLAGS, ...flags, MAIN],
     env: { PORT: "0", ...env },
     stdout: "piped",
     stderr: "piped",

@@ -1,0 +1,113 @@
+/** The service under kills, stops, sleeps, and a full disk. See harness.ts for how to repeat a run. */
+
+import { assertEquals } from "../support/assert.ts";
+import type { Server } from "../support/server.ts";
+import { DENOKV, STORES } from "../support/stores.ts";
+import { Harness, LONG, pause } from "./harness.ts";
+
+const KILLS = LONG ? 200 : 15;
+const TASKS = LONG ? 20_000 : 1_500;
+
+Deno.test(`${KILLS} blows (SIGKILL, SIGTERM, SIGSTOP) while ${TASKS} tasks of all shapes run: nothing lost, nothing finished done again`, async () => {
+  await Harness.with("kills", (directory) => ({ KV_PATH: `${directory}/store.db` }), async (harness) => {
+    let server = await harness.start();
+    harness.submitAll(TASKS);
+    for (let i = 0; i < KILLS; i++) {
+      await pause(harness.between(30, 700));
+      const dice = harness.random.next();
+      if (dice < 0.1) await harness.sleep(server, 1_500, false);
+      else {
+        await harness.end(server, dice < 0.7 ? "SIGKILL" : "SIGTERM");
+        server = await harness.start();
+      }
+    }
+    await harness.settled();
+    await harness.end(server, "SIGTERM");
+    const kv = await Deno.openKv(`${harness.directory}/store.db`);
+    try {
+      console.log(await harness.verify(kv));
+    } finally {
+      kv.close();
+    }
+  });
+});
+
+Deno.test({
+  name: "two instances on one KV Connect share the work while one is killed and one sleeps past its lease",
+  ignore: !DENOKV,
+  async fn() {
+    const store = await STORES["over KV Connect"]!();
+    const env = () => ({ KV_PATH: store.path, DENO_KV_ACCESS_TOKEN: Deno.env.get("DENO_KV_ACCESS_TOKEN")! });
+    try {
+      await Harness.with("two instances", env, async (harness) => {
+        const servers: Server[] = [await harness.start(), await harness.start()];
+        harness.submitAll(LONG ? 5_000 : 400);
+        for (let i = 0; i < (LONG ? 40 : 4); i++) {
+          await pause(harness.between(200, 900));
+          const which = harness.between(0, 1);
+          if (i % 2 === 0) {
+            await harness.end(servers[which], "SIGKILL");
+            servers[which] = await harness.start();
+          } else await harness.sleep(servers[which], 2_500, true);
+        }
+        await harness.settled();
+        for (const server of servers) await harness.end(server, "SIGTERM");
+        console.log(await harness.verify(store.kv));
+      });
+    } finally {
+      await store.close();
+    }
+  },
+});
+
+/** Mounts a file system of 12 MB; null where that is not allowed. */
+async function mountSmall(path: string): Promise<(() => Promise<void>) | null> {
+  if (Deno.build.os !== "linux" || Deno.uid() !== 0) return null;
+  const run = (command: string, ...args: string[]) => new Deno.Command(command, { args, stderr: "null" }).output();
+  const { success } = await run("mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", path);
+  return success ? async () => void await run("umount", path) : null;
+}
+
+Deno.test("a full disk during commits: nothing accepted is lost, and all ends once there is space again", async () => {
+  const disk = await Deno.makeTempDir();
+  const unmount = await mountSmall(disk);
+  if (!unmount) {
+    console.warn("Skipped, since it needs to mount a small file system: a full disk");
+    await Deno.remove(disk);
+    return;
+  }
+  try {
+    await Harness.with("full disk", () => ({ KV_PATH: `${disk}/store.db` }), async (harness) => {
+      const server = await harness.start();
+      harness.submitAll(400);
+      for (let i = 0; i < 3; i++) {
+        while (harness.accepted.size < (i + 1) * 100) await pause(10);
+        await fill(`${disk}/filler`);
+        await pause(1_500);
+        await Deno.remove(`${disk}/filler`);
+      }
+      await harness.settled();
+      await harness.end(server, "SIGTERM");
+      const kv = await Deno.openKv(`${disk}/store.db`);
+      try {
+        console.log(await harness.verify(kv));
+      } finally {
+        kv.close();
+      }
+    });
+  } finally {
+    await unmount();
+    await Deno.remove(disk);
+  }
+});
+
+/** Writes until nothing more fits. */
+async function fill(path: string): Promise<void> {
+  using file = await Deno.open(path, { write: true, create: true });
+  let size = 64 * 1024;
+  while (size >= 1) {
+    const written = await file.write(new Uint8Array(size)).catch(() => 0);
+    if (written === 0) size = Math.floor(size / 2);
+  }
+  assertEquals((await Deno.stat(path)).isFile, true);
+}
