@@ -369,7 +369,7 @@ export class Committer {
         }
         for (const operation of operations) await this.#fly(lane, [operation]);
         return;
-      } else if (!isLocked(error)) {
+      } else if (!isLocked(error) && Number.isInteger(Math.log2(failures + 1))) {
         this.#options.log.warn("A commit failed and is tried again.", { error, lane: lane.n, tries: failures + 1 });
       }
       failures++;

@@ -60,11 +60,11 @@ Deno.test({
   },
 });
 
-/** Mounts a file system of 12 MB; null where that is not allowed. */
+/** Mounts a file system of 64 MB; null where that is not allowed. */
 async function mountSmall(path: string): Promise<(() => Promise<void>) | null> {
   if (Deno.build.os !== "linux" || Deno.uid() !== 0) return null;
   const run = (command: string, ...args: string[]) => new Deno.Command(command, { args, stderr: "null" }).output();
-  const { success } = await run("mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", path);
+  const { success } = await run("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", path);
   return success ? async () => void await run("umount", path) : null;
 }
 
