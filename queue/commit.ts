@@ -402,10 +402,14 @@ export class Committer {
     const { kv, clock, distributed } = this.#options;
     const atomic = kv.atomic().check({ key: lane.key, versionstamp: lane.versionstamp });
     const record: ChangeRecord = { at: clock.now(), changes: [] };
+    // All deletes go first. Writes that need no lock against each other may put a key that another one, which checks
+    // what it has read, deletes: what is put must then stay.
     for (const { write } of operations) {
       atomic.check(...write.checks);
-      for (const { key, value, expireIn } of write.puts) atomic.set(key, value, expireIn ? { expireIn } : undefined);
       for (const key of write.deletes) atomic.delete(key);
+    }
+    for (const { write } of operations) {
+      for (const { key, value, expireIn } of write.puts) atomic.set(key, value, expireIn ? { expireIn } : undefined);
       for (const change of write.changes) record.changes.push(toEntry(change));
     }
     atomic.set(lane.key, encode({ op, counts } satisfies LaneRecord));

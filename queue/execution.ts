@@ -46,6 +46,8 @@ export interface ExecutionTools {
   log: Logger;
   committer: Committer;
   blobs: Blobs;
+  /** Whether it is certain that nobody has taken over what this instance holds. */
+  holdsLease(): boolean;
 }
 
 type RunningState = TaskState & { run: RunRecord };
@@ -143,6 +145,7 @@ export class Execution {
       }
     }
     const params = this.#definition.params.parse(task.input_params);
+    this.#assertOpen();
     return await this.#definition.run(this.#context(params, run!.attempt, resume)) ?? null;
   }
 
@@ -159,7 +162,7 @@ export class Execution {
         const message = `The result takes ${size} bytes, more than ${MAX_RESULT_BYTES}. Keep it as an artifact.`;
         await this.#fail({ code: "result_too_large", message }, false);
       } else await this.#endWith((state) => task.succeed(state, outcome.result, now));
-    } else if (reason === "shutdown") {
+    } else if (reason === "shutdown" || reason === "lost") {
       await this.#endWith((state) => task.interrupt(state, now));
     } else await this.#fail(toTaskError(outcome.error), !(outcome.error instanceof NonRetryableError));
   }
@@ -260,9 +263,17 @@ export class Execution {
     });
   }
 
-  /** @throws {AbortedError} If the attempt may not write any more. */
+  /**
+   * Every call of the handler passes here. An instance that has slept past its lease may have been taken over without
+   * knowing it yet: then the handler must not go on to its next effect.
+   *
+   * @throws {AbortedError} If the attempt may not go on.
+   */
   #assertOpen(): void {
     if (this.#end) throw this.#controller.signal.reason ?? new AbortedError("lost");
+    if (this.#tools.holdsLease()) return;
+    this.#controller.abort(new AbortedError("lost"));
+    throw this.#controller.signal.reason;
   }
 
   #context(params: unknown, attempt: number, resume: Json | undefined): TaskContext {
@@ -293,7 +304,11 @@ export class Execution {
       },
       step: async <T extends Json>(name: string, run: () => Promise<T> | T) => {
         this.#assertOpen();
-        return await this.#checkpoints.step(name, run, (fill) => this.#save(fill)) as T;
+        const runOpen = () => {
+          this.#assertOpen();
+          return run();
+        };
+        return await this.#checkpoints.step(name, runOpen, (fill) => this.#save(fill)) as T;
       },
       parents: async () => {
         const states = await Promise.all(this.#state.task.depends_on.map((parent) => readTask(kv, parent)));
@@ -333,7 +348,10 @@ export class Execution {
         if (!file) throw new NotFoundError(`Upload ${upload}`);
         return file;
       },
-      sleep: (ms) => delay(clock, ms, this.#controller.signal),
+      sleep: async (ms) => {
+        await delay(clock, ms, this.#controller.signal);
+        this.#assertOpen();
+      },
     };
   }
 

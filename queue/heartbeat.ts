@@ -24,7 +24,7 @@ export class Heartbeat {
     this.#lastBeat = clock.monotonic();
   }
 
-  /** Milliseconds since the last beat that was committed. */
+  /** Milliseconds since the last beat that was committed was sent: nobody takes this instance for dead before a lease. */
   get age(): number {
     return this.clock.monotonic() - this.#lastBeat;
   }
@@ -33,8 +33,9 @@ export class Heartbeat {
   start(): void {
     this.#lastBeat = this.clock.monotonic();
     this.#job = repeat(this.clock, this.leaseMs / 3, async () => {
+      const sent = this.clock.monotonic();
       await this.committer.heartbeat();
-      this.#lastBeat = this.clock.monotonic();
+      this.#lastBeat = sent;
     }, (error) => {
       if (!(error instanceof FencedError)) this.log.warn("A heartbeat failed; tried again.", { error });
     });

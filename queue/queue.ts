@@ -156,6 +156,7 @@ export class Queue {
       log,
       committer,
       blobs,
+      holdsLease: () => !distributed || this.#heartbeat.age < leaseMs,
       notifier,
       pauses: this.#pauses,
       limits,

@@ -209,3 +209,12 @@ Deno.test("a commit that does not answer in time is unknown to its caller, and h
   await committer.close(0);
   real.close();
 });
+
+rigs("what one write puts stays, though another in the same atomic deletes what it had read there", async (rig) => {
+  await rig.committer.commit(put("mark", 1, false));
+  const { key, versionstamp } = await rig.kv.get(["x", "mark"]);
+  const remove = { ...emptyWrite("remove"), checks: [{ key, versionstamp }], deletes: [key] };
+  const before = rig.commits;
+  await Promise.all([rig.committer.commit(put("mark", 2, false)), rig.committer.commit(remove)]);
+  assertEquals([rig.commits - before, await stored(rig.kv)], [1, { mark: 2 }]);
+});

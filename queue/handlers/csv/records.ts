@@ -103,7 +103,7 @@ export async function* cutRecords(
   };
   let gathered: Uint8Array[] = [];
   let gatheredBytes = 0;
-  for await (const bytes of stream) {
+  for await (const bytes of slices(stream, size)) {
     gathered.push(bytes);
     gatheredBytes += bytes.length;
     // A return at the end may be half of a line's end: it waits for the other half.
@@ -118,6 +118,13 @@ export async function* cutRecords(
     if (piece) yield piece;
   }
   if (openBytes > 0) yield { bytes: join(open, openBytes), end: end + openBytes };
+}
+
+/** The bytes of a stream in slices of at most `size`. */
+async function* slices(stream: ReadableStream<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
+  for await (const bytes of stream) {
+    for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+  }
 }
 
 function firstLine(bytes: Uint8Array): Uint8Array {
