@@ -35,14 +35,16 @@ export function parseRate(text: string): Rate {
  * What a rate leaves at `now`.
  *
  * @param starts Times of the last starts, oldest first.
- * @returns The starts that still count, how many more there may be, and when there may be one if there may not be now.
+ * @returns The starts that still count, how many more there may be, when there may be one if there may not be now, and
+ * whether some starts were in the future: a clock was set back, and the starts must be stored as they are returned, or
+ * they would stop the type for as long as it was set back.
  */
 export function allowance(
   starts: number[],
   { limit, windowMs }: Rate,
   now: number,
-): { counting: number[]; free: number; nextAt: number } {
-  // A clock that was set back must not stop a type for as long as it was set back.
+): { counting: number[]; free: number; nextAt: number; setBack: boolean } {
   const counting = starts.map((at) => Math.min(at, now)).filter((at) => at > now - windowMs).slice(-limit);
-  return { counting, free: limit - counting.length, nextAt: (counting[0] ?? now) + windowMs };
+  const setBack = starts.some((at) => at > now);
+  return { counting, free: limit - counting.length, nextAt: (counting[0] ?? now) + windowMs, setBack };
 }

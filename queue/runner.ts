@@ -189,6 +189,7 @@ export class Runner {
     const now = clock.now();
     const window = allowance(stored.value ? decode<number[]>(stored.value) : [], rate, now);
     if (window.free <= 0) {
+      if (window.setBack) await this.#storeStarts(stored, window.counting, rate);
       this.#timers.get(type)?.();
       this.#timers.set(type, clock.after(Math.max(1, window.nextAt - now), () => this.#fill(type)));
       return false;
@@ -222,6 +223,13 @@ export class Runner {
     }
     for (const state of claimed) this.#start(definition, new Execution(this.#options, definition, state));
     return true;
+  }
+
+  async #storeStarts(stored: Deno.KvEntryMaybe<unknown>, starts: number[], rate: Rate): Promise<void> {
+    const write = emptyWrite(`rate:${stored.key[1] as string}`);
+    write.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
+    write.puts.push({ key: stored.key, value: encode(starts), expireIn: 2 * rate.windowMs });
+    await this.#options.committer.commitUnlessConflict(write);
   }
 
   #isAt(state: TaskState, entry: Deno.KvEntry<unknown>): boolean {
