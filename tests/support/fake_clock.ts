@@ -27,6 +27,11 @@ export class FakeClock implements Clock {
     this.wall = now - this.#elapsed;
   }
 
+  /** Lets `ms` pass without firing any timer, as for a process that was stopped. */
+  sleep(ms: number): void {
+    this.#elapsed += ms;
+  }
+
   /** Lets `ms` pass, firing timers in their order, with a turn of the event loop after each. */
   async advance(ms: number): Promise<void> {
     const until = this.#elapsed + ms;

@@ -1,0 +1,101 @@
+import { createLogger } from "../../queue/log.ts";
+import { Queue } from "../../queue/queue.ts";
+import { statusOf } from "../../queue/task.ts";
+import { assertEquals, assertRejects, ok } from "../support/assert.ts";
+import { driven, FakeClock, turn } from "../support/fake_clock.ts";
+import { type Held, heldType } from "../support/queue.ts";
+
+interface Rig {
+  queue: Queue;
+  clock: FakeClock;
+  held: ReturnType<typeof heldType>;
+  /** What the service's own log says. */
+  said: string[];
+}
+
+/** One slot, and handlers that take no notice of their signal. */
+async function withDeafHandlers(test: (rig: Rig) => Promise<void>): Promise<void> {
+  const kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const said: string[] = [];
+  const log = createLogger("warn", "text", () => clock.now(), (line) => said.push(line));
+  const held = heldType("held", { deaf: true, concurrency: 1, maxAttempts: 1 });
+  const queue = new Queue({ kv, clock, log, definitions: [held.definition] });
+  await queue.start();
+  try {
+    await test({ queue, clock, held, said });
+  } finally {
+    await driven(clock, queue.stop());
+    kv.close();
+  }
+}
+
+async function assertWritesNothing({ ctx }: Held): Promise<void> {
+  await assertRejects(ctx.checkpoint({ late: true }));
+  await assertRejects(ctx.step("late", () => 1));
+  await assertRejects(ctx.artifact("late.txt", "late", "text/plain"));
+}
+
+Deno.test("a handler that ignores its timeout is abandoned after a grace: it writes no more, its slot is free, the logs say so", async () => {
+  await withDeafHandlers(async ({ queue, clock, held, said }) => {
+    const { task: { task: { id } } } = await queue.submit({ task_type: "held", timeout_ms: 60_000 });
+    const handler = await held.next();
+    await clock.advance(60_000);
+    ok(handler.ctx.signal.aborted);
+    assertEquals((handler.ctx.signal.reason as { code: string }).code, "timeout");
+    await clock.advance(4_999);
+    assertEquals(statusOf(await queue.get(id)), "RUNNING");
+    const { task: { task: { id: next } } } = await queue.submit({ task_type: "held" });
+    const started = held.next();
+    await clock.advance(1);
+    assertEquals((await started).ctx.id, next);
+    const ended = await queue.get(id);
+    assertEquals([statusOf(ended), ended.task.error?.code], ["FAILED", "timeout"]);
+    assertEquals(ended.task.attempts.map(({ outcome }) => outcome), ["timeout"]);
+    await assertWritesNothing(handler);
+    const { lines } = await queue.readLog(id);
+    ok(lines.some(({ text }) => /did not stop within 5 s .* was abandoned/.test(text)));
+    ok(said.some((line) => line.includes("was abandoned") && line.includes(id)));
+    (await started).finish();
+  });
+});
+
+Deno.test("a handler that ignores a cancel holds its slot for the grace and no longer", async () => {
+  await withDeafHandlers(async ({ queue, clock, held, said }) => {
+    const { task: { task: { id } } } = await queue.submit({ task_type: "held" });
+    const handler = await held.next();
+    assertEquals(statusOf(await queue.cancel(id)), "CANCELLED");
+    await assertWritesNothing(handler);
+    await queue.submit({ task_type: "held" });
+    let second: Held | null = null;
+    held.next().then((started) => second = started);
+    await clock.advance(4_999);
+    for (let i = 0; i < 5; i++) await turn();
+    assertEquals(second, null);
+    await clock.advance(1);
+    while (!second) await turn();
+    ok(said.some((line) => line.includes("was abandoned") && line.includes(id)));
+    (second as Held).finish();
+  });
+});
+
+Deno.test("an instance that has slept past its lease stops its handlers at their next call, before it is told", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const held = heldType("held", { deaf: true });
+  const queue = new Queue({ kv, clock, definitions: [held.definition], distributed: true, leaseMs: 15_000 });
+  await driven(clock, queue.start());
+  const { task: { task: { id } } } = await driven(clock, queue.submit({ task_type: "held" }));
+  const { ctx, fail } = await held.next();
+  // The whole process slept: its timers, and so its heartbeat, did not run.
+  clock.sleep(16_000);
+  let effects = 0;
+  await assertRejects(ctx.step("effect", () => ++effects), { code: "lost" });
+  assertEquals([effects, ctx.signal.aborted], [0, true]);
+  fail(ctx.signal.reason);
+  // Nobody had taken it over: it goes back to the queue as interrupted.
+  await driven(clock, queue.stop());
+  const [outcome] = (await queue.get(id)).task.attempts;
+  assertEquals(outcome.outcome, "interrupted");
+  kv.close();
+});
