@@ -37,9 +37,14 @@ export class Pauses {
     return this.#known = known;
   }
 
+  /** Whether this instance knows of a pause: all there is to know where it is the sole owner of the store. */
+  isKnown(type: string): boolean {
+    return this.#known.has(type);
+  }
+
   /** Whether tasks of a type may not be started. */
   async isPaused(type: string): Promise<boolean> {
-    if (!this.distributed) return this.#known.has(type);
+    if (!this.distributed) return this.isKnown(type);
     return (await this.kv.get(keys.pause(type))).value !== null;
   }
 

@@ -148,7 +148,10 @@ export class Queue {
     this.stream = stream;
     this.#committer = committer;
     this.#blobs = blobs;
-    this.#submitter = new Submitter(kv, committer, this.registry, clock, limits);
+    this.#submitter = new Submitter(kv, committer, this.registry, clock, limits, {
+      startAtOnce: (state) => this.#runner.startAtOnce(state),
+      submitted: (task) => this.#runner.submitted(task),
+    });
     this.#pauses = new Pauses(kv, committer, this.registry, clock, distributed);
     this.#runner = new Runner({
       kv,

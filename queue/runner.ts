@@ -49,15 +49,25 @@ export class Runner {
   readonly #filling = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
   readonly #fresh = new RecentMap<string, { versionstamp: string; state: TaskState }>(REMEMBERED);
+  /** By type, tasks that are being submitted as started: each has a slot until its submit is answered. */
+  readonly #starting = new Map<string, Map<string, () => void>>();
+  /** Types of which nothing waits for a slot, as far as this instance knows. */
+  readonly #idle = new Set<string>();
+  /** By type, how many of its tasks have become ready. */
+  readonly #arrivals = new Map<string, number>();
   /** When types with a rate limit may be started again. */
   readonly #timers = new Map<string, () => void>();
   #unlisten: (() => void)[] = [];
   #commands: Repeating | null = null;
   #open = false;
+  #closing = false;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
-    for (const { type } of options.registry.all()) this.#running.set(type, new Map());
+    for (const { type } of options.registry.all()) {
+      this.#running.set(type, new Map());
+      this.#starting.set(type, new Map());
+    }
   }
 
   /** Whether tasks are being claimed. */
@@ -85,11 +95,62 @@ export class Runner {
   /** Takes what this instance has committed: tasks that became ready may be claimed here next. */
   committed(versionstamp: string, changes: Change[]): void {
     if (!this.#open) return;
-    for (const { id, after } of changes) {
+    for (const { id, before, after } of changes) {
       if (after && !after.run && after.task.placement?.kind === "ready") {
+        const { task_type } = after.task;
         this.#fresh.set(id, { versionstamp, state: after });
+        this.#idle.delete(task_type);
+        this.#arrivals.set(task_type, (this.#arrivals.get(task_type) ?? 0) + 1);
       } else this.#fresh.delete(id);
+      if (before === null && after?.run) this.#startSubmitted(after);
     }
+  }
+
+  /**
+   * A new task as one that has started, if a slot is free for it and nothing of its type waits for one: its submit and
+   * its start are then one commit. Whoever gets it back with a `run` calls {@linkcode submitted} when it is answered.
+   */
+  startAtOnce(state: TaskState): TaskState {
+    const { clock, committer, distributed, pauses, registry } = this.#options;
+    const { id, task_type, placement } = state.task;
+    const definition = registry.get(task_type)!;
+    // What waits is only known for certain where nobody else has a share in the store.
+    if (!this.#open || this.#closing || distributed || placement?.kind !== "ready" || !this.#idle.has(task_type)) {
+      return state;
+    }
+    if (this.rateOf(definition) !== null || pauses.isKnown(task_type) || this.#free(definition) <= 0) return state;
+    this.#starting.get(task_type)!.set(id, () => {});
+    return claim(state, committer.instance, clock.now());
+  }
+
+  /** The submit of a task that was to start at once has been answered, however. */
+  submitted({ id, task_type }: TaskState["task"]): void {
+    const starting = this.#starting.get(task_type)!;
+    const tell = starting.get(id);
+    starting.delete(id);
+    tell?.();
+  }
+
+  #startSubmitted(state: TaskState): void {
+    const { task, run } = state;
+    this.submitted(task);
+    // Another instance's, or this one's before it had to start over: recovery hands it back.
+    if (run!.instance !== this.#options.committer.instance) return;
+    const definition = this.#options.registry.get(task.task_type)!;
+    this.#start(definition, new Execution(this.#options, definition, { task, run: run! }));
+  }
+
+  /** Resolves once every submit of a task that was to start at once has been answered. */
+  async #noneStarting(): Promise<void> {
+    const all = [...this.#starting.values()].flatMap((starting) =>
+      [...starting.keys()].map((id) => ({ starting, id }))
+    );
+    await Promise.all(all.map(({ starting, id }) => new Promise<void>((resolve) => starting.set(id, resolve))));
+  }
+
+  #free(definition: AnyTaskDefinition): number {
+    const { type } = definition;
+    return this.slotsOf(definition) - this.runningOf(type) - this.#starting.get(type)!.size;
   }
 
   /** The execution of a task that runs here. */
@@ -123,6 +184,8 @@ export class Runner {
 
   /** Stops claiming, asks every handler to stop and waits until all have, or are abandoned, or `ms` passed. */
   async stop(ms: number): Promise<void> {
+    this.#closing = true;
+    await within(this.#options.clock, ms / 2, this.#noneStarting());
     this.#open = false;
     for (const unlisten of this.#unlisten) unlisten();
     for (const cancel of this.#timers.values()) cancel();
@@ -163,8 +226,8 @@ export class Runner {
   async #claimAll(type: string): Promise<void> {
     const definition = this.#options.registry.get(type)!;
     const rate = this.rateOf(definition);
-    while (this.#open) {
-      const free = this.slotsOf(definition) - this.runningOf(type);
+    while (this.#open && !this.#closing) {
+      const free = this.#free(definition);
       if (free <= 0) return;
       this.#again.delete(type);
       if (await this.#options.pauses.isPaused(type)) return;
@@ -176,7 +239,11 @@ export class Runner {
   }
 
   async #claimHead(definition: AnyTaskDefinition, free: number): Promise<boolean> {
-    const entries = await this.#head(definition.type, Math.min(free, CLAIM_BATCH));
+    const { type } = definition;
+    const wanted = Math.min(free, CLAIM_BATCH);
+    const arrivals = this.#arrivals.get(type);
+    const entries = await this.#head(type, wanted);
+    if (entries.length < wanted && this.#arrivals.get(type) === arrivals) this.#idle.add(type);
     if (entries.length > 0) await this.#claim(definition, entries);
     return entries.length > 0;
   }

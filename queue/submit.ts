@@ -84,6 +84,12 @@ interface IdempotencyRecord {
 /** An uploaded file. */
 export type Upload = StoredFile & { used_at: number };
 
+/** Who may start a task together with its submit. */
+export interface Starter {
+  startAtOnce(state: TaskState): TaskState;
+  submitted(task: TaskRecord): void;
+}
+
 /** Makes tasks and commits them. */
 export class Submitter {
   readonly #kv: Deno.Kv;
@@ -91,13 +97,22 @@ export class Submitter {
   readonly #registry: Registry;
   readonly #clock: Clock;
   readonly #limits: AtomicLimits;
+  readonly #starter: Starter;
 
-  constructor(kv: Deno.Kv, committer: Committer, registry: Registry, clock: Clock, limits: AtomicLimits) {
+  constructor(
+    kv: Deno.Kv,
+    committer: Committer,
+    registry: Registry,
+    clock: Clock,
+    limits: AtomicLimits,
+    starter: Starter,
+  ) {
     this.#kv = kv;
     this.#committer = committer;
     this.#registry = registry;
     this.#clock = clock;
     this.#limits = limits;
+    this.#starter = starter;
   }
 
   /**
@@ -114,8 +129,21 @@ export class Submitter {
     idempotency?: IdempotencyKey,
     internal = false,
   ): Promise<{ id: string; created: TaskState | null }> {
-    const state = this.#make(submission, "", internal);
-    await this.#assertParents(state.task.depends_on, (i) => `/depends_on/${i}`);
+    const made = this.#make(submission, "", internal);
+    await this.#assertParents(made.task.depends_on, (i) => `/depends_on/${i}`);
+    const state = this.#starter.startAtOnce(made);
+    try {
+      return await this.#commit(submission, idempotency, state);
+    } finally {
+      if (state.run) this.#starter.submitted(state.task);
+    }
+  }
+
+  async #commit(
+    submission: Submission,
+    idempotency: IdempotencyKey | undefined,
+    state: TaskState,
+  ): Promise<{ id: string; created: TaskState | null }> {
     const body = idempotency ? idempotency.body ?? fingerprint(submission) : "";
     // Whoever loses a race (for the key, for an upload) looks again: each round, one of them wins.
     while (true) {
@@ -200,12 +228,17 @@ export class Submitter {
     }
     const states = submissions.map((submission, i) => this.#make(submission, `/tasks/${i}`));
     const outside = await this.#resolveRefs(submissions, states);
-    while (true) {
-      const all = emptyWrite();
-      for (const state of states) merge(all, transition(null, state));
-      this.#follow(all, outside);
-      await this.referToUploads(all, states.map(({ task }) => task), (i) => `/tasks/${i}`);
-      if (await this.#committer.commitUnlessConflict(all)) return states;
+    const started = states.map((state) => this.#starter.startAtOnce(state));
+    try {
+      while (true) {
+        const all = emptyWrite();
+        for (const state of started) merge(all, transition(null, state));
+        this.#follow(all, outside);
+        await this.referToUploads(all, states.map(({ task }) => task), (i) => `/tasks/${i}`);
+        if (await this.#committer.commitUnlessConflict(all)) return started;
+      }
+    } finally {
+      for (const { task, run } of started) if (run) this.#starter.submitted(task);
     }
   }
 

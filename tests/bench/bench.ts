@@ -5,64 +5,27 @@
 
 import { Hono } from "hono";
 import { systemClock } from "../../queue/clock.ts";
-import { defineTask } from "../../queue/define.ts";
 import { silent } from "../../queue/log.ts";
 import { Queue } from "../../queue/queue.ts";
 import { createApp } from "../../routes/app.ts";
-import * as z from "zod";
+import {
+  endToEnd,
+  IDLE_ROUNDS,
+  idleStart,
+  ms,
+  noop,
+  onFile,
+  perSecond,
+  type Quantiles,
+  quantiles,
+  rate,
+  ratio,
+  TASKS,
+  untilEnded,
+  withQueue,
+} from "./measure.ts";
 
-const TASKS = 40_000;
 const HTTP_REQUESTS = 20_000;
-const IDLE_ROUNDS = 1_000;
-
-let started: () => void = () => {};
-let ended = 0;
-const noop = defineTask({
-  type: "noop",
-  title: "No-op",
-  description: "Does nothing.",
-  params: z.strictObject({}),
-  concurrency: 512,
-  run() {
-    started();
-    ended++;
-    return Promise.resolve(null);
-  },
-});
-
-async function onFile<T>(work: (kv: Deno.Kv) => Promise<T>): Promise<T> {
-  const directory = await Deno.makeTempDir();
-  const kv = await Deno.openKv(`${directory}/bench.db`);
-  try {
-    return await work(kv);
-  } finally {
-    kv.close();
-    await Deno.remove(directory, { recursive: true });
-  }
-}
-
-async function withQueue<T>(work: (queue: Queue) => Promise<T>): Promise<T> {
-  return await onFile(async (kv) => {
-    const queue = new Queue({ kv, definitions: [noop] });
-    await queue.start();
-    try {
-      return await work(queue);
-    } finally {
-      await queue.stop();
-    }
-  });
-}
-
-/** Runs `work` and gives how many of `count` there were in a second. */
-async function rate(count: number, work: () => Promise<void>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return count / ((performance.now() - start) / 1000);
-}
-
-async function untilEnded(queue: Queue, count: number): Promise<void> {
-  while (((await queue.counts()).noop?.SUCCESS ?? 0) < count) await new Promise((resolve) => setTimeout(resolve, 2));
-}
 
 /** The floor of throughput: the nine mutations of a task in plain atomics of 900, two in flight. */
 async function rawAtomics(): Promise<number> {
@@ -85,19 +48,6 @@ async function rawAtomics(): Promise<number> {
         }
       };
       await Promise.all([lane(), lane()]);
-    })
-  );
-}
-
-async function submitters(): Promise<number> {
-  return await withQueue((queue) =>
-    rate(TASKS, async () => {
-      let left = TASKS;
-      const submit = async () => {
-        while (left-- > 0) await queue.submit({ task_type: "noop" });
-      };
-      await Promise.all(Array.from({ length: 100 }, submit));
-      await untilEnded(queue, TASKS);
     })
   );
 }
@@ -156,31 +106,7 @@ async function bareHono(): Promise<number> {
   return await load((request) => app.fetch(request), "/");
 }
 
-function quantiles(values: number[]): { p50: number; p99: number } {
-  const sorted = values.toSorted((a, b) => a - b);
-  return { p50: sorted[Math.floor(sorted.length * 0.5)], p99: sorted[Math.floor(sorted.length * 0.99)] };
-}
-
-async function idleStart(): Promise<{ p50: number; p99: number }> {
-  return await withQueue(async (queue) => {
-    const times: number[] = [];
-    for (let i = 0; i < IDLE_ROUNDS; i++) {
-      const before = ended;
-      const start = performance.now();
-      const running = new Promise<void>((resolve) => started = resolve);
-      await queue.submit({ task_type: "noop" });
-      await running;
-      times.push(performance.now() - start);
-      while (ended === before) await new Promise((resolve) => setTimeout(resolve, 0));
-      // Let the end of the task be committed: the next one starts on an idle queue.
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-    started = () => {};
-    return quantiles(times);
-  });
-}
-
-async function twoCommits(): Promise<{ p50: number; p99: number }> {
+async function twoCommits(): Promise<Quantiles> {
   return await onFile(async (kv) => {
     const times: number[] = [];
     for (let i = 0; i < IDLE_ROUNDS; i++) {
@@ -196,14 +122,10 @@ async function twoCommits(): Promise<{ p50: number; p99: number }> {
   });
 }
 
-const perSecond = (value: number) => `${Math.round(value).toLocaleString("en-US").padStart(8)} /s`;
-const ms = (value: number) => `${value.toFixed(2).padStart(6)} ms`;
-const ratio = (value: number, floor: number) => `${(100 * value / floor).toFixed(0).padStart(4)} %`;
-
 console.log(`Deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, KV on a file, one fsync a commit\n`);
 const floor = await rawAtomics();
 console.log(`floor: nine mutations a task in plain atomics     ${perSecond(floor)}`);
-const end = await submitters();
+const end = await endToEnd(TASKS);
 console.log(`no-op tasks end to end, 100 submitters            ${perSecond(end)}   ${ratio(end, floor)} of the floor`);
 const batch = await batches();
 console.log(

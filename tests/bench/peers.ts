@@ -1,0 +1,187 @@
+/**
+ * The same no-op load on Millrace and on queues that people know, in one run on one machine, each as durable as it
+ * can be: Millrace with one fsync a commit, BullMQ on Redis with `appendfsync always`, graphile-worker on PostgreSQL
+ * with its defaults. A peer whose server is not installed is left out, with a line that says so.
+ */
+
+import { endToEnd, idleStart, ms, perSecond, type Quantiles, quantiles } from "./measure.ts";
+
+const TASKS = 20_000;
+const SUBMITTERS = 100;
+const IDLE_ROUNDS = 500;
+
+/** A queue under the same load. */
+interface Peer {
+  add(): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+type Open = (run: () => void) => Promise<Peer>;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function which(...candidates: string[]): Promise<string | null> {
+  for (const path of candidates) {
+    if (await Deno.stat(path).then(({ isFile }) => isFile, () => false)) return path;
+  }
+  return null;
+}
+
+function freePort(): number {
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
+
+/** Tries until it does not throw. */
+async function eventually<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === 100) throw error;
+      await pause(100);
+    }
+  }
+}
+
+const bullmq = (redis: string): Open => async (run) => {
+  const { Queue, Worker } = await import("bullmq");
+  const { Redis } = await import("ioredis");
+  const directory = await Deno.makeTempDir();
+  const port = freePort();
+  const server = new Deno.Command(redis, {
+    args: ["--port", `${port}`, "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", directory],
+    stdout: "null",
+  }).spawn();
+  await eventually(async () => (await Deno.connect({ hostname: "127.0.0.1", port })).close());
+  const connect = () => new Redis(port, "127.0.0.1", { maxRetriesPerRequest: null });
+  const connections = [connect(), connect()];
+  const queue = new Queue("noop", { connection: connections[0] });
+  const worker = new Worker("noop", () => Promise.resolve(run()), { connection: connections[1], concurrency: 100 });
+  await worker.waitUntilReady();
+  return {
+    add: () => queue.add("noop", {}),
+    async close() {
+      await worker.close();
+      await queue.close();
+      for (const connection of connections) connection.disconnect();
+      server.kill("SIGTERM");
+      await server.status;
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+};
+
+const graphile = (folder: string): Open => async (done) => {
+  const { makeWorkerUtils, run } = await import("graphile-worker");
+  // PostgreSQL does not run as root.
+  const prefix = Deno.uid() === 0 ? ["runuser", "-u", "postgres", "--"] : [];
+  const command = (...words: string[]) => {
+    const [first, ...args] = [...prefix, ...words];
+    return new Deno.Command(first, { args, stdout: "null", stderr: "null", cwd: "/tmp" });
+  };
+  const directory = await Deno.makeTempDir();
+  if (prefix.length > 0) await new Deno.Command("chown", { args: ["postgres", directory] }).output();
+  const data = `${directory}/data`;
+  await command(`${folder}/initdb`, "-A", "trust", "-U", "bench", data).output();
+  const port = freePort();
+  const server = command(`${folder}/postgres`, "-D", data, "-p", `${port}`, "-k", directory, "-h", "127.0.0.1").spawn();
+  const connectionString = `postgres://bench@127.0.0.1:${port}/postgres`;
+  const utils = await eventually(() => makeWorkerUtils({ connectionString, logger: quiet }));
+  await utils.migrate();
+  const runner = await run({
+    preset: {
+      worker: {
+        connectionString,
+        logger: quiet,
+        concurrentJobs: 100,
+        maxPoolSize: 20,
+        pollInterval: 1_000,
+        // Its settings for throughput: jobs are fetched and completed in batches.
+        localQueue: { size: 500 },
+        completeJobBatchDelay: 0,
+        failJobBatchDelay: 0,
+      },
+    },
+    noHandleSignals: true,
+    taskList: { noop: () => Promise.resolve(done()) },
+  });
+  return {
+    add: () => utils.addJob("noop", {}),
+    async close() {
+      await runner.stop();
+      await utils.release();
+      await command("kill", "-INT", (await Deno.readTextFile(`${data}/postmaster.pid`)).split("\n")[0]).output();
+      await server.status;
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+};
+
+const { Logger } = await import("graphile-worker");
+const quiet = new Logger(() => () => {});
+
+async function measure(open: Open): Promise<{ speed: number; idle: Quantiles }> {
+  let ended = 0;
+  let started: () => void = () => {};
+  const peer = await open(() => {
+    ended++;
+    started();
+  });
+  try {
+    const begin = performance.now();
+    let left = TASKS;
+    await Promise.all(Array.from({ length: SUBMITTERS }, async () => {
+      while (left-- > 0) await peer.add();
+    }));
+    while (ended < TASKS) await pause(2);
+    const speed = TASKS / ((performance.now() - begin) / 1000);
+    await pause(500);
+    const times: number[] = [];
+    for (let i = 0; i < IDLE_ROUNDS; i++) {
+      const start = performance.now();
+      const running = new Promise<void>((resolve) => started = resolve);
+      await peer.add();
+      await running;
+      times.push(performance.now() - start);
+      await pause(4);
+    }
+    return { speed, idle: quantiles(times) };
+  } finally {
+    await peer.close();
+  }
+}
+
+const row = (name: string, speed: number, { p50, p99 }: Quantiles) =>
+  console.log(`${name.padEnd(34)} ${perSecond(speed)}   idle submit to start p50 ${ms(p50)}   p99 ${ms(p99)}`);
+
+console.log(
+  `${TASKS.toLocaleString("en-US")} no-op tasks, ${SUBMITTERS} submitters, from the first submit to the last end\n`,
+);
+const own = { speed: await endToEnd(TASKS), idle: await idleStart() };
+row("Millrace", own.speed, own.idle);
+
+const redis = await which("/usr/bin/redis-server", "/usr/local/bin/redis-server", "/opt/homebrew/bin/redis-server");
+const postgres = await Array.fromAsync(
+  await Deno.stat("/usr/lib/postgresql").then(() => Deno.readDir("/usr/lib/postgresql"), () => []),
+  ({ name }) => `/usr/lib/postgresql/${name}/bin`,
+);
+const peers: [string, Open | null][] = [
+  ["BullMQ, Redis appendfsync always", redis ? bullmq(redis) : null],
+  ["graphile-worker, PostgreSQL", postgres.length > 0 ? graphile(postgres[postgres.length - 1]) : null],
+];
+for (const [name, open] of peers) {
+  if (!open) {
+    console.log(`${name.padEnd(34)} left out: its server is not installed`);
+    continue;
+  }
+  const { speed, idle } = await measure(open);
+  row(name, speed, idle);
+  console.log(
+    `${"  Millrace does".padEnd(34)} ${(own.speed / speed).toFixed(2)} times as many tasks a second, ` +
+      `and starts an idle one in ${(own.idle.p50 / idle.p50).toFixed(2)} of the time`,
+  );
+}
+Deno.exit(0);

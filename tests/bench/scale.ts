@@ -1,0 +1,143 @@
+/**
+ * What a large store costs: reading and claiming with 1,000, 100,000 and 1,000,000 tasks waiting, running 100,000 that
+ * wait already, and the memory of a server while they wait.
+ *
+ * `deno task bench --quick` leaves the million out.
+ */
+
+import { defineTask } from "../../queue/define.ts";
+import { Queue } from "../../queue/queue.ts";
+import { totalOf } from "../../queue/reads.ts";
+import * as z from "zod";
+import { ms, onFile, perSecond, type Quantiles, quantiles, rate } from "./measure.ts";
+
+const SIZES = Deno.args.includes("--quick") ? [1_000, 100_000] : [1_000, 100_000, 1_000_000];
+const MEMORY_TASKS = 100_000;
+const ROUNDS = 200;
+/** Tasks that are claimed and run to tell what a claim costs. */
+const CLAIMED = 2_000;
+
+const types = ["red", "green", "blue"].map((type) =>
+  defineTask({
+    type,
+    title: "No-op",
+    description: "Does nothing.",
+    params: z.strictObject({}),
+    concurrency: 512,
+    run: () => Promise.resolve(null),
+  })
+);
+
+/** Fills a store with tasks of three types and ten priorities that wait. */
+async function fill(kv: Deno.Kv, count: number): Promise<void> {
+  const queue = new Queue({ kv, definitions: types, worker: false });
+  await queue.start();
+  let left = count / 200;
+  const submit = async () => {
+    while (left-- > 0) {
+      await queue.submitBatch(
+        Array.from({ length: 200 }, (_, i) => ({ task_type: types[i % 3].type, priority: i % 10 })),
+      );
+    }
+  };
+  await Promise.all([submit(), submit(), submit()]);
+  await queue.stop();
+}
+
+async function times(rounds: number, work: (i: number) => Promise<unknown>): Promise<Quantiles> {
+  const found: number[] = [];
+  for (let i = 0; i < rounds; i++) {
+    const start = performance.now();
+    await work(i);
+    found.push(performance.now() - start);
+  }
+  return quantiles(found);
+}
+
+const line = (name: string, { p50, p99 }: Quantiles) =>
+  console.log(`  ${name.padEnd(46)} p50 ${ms(p50)}   p99 ${ms(p99)}`);
+
+async function ended(queue: Queue, count: number): Promise<void> {
+  while (totalOf(await queue.counts(), { statuses: ["SUCCESS"] }) < count) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+async function atSize(size: number): Promise<void> {
+  console.log(`\n${size.toLocaleString("en-US")} tasks stored and waiting`);
+  await onFile(async (kv) => {
+    await fill(kv, size);
+    const queue = new Queue({ kv, definitions: types, worker: false });
+    await queue.start();
+    line("list: first page of all", await times(ROUNDS, () => queue.list({}, 50)));
+    line(
+      "list: by status and type",
+      await times(ROUNDS, () => queue.list({ statuses: ["PENDING"], task_types: ["red"] }, 50)),
+    );
+    const { states } = await queue.list({}, 200);
+    const cursor = states[199]?.task.id;
+    line("list: a later page, oldest first", await times(ROUNDS, () => queue.list({}, 50, cursor, "oldest")));
+    line("counts by status and type", await times(ROUNDS, () => queue.counts()));
+    await queue.stop();
+
+    // The head of one type alone is claimed, so that what waits is the same before and after.
+    const worker = new Queue({ kv, definitions: types, concurrency: { red: 64, green: 1, blue: 1 } });
+    const pause = async (type: string) => await worker.pause(type, "bench");
+    await worker.start();
+    await Promise.all(["green", "blue"].map(pause));
+    const before = totalOf(await worker.counts(), { statuses: ["SUCCESS"] });
+    const wanted = Math.min(CLAIMED, Math.floor(size / 3) - before);
+    const speed = await rate(wanted, () => ended(worker, before + wanted));
+    console.log(`  ${"claimed and run from the head".padEnd(46)} ${perSecond(speed)}`);
+    await worker.stop();
+  });
+}
+
+async function drain(): Promise<void> {
+  await onFile(async (kv) => {
+    await fill(kv, 100_000);
+    const queue = new Queue({ kv, definitions: types });
+    const speed = await rate(100_000, async () => {
+      await queue.start();
+      await ended(queue, 100_000);
+    });
+    console.log(`\n100,000 waiting tasks of 3 types and 10 priorities, run to their end ${perSecond(speed)}`);
+    await queue.stop();
+  });
+}
+
+/** Bytes of heap of a process that serves a store, once it has looked around. */
+async function heap(path: string): Promise<number> {
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--v8-flags=--expose-gc", new URL("memory_child.ts", import.meta.url).pathname, path],
+    stderr: "inherit",
+  }).output();
+  return Number(new TextDecoder().decode(output.stdout));
+}
+
+async function memory(): Promise<void> {
+  const directory = await Deno.makeTempDir();
+  try {
+    const found: number[] = [];
+    for (const count of [0, MEMORY_TASKS]) {
+      const path = `${directory}/${count}.db`;
+      const kv = await Deno.openKv(path);
+      await fill(kv, count);
+      kv.close();
+      found.push(await heap(path));
+    }
+    const mb = (bytes: number) => `${(bytes / 1024 ** 2).toFixed(1)} MB`;
+    const perTask = (found[1] - found[0]) / MEMORY_TASKS;
+    console.log(
+      `\nheap of a server: empty store ${mb(found[0])}, 100,000 waiting tasks ${mb(found[1])} ` +
+        `(${perTask.toFixed(1)} bytes a task)`,
+    );
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+await drain();
+await memory();
+for (const size of SIZES) await atSize(size);
+Deno.exit(0);
