@@ -39,6 +39,13 @@ if (kvPath !== undefined && !distributed && kvPath !== ":memory:") {
 
 const kv = await Deno.openKv(kvPath);
 const handlers = createHandlers(clock);
+for (const [name, types] of [["CONCURRENCY", settings.concurrency], ["RATE_LIMIT", settings.rates]] as const) {
+  const known: string[] = handlers.definitions.map(({ type }) => type);
+  const unknown = Object.keys(types).find((type) => !known.includes(type));
+  if (unknown === undefined) continue;
+  console.error(`Millrace did not start. ${name}: "${unknown}" is none of the task types ${known.join(", ")}.`);
+  Deno.exit(2);
+}
 const queue = new Queue({
   kv,
   clock,

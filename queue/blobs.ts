@@ -30,6 +30,8 @@ export interface WrittenBlob {
   chunks: number;
   /** Hexadecimal. */
   sha256: string;
+  /** Versionstamp of the marker as it was last written. */
+  mark: string;
 }
 
 /** Cuts a byte stream into pieces of exactly `size` bytes; the last may be shorter. */
@@ -77,7 +79,7 @@ export class Blobs {
     let size = 0;
     let chunks = 0;
     let write = this.#startWrite(blob);
-    let flying: Promise<unknown> = Promise.resolve();
+    let flying: Promise<string> = Promise.resolve("");
     try {
       for await (const chunk of rechunk(stream, CHUNK_BYTES)) {
         size += chunk.length;
@@ -92,14 +94,14 @@ export class Blobs {
           write = this.#startWrite(blob);
         }
       }
-      await flying;
-      if (write.puts.length > 1 || chunks === 0) await this.#committer.commit(write, holder);
+      let mark = await flying;
+      if (write.puts.length > 1 || chunks === 0) mark = await this.#committer.commit(write, holder);
+      return { blob, size, chunks, sha256: hash.digest("hex"), mark };
     } catch (error) {
       await flying.catch(() => {});
       await this.delete(blob);
       throw error;
     }
-    return { blob, size, chunks, sha256: hash.digest("hex") };
   }
 
   #startWrite(blob: string): Write {
@@ -108,8 +110,12 @@ export class Blobs {
     return write;
   }
 
-  /** Adds to `write` what gives a written file its owner. */
-  adopt(write: Write, blob: string): void {
+  /**
+   * Adds to `write` what gives a written file its owner. It fails its check if the janitor has taken the file for one
+   * that will not be finished, because nothing of it had come for too long.
+   */
+  adopt(write: Write, { blob, mark }: Pick<WrittenBlob, "blob" | "mark">): void {
+    write.checks.push({ key: keys.blobPending(blob), versionstamp: mark });
     write.deletes.push(keys.blobPending(blob));
   }
 

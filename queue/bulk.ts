@@ -11,9 +11,10 @@ import type { Commands } from "./commands.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "./define.ts";
 import { InvalidInputError, QueueError } from "./errors.ts";
 import { isId } from "./ids.ts";
-import { type Filter, matching } from "./reads.ts";
+import { readCounts } from "./counts.ts";
+import { type Filter, matching, totalOf } from "./reads.ts";
 import type { Submitter } from "./submit.ts";
-import { type Json, STATUSES, type TaskState } from "./task.ts";
+import { type Json, type Status, STATUSES, type TaskState } from "./task.ts";
 
 /** What can be done to many tasks. */
 export const BULK_ACTIONS = ["cancel", "retry", "delete"] as const;
@@ -34,6 +35,15 @@ export const MAX_BULK_IDS = 200;
 const BATCH = 50;
 /** Failures that a result names. */
 const NAMED = 100;
+/** Tasks that are looked at while the caller waits. */
+const LOOKED_AT = 2_000;
+
+/** For each action, the statuses in which it is possible. */
+const POSSIBLE: Record<BulkAction, readonly Status[]> = {
+  cancel: ["PENDING", "RUNNING"],
+  retry: ["FAILED", "CANCELLED"],
+  delete: ["SUCCESS", "FAILED", "CANCELLED"],
+};
 
 /** Name of the task type that large sets become. */
 export const BULK_TYPE = "bulk";
@@ -51,12 +61,13 @@ const params = z.strictObject({
   action: z.enum(BULK_ACTIONS),
   filter: filterSchema,
   as_of: z.string(),
-  /** How many there were when it was asked for; more are not counted. */
+  /** How many there were at most when it was asked for. */
   expected: z.int(),
 });
 
 interface Progress {
   last: string | undefined;
+  looked: number;
   done: number;
   failed: number;
   failures: BulkOutcome[];
@@ -84,7 +95,7 @@ export class Bulk {
       concurrency: 1,
       maxAttempts: 25,
       timeoutMs: 24 * 3_600_000,
-      titleOf: ({ action, expected }) => `${action} ${expected.toLocaleString("en")} tasks`,
+      titleOf: ({ action, expected }) => `${action} up to ${expected.toLocaleString("en")} tasks`,
       run: (ctx) => this.#run(ctx),
     });
   }
@@ -107,16 +118,21 @@ export class Bulk {
    * @returns Their outcomes, or the task that does the work if there are more than {@linkcode MAX_BULK_IDS}.
    */
   async byFilter(action: BulkAction, filter: Filter, asOf: string): Promise<BulkOutcome[] | TaskState> {
+    const statuses = POSSIBLE[action].filter((status) => filter.statuses?.includes(status) ?? true);
+    if (statuses.length === 0) return [];
+    const possible: Filter = { ...filter, statuses };
     const ids: string[] = [];
-    let expected = 0;
-    for await (const id of matching(this.#kv, filter, asOf)) {
-      if (++expected <= MAX_BULK_IDS) ids.push(id);
-      else if (expected > COUNTED) break;
+    let looked = 0;
+    for await (const matched of matching(this.#kv, possible, asOf)) {
+      ids.push(...matched.ids);
+      looked += matched.looked;
+      if (ids.length <= MAX_BULK_IDS && looked <= LOOKED_AT) continue;
+      const expected = totalOf(await readCounts(this.#kv), possible);
+      const input_params = { action, filter: possible, as_of: asOf, expected };
+      const { created } = await this.#submitter().submit({ task_type: BULK_TYPE, input_params }, undefined, true);
+      return created!;
     }
-    if (expected <= MAX_BULK_IDS) return await Promise.all(ids.map((id) => this.#one(action, id)));
-    const input_params = { action, filter, as_of: asOf, expected };
-    const { created } = await this.#submitter().submit({ task_type: BULK_TYPE, input_params }, undefined, true);
-    return created!;
+    return await Promise.all(ids.map((id) => this.#one(action, id)));
   }
 
   async #one(action: BulkAction, id: string): Promise<BulkOutcome> {
@@ -126,7 +142,7 @@ export class Bulk {
         const { run } = await this.#commands().cancel(id);
         return { id, outcome: run ? "cancel_requested" : "done" };
       }
-      if (action === "retry") await this.#commands().retry(id, "checkpoint");
+      if (action === "retry") await this.#commands().retry(id, "checkpoint", false);
       else await this.#commands().delete(id);
       return { id, outcome: "done" };
     } catch (error) {
@@ -138,31 +154,24 @@ export class Bulk {
   async #run(ctx: TaskContext<z.output<typeof params>>): Promise<Json> {
     const { action, filter, as_of, expected } = ctx.params;
     const progress = (ctx.resume as unknown as Progress | undefined) ??
-      { last: undefined, done: 0, failed: 0, failures: [] };
-    let batch: string[] = [];
-    const actOnBatch = async () => {
-      ctx.signal.throwIfAborted();
-      const outcomes = await Promise.all(batch.map((id) => this.#one(action, id)));
-      const failures = outcomes.filter(({ outcome }) => outcome !== "done" && outcome !== "cancel_requested");
-      progress.done += outcomes.length - failures.length;
-      progress.failed += failures.length;
-      progress.failures = [...progress.failures, ...failures].slice(0, NAMED);
-      progress.last = batch[batch.length - 1];
+      { last: undefined, looked: 0, done: 0, failed: 0, failures: [] };
+    for await (const { looked, last, ids } of matching(this.#kv, filter, as_of, progress.last)) {
+      for (let i = 0; i < ids.length; i += BATCH) {
+        ctx.signal.throwIfAborted();
+        const batch = ids.slice(i, i + BATCH).filter((id) => id !== ctx.id);
+        const outcomes = await Promise.all(batch.map((id) => this.#one(action, id)));
+        const failures = outcomes.filter(({ outcome }) => outcome !== "done" && outcome !== "cancel_requested");
+        progress.done += outcomes.length - failures.length;
+        progress.failed += failures.length;
+        progress.failures = [...progress.failures, ...failures].slice(0, NAMED);
+      }
+      progress.looked += looked;
+      progress.last = last;
       await ctx.checkpoint(progress as unknown as Json);
-      const total = progress.done + progress.failed;
-      ctx.progress(Math.min(99, total / expected * 100), `${total.toLocaleString("en")} tasks`);
-      batch = [];
-    };
-    for await (const id of matching(this.#kv, filter, as_of, progress.last)) {
-      if (id === ctx.id) continue;
-      batch.push(id);
-      if (batch.length === BATCH) await actOnBatch();
+      const message = `${progress.done.toLocaleString("en")} done, ${progress.failed.toLocaleString("en")} failed`;
+      ctx.progress(Math.min(99, progress.looked / expected * 100), message);
     }
-    if (batch.length > 0) await actOnBatch();
     const { done, failed, failures } = progress;
     return { action, done, failed, failures } as unknown as Json;
   }
 }
-
-/** A set is counted up to here before its task is made. */
-const COUNTED = 10_000;

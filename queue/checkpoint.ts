@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Blobs } from "./blobs.ts";
+import type { Blobs, WrittenBlob } from "./blobs.ts";
 import { decode, encode } from "./codec.ts";
 import { InvalidInputError } from "./errors.ts";
 import { keys } from "./keys.ts";
@@ -79,15 +79,16 @@ export class Checkpoints {
     const value = encode(state);
     assertSize("A checkpoint", value, MAX_CHECKPOINT_BYTES);
     const record: CheckpointRecord = { generation: this.#generation, version: this.#version };
+    let written: WrittenBlob | null = null;
     if (value.length <= INLINE_BYTES) record.state = state;
     else {
-      const { blob, chunks } = await this.#blobs.write(new Blob([value]).stream(), MAX_CHECKPOINT_BYTES, true);
-      record.blob = { blob, chunks };
+      written = await this.#blobs.write(new Blob([value]).stream(), MAX_CHECKPOINT_BYTES, true);
+      record.blob = { blob: written.blob, chunks: written.chunks };
     }
     return (write) => {
       write.puts.push({ key: keys.checkpoint(this.#id), value: encode(record) });
       if (this.#blob) this.#blobs.disown(write, this.#blob);
-      if (record.blob) this.#blobs.adopt(write, record.blob.blob);
+      if (written) this.#blobs.adopt(write, written);
       this.#blob = record.blob?.blob ?? null;
       this.#exists = true;
     };

@@ -5,17 +5,26 @@
  */
 
 import { type Clock, delay } from "./clock.ts";
-import { encode } from "./codec.ts";
+import { decode, encode } from "./codec.ts";
 import type { Committer } from "./commit.ts";
 import type { Registry } from "./define.ts";
 import { ClosedError, IllegalTransitionError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
 import { isId } from "./ids.ts";
 import type { Janitor } from "./janitor.ts";
 import { keys } from "./keys.ts";
-import { guard, readTask } from "./reads.ts";
+import { guard, readTask, readTasks } from "./reads.ts";
 import type { Runner } from "./runner.ts";
-import { cancel, isLegal, isTerminal, retry, type RetryFrom, statusOf, type TaskState } from "./task.ts";
-import { emptyWrite, transition } from "./write.ts";
+import {
+  cancel,
+  isLegal,
+  isTerminal,
+  retry,
+  type RetryFrom,
+  statusOf,
+  type TaskRecord,
+  type TaskState,
+} from "./task.ts";
+import { emptyWrite, transition, type Write } from "./write.ts";
 
 /** How long an answer waits for the holder of a task on another instance. */
 const COMMAND_WAIT_MS = 2_000;
@@ -83,19 +92,58 @@ export class Commands {
   }
 
   /** See {@linkcode Queue.retry}. */
-  async retry(id: string, from: RetryFrom): Promise<TaskState> {
+  async retry(id: string, from: RetryFrom, internal: boolean): Promise<TaskState> {
     while (true) {
       const state = await this.get(id);
       const status = statusOf(state);
       if (!isLegal("retry", status)) {
         throw new IllegalTransitionError(`Only FAILED and CANCELLED tasks can be retried; task ${id} is ${status}.`);
       }
-      if (!this.registry.get(state.task.task_type)) {
+      const definition = this.registry.get(state.task.task_type);
+      if (!definition) {
         throw new IllegalTransitionError(`There is no task type ${state.task.task_type} any more.`);
       }
+      if (definition.internal && !internal) {
+        throw new IllegalTransitionError(
+          `Task ${id} is one of the service's own: only an admin retries it, by itself.`,
+        );
+      }
       const again = retry(state, this.clock.now(), from);
-      if (await this.#move(state, again)) return again;
+      if (again.task.placement?.kind === "blocked") await this.#assertParents(state.task.depends_on);
+      const write = transition(state, again);
+      if (state.task.unique_key !== null) await this.#claimUnique(write, state.task, state.task.unique_key);
+      if (await guard(this.kv, state, write) && await this.committer.commitUnlessConflict(write)) return again;
     }
+  }
+
+  /** @throws {IllegalTransitionError} If a task can never be started for what it depends on. */
+  async #assertParents(parents: string[]): Promise<void> {
+    const states = await readTasks(this.kv, parents);
+    states.forEach((state, i) => {
+      const status = state ? statusOf(state) : null;
+      if (status === "FAILED" || status === "CANCELLED") {
+        throw new IllegalTransitionError(
+          `Task ${parents[i]}, which this one depends on, is ${status}: retry it first.`,
+        );
+      }
+      if (status === null) {
+        throw new IllegalTransitionError(`Task ${parents[i]}, which this one depends on, is not kept any more.`);
+      }
+    });
+  }
+
+  /** @throws {IllegalTransitionError} If another task has come to have the unique key. */
+  async #claimUnique(write: Write, { id, task_type }: TaskRecord, key: string): Promise<void> {
+    const entry = await this.kv.get(keys.unique(task_type, key));
+    const holder = entry.value ? decode<string>(entry.value) : null;
+    if (holder === id) return;
+    const [state] = holder === null ? [null] : await readTasks(this.kv, [holder]);
+    if (state && !isTerminal(statusOf(state))) {
+      throw new IllegalTransitionError(`Task ${holder} has the same unique key and is ${statusOf(state)}.`);
+    }
+    write.locks.push(`unique:${task_type}:${key}`);
+    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+    write.puts.push({ key: entry.key, value: encode(id) });
   }
 
   /** See {@linkcode Queue.delete}. */

@@ -85,8 +85,10 @@ interface Lane {
   busy: boolean;
 }
 
-const LANE_MUTATIONS = 3; // lane, change, bell
-const LANE_BYTES = 16_000; // the lane's record and the change entry
+/** Mutations that each atomic has beside its writes: lane, change, bell. */
+export const LANE_MUTATIONS = 3;
+/** Bytes that each atomic keeps for the lane's record and the change entry. */
+export const LANE_BYTES = 32_000;
 const FIRST_BACKOFF_MS = 4;
 const LAST_BACKOFF_MS = 1_000;
 
@@ -180,10 +182,13 @@ export class Committer {
   commit(write: Write, holder = false): Promise<string> {
     if (this.#closing) return Promise.reject(new ClosedError());
     if (this.#fenced && holder) return Promise.reject(new FencedError());
+    const size = sizeOf(write);
+    // The lane has a check of its own.
+    if (size.checks >= this.#options.limits.checks) return Promise.reject(new RefusedWriteError());
     return new Promise((resolve, reject) => {
       const operation: Operation = {
         write,
-        size: sizeOf(write),
+        size,
         holder,
         deadline: this.#options.clock.monotonic() + this.#options.deadlineMs,
         flown: false,
@@ -373,6 +378,8 @@ export class Committer {
         this.#options.log.warn("A commit failed and is tried again.", { error, lane: lane.n, tries: failures + 1 });
       }
       failures++;
+      // Whoever was told that the outcome is unknown need not have it tried for ever: this try has not happened.
+      operations = operations.filter((operation) => !operation.settled);
       await delay(this.#options.clock, backoff(failures));
     }
     // Fenced (or closing) in the middle of it. With the lane gone nobody can tell whether the last try happened: a
@@ -534,9 +541,9 @@ function isLocked(error: unknown): boolean {
   return /database is locked/.test(String(error));
 }
 
-/** KV checks its limits before it writes anything, and says so in a TypeError. */
+/** KV checks its limits before it writes anything, and says so; a KV Connect server answers so. */
 function isLimitError(error: unknown): boolean {
-  return error instanceof TypeError && /too large|too many|exceed|cannot be empty/i.test(error.message);
+  return error instanceof Error && /too large|too many (checks|mutations)|exceed|cannot be empty/i.test(error.message);
 }
 
 /** Exponential, capped at a second, with full jitter. */

@@ -224,6 +224,8 @@ export class Execution {
   }
 
   #commit(write: Write): Promise<string> {
+    // What this instance held under an earlier id is not its own any more.
+    if (this.#running.run?.instance !== this.#tools.committer.instance) return Promise.reject(new FencedError());
     return this.#tools.committer.commit(write, true);
   }
 
@@ -321,11 +323,12 @@ export class Execution {
       artifact: async (name, content, mediaType) => {
         this.#assertOpen();
         assertArtifactName(name);
+        const earlier = await kv.get(keys.artifact(id, name));
         const stream = content instanceof ReadableStream ? content : new Blob([content as BlobPart]).stream();
-        const { blob, size, chunks, sha256 } = await blobs.write(stream, MAX_ARTIFACT_BYTES, true);
+        const written = await blobs.write(stream, MAX_ARTIFACT_BYTES, true);
+        const { blob, size, chunks, sha256 } = written;
         if (this.#end) await blobs.delete(blob);
         this.#assertOpen();
-        const earlier = await kv.get(keys.artifact(id, name));
         const file: StoredFile = {
           name,
           size,
@@ -337,7 +340,7 @@ export class Execution {
         };
         const write = this.#advance({});
         write.puts.push({ key: keys.artifact(id, name), value: encode(file) });
-        blobs.adopt(write, blob);
+        blobs.adopt(write, written);
         // Marked in the same atomic: whatever happens now, the janitor finds the chunks of the replaced file.
         if (earlier.value) blobs.disown(write, decode<StoredFile>(earlier.value).blob);
         await this.#commit(write);

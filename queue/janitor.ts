@@ -237,7 +237,12 @@ export class Janitor {
   async #removeUnfinished(silentSince: number): Promise<void> {
     for await (const entry of this.kv.list({ prefix: keys.allBlobPending() }, { batchSize: 100 })) {
       if (this.#stopped) return;
-      if (decode<{ at: number }>(entry.value).at < silentSince) await this.blobs.delete(entry.key[1] as string);
+      if (decode<{ at: number }>(entry.value).at >= silentSince) continue;
+      // Marked anew first: whoever still writes the file finds that it is lost, and nobody adopts half of it.
+      const write = emptyWrite(`blob:${entry.key[1] as string}`);
+      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      this.blobs.disown(write, entry.key[1] as string);
+      if (await this.committer.commitUnlessConflict(write)) await this.blobs.delete(entry.key[1] as string);
     }
   }
 }

@@ -102,6 +102,7 @@ export const keys = {
   allBlobPending: (): Key => ["blob_pending"],
   idempotency: (scope: string, key: string): Key => ["idempotency", scope, key],
   command: (instance: string, id: string): Key => ["command", instance, id],
+  commands: (): Key => ["command"],
   commandsOf: (instance: string): Key => ["command", instance],
   instance: (instance: string): Key => ["instance", instance],
   instances: (): Key => ["instance"],

@@ -28,13 +28,18 @@ export class Pauses {
     private readonly distributed: boolean,
   ) {}
 
-  /** Reads all pauses. */
-  async load(): Promise<Map<string, PauseInfo>> {
+  /** Reads all pauses, to begin with. */
+  async load(): Promise<void> {
+    this.#known = await this.read();
+  }
+
+  /** All pauses. */
+  async read(): Promise<Map<string, PauseInfo>> {
     const known = new Map<string, PauseInfo>();
     for await (const entry of this.kv.list({ prefix: keys.pauses() })) {
       known.set(entry.key[1] as string, decode<PauseInfo>(entry.value));
     }
-    return this.#known = known;
+    return known;
   }
 
   /** Whether this instance knows of a pause: all there is to know where it is the sole owner of the store. */

@@ -37,6 +37,7 @@ import {
   readArtifacts,
   readLog,
   readLogTail,
+  readTasks,
   type StoredFile,
 } from "./reads.ts";
 import { Recoverer } from "./recoverer.ts";
@@ -123,6 +124,12 @@ export class Queue {
     this.retention = { SUCCESS: WEEK_MS, FAILED: WEEK_MS, CANCELLED: WEEK_MS, ...options.retention };
     this.bulk = new Bulk(kv, () => this.#commands, () => this.#submitter);
     this.registry = new Registry([...definitions, this.bulk.definition]);
+    for (const type of [...Object.keys(options.concurrency ?? {}), ...Object.keys(options.rates ?? {})]) {
+      const known = definitions.map(({ type }) => type);
+      if (!known.includes(type)) {
+        throw new RangeError(`There is no task type "${type}". There are: ${known.join(", ")}.`);
+      }
+    }
     const leaseMs = options.leaseMs ?? 15_000;
     this.#leaseMs = leaseMs;
     const notifier = new Notifier(kv, clock, log, distributed);
@@ -258,10 +265,16 @@ export class Queue {
   /**
    * Submits up to {@linkcode MAX_BATCH} tasks in one atomic: all of them or none.
    *
+   * @returns The tasks, and whether they are new (false: the idempotency key has made them before).
    * @throws {InvalidInputError} With pointers below `/tasks`. Nothing is stored.
    */
-  submitBatch(submissions: Submission[]): Promise<TaskState[]> {
-    return this.#submitter.submitBatch(submissions);
+  async submitBatch(
+    submissions: Submission[],
+    idempotency?: IdempotencyKey,
+  ): Promise<{ tasks: TaskState[]; created: boolean }> {
+    const { ids, created } = await this.#submitter.submitBatch(submissions, idempotency);
+    const known = created ?? (await readTasks(this.#kv, ids)).filter((state) => state !== null);
+    return { tasks: known, created: created !== null };
   }
 
   /**
@@ -329,11 +342,12 @@ export class Queue {
    *
    * @param from `checkpoint` (default): it goes on from its last checkpoint and keeps its finished steps; `start`: from
    * the beginning.
+   * @param internal Whether tasks of the service's own types may be retried too. Default false.
    * @throws {NotFoundError} If there is none.
    * @throws {IllegalTransitionError} If it is in another state.
    */
-  retry(id: string, from: RetryFrom = "checkpoint"): Promise<TaskState> {
-    return this.#commands.retry(id, from);
+  retry(id: string, from: RetryFrom = "checkpoint", internal = false): Promise<TaskState> {
+    return this.#commands.retry(id, from, internal);
   }
 
   /**
@@ -370,7 +384,7 @@ export class Queue {
 
   /** Which types are paused. */
   pauses(): Promise<Map<string, PauseInfo>> {
-    return this.#pauses.load();
+    return this.#pauses.read();
   }
 
   /**
@@ -387,10 +401,11 @@ export class Queue {
     const written = await this.#blobs.write(stream, maxBytes);
     const now = this.#clock.now();
     const id = newId(now);
-    const file: Upload = { ...written, name, media_type: mediaType, created_at: now, used_at: now };
+    const { mark: _, ...stored } = written;
+    const file: Upload = { ...stored, name, media_type: mediaType, created_at: now, used_at: now };
     const write = emptyWrite(`upload:${id}`, `blob:${written.blob}`);
     write.puts.push({ key: keys.upload(id), value: encode(file) });
-    this.#blobs.adopt(write, written.blob);
+    this.#blobs.adopt(write, written);
     await this.#committer.commit(write);
     return { id, file };
   }

@@ -4,11 +4,12 @@
  * @module
  */
 
-import { getAll } from "./commit.ts";
+import { type ChangeRecord, getAll } from "./commit.ts";
+import { InvalidInputError } from "./errors.ts";
 import { type Counts, readCounts } from "./counts.ts";
 import { decode } from "./codec.ts";
 import { firstIdAt } from "./ids.ts";
-import { type Bucket, keys } from "./keys.ts";
+import { type Bucket, keys, placementKey } from "./keys.ts";
 import { type ArtifactInfo, isTerminal, type Json, type Status, STATUSES, statusOf, type TaskState } from "./task.ts";
 import type { RunRecord } from "./task.ts";
 import type { StoredTask, Write } from "./write.ts";
@@ -157,26 +158,62 @@ async function countRange(
   return { total, capped: total === SEARCH_LIMIT };
 }
 
+/** Some of the tasks that a filter was walked over, and those of them that it takes. */
+export interface Matched {
+  /** How many were looked at. */
+  looked: number;
+  /** The last that was looked at. */
+  last: string;
+  ids: string[];
+}
+
 /**
- * The tasks of a filter that stood under the same status already at the commit `asOf`, oldest first: what someone
- * saw in a list, however much has been added since.
+ * Walks over the tasks of a filter, oldest first, and gives those that stood there in the same way at the commit
+ * `asOf`: what someone saw in a list, however much has changed since. Where the list searches (`q`, `tag`), this looks
+ * at no more than the list does.
  *
  * @param after Begin after this id.
+ * @throws {InvalidInputError} If `asOf` is so old that it is not known what was running then.
  */
-export async function* matching(
-  kv: Deno.Kv,
-  filter: Filter,
-  asOf: string,
-  after?: string,
-): AsyncGenerator<string> {
+export async function* matching(kv: Deno.Kv, filter: Filter, asOf: string, after?: string): AsyncGenerator<Matched> {
   const counts = await readCounts(kv);
-  for await (const { task, run } of walk(kv, filter, counts, "oldest", after, CHUNK)) {
-    if (!matchesText({ task, run }, filter)) continue;
-    const status = statusOf({ task, run });
-    const key = keys.index(isTerminal(status) ? status : "OPEN", task.task_type, task.id);
-    const { versionstamp } = await kv.get(key);
-    if (versionstamp !== null && versionstamp <= asOf) yield task.id;
+  let from = after;
+  if (filter.q !== undefined || filter.tag !== undefined) {
+    const newest = await walkIds(kv, filter, counts, "newest", undefined, SEARCH_LIMIT + 1);
+    const before = newest[SEARCH_LIMIT];
+    if (before !== undefined && (from === undefined || before > from)) from = before;
   }
+  const open = filter.statuses?.filter((status) => !isTerminal(status)) ?? [];
+  const since = open.length === 1 && open[0] === "RUNNING" ? await timeOf(kv, asOf) : null;
+  for await (const states of walkChunks(kv, filter, counts, "oldest", from, CHUNK)) {
+    const fitting = states.filter((state) => matchesText(state, filter));
+    const marks = await getAll(kv, fitting.map((state) => markOf(state, open.length === 1)));
+    const ids = fitting.flatMap((state, i) => {
+      const { versionstamp } = marks[i];
+      const stood = state.run && since !== null
+        ? state.run.started_at <= since
+        : versionstamp !== null && versionstamp <= asOf;
+      return stood ? [state.task.id] : [];
+    });
+    yield { looked: states.length, last: states[states.length - 1].task.id, ids };
+  }
+}
+
+/** The entry that has not been touched since a task has its status; PENDING and RUNNING are told apart on request. */
+function markOf({ task, run }: TaskState, tellOpen: boolean): Deno.KvKey {
+  const status = statusOf({ task, run });
+  if (isTerminal(status)) return keys.index(status, task.task_type, task.id);
+  return tellOpen && !run && task.placement
+    ? placementKey(task.placement, task)
+    : keys.index("OPEN", task.task_type, task.id);
+}
+
+/** When a commit was made. */
+async function timeOf(kv: Deno.Kv, versionstamp: string): Promise<number> {
+  const entry = await kv.get(keys.change(versionstamp));
+  if (entry.value) return decode<ChangeRecord>(entry.value).at;
+  const detail = "It is not known any more what was running then. List again and pass the new as_of.";
+  throw new InvalidInputError([{ pointer: "/as_of", detail }]);
 }
 
 /** How many tasks the counters say a filter by status and type has. */
@@ -200,23 +237,26 @@ function matchesText({ task, run }: TaskState, { q, tag }: Filter): boolean {
 }
 
 /** Tasks that fit status, type and time, in order, from beyond `cursor`. */
-async function* walk(
+async function* walk(...from: Parameters<typeof walkChunks>): AsyncGenerator<TaskState> {
+  for await (const states of walkChunks(...from)) yield* states;
+}
+
+async function* walkChunks(
   kv: Deno.Kv,
   filter: Filter,
   counts: Counts,
   order: Order,
   cursor: string | undefined,
   firstChunk: number,
-): AsyncGenerator<TaskState> {
+): AsyncGenerator<TaskState[]> {
   const statuses = new Set(filter.statuses ?? STATUSES);
   let from = cursor;
   let size = Math.min(CHUNK, firstChunk);
   while (true) {
     const ids = await walkIds(kv, filter, counts, order, from, size);
-    for (const state of await readTasks(kv, ids)) {
-      // It may have moved or gone since its index entry was read.
-      if (state && statuses.has(statusOf(state))) yield state;
-    }
+    // It may have moved or gone since its index entry was read.
+    const states = (await readTasks(kv, ids)).filter((state) => state !== null && statuses.has(statusOf(state)));
+    if (states.length > 0) yield states as TaskState[];
     if (ids.length < size) return;
     from = ids[ids.length - 1];
     size = CHUNK;

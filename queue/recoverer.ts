@@ -7,13 +7,13 @@
  */
 
 import { type Clock, repeat, type Repeating } from "./clock.ts";
-import { decode } from "./codec.ts";
+import { decode, encode } from "./codec.ts";
 import { type Committer, retire } from "./commit.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
-import { readTasks } from "./reads.ts";
-import { cancel, interrupt, type RunRecord } from "./task.ts";
-import { transition } from "./write.ts";
+import { guard, readTasks } from "./reads.ts";
+import { cancel, interrupt, isTerminal, type RunRecord, statusOf } from "./task.ts";
+import { emptyWrite, merge, transition } from "./write.ts";
 
 /** Fences dead instances and hands their tasks back. */
 export class Recoverer {
@@ -76,11 +76,32 @@ export class Recoverer {
     for (const instance of this.#seen.keys()) {
       if (!living.has(instance)) this.#seen.delete(instance);
     }
+    await this.#redirect(living);
     const orphans = held.filter(({ instance }) => !living.has(instance));
     await Promise.all(orphans.map((orphan) =>
       // One that cannot be handed back keeps no other from it, and is tried again.
       this.#handBack(orphan).catch((error) => this.log.error("A task was not handed back.", { error, id: orphan.id }))
     ));
+  }
+
+  /** Carries out what was asked of instances that are gone. */
+  async #redirect(living: Set<string>): Promise<void> {
+    for await (const entry of this.kv.list({ prefix: keys.commands() }, { batchSize: 100 })) {
+      const [, instance, id] = entry.key as string[];
+      if (living.has(instance)) continue;
+      const [state] = await readTasks(this.kv, [id]);
+      const write = emptyWrite(`command:${id}`);
+      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      write.deletes.push(entry.key);
+      if (state?.run?.instance === instance) continue; // It is handed back first, with the command.
+      if (state?.run) write.puts.push({ key: keys.command(state.run.instance, id), value: encode(this.clock.now()) });
+      else if (state && !isTerminal(statusOf(state))) {
+        const guarded = await guard(this.kv, state, transition(state, cancel(state, this.clock.now())));
+        if (!guarded) continue;
+        merge(write, guarded);
+      }
+      await this.committer.commitUnlessConflict(write);
+    }
   }
 
   async #handBack({ id, instance, versionstamp }: { id: string; instance: string; versionstamp: string }) {

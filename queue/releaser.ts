@@ -9,7 +9,7 @@
 
 import { type Clock, repeat, type Repeating } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
-import type { Committer } from "./commit.ts";
+import { type Committer, getAll } from "./commit.ts";
 import type { Registry } from "./define.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
@@ -30,13 +30,17 @@ import { type Change, emptyWrite, followsOf, merge, transition, type Write } fro
 
 /** How often `follow` entries are looked at where no news came, in milliseconds. */
 const POLL_MS = 5_000;
-/** Entries and dependents that are dealt with at once. */
+/** Entries that are dealt with at once. */
 const BATCH = 100;
+/** Dependencies that are told at once. */
+const TOLD = 500;
 /** Tasks that are let in by one write: with the slot and the entry itself, within the ten checks of KV Connect. */
 const LET_IN = 4;
 
 /** Value of a `child` entry whose parent has succeeded. */
 const MET = 1;
+
+type Entry = Deno.KvEntry<unknown>;
 
 /** Lets go what waits for another task. */
 export class Releaser {
@@ -82,8 +86,7 @@ export class Releaser {
   }
 
   async #run(): Promise<void> {
-    this.#watched.clear();
-    let entries: Deno.KvEntry<unknown>[] = [];
+    let entries: Entry[] = [];
     for await (const entry of this.kv.list({ prefix: keys.follows() }, { batchSize: BATCH })) {
       entries.push(entry);
       if (entries.length < BATCH) continue;
@@ -94,15 +97,17 @@ export class Releaser {
     await this.#followAll(entries);
   }
 
-  async #followAll(entries: Deno.KvEntry<unknown>[]): Promise<void> {
-    await Promise.all(entries.map((entry) => {
-      const [, kind, name, key] = entry.key as string[];
-      return kind === "task" ? this.#followTask(entry, name) : this.#followSlot(entry, name, key);
-    }));
+  async #followAll(entries: Entry[]): Promise<void> {
+    const tasks = entries.filter(({ key }) => key[1] === "task");
+    const slots = entries.filter(({ key }) => key[1] === "slot");
+    await Promise.all([
+      this.#followTasks(tasks),
+      ...slots.map((entry) => this.#followSlot(entry, entry.key[2] as string, entry.key[3] as string)),
+    ]);
   }
 
   /** Lets tasks in while the concurrency key has room, and forgets those that have left. */
-  async #followSlot(entry: Deno.KvEntry<unknown>, type: string, key: string): Promise<void> {
+  async #followSlot(entry: Entry, type: string, key: string): Promise<void> {
     const limit = this.registry.get(type)?.concurrencyPerKey ?? 1;
     while (!this.#stopped) {
       const slot = await this.kv.get(keys.slot(type, key));
@@ -117,6 +122,7 @@ export class Releaser {
         write.checks.push({ key: at.key, versionstamp: at.versionstamp });
         const placement = state?.task.placement;
         if (state && !state.run && placement?.kind === "limited" && placement.score === at.key[3]) {
+          if (holders.includes(state.task.id)) continue;
           holders.push(state.task.id);
           merge(write, transition(state, place(state, this.clock.now())));
         } else write.deletes.push(at.key);
@@ -141,64 +147,84 @@ export class Releaser {
     limit: number,
   ): Promise<{ at: Deno.KvEntry<unknown>; state: TaskState | null }[]> {
     if (limit === 0) return [];
-    const entries: Deno.KvEntry<unknown>[] = [];
+    const entries: Entry[] = [];
     for await (const entry of this.kv.list({ prefix }, { limit })) entries.push(entry);
     const states = await readTasks(this.kv, entries.map(({ key }) => key[4] as string));
     return entries.map((at, i) => ({ at, state: states[i] }));
   }
 
-  /** Tells the tasks that depend on this one what has become of it. */
-  async #followTask(entry: Deno.KvEntry<unknown>, id: string): Promise<void> {
-    const parent = await readTask(this.kv, id);
-    if (parent && !isTerminal(statusOf(parent))) return await this.#expect(entry, parent);
-    let conflicts = 0;
-    do {
-      conflicts = 0;
-      let children: Deno.KvEntry<unknown>[] = [];
-      const tellAll = async () => {
-        const told = await Promise.all(children.map((child) => this.#tell(child, id, parent)));
-        conflicts += told.filter((ok) => !ok).length;
-        children = [];
-      };
-      for await (const child of this.kv.list({ prefix: keys.childrenOf(id) }, { batchSize: BATCH })) {
+  /** Tells the tasks that depend on these what has become of them. */
+  async #followTasks(entries: Entry[]): Promise<void> {
+    // Watched before they are read: one that ends in between is looked at again.
+    for (const { key } of entries) this.#watched.add(key[2] as string);
+    const parents = await readTasks(this.kv, entries.map(({ key }) => key[2] as string));
+    const ended: Entry[] = [];
+    const open: Promise<void>[] = [];
+    entries.forEach((entry, i) => {
+      const parent = parents[i];
+      if (parent && !isTerminal(statusOf(parent))) open.push(this.#expect(entry, parent));
+      else ended.push(entry);
+    });
+    await Promise.all(open);
+    // A task that depends on many of them is told once.
+    let told = new Map<string, string[]>();
+    let waiting = 0;
+    const tellAll = async () => {
+      await Promise.all([...told].map(([id, of]) => this.#tell(id, of)));
+      told = new Map();
+      waiting = 0;
+    };
+    for (const { key } of ended) {
+      const parent = key[2] as string;
+      this.#watched.delete(parent);
+      for await (const child of this.kv.list({ prefix: keys.childrenOf(parent) }, { batchSize: BATCH })) {
+        if (decode<number>(child.value) === MET) continue;
+        const id = child.key[2] as string;
+        told.set(id, [...told.get(id) ?? [], parent]);
+        if (++waiting >= TOLD) await tellAll();
         if (this.#stopped) return;
-        if (decode<number>(child.value) !== MET) children.push(child);
-        if (children.length === BATCH) await tellAll();
       }
-      await tellAll();
-    } while (conflicts > 0 && !this.#stopped);
+    }
+    await tellAll();
     // Whoever has not been told yet is told after the next start.
-    if (conflicts === 0) await this.committer.discard(entry);
+    if (!this.#stopped) await Promise.all(ended.map((entry) => this.committer.discard(entry)));
   }
 
   /** The task has not ended: see to it that its end will be followed. */
-  async #expect(entry: Deno.KvEntry<unknown>, parent: TaskState): Promise<void> {
+  async #expect(entry: Entry, parent: TaskState): Promise<void> {
     const { task, run } = parent;
-    if (task.has_dependents) return await this.committer.discard(entry);
-    // Its holder alone writes the record of a running task: until it ends, the entry stays.
-    if (run) return void this.#watched.add(task.id);
-    const write = await guard(this.kv, parent, transition(parent, expectDependents(parent)));
-    if (!write) return this.#job?.kick();
-    remove(write, entry);
-    if (!await this.committer.commitUnlessConflict(write)) this.#job?.kick();
+    if (!task.has_dependents) {
+      // Its holder alone writes the record of a running task: until it ends, the entry stays, and it is watched.
+      if (run) return;
+      const write = await guard(this.kv, parent, transition(parent, expectDependents(parent)));
+      if (!write) return this.#job?.kick();
+      remove(write, entry);
+      if (!await this.committer.commitUnlessConflict(write)) return this.#job?.kick();
+    } else await this.committer.discard(entry);
+    this.#watched.delete(task.id);
   }
 
-  /** Tells one dependent; false if it has changed meanwhile. */
-  async #tell(child: Deno.KvEntry<unknown>, id: string, parent: TaskState | null): Promise<boolean> {
-    const state = await readTask(this.kv, child.key[2] as string);
-    if (!state || isTerminal(statusOf(state))) {
-      await this.committer.discard(child);
-      return true;
+  /** Tells a task what has become of some that it depends on, until it knows. */
+  async #tell(id: string, parents: string[]): Promise<void> {
+    while (!this.#stopped) {
+      const state = await readTask(this.kv, id);
+      if (!state || isTerminal(statusOf(state)) || state.task.placement?.kind !== "blocked") return;
+      // Read after the task: an entry changes only together with it, so the check of the task is one of them too.
+      const write = await guard(this.kv, state, emptyWrite());
+      const children = await getAll(this.kv, parents.map((parent) => keys.child(parent, id)));
+      const unmet = parents.filter((_, i) => children[i].value && decode<number>(children[i].value) !== MET);
+      if (unmet.length === 0) return;
+      if (!write) continue;
+      const ends = await readTasks(this.kv, unmet);
+      const failed = ends.findIndex((end) => end?.task.status !== "SUCCESS");
+      const now = this.clock.now();
+      if (failed >= 0) merge(write, transition(state, cancel(state, now, whyNot(unmet[failed], ends[failed]))));
+      else {
+        merge(write, transition(state, meet(state, now, unmet.length)));
+        for (const parent of unmet) write.puts.push({ key: keys.child(parent, id), value: encode(MET) });
+      }
+      if (await this.committer.commitUnlessConflict(write)) return;
     }
-    if (state.task.placement?.kind !== "blocked") return true;
-    const now = this.clock.now();
-    const succeeded = parent !== null && parent.task.status === "SUCCESS";
-    const after = succeeded ? meet(state, now) : cancel(state, now, whyNot(id, parent));
-    const write = await guard(this.kv, state, transition(state, after));
-    if (!write) return false;
-    write.checks.push({ key: child.key, versionstamp: child.versionstamp });
-    if (succeeded) write.puts.push({ key: child.key, value: encode(MET) });
-    return await this.committer.commitUnlessConflict(write);
   }
 }
 

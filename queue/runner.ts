@@ -17,7 +17,7 @@ import type { Pauses } from "./pauses.ts";
 import { allowance, parseRate, type Rate } from "./rate_limit.ts";
 import { RecentMap } from "./recent_map.ts";
 import { readReady, readTasks } from "./reads.ts";
-import { claim, expire, mayExpire, type RunRecord, type TaskState } from "./task.ts";
+import { claim, expire, mayExpire, type TaskState } from "./task.ts";
 import { type Change, emptyWrite, merge, transition } from "./write.ts";
 
 /** Most tasks that are claimed at once: what one read of `ready` gives. */
@@ -44,16 +44,17 @@ export interface RunnerOptions extends ExecutionTools {
 /** Claims and runs tasks. */
 export class Runner {
   readonly #options: RunnerOptions;
-  readonly #running = new Map<string, Map<string, Execution>>();
+  /** By type; a task may be here twice, while an attempt that was cancelled has not stopped yet. */
+  readonly #running = new Map<string, Set<Execution>>();
   readonly #done = new Set<Promise<void>>();
   readonly #filling = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
   readonly #fresh = new RecentMap<string, { versionstamp: string; state: TaskState }>(REMEMBERED);
   /** By type, tasks that are being submitted as started: each has a slot until its submit is answered. */
   readonly #starting = new Map<string, Map<string, () => void>>();
-  /** Types of which nothing waits for a slot, as far as this instance knows. */
-  readonly #idle = new Set<string>();
-  /** By type, how many of its tasks have become ready. */
+  /** By type, how many tasks wait for a slot at most, as far as this instance knows; not there: any number. */
+  readonly #waiting = new Map<string, number>();
+  /** By type, how many tasks have become ready. */
   readonly #arrivals = new Map<string, number>();
   /** When types with a rate limit may be started again. */
   readonly #timers = new Map<string, () => void>();
@@ -65,7 +66,7 @@ export class Runner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     for (const { type } of options.registry.all()) {
-      this.#running.set(type, new Map());
+      this.#running.set(type, new Set());
       this.#starting.set(type, new Map());
     }
   }
@@ -99,7 +100,7 @@ export class Runner {
       if (after && !after.run && after.task.placement?.kind === "ready") {
         const { task_type } = after.task;
         this.#fresh.set(id, { versionstamp, state: after });
-        this.#idle.delete(task_type);
+        this.#waiting.set(task_type, (this.#waiting.get(task_type) ?? Infinity) + 1);
         this.#arrivals.set(task_type, (this.#arrivals.get(task_type) ?? 0) + 1);
       } else this.#fresh.delete(id);
       if (before === null && after?.run) this.#startSubmitted(after);
@@ -107,7 +108,7 @@ export class Runner {
   }
 
   /**
-   * A new task as one that has started, if a slot is free for it and nothing of its type waits for one: its submit and
+   * A new task as one that has started, if there is a slot for it beside those for the tasks that wait: its submit and
    * its start are then one commit. Whoever gets it back with a `run` calls {@linkcode submitted} when it is answered.
    */
   startAtOnce(state: TaskState): TaskState {
@@ -115,10 +116,9 @@ export class Runner {
     const { id, task_type, placement } = state.task;
     const definition = registry.get(task_type)!;
     // What waits is only known for certain where nobody else has a share in the store.
-    if (!this.#open || this.#closing || distributed || placement?.kind !== "ready" || !this.#idle.has(task_type)) {
-      return state;
-    }
-    if (this.rateOf(definition) !== null || pauses.isKnown(task_type) || this.#free(definition) <= 0) return state;
+    if (!this.#open || this.#closing || distributed || placement?.kind !== "ready") return state;
+    if (this.rateOf(definition) !== null || pauses.isKnown(task_type)) return state;
+    if (this.#free(definition) <= (this.#waiting.get(task_type) ?? Infinity)) return state;
     this.#starting.get(task_type)!.set(id, () => {});
     return claim(state, committer.instance, clock.now());
   }
@@ -155,11 +155,11 @@ export class Runner {
 
   /** The execution of a task that runs here. */
   execution(id: string): Execution | undefined {
+    let newest: Execution | undefined;
     for (const executions of this.#running.values()) {
-      const execution = executions.get(id);
-      if (execution) return execution;
+      for (const execution of executions) if (execution.id === id) newest = execution;
     }
-    return undefined;
+    return newest;
   }
 
   /** How many tasks of a type run here. */
@@ -189,19 +189,19 @@ export class Runner {
     this.#open = false;
     for (const unlisten of this.#unlisten) unlisten();
     for (const cancel of this.#timers.values()) cancel();
-    await this.#commands?.stop();
     await Promise.all(this.#filling.values());
     for (const executions of this.#running.values()) {
-      for (const execution of executions.values()) execution.interrupt();
+      for (const execution of executions) execution.interrupt();
     }
     await within(this.#options.clock, ms, Promise.all(this.#done));
+    await this.#commands?.stop();
     this.loseAll();
   }
 
   /** The instance is fenced: every handler is aborted and can write nothing more. */
   loseAll(): void {
     for (const executions of this.#running.values()) {
-      for (const execution of executions.values()) execution.lose();
+      for (const execution of executions) execution.lose();
     }
   }
 
@@ -241,11 +241,18 @@ export class Runner {
   async #claimHead(definition: AnyTaskDefinition, free: number): Promise<boolean> {
     const { type } = definition;
     const wanted = Math.min(free, CLAIM_BATCH);
-    const arrivals = this.#arrivals.get(type);
+    const before = this.#arrivals.get(type) ?? 0;
     const entries = await this.#head(type, wanted);
-    if (entries.length < wanted && this.#arrivals.get(type) === arrivals) this.#idle.add(type);
-    if (entries.length > 0) await this.#claim(definition, entries);
-    return entries.length > 0;
+    // A head that is shorter than was asked for is all there is, but for what has come meanwhile.
+    if (entries.length < wanted) {
+      this.#waiting.set(type, entries.length + (this.#arrivals.get(type) ?? 0) - before);
+    }
+    const claimed = entries.slice(0, this.#free(definition));
+    if (claimed.length === 0) return false;
+    await this.#claim(definition, claimed);
+    const waiting = this.#waiting.get(type);
+    if (waiting !== undefined) this.#waiting.set(type, Math.max(0, waiting - claimed.length));
+    return true;
   }
 
   /** Claims what a rate limit allows: the starts are counted in the same atomic. False: there is nothing to claim. */
@@ -265,20 +272,21 @@ export class Runner {
     const entries = await this.#head(type, Math.min(free, window.free, limits.checks - 2));
     if (entries.length === 0) return false;
     const states = await this.#read(entries);
-    const write = emptyWrite(`rate:${type}`);
-    const claimed: (TaskState & { run: RunRecord })[] = [];
+    const valid: { entry: Deno.KvEntry<unknown>; state: TaskState }[] = [];
     for (const [i, entry] of entries.entries()) {
       const state = states[i];
       if (!state || !this.#isAt(state, entry)) await committer.discard(entry);
       else if (this.#isLate(state)) await this.#expire(state, entry);
-      else {
-        const after = claim(state, committer.instance, now);
-        merge(write, transition(state, after));
-        write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-        claimed.push(after);
-      }
+      else valid.push({ entry, state });
     }
-    if (claimed.length === 0) return true;
+    if (valid.length === 0) return true;
+    // From here to the commit nothing is waited for: the claims are this instance's under the id that it has now.
+    const write = emptyWrite(`rate:${type}`);
+    const claimed = valid.map(({ state }) => claim(state, committer.instance, now));
+    for (const [i, { entry, state }] of valid.entries()) {
+      merge(write, transition(state, claimed[i]));
+      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+    }
     write.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
     const starts = [...window.counting, ...claimed.map(() => now)];
     write.puts.push({ key: stored.key, value: encode(starts), expireIn: 2 * rate.windowMs });
@@ -362,9 +370,9 @@ export class Runner {
 
   #start(definition: AnyTaskDefinition, execution: Execution): void {
     const executions = this.#running.get(definition.type)!;
-    executions.set(execution.id, execution);
+    executions.add(execution);
     const done = execution.run().finally(() => {
-      executions.delete(execution.id);
+      executions.delete(execution);
       this.#done.delete(done);
       this.#fill(definition.type);
     });

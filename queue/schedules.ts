@@ -25,7 +25,7 @@ export const MISSED_POLICIES = ["skip", "once"] as const;
 /** One of {@linkcode MISSED_POLICIES}. */
 export type MissedPolicy = (typeof MISSED_POLICIES)[number];
 
-/** A tick that is later than this was missed, in milliseconds. */
+/** A tick that is later than this was missed, in milliseconds; and one whose next is due already. */
 export const MISSED_AFTER_MS = 60_000;
 
 /** Schedules in one store. */
@@ -54,7 +54,7 @@ export interface Schedule extends Required<ScheduleInput> {
   /** When it last made a task, and which. */
   last_at: number | null;
   last_task_id: string | null;
-  /** Why its last tick made no task. */
+  /** Why its last time made no task. */
   last_error: string | null;
   created_at: number;
   created_by: string;
@@ -149,13 +149,13 @@ export class Schedules {
   /**
    * Submits its task now, beside its times.
    *
+   * @returns The task, and whether it is new (false: there is one with its unique key).
    * @throws {NotFoundError} If there is none.
    * @throws {InvalidInputError} If its submission is not valid any more.
    */
-  async trigger(id: string): Promise<TaskState> {
+  async trigger(id: string): Promise<{ id: string; created: TaskState | null }> {
     const { submission } = await this.get(id);
-    const { created } = await this.submitter.submit({ ...submission, unique: undefined, schedule_id: id });
-    return created!;
+    return await this.submitter.submit({ ...submission, schedule_id: id });
   }
 
   /** Deals with a `tick` entry that is due. */
@@ -166,15 +166,19 @@ export class Schedules {
     const schedule = stored.value ? decode<Schedule>(stored.value) : null;
     if (schedule?.next_at !== at) return await this.committer.discard(entry);
     const now = this.clock.now();
-    const late = now - at > MISSED_AFTER_MS;
-    const after: Schedule = { ...schedule, next_at: nextAfter(schedule, late ? now : at) };
+    const next = nextAfter(schedule, at);
+    const late = now - at > MISSED_AFTER_MS || next !== null && next <= now;
+    const after: Schedule = { ...schedule, next_at: late ? nextAfter(schedule, now) : next };
     const write = emptyWrite(`schedule:${id}`);
     if (late) this.log.warn("Ticks of a schedule were missed.", { schedule: id, since: at, policy: schedule.missed });
     if (!late || schedule.missed === "once") {
       try {
         const made = await this.submitter.prepare({ ...schedule.submission, schedule_id: id });
-        merge(write, made.write);
-        Object.assign(after, { last_at: now, last_task_id: made.state.task.id, last_error: null });
+        if (made.known) after.last_error = `Not submitted: task ${made.known} has the same unique key.`;
+        else {
+          merge(write, made.write);
+          Object.assign(after, { last_at: now, last_task_id: made.state.task.id, last_error: null });
+        }
       } catch (error) {
         if (!(error instanceof QueueError)) throw error;
         // The type may have gone or changed: the schedule says so and goes on.

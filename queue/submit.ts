@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "./clock.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
-import type { AtomicLimits, Committer } from "./commit.ts";
+import { type AtomicLimits, type Committer, LANE_BYTES, LANE_MUTATIONS } from "./commit.ts";
 import { parseParams, type Registry, uploadsOf } from "./define.ts";
 import { IdempotencyMismatchError, type InputIssue, InvalidInputError } from "./errors.ts";
 import { isId, newId } from "./ids.ts";
@@ -16,7 +16,7 @@ import { keys } from "./keys.ts";
 import type { StoredFile } from "./reads.ts";
 import { readTasks } from "./reads.ts";
 import { type Json, placementAt, type Status, statusOf, type TaskRecord, type TaskState } from "./task.ts";
-import { emptyWrite, merge, transition, type Write } from "./write.ts";
+import { emptyWrite, merge, sizeOf, transition, type Write } from "./write.ts";
 
 /** Bytes of `input_params`. */
 export const MAX_PARAMS_BYTES = 32 * 1024;
@@ -37,7 +37,8 @@ export interface Unique {
   states?: Status[];
 }
 
-const UNIQUE_STATES: Status[] = ["PENDING", "RUNNING", "SUCCESS"];
+/** Statuses in which a task keeps others with its unique key from being made, unless a submit says otherwise. */
+export const UNIQUE_STATES: Status[] = ["PENDING", "RUNNING", "SUCCESS"];
 
 /** What is submitted. */
 export interface Submission {
@@ -76,7 +77,8 @@ export interface IdempotencyKey {
 }
 
 interface IdempotencyRecord {
-  id: string;
+  /** What was made: one task, or those of a batch. */
+  ids: string[];
   body: string;
   expires_at: number;
 }
@@ -149,8 +151,8 @@ export class Submitter {
     while (true) {
       const write = transition(null, state);
       if (idempotency) {
-        const known = await this.#claimKey(write, idempotency, body, state.task.id);
-        if (known) return { id: known, created: null };
+        const known = await this.#claimKey(write, idempotency, body, [state.task.id]);
+        if (known) return { id: known[0], created: null };
       }
       if (submission.unique) {
         const known = await this.#claimUnique(write, submission.unique, state.task);
@@ -165,17 +167,22 @@ export class Submitter {
     }
   }
 
-  /** Adds the idempotency key to a write, or gives the id of the task that it has made before. */
-  async #claimKey(write: Write, { scope, key }: IdempotencyKey, body: string, id: string): Promise<string | null> {
+  /** Adds the idempotency key to a write, or gives the ids of what it has made before. */
+  async #claimKey(
+    write: Write,
+    { scope, key }: IdempotencyKey,
+    body: string,
+    ids: string[],
+  ): Promise<string[] | null> {
     const entry = await this.#kv.get(keys.idempotency(scope, key));
     const known = entry.value ? decode<IdempotencyRecord>(entry.value) : null;
     // KV collects expired keys late: what they say is void from their own time on.
     if (known && known.expires_at > this.#clock.now()) {
       if (known.body !== body) throw new IdempotencyMismatchError();
       // A key does not outlive its task: retention may be shorter than a day.
-      if ((await this.#kv.get(keys.task(known.id))).value) return known.id;
+      if ((await this.#kv.get(keys.task(known.ids[0]))).value) return known.ids;
     }
-    const record: IdempotencyRecord = { id, body, expires_at: this.#clock.now() + IDEMPOTENCY_MS };
+    const record: IdempotencyRecord = { ids, body, expires_at: this.#clock.now() + IDEMPOTENCY_MS };
     write.locks.push(`idempotency:${scope}:${key}`);
     write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
     write.puts.push({ key: entry.key, value: encode(record), expireIn: IDEMPOTENCY_MS });
@@ -185,7 +192,7 @@ export class Submitter {
   /** Lets an idempotency key answer a task that another submit has made; false: look again. */
   async #rememberKey(idempotency: IdempotencyKey, body: string, id: string): Promise<boolean> {
     const write = emptyWrite();
-    await this.#claimKey(write, idempotency, body, id);
+    await this.#claimKey(write, idempotency, body, [id]);
     return await this.#committer.commitUnlessConflict(write);
   }
 
@@ -220,26 +227,52 @@ export class Submitter {
   /**
    * Submits up to {@linkcode MAX_BATCH} tasks in one atomic: all of them or none.
    *
+   * @returns Their ids, and their states if they are new (null: the idempotency key has made them before).
    * @throws {InvalidInputError} With pointers below `/tasks`. Nothing is stored.
    */
-  async submitBatch(submissions: Submission[]): Promise<TaskState[]> {
+  async submitBatch(
+    submissions: Submission[],
+    idempotency?: IdempotencyKey,
+  ): Promise<{ ids: string[]; created: TaskState[] | null }> {
     if (submissions.length === 0 || submissions.length > MAX_BATCH) {
       throw new InvalidInputError([{ pointer: "/tasks", detail: `A batch has 1 to ${MAX_BATCH} tasks.` }]);
     }
     const states = submissions.map((submission, i) => this.#make(submission, `/tasks/${i}`));
     const outside = await this.#resolveRefs(submissions, states);
+    const ids = states.map(({ task }) => task.id);
+    const body = idempotency ? idempotency.body ?? fingerprint(submissions) : "";
     const started = states.map((state) => this.#starter.startAtOnce(state));
     try {
       while (true) {
         const all = emptyWrite();
         for (const state of started) merge(all, transition(null, state));
         this.#follow(all, outside);
+        if (idempotency) {
+          const known = await this.#claimKey(all, idempotency, body, ids);
+          if (known) return { ids: known, created: null };
+        }
         await this.referToUploads(all, states.map(({ task }) => task), (i) => `/tasks/${i}`);
-        if (await this.#committer.commitUnlessConflict(all)) return started;
+        this.#assertFits(all);
+        if (await this.#committer.commitUnlessConflict(all)) return { ids, created: started };
       }
     } finally {
       for (const { task, run } of started) if (run) this.#starter.submitted(task);
     }
+  }
+
+  /** @throws {InvalidInputError} If a batch is more than one atomic takes. */
+  #assertFits(write: Write): void {
+    const size = sizeOf(write);
+    const { mutations, keyBytes, bytes } = this.#limits;
+    const over = ([
+      [size.mutations + LANE_MUTATIONS, mutations, "writes"],
+      [size.keyBytes, keyBytes, "bytes of keys"],
+      [size.bytes + LANE_BYTES, bytes, "bytes"],
+    ] as const).find(([needed, limit]) => needed > limit);
+    if (!over) return;
+    const [needed, limit, what] = over.map((part) => part.toLocaleString("en"));
+    const detail = `A batch is stored in one atomic of at most ${limit} ${what}; this one needs ${needed}. Split it.`;
+    throw new InvalidInputError([{ pointer: "/tasks", detail }]);
   }
 
   /**
@@ -292,13 +325,15 @@ export class Submitter {
   /**
    * The write that makes a task, for whoever submits together with a change of his own.
    *
+   * @returns Also the id of the task that there is already, by its unique key: then the write is not to be used.
    * @throws {InvalidInputError} As {@linkcode submit} does.
    */
-  async prepare(submission: Submission): Promise<{ write: Write; state: TaskState }> {
+  async prepare(submission: Submission): Promise<{ write: Write; state: TaskState; known: string | null }> {
     const state = this.#make(submission, "");
     const write = transition(null, state);
+    const known = submission.unique ? await this.#claimUnique(write, submission.unique, state.task) : null;
     await this.referToUploads(write, [state.task], () => "");
-    return { write, state };
+    return { write, state, known };
   }
 
   #make(submission: Submission, root: string, internal = false): TaskState {
@@ -391,7 +426,7 @@ export class Submitter {
           throw new InvalidInputError([{ pointer: `${rootOf(i)}/input_params`, detail }]);
         };
         if (!entry.value) refuse(`There is no upload ${upload}. Uploads without a task are kept for 24 hours.`);
-        if (seen.size >= this.#limits.checks - 1) refuse("These are more uploads than one request can name.");
+        if (write.checks.length >= this.#limits.checks - 2) refuse("These are more uploads than one request can name.");
         const used: Upload = { ...decode<Upload>(entry.value), used_at: this.#clock.now() };
         write.locks.push(`upload:${upload}`);
         // Rewriting the upload makes a janitor that is about to delete it fail its check.

@@ -211,11 +211,11 @@ function nextPlacement(task: TaskRecord, now: number): Placement {
   }
 }
 
-/** One of the tasks that a blocked task depends on has become SUCCESS. */
-export function meet(state: TaskState, now: number): TaskState {
+/** Some of the tasks that a blocked task depends on have become SUCCESS. */
+export function meet(state: TaskState, now: number, count = 1): TaskState {
   const { task } = state;
   if (task.placement?.kind !== "blocked") throw new RangeError(`Task ${task.id} is not blocked.`);
-  const unmet = task.placement.unmet - 1;
+  const unmet = task.placement.unmet - count;
   if (unmet <= 0) return place(state, now);
   return { run: null, task: { ...task, placement: { kind: "blocked", unmet }, version: task.version + 1 } };
 }
@@ -376,7 +376,9 @@ export type RetryFrom = (typeof RETRY_FROM)[number];
 export function retry(state: TaskState, now: number, from: RetryFrom = "checkpoint"): TaskState {
   assertLegal("retry", state);
   const { task } = state;
-  const unmet = task.depends_on.length;
+  // Once it was started, all that it depends on had succeeded, and SUCCESS is for good.
+  const unmet = task.attempt === 0 ? task.depends_on.length : 0;
+  const unstarted = task.attempt === 0 && task.expires_at !== null;
   return {
     run: null,
     task: {
@@ -384,7 +386,8 @@ export function retry(state: TaskState, now: number, from: RetryFrom = "checkpoi
       status: "PENDING",
       placement: unmet > 0 ? { kind: "blocked", unmet } : placementAt(now, task, now),
       generation: task.generation + (from === "start" ? 1 : 0),
-      expires_at: null,
+      // It has as long to be started as it had at first.
+      expires_at: unstarted ? now + task.expires_at! - task.created_at : null,
       progress: 0,
       message: "",
       result: null,
@@ -450,6 +453,8 @@ export interface Task extends Omit<TaskSummary, "error"> {
   unique_key: string | null;
   /** Longest run of an attempt in seconds. */
   timeout: number;
+  /** How long it is kept after its end, in seconds; null: as its status says. */
+  retention: number | null;
   artifacts: ArtifactInfo[];
   attempts: (Omit<Attempt, "started_at" | "completed_at"> & { started_at: string; completed_at: string })[];
 }
@@ -506,6 +511,7 @@ export function taskOf(state: TaskState, artifacts: ArtifactInfo[], retention: R
     depends_on: task.depends_on,
     unique_key: task.unique_key,
     timeout: task.timeout_ms / 1000,
+    retention: task.retention_ms === null ? null : task.retention_ms / 1000,
     artifacts,
     attempts: task.attempts.map((attempt) => ({
       ...attempt,

@@ -48,12 +48,26 @@ export async function readForm(c: Context): Promise<URLSearchParams> {
  * @throws {Problem} 415 for another content type, 400 for broken JSON, 413 over the limit.
  * @throws {InvalidInputError} If the schema refuses it.
  */
-export async function readJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+export function readJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+  return parseJson(c, schema, null);
+}
+
+/** Reads a JSON body if there is one; no body at all is an empty object. */
+export async function readOptionalJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+  const bytes = await readBytes(c, MAX_JSON_BYTES);
+  return bytes.byteLength === 0 ? schema.parse({}) : await parseJson(c, schema, bytes);
+}
+
+async function parseJson<S extends z.ZodType>(
+  c: Context,
+  schema: S,
+  read: ArrayBuffer | null,
+): Promise<z.output<S>> {
   const type = c.req.header("Content-Type") ?? "";
   if (!/^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(type)) {
     throw new Problem(415, "unsupported_media_type", "Send JSON with Content-Type: application/json.");
   }
-  const bytes = await readBytes(c, MAX_JSON_BYTES);
+  const bytes = read ?? await readBytes(c, MAX_JSON_BYTES);
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -63,12 +77,6 @@ export async function readJson<S extends z.ZodType>(c: Context, schema: S): Prom
   const parsed = schema.safeParse(value);
   if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error as z.ZodError, ""));
   return parsed.data;
-}
-
-/** Reads a JSON body if there is one; no body at all is an empty object. */
-export async function readOptionalJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
-  const empty = !c.req.header("Content-Type") && Number(c.req.header("Content-Length") ?? 0) === 0;
-  return empty ? schema.parse({}) : await readJson(c, schema);
 }
 
 /** A file in a multipart body. */

@@ -12,7 +12,8 @@ import { Problem, type ProblemIssue } from "./problem.ts";
 
 const FILTERS = ["status", "task_type", "tag", "q", "created_from", "created_to"];
 
-const timeSchema = z.union([z.iso.datetime({ offset: true }), z.iso.date()]);
+/** A time, or a date for its beginning in UTC. */
+export const timeSchema = z.union([z.iso.datetime({ offset: true }), z.iso.date()]);
 
 const MAX_PAGE = 200;
 
@@ -32,8 +33,11 @@ export function readFilter(
       errors.push({ parameter: "status", detail: `"${status}" is none of ${STATUSES.join(", ")}.` });
     }
   }
+  for (const name of ["tag", "q", "created_from", "created_to", "limit", "cursor", "order"]) {
+    if (query.getAll(name).length > 1) errors.push({ parameter: name, detail: "It is there twice." });
+  }
   const limit = Number(query.get("limit") ?? 50);
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE) {
+  if (!/^\d+$/.test(query.get("limit") ?? "50") || limit < 1 || limit > MAX_PAGE) {
     errors.push({ parameter: "limit", detail: `A whole number from 1 to ${MAX_PAGE}.` });
   }
   const cursor = query.get("cursor") || undefined;
@@ -51,6 +55,9 @@ export function readFilter(
   };
   const created_from = time("created_from");
   const created_to = time("created_to");
+  if (created_from !== undefined && created_to !== undefined && created_from >= created_to) {
+    errors.push({ parameter: "created_to", detail: "It must be later than created_from." });
+  }
   const q = query.get("q") || undefined;
   if (q !== undefined && q.length > 200) errors.push({ parameter: "q", detail: "At most 200 characters." });
   if (errors.length > 0) throw new Problem(400, "bad_query", "The query is not valid; see errors.", errors);

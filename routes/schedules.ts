@@ -7,17 +7,18 @@
 import { Hono } from "hono";
 import * as z from "zod";
 import { MISSED_POLICIES, nextTimes, type Schedule } from "../queue/schedules.ts";
+import { UNIQUE_STATES } from "../queue/submit.ts";
 import { taskOf } from "../queue/task.ts";
 import { requireRole } from "./auth.ts";
 import { readJson } from "./body.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
-import { submissionFields, toFields } from "./submission.ts";
+import { nameSchema, submissionFields, toFields } from "./submission.ts";
 
 /** How many of its next times a schedule shows. */
 const NEXT_TIMES = 5;
 
 const scheduleSchema = z.strictObject({
-  name: z.string().min(1).max(100).optional(),
+  name: nameSchema(100).optional(),
   cron: z.string().min(1).max(200),
   timezone: z.string().min(1).max(64).optional(),
   missed: z.enum(MISSED_POLICIES).optional(),
@@ -49,6 +50,13 @@ function shown(schedule: Schedule): Record<string, unknown> {
     expires_in: seconds(submission.expires_in_ms),
     retention: seconds(submission.retention_ms),
     concurrency_key: submission.concurrency_key ?? null,
+    unique: submission.unique
+      ? {
+        key: submission.unique.key,
+        period: seconds(submission.unique.period_ms),
+        states: submission.unique.states ?? UNIQUE_STATES,
+      }
+      : null,
     created_at: time(schedule.created_at),
     created_by: schedule.created_by,
   };
@@ -85,9 +93,10 @@ export function scheduleRoutes({ queue }: AppOptions): Hono<AppEnv> {
   });
 
   app.post("/:id/trigger", requireRole("operator"), async (c) => {
-    const state = await schedules.trigger(c.req.param("id"));
-    c.header("Location", `/api/tasks/${state.task.id}`);
-    return c.json(taskOf(state, [], queue.retention), 201);
+    const { id, created } = await schedules.trigger(c.req.param("id"));
+    c.header("Location", `/api/tasks/${id}`);
+    const state = created ?? await queue.get(id);
+    return c.json(taskOf(state, await queue.artifacts(id), queue.retention), created ? 201 : 200);
   });
 
   return app;

@@ -56,10 +56,16 @@ export function isLoopback(host: string): boolean {
 
 const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+/** Ten years. */
+const LONGEST_MS = 3_660 * 86_400_000;
+
 function duration(name: string, text: string): number {
   const match = /^(\d+)(ms|s|m|h|d)$/.exec(text);
-  if (!match || Number(match[1]) === 0) throw new SettingError(name, `"${text}" is not a duration such as 12h or 7d.`);
-  return Number(match[1]) * UNITS[match[2]];
+  const ms = match ? Number(match[1]) * UNITS[match[2]] : 0;
+  if (ms === 0 || ms > LONGEST_MS) {
+    throw new SettingError(name, `"${text}" is not a duration such as 12h or 7d, of ten years at most.`);
+  }
+  return ms;
 }
 
 /**
@@ -141,11 +147,9 @@ function readRetention(text: string): Retention {
     return { SUCCESS: all, FAILED: all, CANCELLED: all };
   }
   for (const part of text.split(",").map((part) => part.trim()).filter(Boolean)) {
-    const [status, value] = part.split("=", 2);
-    if (!(status in retention)) {
-      throw new SettingError("RETENTION", `"${status}" is none of ${Object.keys(retention).join(", ")}.`);
-    }
-    retention[status] = duration("RETENTION", value);
+    const match = /^(SUCCESS|FAILED|CANCELLED)=([^=]+)$/.exec(part);
+    if (!match) throw new SettingError("RETENTION", `"${part}" is not status=duration, such as FAILED=30d.`);
+    retention[match[1]] = duration("RETENTION", match[2]);
   }
   return retention as unknown as Retention;
 }

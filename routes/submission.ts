@@ -14,7 +14,15 @@ import { STATUSES } from "../queue/task.ts";
 const YEAR_MS = 366 * 86_400_000;
 const YEAR_S = YEAR_MS / 1000;
 
-const key = z.string().min(1).max(200);
+/** A name that people and keys are made of: well-formed, without control characters. */
+export function nameSchema(longest: number): z.ZodType<string> {
+  return z.string().min(1).max(longest).refine(
+    (text) => text.isWellFormed() && !/\p{Cc}/u.test(text),
+    "This holds a control character or half of a character.",
+  );
+}
+
+const key = nameSchema(200);
 const taskId = z.string().refine(isId, "This is not the id of a task.");
 
 /** What each tick of a schedule may submit, and every submit. */
@@ -24,7 +32,7 @@ export const submissionFields = {
   priority: z.int().min(0).max(9).optional(),
   max_attempts: z.int().min(1).max(25).optional(),
   timeout: z.number().min(1).max(86_400).optional(),
-  tags: z.array(z.string().min(1).max(64)).max(10).optional(),
+  tags: z.array(nameSchema(64)).max(10).optional(),
   expires_in: z.number().min(0.001).max(YEAR_S).optional(),
   retention: z.number().min(0).max(10 * YEAR_S).optional(),
   concurrency_key: key.optional(),
@@ -56,7 +64,7 @@ export const submissionSchema = z.strictObject({
 /** One task of a batch: it may have a name that others in the batch depend on. */
 export const batchTaskSchema = z.strictObject({
   ...fields,
-  ref: z.string().min(1).max(64).optional(),
+  ref: nameSchema(64).optional(),
   depends_on: z.array(z.string().min(1).max(64)).max(MAX_DEPENDENCIES).optional(),
 }).refine(notBoth.check, notBoth.otherwise);
 

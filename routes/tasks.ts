@@ -4,12 +4,12 @@
  * @module
  */
 
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import * as z from "zod";
-import { fingerprint } from "../queue/submit.ts";
+import { fingerprint, type IdempotencyKey } from "../queue/submit.ts";
 import { isTerminal, RETRY_FROM, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
-import { requireRole } from "./auth.ts";
+import { mayActAs, requireRole } from "./auth.ts";
 import { readJson, readOptionalJson } from "./body.ts";
 import { bulkRoutes } from "./bulk.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
@@ -29,6 +29,18 @@ export function contentDisposition(name: string, mediaType: string): string {
   return `${kind}; filename="${plain}"; filename*=UTF-8''${encoded}`;
 }
 
+/** What the header Idempotency-Key asks for. */
+function idempotencyOf(c: Context<AppEnv>, body: unknown): IdempotencyKey | undefined {
+  const key = c.req.header("Idempotency-Key");
+  if (key === undefined) return undefined;
+  if (!/^[\x21-\x7e]{1,200}$/.test(key)) {
+    const detail = "An Idempotency-Key has 1 to 200 visible ASCII characters.";
+    throw new Problem(400, "bad_idempotency_key", detail, [{ parameter: "Idempotency-Key", detail }]);
+  }
+  // What was sent is compared, not what became of it: a delay is another time at each try.
+  return { scope: c.get("principal").name, key, body: fingerprint(body) };
+}
+
 /** The routes of tasks. */
 export function taskRoutes(options: AppOptions): Hono<AppEnv> {
   const { queue, clock } = options;
@@ -39,25 +51,16 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
   app.post("/submit", requireRole("operator"), async (c) => {
     const body = await readJson(c, submissionSchema);
     const submission = toSubmission(body, clock.now());
-    const key = c.req.header("Idempotency-Key");
-    if (key !== undefined && !/^[\x21-\x7e]{1,200}$/.test(key)) {
-      throw new Problem(400, "bad_idempotency_key", "An Idempotency-Key has 1 to 200 visible ASCII characters.");
-    }
-    // What was sent is compared, not what became of it: a delay is another time at each try.
-    const once = key === undefined ? undefined : {
-      scope: c.get("principal").name,
-      key,
-      body: fingerprint(body),
-    };
-    const { task, created } = await queue.submit(submission, once);
+    const { task, created } = await queue.submit(submission, idempotencyOf(c, body));
     c.header("Location", `/api/tasks/${task.task.id}`);
     return c.json(created ? taskOf(task, [], queue.retention) : await whole(task), created ? 201 : 200);
   });
 
   app.post("/batch", requireRole("operator"), async (c) => {
     const body = await readJson(c, z.strictObject({ tasks: z.array(batchTaskSchema).min(1).max(200) }));
-    const states = await queue.submitBatch(body.tasks.map((task, i) => toSubmission(task, clock.now(), `/tasks/${i}`)));
-    return c.json({ tasks: states.map(summary) }, 201);
+    const submissions = body.tasks.map((task, i) => toSubmission(task, clock.now(), `/tasks/${i}`));
+    const { tasks, created } = await queue.submitBatch(submissions, idempotencyOf(c, body));
+    return c.json({ tasks: tasks.map(summary) }, created ? 201 : 200);
   });
 
   app.get("/", async (c) => {
@@ -79,7 +82,7 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
 
   app.post("/:id/retry", requireRole("operator"), async (c) => {
     const { from } = await readOptionalJson(c, z.strictObject({ from: z.enum(RETRY_FROM).default("checkpoint") }));
-    return c.json(await whole(await queue.retry(c.req.param("id"), from)), 202);
+    return c.json(await whole(await queue.retry(c.req.param("id"), from, mayActAs(c.get("principal"), "admin"))), 202);
   });
 
   app.get("/:id/logs", async (c) => {

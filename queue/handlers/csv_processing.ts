@@ -45,6 +45,8 @@ const RESULT_COLUMNS = 12;
 const UNIT_BYTES = 256 * 1024;
 /** Bytes of a block: after each, the next attempt need not read it again. */
 const BLOCK_BYTES = 4 * 1024 * 1024;
+/** The largest statistics that are saved on the way: writing them as JSON holds up everything else. */
+const MAX_STATE_BYTES = 8 * 1024 * 1024;
 /** The longest record in bytes: what has none that ends is no CSV, and would fill the memory. */
 const MAX_RECORD_BYTES = 4 * 1024 * 1024;
 
@@ -103,6 +105,12 @@ async function run(ctx: TaskContext<Params>): Promise<Json> {
     for (const row of parse(decodeText(bytes), { separator: separator!, lazyQuotes: true })) table.add(row);
     const done = from + end;
     ctx.progress(done / size * 99, `${table.rows.toLocaleString("en")} rows`);
+    if (done - saved >= interval && table.stateSize() > MAX_STATE_BYTES) {
+      interval = Infinity;
+      ctx.log.warn(
+        "The statistics have become too large to be saved on the way; a new attempt begins where they were last.",
+      );
+    }
     if (done - saved >= interval) {
       const progress = { bytes: done, separator: separator!, table: table.state() } satisfies Progress;
       await ctx.checkpoint(progress as unknown as Json);

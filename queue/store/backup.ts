@@ -25,7 +25,7 @@ try {
   await Deno.rename(unfinished, file);
 } catch (error) {
   await Deno.remove(unfinished).catch(() => {});
-  console.error(`The copy failed: ${(error as Error).message}`);
+  console.error(`${path} was not copied to ${file}: ${(error as Error).message}`);
   Deno.exit(1);
 }
 const { size } = await Deno.stat(file);

@@ -106,7 +106,9 @@ class StoreCheck {
       if (schedule?.next_at !== entry.key[1]) this.#drop(entry, "names a schedule that is not due then");
     });
     await this.#each(["unique"], (entry) => {
-      if (!this.#states.has(decode<string>(entry.value))) this.#drop(entry, "names a task that is not there");
+      const task = this.#states.get(decode<string>(entry.value))?.task;
+      const [, type, key] = entry.key;
+      if (task?.task_type !== type || task?.unique_key !== key) this.#drop(entry, "names a task without this key");
     });
     await this.#checkFiles();
     await this.#each(["step"], (entry) => this.#state(entry, 1));
@@ -127,12 +129,18 @@ class StoreCheck {
   async #each(prefix: Deno.KvKey, look: (entry: Entry) => void): Promise<void> {
     for await (const entry of this.#kv.list({ prefix }, { batchSize: 500 })) {
       this.#entries++;
-      look(entry);
+      try {
+        look(entry);
+      } catch (error) {
+        if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
+        this.#report(entry.key, `cannot be read: ${error.message}`);
+      }
       // Let others have their turn.
       if (this.#entries % 5_000 === 0) await this.#kv.get(keys.bell());
     }
   }
 
+  /** What is wrong; without `fix` it cannot be put right. */
   #report(key: Deno.KvKey, detail: string, fix: StoreProblem["fix"] = null): void {
     this.#problems.push({ key, detail, fix });
   }
@@ -196,7 +204,8 @@ class StoreCheck {
     if (isTerminal(statusOf(state)) || !state.task.depends_on.includes(parent)) {
       return this.#drop(entry, "is of a task that does not depend on it");
     }
-    if (decode<number>(entry.value) !== 0) return;
+    // Once a task is not blocked any more, it does not matter what becomes of the others.
+    if (decode<number>(entry.value) !== 0 || state.run || state.task.placement?.kind !== "blocked") return;
     this.#unmet.set(state.task.id, (this.#unmet.get(state.task.id) ?? 0) + 1);
     const known = this.#states.get(parent);
     const follows = this.#follows.has(text(keys.followTask(parent)));
@@ -229,6 +238,9 @@ class StoreCheck {
     }
     for (const [name, holders] of this.#slots) {
       const [type, key] = JSON.parse(name) as [string, string];
+      if (new Set(holders).size < holders.length) {
+        this.#put(keys.slot(type, key), "names a task twice", [...new Set(holders)]);
+      }
       const free = holders.some((id) => !this.#states.has(id) || !occupies(this.#states.get(id)!));
       if (free) this.#needFollow(type, key, "a task that has left still has the key");
     }
@@ -297,6 +309,10 @@ class StoreCheck {
     await this.#each(["blob"], ({ key }) => chunks.set(key[1] as string, (chunks.get(key[1] as string) ?? 0) + 1));
     for (const [blob, found] of chunks) {
       const known = this.#blobs.get(blob);
+      if (known && pending.has(blob)) {
+        const key = keys.blobPending(blob);
+        this.#report(key, "marks a file that has an owner", () => Promise.resolve({ ...emptyWrite(), deletes: [key] }));
+      }
       if (known ? known.chunks === found : pending.has(blob)) continue;
       if (known) this.#report(known.owner, `has ${found} of the ${known.chunks} parts of its file`);
       // The janitor deletes what is marked.

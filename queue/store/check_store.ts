@@ -45,6 +45,10 @@ function print({ tasks, entries, problems }: StoreReport): void {
   console.log(problems.length === 0 ? "The store is clean." : `${problems.length.toLocaleString("en")} problems.`);
 }
 
+if (Deno.args.includes("--help")) {
+  console.log("Usage: KV_PATH=FILE deno task check-store [--fix]");
+  Deno.exit(0);
+}
 const fix = Deno.args.includes("--fix");
 const unknown = Deno.args.find((argument) => argument !== "--fix");
 if (unknown !== undefined) fail(`"${unknown}" is not an option. Usage: deno task check-store [--fix]`);
@@ -60,9 +64,10 @@ try {
   if (fix) fail("A server uses this store: stop it first. Nothing was changed.");
   console.log("A server uses this store: a copy is checked.");
 }
+const unreadable = (error: unknown): never => fail(`${path} cannot be read as a store: ${(error as Error).message}`);
 let report: StoreReport;
 if (lock) {
-  report = await withStore(path, (kv) => checkStore(kv, systemClock.now()));
+  report = await withStore(path, (kv) => checkStore(kv, systemClock.now())).catch(unreadable);
   print(report);
   if (fix && report.problems.length > 0) {
     report = await withStore(path, repairStore);
@@ -71,7 +76,7 @@ if (lock) {
   }
   lock.release();
 } else {
-  report = await checkCopy(path);
+  report = await checkCopy(path).catch(unreadable);
   print(report);
 }
 Deno.exit(report.problems.length === 0 ? 0 : 1);

@@ -24,6 +24,9 @@ export async function whyNotAFile(path: string): Promise<string | null> {
 export async function copyStore(from: string, to: string): Promise<void> {
   const source = new DatabaseSync(from, { readOnly: true });
   try {
+    // Holds on to this moment: without it the copy begins anew whenever the server writes, and may never end.
+    source.exec("BEGIN");
+    source.prepare("SELECT count(*) FROM sqlite_master").get();
     await backup(source, to);
   } finally {
     source.close();

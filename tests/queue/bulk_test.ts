@@ -60,7 +60,7 @@ Deno.test("a large set becomes a task of its own that says how far it is and wha
     await submitMany(queue, 450, "noop");
     const asOf = await queue.stream.head();
     const bulk = await queue.bulk.byFilter("cancel", { task_types: ["noop"] }, asOf) as TaskState;
-    assertEquals([bulk.task.task_type, bulk.task.title], ["bulk", "cancel 450 tasks"]);
+    assertEquals([bulk.task.task_type, bulk.task.title], ["bulk", "cancel up to 450 tasks"]);
     const ended = await reaches(queue, bulk.task.id, "SUCCESS", "FAILED");
     assertEquals(ended.task.result, { action: "cancel", done: 450, failed: 0, failures: [] });
     assertEquals(totalOf(await queue.counts(), { task_types: ["noop"], statuses: ["CANCELLED"] }), 450);
@@ -98,5 +98,29 @@ Deno.test("lists go from the oldest too, by time of creation, with totals; pages
     assertEquals((await queue.list({ created_from: last + 1 }, 5)).total, 0);
     assertEquals((await queue.list({ created_to: at }, 5)).states, []);
     assertEquals((await queue.list({ created_from: at, statuses: ["PENDING"] }, 50, undefined, "oldest")).total, 25);
+  });
+});
+
+Deno.test("a filter by PENDING or by RUNNING takes only what was just that at as_of", async () => {
+  const held = heldType("held", { concurrency: 1 });
+  await withQueue({ definitions: [held.definition] }, async (queue) => {
+    const submit = async () => (await queue.submit({ task_type: "held" })).task.task.id;
+    const [first, second] = [await submit(), await submit()];
+    const handler = await held.next();
+    while (!(await queue.get(first)).run) await reaches(queue, first, "RUNNING");
+    const asOf = await queue.stream.head();
+    handler.finish();
+    await reaches(queue, first, "SUCCESS");
+    await held.next();
+    // The second waited at as_of, and runs now.
+    assertEquals(await queue.bulk.byFilter("cancel", { statuses: ["PENDING"] }, asOf), []);
+    assertEquals(await queue.bulk.byFilter("cancel", { statuses: ["RUNNING"] }, asOf), []);
+    const now = await queue.stream.head();
+    assertEquals(outcomesOf(await queue.bulk.byFilter("cancel", { statuses: ["RUNNING"] }, now)), ["done"]);
+    assertEquals(statusOf(await queue.get(second)), "CANCELLED");
+    await assertRejects(
+      queue.bulk.byFilter("cancel", { statuses: ["RUNNING"] }, "0".repeat(20)),
+      { code: "invalid_input" },
+    );
   });
 });

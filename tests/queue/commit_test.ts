@@ -218,3 +218,11 @@ rigs("what one write puts stays, though another in the same atomic deletes what 
   await Promise.all([rig.committer.commit(put("mark", 2, false)), rig.committer.commit(remove)]);
   assertEquals([rig.commits - before, await stored(rig.kv)], [1, { mark: 2 }]);
 });
+
+rigs("a write with more checks than an atomic takes is refused at once and holds up nothing", async (rig) => {
+  const write = put("many", 1, false);
+  for (let i = 0; i < 100; i++) write.checks.push({ key: ["y", i], versionstamp: null });
+  await assertRejects(rig.committer.commit(write), { code: "refused_write" });
+  await rig.committer.commit(put("after", 2, false));
+  assertEquals(await stored(rig.kv), { after: 2 });
+});

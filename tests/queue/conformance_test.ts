@@ -107,7 +107,7 @@ const PROMISES: Record<string, (rig: Rig) => Promise<void>> = {
     await queue.clean();
   },
   "dependents, concurrency keys, delays and priorities are kept": async ({ queue, held }) => {
-    const [a, b, c] = await queue.submitBatch([
+    const { tasks: [a, b, c] } = await queue.submitBatch([
       { task_type: "held", ref: "a", concurrency_key: "k" },
       { task_type: "held", ref: "b", concurrency_key: "k" },
       { task_type: "held", depends_on: ["a", "b"], run_at: Date.now() + 20, priority: 9 },

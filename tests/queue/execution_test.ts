@@ -99,3 +99,24 @@ Deno.test("an instance that has slept past its lease stops its handlers at their
   assertEquals(outcome.outcome, "interrupted");
   kv.close();
 });
+
+Deno.test("a retry beside its cancelled attempt that has not stopped: both have a slot, and the new one is reached", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const held = heldType("held", { deaf: true, concurrency: 2 });
+  const queue = new Queue({ kv, definitions: [held.definition] });
+  await queue.start();
+  const { task: { task: { id } } } = await queue.submit({ task_type: "held" });
+  const old = await held.next();
+  await queue.cancel(id);
+  await queue.retry(id);
+  const now = await held.next();
+  assertEquals(queue.slots(held.definition), { total: 2, running: 2 });
+  old.finish();
+  while (queue.slots(held.definition).running > 1) await turn();
+  assertEquals(statusOf(await queue.get(id)), "RUNNING");
+  assertEquals(statusOf(await queue.cancel(id)), "CANCELLED");
+  ok(now.ctx.signal.aborted);
+  now.finish();
+  await queue.stop(2_000);
+  kv.close();
+});

@@ -132,7 +132,7 @@ Deno.test("a task that is not started by its expires_at is CANCELLED with that r
     for await (const { key } of kv.list({ prefix: ["expiry"] })) throw new Error(`left: ${key.join()}`);
     handler.finish();
     const retried = await queue.retry(id);
-    assertEquals(retried.task.expires_at, null);
+    assertEquals(retried.task.expires_at, clock.now() + 60_000);
     (await held.next()).finish();
   });
 });
@@ -209,5 +209,31 @@ Deno.test("ended tasks are kept by their status, or for as long as they say them
     clock.set(clock.now() + 3 * DAY);
     assertEquals(await there(), []);
     for await (const { key } of kv.list({ prefix: ["drop"] })) throw new Error(`left: ${key.join()}`);
+  });
+});
+
+Deno.test("who reads the pauses beside a resume does not bring the pause back", async () => {
+  await withFakeClock({}, async (queue) => {
+    for (let i = 0; i < 50; i++) {
+      await queue.pause("noop", "test");
+      const reading = queue.pauses();
+      await queue.resume("noop");
+      await reading;
+      await queue.submit({ task_type: "noop" });
+      while ((await queue.counts()).noop.SUCCESS !== i + 1) await turn();
+    }
+  });
+});
+
+Deno.test("a retry does not make a second task beside the one that has its unique key now", async () => {
+  await withFakeClock({ worker: false }, async (queue) => {
+    const submit = async () => (await queue.submit({ task_type: "noop", unique: { key: "u" } })).task.task.id;
+    const first = await submit();
+    await queue.cancel(first);
+    const second = await submit();
+    await assertRejects(queue.retry(first), /has the same unique key and is PENDING/);
+    await queue.cancel(second);
+    await queue.retry(first);
+    assertEquals(await submit(), first);
   });
 });

@@ -8,7 +8,7 @@ import { Queue } from "../../queue/queue.ts";
 import { totalOf } from "../../queue/reads.ts";
 import { checkStore } from "../../queue/store/check.ts";
 import { type Json, STATUSES, type TaskState } from "../../queue/task.ts";
-import { assertEquals } from "../support/assert.ts";
+import { assertEquals, assertRejects } from "../support/assert.ts";
 import { driven, FakeClock } from "../support/fake_clock.ts";
 import { Model } from "../support/model.ts";
 import { mortal } from "../support/mortal_kv.ts";
@@ -170,6 +170,9 @@ const commands = [
     model.cancel(i);
   }),
   one("retry", (model) => model.those("FAILED", "CANCELLED"), async (model, real, i) => {
+    if (model.isStuck(i)) {
+      return void await assertRejects(real.queue.retry(real.ids[i]), { code: "illegal_transition" });
+    }
     await real.queue.retry(real.ids[i]);
     model.retry(i);
   }),

@@ -393,9 +393,11 @@ const withUpload = defineTask({
 
 Deno.test("an entry of ready without its task is removed and keeps nothing from running", async () => {
   await withQueue({}, async (queue, kv) => {
+    await queue.pause("noop", "test");
     const orphan = keys.ready("noop", 0, "01ARZ3NDEKTSV4RRFFQ69G5FAV");
     await kv.set(orphan, new TextEncoder().encode("0"));
     const { task: { task: { id } } } = await queue.submit({ task_type: "noop" });
+    await queue.resume("noop");
     await reaches(queue, id, "SUCCESS");
     assertEquals((await kv.get(orphan)).value, null);
   });

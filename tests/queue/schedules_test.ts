@@ -124,3 +124,34 @@ Deno.test("a wrong expression, time zone or submission is refused with its point
     assertEquals(await queue.schedules.list(), []);
   });
 });
+
+Deno.test("a schedule with a unique key submits nothing while its last task is there, and says so", async () => {
+  await withQueues(1, async ([queue], clock, tasks) => {
+    const submission = { task_type: "noop", unique: { key: "report" } };
+    const { id } = await queue.schedules.create({ cron: "* * * * *", submission }, "ana");
+    await until(clock, tasks, 1);
+    const first = (await queue.schedules.get(id)).last_task_id!;
+    const skipped = async () => (await queue.schedules.get(id)).last_error;
+    while (!await skipped()) await clock.advance(1_000);
+    assertEquals([await tasks(), await skipped()], [1, `Not submitted: task ${first} has the same unique key.`]);
+    assertEquals((await queue.schedules.trigger(id)).id, first);
+    await queue.cancel(first);
+    await until(clock, tasks, 2);
+  });
+});
+
+Deno.test("of ticks that come late, only the last is made up for, and only by the policy once", async () => {
+  for (const [missed, expected] of [["skip", 0], ["once", 1]] as const) {
+    await withQueues(1, async ([queue], clock, tasks) => {
+      await queue.schedules.create({ cron: "* * * * * *", missed, submission: { task_type: "noop" } }, "ana");
+      const before = await tasks();
+      clock.set(clock.now() + 20_000);
+      await clock.advance(0);
+      const moved = async () => (await queue.schedules.list())[0].next_at! > clock.now();
+      // The wall clock is looked at again within a minute.
+      await queue.schedules.trigger((await queue.schedules.list())[0].id);
+      while (!await moved()) await clock.advance(100);
+      ok(await tasks() - before - 1 <= expected + 1, `${await tasks() - before - 1} tasks by the policy ${missed}`);
+    });
+  }
+});

@@ -10,7 +10,7 @@ Deno.test("bulk acts on ids at once, and on a filter as of the list that was see
     const late = await submit("noop", {}, later);
     const byFilter = await send("POST", "/api/tasks/bulk", {
       action: "cancel",
-      filter: { statuses: ["PENDING"] },
+      filter: { status: "pending", task_type: ["noop"] },
       as_of,
     });
     assertEquals(byFilter.status, 200);
@@ -26,7 +26,10 @@ Deno.test("bulk acts on ids at once, and on a filter as of the list that was see
 Deno.test("a set of more than 200 is answered with 202 and the task that deals with it", async () => {
   await withApp({}, async ({ call, send }) => {
     const tasks = Array.from({ length: 150 }, () => ({ task_type: "noop", ...later }));
-    for (let i = 0; i < 2; i++) assertEquals((await send("POST", "/api/tasks/batch", { tasks })).status, 201);
+    for (let i = 0; i < 2; i++) {
+      const stored = await send("POST", "/api/tasks/batch", { tasks });
+      assertEquals([stored.status, (await stored.json()).tasks.length], [201, 150]);
+    }
     const { as_of } = await (await call("/api/tasks")).json();
     const answer = await send("POST", "/api/tasks/bulk", { action: "cancel", filter: {}, as_of });
     assertEquals(answer.status, 202);
@@ -47,8 +50,9 @@ Deno.test("a wrong bulk call is refused with a pointer", async () => {
     for (
       const [body, pointer] of [
         [{ action: "burn", ids: [id] }, "/action"],
-        [{ action: "cancel" }, "/ids"],
-        [{ action: "cancel", ids: [id], filter: {}, as_of }, "/ids"],
+        [{ action: "cancel" }, ""],
+        [{ action: "cancel", ids: [id], filter: {}, as_of }, "/filter"],
+        [{ action: "cancel", filter: { status: ["DONE"] }, as_of }, "/filter/status/0"],
         [{ action: "cancel", ids: ["x"] }, "/ids/0"],
         [{ action: "cancel", filter: {} }, "/as_of"],
         [{ action: "cancel", filter: {}, as_of: "now" }, "/as_of"],

@@ -285,7 +285,33 @@ Deno.test("Idempotency-Key: 201, then 200 with the same task; another body is 42
     assertEquals(later.map(({ status }) => status), [201, 200]);
     for (const answer of later) await answer.body?.cancel();
     await assertProblem(await post({ task_type: "noop", priority: 3 }, "k1"), 422);
-    await assertProblem(await post({ task_type: "noop" }, "with space"), 400);
+    await assertProblem(await post({ task_type: "noop" }, "with space"), 400, ["Idempotency-Key"]);
+  });
+});
+
+Deno.test("a batch with an Idempotency-Key makes its tasks once", async () => {
+  await withApp({ worker: false }, async ({ send }) => {
+    const post = (tasks: unknown[]) => send("POST", "/api/tasks/batch", { tasks }, { "Idempotency-Key": "b1" });
+    const batch = [{ task_type: "noop", delay: 60 }, { task_type: "noop" }];
+    const [first, second] = [await post(batch), await post(batch)];
+    assertEquals([first.status, second.status], [201, 200]);
+    const idsOf = async (answer: Response) => (await answer.json()).tasks.map(({ id }: Task) => id);
+    assertEquals(await idsOf(first), await idsOf(second));
+    await assertProblem(await post([{ task_type: "noop" }]), 422);
+  });
+});
+
+Deno.test("a batch that one atomic cannot take is refused with the limit that it is over", async () => {
+  await withApp({ worker: false }, async ({ send, queue }) => {
+    const tasks = Array.from({ length: 200 }, (_, i) => ({
+      task_type: "noop",
+      ref: `${i}`,
+      expires_in: 60,
+      depends_on: i > 2 ? [`${i - 1}`, `${i - 2}`] : [],
+    }));
+    const problem = await assertProblem(await send("POST", "/api/tasks/batch", { tasks }), 422, ["/tasks"]);
+    assertMatch(problem.errors![0].detail, /at most 1,000 writes; this one needs 1,\d\d\d\. Split it/);
+    assertEquals((await queue.list({}, 1)).total, 0);
   });
 });
 

@@ -17,6 +17,7 @@ export interface ModelSubmission {
 }
 
 interface ModelTask extends ModelSubmission {
+  created: number;
   status: Status;
   blocked: boolean;
   attempt: number;
@@ -31,7 +32,7 @@ export class Model {
   constructor(readonly slots: number, public now: number) {}
 
   submit(submission: ModelSubmission): void {
-    const counters = { attempt: 0, failures: 0, interruptions: 0 };
+    const counters = { created: this.now, attempt: 0, failures: 0, interruptions: 0 };
     this.tasks.push({ ...submission, status: "PENDING", blocked: submission.parents.length > 0, ...counters });
     this.#settle();
   }
@@ -39,6 +40,12 @@ export class Model {
   /** Tasks in one of these statuses, by their place. */
   those(...statuses: Status[]): number[] {
     return this.tasks.flatMap(({ status }, i) => statuses.includes(status) ? [i] : []);
+  }
+
+  /** Whether a retry is refused: what the task depends on would never let it start. */
+  isStuck(i: number): boolean {
+    const { parents, attempt } = this.tasks[i];
+    return attempt === 0 && parents.some((parent) => ["FAILED", "CANCELLED"].includes(this.tasks[parent].status));
   }
 
   cancel(i: number): void {
@@ -69,8 +76,10 @@ export class Model {
 
   retry(i: number): void {
     const task = this.tasks[i];
-    const fresh = { failures: 0, interruptions: 0, due: this.now, expires: null };
-    Object.assign(task, { status: "PENDING", blocked: task.parents.length > 0, ...fresh });
+    const unstarted = task.attempt === 0;
+    const expires = unstarted && task.expires !== null ? this.now + task.expires - task.created : null;
+    const fresh = { failures: 0, interruptions: 0, due: this.now, expires };
+    Object.assign(task, { status: "PENDING", blocked: unstarted && task.parents.length > 0, ...fresh });
     this.#settle();
   }
 

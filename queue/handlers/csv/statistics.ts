@@ -85,6 +85,8 @@ export class ColumnAccumulator {
   #sample: number[] = [];
   #random = new Random(1);
   #values = new Map<string, number>();
+  /** Characters of the different values. */
+  #valueChars = 0;
   #capped = false;
 
   constructor(name: string) {
@@ -106,6 +108,7 @@ export class ColumnAccumulator {
     column.#sample = state.sample;
     column.#random = new Random(state.random);
     column.#values = new Map(state.values);
+    column.#valueChars = state.values.reduce((sum, [text]) => sum + text.length, 0);
     column.#capped = state.capped;
     return column;
   }
@@ -132,7 +135,7 @@ export class ColumnAccumulator {
 
   /** About how many bytes {@linkcode state} takes as JSON. */
   stateSize(): number {
-    return 500 + 12 * this.#sample.length + 20 * this.#values.size;
+    return 500 + 18 * this.#sample.length + 12 * this.#values.size + this.#valueChars;
   }
 
   /** Takes a value. */
@@ -146,8 +149,10 @@ export class ColumnAccumulator {
     const text = value.length > TEXT ? value.slice(0, TEXT) : value;
     const seen = this.#values.get(text);
     if (seen !== undefined) this.#values.set(text, seen + 1);
-    else if (this.#values.size < DISTINCT) this.#values.set(text, 1);
-    else this.#capped = true;
+    else if (this.#values.size < DISTINCT) {
+      this.#values.set(text, 1);
+      this.#valueChars += text.length;
+    } else this.#capped = true;
     if (this.#least === null || text < this.#least) this.#least = text;
     if (this.#greatest === null || text > this.#greatest) this.#greatest = text;
     if (NUMBER.test(value)) this.#addNumber(Number(value));

@@ -149,6 +149,11 @@ const DAMAGES: Record<string, (kv: Deno.Kv, ids: Ids) => Promise<Deno.KvKey>> = 
     await kv.set(keys.blob("lost", 0), new Uint8Array(10));
     return keys.blobPending("lost");
   },
+  "a mark that would let the janitor delete a file": async (kv, { done }) => {
+    const file = JSON.parse(new TextDecoder().decode((await kv.get<Uint8Array>(keys.artifact(done, "a.txt"))).value!));
+    await kv.set(keys.blobPending(file.blob), bytes({ at: 0 }));
+    return keys.blobPending(file.blob);
+  },
   "a step, a log and a result without their task": async (kv) => {
     await kv.set(keys.step("nobody", 0, "a"), bytes({}));
     await kv.set(keys.log("nobody", 1, 0), bytes({ first: 0, lines: [] }));
@@ -186,6 +191,17 @@ Deno.test("a file that lost a part is reported, and no repair pretends otherwise
     await kv.delete(blobs.find((key) => key[1] === file.blob)!);
     const { problems } = await repairStore(kv);
     assertEquals(problems.map(({ key }) => key), [keys.artifact(done, "a.txt")]);
+  });
+});
+
+Deno.test("a value that cannot be read is reported, and the check goes on", async () => {
+  await withStore(async (kv, { done }) => {
+    await kv.set(keys.task("01ARZ3NDEKTSV4RRFFQ69G5FAV"), new Uint8Array([1, 2, 3]));
+    await kv.delete(keys.index("SUCCESS", "held", done));
+    const keysOf = async () => (await checkStore(kv, now)).problems.map(({ key }) => key[0]);
+    assertEquals((await keysOf()).sort(), ["index", "task"]);
+    await repairStore(kv);
+    assertEquals(await keysOf(), ["task"]);
   });
 });
 

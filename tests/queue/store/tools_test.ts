@@ -38,6 +38,8 @@ Deno.test("while a server works a copy is checked and taken; the copy opens as a
     await queue.start();
     await queue.submitBatch(Array.from({ length: 100 }, () => ({ task_type: "noop" })));
     await allReach(queue, 100, "SUCCESS");
+    const large = new Blob([new Uint8Array(40_000_000)]);
+    await queue.upload("large.bin", "application/octet-stream", large.stream(), 1e9);
     // Tasks come and go while the copies are made.
     let submitting = true;
     const load = (async () => {
@@ -90,5 +92,8 @@ Deno.test("a damaged store ends the check with 1, --fix repairs it, and nonsense
     }
     assertEquals((await task("check-store", `${directory}/none.db`)).code, 2);
     assertEquals((await task("backup", ":memory:", `${directory}/x.db`)).code, 2);
+    await Deno.writeTextFile(`${directory}/text.db`, "This is no store. ".repeat(1_000));
+    const garbage = await task("check-store", `${directory}/text.db`);
+    assertEquals([garbage.code, /cannot be read as a store/.test(garbage.said)], [2, true]);
   });
 });
