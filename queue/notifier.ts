@@ -12,6 +12,7 @@
 import { type Clock, repeat, type Repeating } from "./clock.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
+import { mayExpire } from "./task.ts";
 import type { Change } from "./write.ts";
 
 /** What can be listened for. */
@@ -86,7 +87,7 @@ export class Notifier {
       if (!placement || placement === before?.task.placement && !before.run) continue;
       if (placement.kind === "ready") ready.add(after!.task.task_type);
       if (placement.kind === "scheduled") due = Math.min(due, placement.due);
-      if (before === null && after!.task.expires_at !== null) due = Math.min(due, after!.task.expires_at);
+      if (mayExpire(after!) && !(before && mayExpire(before))) due = Math.min(due, after!.task.expires_at!);
     }
     for (const type of ready) this.ready(type);
     if (due < Infinity) this.due(due);

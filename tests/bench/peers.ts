@@ -6,6 +6,11 @@
 
 import { endToEnd, idleStart, ms, perSecond, type Quantiles, quantiles } from "./measure.ts";
 
+// Not in deno.json: whoever starts the service would download them. Named by variables, they are no part of any graph.
+const BULLMQ = "npm:bullmq@6.7.0";
+const IOREDIS = "npm:ioredis@5.11.1";
+const GRAPHILE_WORKER = "npm:graphile-worker@0.18.0";
+
 const TASKS = 20_000;
 const SUBMITTERS = 100;
 const IDLE_ROUNDS = 500;
@@ -35,7 +40,8 @@ function freePort(): number {
 }
 
 /** Tries until it does not throw. */
-async function eventually<T>(work: () => Promise<T>): Promise<T> {
+// deno-lint-ignore no-explicit-any
+async function eventually(work: () => Promise<any>): Promise<any> {
   for (let tries = 1;; tries++) {
     try {
       return await work();
@@ -47,8 +53,8 @@ async function eventually<T>(work: () => Promise<T>): Promise<T> {
 }
 
 const bullmq = (redis: string): Open => async (run) => {
-  const { Queue, Worker } = await import("bullmq");
-  const { Redis } = await import("ioredis");
+  const { Queue, Worker } = await import(BULLMQ);
+  const { Redis } = await import(IOREDIS);
   const directory = await Deno.makeTempDir();
   const port = freePort();
   const server = new Deno.Command(redis, {
@@ -75,7 +81,7 @@ const bullmq = (redis: string): Open => async (run) => {
 };
 
 const graphile = (folder: string): Open => async (done) => {
-  const { makeWorkerUtils, run } = await import("graphile-worker");
+  const { makeWorkerUtils, run } = await import(GRAPHILE_WORKER);
   // PostgreSQL does not run as root.
   const prefix = Deno.uid() === 0 ? ["runuser", "-u", "postgres", "--"] : [];
   const command = (...words: string[]) => {
@@ -120,7 +126,7 @@ const graphile = (folder: string): Open => async (done) => {
   };
 };
 
-const { Logger } = await import("graphile-worker");
+const { Logger } = await import(GRAPHILE_WORKER);
 const quiet = new Logger(() => () => {});
 
 async function measure(open: Open): Promise<{ speed: number; idle: Quantiles }> {

@@ -51,6 +51,8 @@ export class Harness {
   readonly accepted = new Set<string>();
   /** The concurrency key of each task that has one. */
   readonly keyOf = new Map<string, string>();
+  /** How many tasks may be accepted so far: the load is spread over the blows. */
+  allowed = Infinity;
   /** Blows that may each have cut a step short on one instance. */
   blows = 0;
   #servers: Server[] = [];
@@ -128,6 +130,10 @@ export class Harness {
   submitAll(count: number): void {
     this.#submitting = (async () => {
       while (this.accepted.size < count) {
+        if (this.accepted.size >= this.allowed) {
+          await pause(10);
+          continue;
+        }
         if (this.random.next() < 0.4) await this.#batch();
         else await this.#single();
         if (this.random.next() < 0.05) await this.#cancelOne();
