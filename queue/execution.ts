@@ -88,8 +88,12 @@ export class Execution {
     return this.#state;
   }
 
-  /** Runs the handler and ends the attempt; resolves when its slot is free. Never rejects. */
-  async run(): Promise<void> {
+  /**
+   * Runs the handler and ends the attempt; resolves when the end is committed. Never rejects.
+   *
+   * @param onReturned Called when the handler has returned or is abandoned: its slot is free.
+   */
+  async run(onReturned: () => void = () => {}): Promise<void> {
     const { clock } = this.#tools;
     const abandoned = new Promise<void>((resolve) => {
       let cancel = () => {};
@@ -112,6 +116,7 @@ export class Execution {
     ]);
     this.#abandon();
     this.#cancelTimeout();
+    onReturned();
     if (outcome === null) {
       const text = `The handler did not stop within ${ABANDON_MS / 1000} s of its signal and was abandoned.`;
       outcome = { error: new Error(text) };

@@ -16,8 +16,8 @@ import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import { readTasks, type StoredFile } from "./reads.ts";
 import type { Upload } from "./submit.ts";
-import { isTerminal, type Retention, type TaskRecord, type TaskState } from "./task.ts";
-import { emptyWrite } from "./write.ts";
+import { isTerminal, type Retention, type TaskState } from "./task.ts";
+import { decodeTask, emptyWrite } from "./write.ts";
 
 const EVERY_MS = 60_000;
 /** The change feed is kept this long … */
@@ -120,7 +120,7 @@ export class Janitor {
   async remove({ task, run }: TaskState): Promise<"removed" | "needed" | "moved"> {
     const { id, task_type, status, version } = task;
     const [cold, checkpoint] = await this.kv.getMany<[unknown, unknown]>([keys.task(id), keys.checkpoint(id)]);
-    if (run || !isTerminal(status) || !cold.value || decode<TaskRecord>(cold.value).version !== version) return "moved";
+    if (run || !isTerminal(status) || !cold.value || decodeTask(cold.value).version !== version) return "moved";
     if (await this.#hasAny(keys.childrenOf(id))) return "needed";
     const unique = task.unique_key === null ? null : await this.kv.get(keys.unique(task_type, task.unique_key));
     const write = emptyWrite(id);

@@ -12,7 +12,7 @@ import { firstIdAt } from "./ids.ts";
 import { type Bucket, keys, placementKey } from "./keys.ts";
 import { type ArtifactInfo, isTerminal, type Json, type Status, STATUSES, statusOf, type TaskState } from "./task.ts";
 import type { RunRecord } from "./task.ts";
-import type { StoredTask, Write } from "./write.ts";
+import { decodeTask, type StoredTask, type Write } from "./write.ts";
 
 /** Which tasks a list shows. Fields that are left out do not filter. */
 export interface Filter {
@@ -80,20 +80,20 @@ export async function readTasks(kv: Deno.Kv, ids: readonly string[]): Promise<(T
   return ids.map((_, i) => {
     const task = entries[2 * i].value;
     const run = entries[2 * i + 1].value;
-    return task ? { task: decode<StoredTask>(task), run: run ? decode<RunRecord>(run) : null } : null;
+    return task ? { task: decodeTask(task), run: run ? decode<RunRecord>(run) : null } : null;
   });
 }
 
 /** Reads the cold records of tasks that stand in `ready`, and so do not run; null where there is none. */
 export async function readReady(kv: Deno.Kv, ids: readonly string[]): Promise<(TaskState | null)[]> {
   const entries = await getAll(kv, ids.map((id) => keys.task(id)));
-  return entries.map(({ value }) => value ? { task: decode<StoredTask>(value), run: null } : null);
+  return entries.map(({ value }) => value ? { task: decodeTask(value), run: null } : null);
 }
 
 /** Adds to a write the checks that hold exactly while a task that does not run is as it was read; null: it is not. */
 export async function guard(kv: Deno.Kv, { task }: TaskState, write: Write): Promise<Write | null> {
   const [cold, run] = await kv.getMany<[unknown, unknown]>([keys.task(task.id), keys.run(task.id)]);
-  if (!cold.value || run.value || decode<StoredTask>(cold.value).version !== task.version) return null;
+  if (!cold.value || run.value || decodeTask(cold.value).version !== task.version) return null;
   // A claim leaves the cold record as it is, so the run record's absence is checked as well.
   write.checks.push({ key: cold.key, versionstamp: cold.versionstamp }, { key: run.key, versionstamp: null });
   return write;
@@ -290,10 +290,17 @@ async function walkIds(
     });
     return ids.slice(0, size);
   }
-  const buckets = new Set<Bucket>(wanted.map((status) => isTerminal(status) ? status : "OPEN"));
-  // Only types that have tasks have an index; a filter may name anything.
-  const types = Object.keys(counts).filter((type) => !task_types || task_types.includes(type));
-  const lists = [...buckets].flatMap((bucket) => types.map((type) => idsOf(keys.indexOf(bucket, type), size)));
+  const prefixes = new Map<string, Deno.KvKey>();
+  // Only types that have tasks have an index, and only for the statuses that they have; a filter may name anything.
+  for (const [type, byStatus] of Object.entries(counts)) {
+    if (task_types && !task_types.includes(type)) continue;
+    for (const status of STATUSES) {
+      const bucket: Bucket = isTerminal(status) ? status : "OPEN";
+      const asked = wanted.some((one) => one === status || bucket === "OPEN" && !isTerminal(one));
+      if (asked && byStatus[status]) prefixes.set(`${bucket} ${type}`, keys.indexOf(bucket, type));
+    }
+  }
+  const lists = [...prefixes.values()].map((prefix) => idsOf(prefix, size));
   const ids = [...new Set((await Promise.all(lists)).flat())].sort();
   return (order === "newest" ? ids.reverse() : ids).slice(0, size);
 }

@@ -24,6 +24,8 @@ import { type Change, emptyWrite, merge, transition } from "./write.ts";
 const CLAIM_BATCH = 500;
 /** Freshly placed tasks that are remembered, so that a claim need not read them back. */
 const REMEMBERED = 4_000;
+/** An instance holds at most this many times as many tasks as it has slots: those that run and those that end. */
+const MOST_HELD = 4;
 /** With other instances at work, a claim takes its tasks from a head of this many times what it needs. */
 const SPREAD = 4;
 
@@ -46,6 +48,8 @@ export class Runner {
   readonly #options: RunnerOptions;
   /** By type; a task may be here twice, while an attempt that was cancelled has not stopped yet. */
   readonly #running = new Map<string, Set<Execution>>();
+  /** By type, how many of them have returned, while their end is being committed: they have no slot any more. */
+  readonly #returned = new Map<string, number>();
   readonly #done = new Set<Promise<void>>();
   readonly #filling = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
@@ -150,7 +154,11 @@ export class Runner {
 
   #free(definition: AnyTaskDefinition): number {
     const { type } = definition;
-    return this.slotsOf(definition) - this.runningOf(type) - this.#starting.get(type)!.size;
+    const slots = this.slotsOf(definition);
+    const starting = this.#starting.get(type)!.size;
+    const free = slots - this.runningOf(type) - starting;
+    // A store that is slow to commit their ends must not let returned tasks pile up.
+    return Math.min(free, MOST_HELD * slots - this.#running.get(type)!.size - starting);
   }
 
   /** The execution of a task that runs here. */
@@ -162,9 +170,9 @@ export class Runner {
     return newest;
   }
 
-  /** How many tasks of a type run here. */
+  /** How many handlers of a type run here. */
   runningOf(type: string): number {
-    return this.#running.get(type)?.size ?? 0;
+    return (this.#running.get(type)?.size ?? 0) - (this.#returned.get(type) ?? 0);
   }
 
   /** How many tasks of a type may run here at once. */
@@ -369,12 +377,18 @@ export class Runner {
   }
 
   #start(definition: AnyTaskDefinition, execution: Execution): void {
-    const executions = this.#running.get(definition.type)!;
+    const { type } = definition;
+    const executions = this.#running.get(type)!;
+    const count = (change: number) => this.#returned.set(type, (this.#returned.get(type) ?? 0) + change);
     executions.add(execution);
-    const done = execution.run().finally(() => {
+    const done = execution.run(() => {
+      count(1);
+      this.#fill(type);
+    }).finally(() => {
       executions.delete(execution);
+      count(-1);
       this.#done.delete(done);
-      this.#fill(definition.type);
+      this.#fill(type);
     });
     this.#done.add(done);
   }

@@ -25,7 +25,7 @@ import {
   type TaskRecord,
   type TaskState,
 } from "../task.ts";
-import { emptyWrite, indexValue, placementValue, transition, type Write } from "../write.ts";
+import { decodeTask, emptyWrite, indexValue, placementValue, transition, type Write } from "../write.ts";
 
 /** Something that must not be. */
 export interface StoreProblem {
@@ -81,7 +81,7 @@ class StoreCheck {
     await this.#each(["follow"], ({ key }) => this.#follows.add(text(key)));
     await this.#each(["task"], ({ key, value }) => {
       // The large parts are of no concern here.
-      const task: TaskRecord = { ...decode<TaskRecord>(value), input_params: null, result: null };
+      const task: TaskRecord = { ...decodeTask(value), input_params: null, result: null };
       this.#states.set(key[1] as string, { task, run: null });
     });
     await this.#each(["run"], (entry) => this.#checkRun(entry));
