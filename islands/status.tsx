@@ -40,6 +40,9 @@ const SHAPES: Record<Status, JSX.Element> = {
   ),
 };
 
+/** Why a task that waits does not run. */
+const WAITING = { ready: "waiting", scheduled: "scheduled", blocked: "for other tasks", limited: "for its key" };
+
 /** The shape of a status. */
 export function StatusIcon({ status }: { status: Status }): JSX.Element {
   return <svg class="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">{SHAPES[status]}</svg>;
@@ -58,7 +61,7 @@ export function StatusBadge({ status }: { status: Status }): JSX.Element {
 /** How far a task is: a bar, a number and what is being done. */
 export function Progress({ task }: { task: TaskSummary }): JSX.Element {
   if (task.status === "PENDING") {
-    return <span class="muted">{task.wait_reason === "scheduled" ? "scheduled" : "waiting"}</span>;
+    return <span class="muted">{WAITING[task.wait_reason ?? "ready"]}</span>;
   }
   const percent = Math.round(task.progress);
   return (

@@ -5,29 +5,24 @@
  */
 
 import { type Clock, delay } from "./clock.ts";
-import { decode, encode } from "./codec.ts";
+import { encode } from "./codec.ts";
 import type { Committer } from "./commit.ts";
 import type { Registry } from "./define.ts";
 import { ClosedError, IllegalTransitionError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
 import { isId } from "./ids.ts";
 import type { Janitor } from "./janitor.ts";
 import { keys } from "./keys.ts";
+import { claimUniqueKey } from "./once.ts";
 import { guard, readTask, readTasks } from "./reads.ts";
 import type { Runner } from "./runner.ts";
-import {
-  cancel,
-  isLegal,
-  isTerminal,
-  retry,
-  type RetryFrom,
-  statusOf,
-  type TaskRecord,
-  type TaskState,
-} from "./task.ts";
-import { emptyWrite, transition, type Write } from "./write.ts";
+import { cancel, isLegal, isTerminal, retry, type RetryFrom, type Status, statusOf, type TaskState } from "./task.ts";
+import { emptyWrite, transition } from "./write.ts";
 
 /** How long an answer waits for the holder of a task on another instance. */
 const COMMAND_WAIT_MS = 2_000;
+
+/** Statuses of tasks that have not ended. */
+const OPEN: Status[] = ["PENDING", "RUNNING"];
 
 /** Carries out what people ask. */
 export class Commands {
@@ -111,7 +106,10 @@ export class Commands {
       const again = retry(state, this.clock.now(), from);
       if (again.task.placement?.kind === "blocked") await this.#assertParents(state.task.depends_on);
       const write = transition(state, again);
-      if (state.task.unique_key !== null) await this.#claimUnique(write, state.task, state.task.unique_key);
+      if (state.task.unique_key !== null) {
+        const other = await claimUniqueKey(this.kv, write, { key: state.task.unique_key, states: OPEN }, state.task);
+        if (other) throw new IllegalTransitionError(`Task ${other} has the same unique key and has not ended.`);
+      }
       if (await guard(this.kv, state, write) && await this.committer.commitUnlessConflict(write)) return again;
     }
   }
@@ -130,20 +128,6 @@ export class Commands {
         throw new IllegalTransitionError(`Task ${parents[i]}, which this one depends on, is not kept any more.`);
       }
     });
-  }
-
-  /** @throws {IllegalTransitionError} If another task has come to have the unique key. */
-  async #claimUnique(write: Write, { id, task_type }: TaskRecord, key: string): Promise<void> {
-    const entry = await this.kv.get(keys.unique(task_type, key));
-    const holder = entry.value ? decode<string>(entry.value) : null;
-    if (holder === id) return;
-    const [state] = holder === null ? [null] : await readTasks(this.kv, [holder]);
-    if (state && !isTerminal(statusOf(state))) {
-      throw new IllegalTransitionError(`Task ${holder} has the same unique key and is ${statusOf(state)}.`);
-    }
-    write.locks.push(`unique:${task_type}:${key}`);
-    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-    write.puts.push({ key: entry.key, value: encode(id) });
   }
 
   /** See {@linkcode Queue.delete}. */

@@ -28,25 +28,16 @@ import { keys } from "./keys.ts";
 import { type Logger, silent } from "./log.ts";
 import { Notifier } from "./notifier.ts";
 import { Pauses } from "./pauses.ts";
-import {
-  type Filter,
-  listTasks,
-  type LogPosition,
-  type Order,
-  type Page,
-  readArtifacts,
-  readLog,
-  readLogTail,
-  readTasks,
-  type StoredFile,
-} from "./reads.ts";
+import { type Filter, listTasks, type Order, type Page, readArtifacts, readTasks, type StoredFile } from "./reads.ts";
 import { Recoverer } from "./recoverer.ts";
 import { Releaser } from "./releaser.ts";
 import { Runner } from "./runner.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Schedules } from "./schedules.ts";
 import { ChangeStream } from "./stream.ts";
-import { type IdempotencyKey, type Submission, Submitter, type Upload } from "./submit.ts";
+import type { IdempotencyKey } from "./once.ts";
+import { type Submission, Submitter, type Upload } from "./submit.ts";
+import { type LogPosition, readLog, readLogTail } from "./task_log.ts";
 import type { ArtifactInfo, PauseInfo, Retention, RetryFrom, TaskState } from "./task.ts";
 import { emptyWrite } from "./write.ts";
 

@@ -10,12 +10,13 @@ import type { Clock } from "./clock.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
 import { type AtomicLimits, type Committer, LANE_BYTES, LANE_MUTATIONS } from "./commit.ts";
 import { parseParams, type Registry, uploadsOf } from "./define.ts";
-import { IdempotencyMismatchError, type InputIssue, InvalidInputError } from "./errors.ts";
-import { isId, newId } from "./ids.ts";
+import { assertParents, follow, resolveRefs } from "./dependencies.ts";
+import { InvalidInputError } from "./errors.ts";
+import { newId } from "./ids.ts";
 import { keys } from "./keys.ts";
 import type { StoredFile } from "./reads.ts";
-import { readTasks } from "./reads.ts";
-import { type Json, placementAt, type Status, statusOf, type TaskRecord, type TaskState } from "./task.ts";
+import { claimIdempotencyKey, claimUniqueKey, type IdempotencyKey, type Unique } from "./once.ts";
+import { type Json, placementAt, type TaskRecord, type TaskState } from "./task.ts";
 import { emptyWrite, merge, sizeOf, transition, type Write } from "./write.ts";
 
 /** Bytes of `input_params`. */
@@ -24,21 +25,6 @@ export const MAX_PARAMS_BYTES = 32 * 1024;
 export const MAX_BATCH = 200;
 /** Tasks that one task may depend on. */
 export const MAX_DEPENDENCIES = 200;
-/** How long an idempotency key is remembered: 24 hours. */
-const IDEMPOTENCY_MS = 24 * 3_600_000;
-
-/** Makes one task only, within a type. */
-export interface Unique {
-  /** The newest task of the type with this key is looked at. */
-  key: string;
-  /** … if it was submitted within this time. Milliseconds; default: however long ago. */
-  period_ms?: number;
-  /** … and is in one of these statuses. Default: PENDING, RUNNING and SUCCESS. */
-  states?: Status[];
-}
-
-/** Statuses in which a task keeps others with its unique key from being made, unless a submit says otherwise. */
-export const UNIQUE_STATES: Status[] = ["PENDING", "RUNNING", "SUCCESS"];
 
 /** What is submitted. */
 export interface Submission {
@@ -66,21 +52,6 @@ export interface Submission {
   /** The schedule that submits it. */
   schedule_id?: string;
   retried_from?: string;
-}
-
-/** An Idempotency-Key: within its scope (whoever sent it), the same key makes one task. */
-export interface IdempotencyKey {
-  scope: string;
-  key: string;
-  /** What was sent, to be compared when the key comes again. Default: a hash of the submission. */
-  body?: string;
-}
-
-interface IdempotencyRecord {
-  /** What was made: one task, or those of a batch. */
-  ids: string[];
-  body: string;
-  expires_at: number;
 }
 
 /** An uploaded file. */
@@ -132,7 +103,7 @@ export class Submitter {
     internal = false,
   ): Promise<{ id: string; created: TaskState | null }> {
     const made = this.#make(submission, "", internal);
-    await this.#assertParents(made.task.depends_on, (i) => `/depends_on/${i}`);
+    await assertParents(this.#kv, made.task.depends_on, (i) => `/depends_on/${i}`);
     const state = this.#starter.startAtOnce(made);
     try {
       return await this.#commit(submission, idempotency, state);
@@ -151,77 +122,23 @@ export class Submitter {
     while (true) {
       const write = transition(null, state);
       if (idempotency) {
-        const known = await this.#claimKey(write, idempotency, body, [state.task.id]);
+        const known = await claimIdempotencyKey(this.#kv, this.#clock, write, idempotency, body, [state.task.id]);
         if (known) return { id: known[0], created: null };
       }
       if (submission.unique) {
-        const known = await this.#claimUnique(write, submission.unique, state.task);
+        const known = await claimUniqueKey(this.#kv, write, submission.unique, state.task);
         if (known) {
-          if (idempotency && !await this.#rememberKey(idempotency, body, known)) continue;
+          // The key answers the same task when it comes again.
+          const remember = emptyWrite();
+          if (idempotency) await claimIdempotencyKey(this.#kv, this.#clock, remember, idempotency, body, [known]);
+          if (idempotency && !await this.#committer.commitUnlessConflict(remember)) continue;
           return { id: known, created: null };
         }
       }
-      this.#follow(write, state.task.depends_on);
+      follow(write, state.task.depends_on);
       await this.referToUploads(write, [state.task], () => "");
       if (await this.#committer.commitUnlessConflict(write)) return { id: state.task.id, created: state };
     }
-  }
-
-  /** Adds the idempotency key to a write, or gives the ids of what it has made before. */
-  async #claimKey(
-    write: Write,
-    { scope, key }: IdempotencyKey,
-    body: string,
-    ids: string[],
-  ): Promise<string[] | null> {
-    const entry = await this.#kv.get(keys.idempotency(scope, key));
-    const known = entry.value ? decode<IdempotencyRecord>(entry.value) : null;
-    // KV collects expired keys late: what they say is void from their own time on.
-    if (known && known.expires_at > this.#clock.now()) {
-      if (known.body !== body) throw new IdempotencyMismatchError();
-      // A key does not outlive its task: retention may be shorter than a day.
-      if ((await this.#kv.get(keys.task(known.ids[0]))).value) return known.ids;
-    }
-    const record: IdempotencyRecord = { ids, body, expires_at: this.#clock.now() + IDEMPOTENCY_MS };
-    write.locks.push(`idempotency:${scope}:${key}`);
-    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-    write.puts.push({ key: entry.key, value: encode(record), expireIn: IDEMPOTENCY_MS });
-    return null;
-  }
-
-  /** Lets an idempotency key answer a task that another submit has made; false: look again. */
-  async #rememberKey(idempotency: IdempotencyKey, body: string, id: string): Promise<boolean> {
-    const write = emptyWrite();
-    await this.#claimKey(write, idempotency, body, [id]);
-    return await this.#committer.commitUnlessConflict(write);
-  }
-
-  /** Adds the unique key to a write, or gives the id of the task that there is already. */
-  async #claimUnique(write: Write, unique: Unique, task: TaskRecord): Promise<string | null> {
-    const { key, period_ms = Infinity, states = UNIQUE_STATES } = unique;
-    const entry = await this.#kv.get(keys.unique(task.task_type, key));
-    if (entry.value) {
-      const [known] = await readTasks(this.#kv, [decode<string>(entry.value)]);
-      const recent = known && known.task.created_at > task.created_at - period_ms;
-      if (recent && states.includes(statusOf(known))) return known.task.id;
-    }
-    write.locks.push(`unique:${task.task_type}:${key}`);
-    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-    write.puts.push({ key: entry.key, value: encode(task.id) });
-    return null;
-  }
-
-  /** @throws {InvalidInputError} If one of the tasks is not there. */
-  async #assertParents(parents: readonly string[], pointerOf: (i: number) => string): Promise<void> {
-    const issues = (await readTasks(this.#kv, parents)).flatMap((state, i) =>
-      state ? [] : [{ pointer: pointerOf(i), detail: `There is no task ${parents[i]}.` }]
-    );
-    if (issues.length > 0) throw new InvalidInputError(issues);
-  }
-
-  /** Sees to it that tasks which may have ended already are looked at for the sake of a new dependent. */
-  #follow(write: Write, parents: Iterable<string>): void {
-    for (const parent of parents) write.puts.push({ key: keys.followTask(parent), value: encode(0) });
   }
 
   /**
@@ -238,7 +155,9 @@ export class Submitter {
       throw new InvalidInputError([{ pointer: "/tasks", detail: `A batch has 1 to ${MAX_BATCH} tasks.` }]);
     }
     const states = submissions.map((submission, i) => this.#make(submission, `/tasks/${i}`));
-    const outside = await this.#resolveRefs(submissions, states);
+    const outside = resolveRefs(submissions, states);
+    const parents = [...outside.keys()];
+    await assertParents(this.#kv, parents, (i) => outside.get(parents[i])!);
     const ids = states.map(({ task }) => task.id);
     const body = idempotency ? idempotency.body ?? fingerprint(submissions) : "";
     const started = states.map((state) => this.#starter.startAtOnce(state));
@@ -246,9 +165,9 @@ export class Submitter {
       while (true) {
         const all = emptyWrite();
         for (const state of started) merge(all, transition(null, state));
-        this.#follow(all, outside);
+        follow(all, parents);
         if (idempotency) {
-          const known = await this.#claimKey(all, idempotency, body, ids);
+          const known = await claimIdempotencyKey(this.#kv, this.#clock, all, idempotency, body, ids);
           if (known) return { ids: known, created: null };
         }
         await this.referToUploads(all, states.map(({ task }) => task), (i) => `/tasks/${i}`);
@@ -276,53 +195,6 @@ export class Submitter {
   }
 
   /**
-   * Puts ids in the place of refs in `depends_on`.
-   *
-   * @returns The tasks outside the batch that are depended on.
-   * @throws {InvalidInputError} If a ref is there twice or nowhere, or the dependencies go round in a circle.
-   */
-  async #resolveRefs(submissions: Submission[], states: TaskState[]): Promise<Set<string>> {
-    const issues: InputIssue[] = [];
-    const byRef = new Map<string, TaskState>();
-    submissions.forEach(({ ref, unique }, i) => {
-      if (unique) issues.push({ pointer: `/tasks/${i}/unique`, detail: "Not in a batch: submit the task alone." });
-      if (ref === undefined) return;
-      if (byRef.has(ref)) issues.push({ pointer: `/tasks/${i}/ref`, detail: "This ref is there twice." });
-      byRef.set(ref, states[i]);
-    });
-    const outside = new Map<string, string>();
-    for (const [i, { task }] of states.entries()) {
-      task.depends_on = task.depends_on.map((name, n) => {
-        const parent = byRef.get(name);
-        if (!parent) {
-          outside.set(name, `/tasks/${i}/depends_on/${n}`);
-          return name;
-        }
-        parent.task.has_dependents = true;
-        return parent.task.id;
-      });
-      if (new Set(task.depends_on).size < task.depends_on.length) {
-        issues.push({ pointer: `/tasks/${i}/depends_on`, detail: "A task is named twice." });
-      }
-    }
-    const circle = findCircle(states);
-    if (circle >= 0) {
-      issues.push({ pointer: `/tasks/${circle}/depends_on`, detail: "These dependencies go round in a circle." });
-    }
-    if (issues.length > 0) throw new InvalidInputError(issues);
-    const ids = [...outside.keys()];
-    for (const id of ids.filter((id) => !isId(id))) {
-      issues.push({
-        pointer: outside.get(id)!,
-        detail: `"${id}" is neither a ref in this batch nor the id of a task.`,
-      });
-    }
-    if (issues.length > 0) throw new InvalidInputError(issues);
-    await this.#assertParents(ids, (i) => outside.get(ids[i])!);
-    return new Set(ids);
-  }
-
-  /**
    * The write that makes a task, for whoever submits together with a change of his own.
    *
    * @returns Also the id of the task that there is already, by its unique key: then the write is not to be used.
@@ -331,7 +203,7 @@ export class Submitter {
   async prepare(submission: Submission): Promise<{ write: Write; state: TaskState; known: string | null }> {
     const state = this.#make(submission, "");
     const write = transition(null, state);
-    const known = submission.unique ? await this.#claimUnique(write, submission.unique, state.task) : null;
+    const known = submission.unique ? await claimUniqueKey(this.#kv, write, submission.unique, state.task) : null;
     await this.referToUploads(write, [state.task], () => "");
     return { write, state, known };
   }
@@ -435,22 +307,6 @@ export class Submitter {
       }
     }
   }
-}
-
-/** The place of a task that depends on itself over others in the batch, or -1. */
-function findCircle(states: TaskState[]): number {
-  const places = new Map(states.map(({ task }, i) => [task.id, i]));
-  const waits = states.map(({ task }) => task.depends_on.filter((id) => places.has(id)).length);
-  const dependents = new Map<string, number[]>();
-  states.forEach(({ task }, i) => {
-    for (const id of task.depends_on) dependents.set(id, [...dependents.get(id) ?? [], i]);
-  });
-  // Kahn's algorithm: whatever cannot be put into an order is in a circle or behind one.
-  const free = waits.flatMap((count, i) => count === 0 ? [i] : []);
-  for (const i of free) {
-    for (const next of dependents.get(states[i].task.id) ?? []) if (--waits[next] === 0) free.push(next);
-  }
-  return waits.findIndex((count) => count > 0);
 }
 
 /** A hash of what was sent (SHA-256 of its JSON), to tell whether the same came again. */

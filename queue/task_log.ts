@@ -1,13 +1,22 @@
 /**
- * The log of one attempt on its way to the store: lines gather in memory and are written in pages.
+ * The log of a task: the lines of an attempt gather in memory and are written in pages, and are read back over all
+ * attempts.
  *
  * @module
  */
 
-import { encode } from "./codec.ts";
+import { decode, encode } from "./codec.ts";
 import { keys } from "./keys.ts";
-import type { LogLine, LogPage } from "./reads.ts";
 import type { Write } from "./write.ts";
+
+/** A log line: milliseconds since the epoch, level, text. */
+export type LogLine = [at: number, level: string, text: string];
+
+/** A page of log lines; `first` is the number of its first line within the attempt. */
+export interface LogPage {
+  first: number;
+  lines: LogLine[];
+}
 
 /** The longest line, in characters; the rest of a longer one is cut off. */
 const LINE_CHARS = 4_000;
@@ -82,4 +91,48 @@ export class LogBuffer {
     this.#open = { first: this.#open.first + this.#open.lines.length, lines: [] };
     this.#openBytes = 0;
   }
+}
+
+/** Where a reader of a log stands: it has seen this attempt up to, not including, this line. */
+export interface LogPosition {
+  attempt: number;
+  line: number;
+}
+
+/** Reads up to `limit` log lines of a task from a position on, over all its attempts. */
+export async function readLog(
+  kv: Deno.Kv,
+  id: string,
+  from: LogPosition = { attempt: 0, line: 0 },
+  limit = 1_000,
+): Promise<{ lines: (LogPosition & { at: number; level: string; text: string })[]; next: LogPosition }> {
+  const lines: (LogPosition & { at: number; level: string; text: string })[] = [];
+  let next = from;
+  const prefix = keys.logOf(id);
+  const start = [...prefix, from.attempt];
+  for await (const entry of kv.list({ prefix, start }, { batchSize: 20 })) {
+    const attempt = entry.key[2] as number;
+    const page = decode<LogPage>(entry.value);
+    const skip = attempt === from.attempt ? Math.max(0, from.line - page.first) : 0;
+    for (let i = skip; i < page.lines.length; i++) {
+      if (lines.length === limit) return { lines, next };
+      const [at, level, text] = page.lines[i];
+      lines.push({ attempt, line: page.first + i, at, level, text });
+      next = { attempt, line: page.first + i + 1 };
+    }
+  }
+  return { lines, next };
+}
+
+/** Reads the newest `limit` lines of a task's log, oldest first. */
+export async function readLogTail(kv: Deno.Kv, id: string, limit: number): ReturnType<typeof readLog> {
+  let from: LogPosition = { attempt: 0, line: 0 };
+  let found = 0;
+  for await (const entry of kv.list({ prefix: keys.logOf(id) }, { reverse: true, batchSize: 10 })) {
+    const page = decode<LogPage>(entry.value);
+    found += page.lines.length;
+    from = { attempt: entry.key[2] as number, line: page.first + Math.max(0, found - limit) };
+    if (found >= limit) break;
+  }
+  return await readLog(kv, id, from, limit);
 }

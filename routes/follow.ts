@@ -5,7 +5,7 @@
  */
 
 import type { Queue } from "../queue/queue.ts";
-import type { LogPosition } from "../queue/reads.ts";
+import type { LogPosition } from "../queue/task_log.ts";
 import type { Status, TaskHistoryEvent, TaskState } from "../queue/task.ts";
 
 /** Log lines that are told at once. */

@@ -7,7 +7,7 @@
 import { Hono } from "hono";
 import * as z from "zod";
 import { MISSED_POLICIES, nextTimes, type Schedule } from "../queue/schedules.ts";
-import { UNIQUE_STATES } from "../queue/submit.ts";
+import { UNIQUE_STATES } from "../queue/once.ts";
 import { taskOf } from "../queue/task.ts";
 import { requireRole } from "./auth.ts";
 import { readJson } from "./body.ts";

@@ -7,7 +7,8 @@
 import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import * as z from "zod";
-import { fingerprint, type IdempotencyKey } from "../queue/submit.ts";
+import type { IdempotencyKey } from "../queue/once.ts";
+import { fingerprint } from "../queue/submit.ts";
 import { isTerminal, RETRY_FROM, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
 import { mayActAs, requireRole } from "./auth.ts";
 import { readJson, readOptionalJson } from "./body.ts";

@@ -231,7 +231,7 @@ Deno.test("a retry does not make a second task beside the one that has its uniqu
     const first = await submit();
     await queue.cancel(first);
     const second = await submit();
-    await assertRejects(queue.retry(first), /has the same unique key and is PENDING/);
+    await assertRejects(queue.retry(first), /has the same unique key and has not ended/);
     await queue.cancel(second);
     await queue.retry(first);
     assertEquals(await submit(), first);
