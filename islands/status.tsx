@@ -41,7 +41,12 @@ const SHAPES: Record<Status, JSX.Element> = {
 };
 
 /** Why a task that waits does not run. */
-const WAITING = { ready: "waiting", scheduled: "scheduled", blocked: "for other tasks", limited: "for its key" };
+const WAITING = {
+  ready: "waiting",
+  scheduled: "scheduled",
+  blocked: "waits for other tasks",
+  limited: "waits for its key",
+};
 
 /** The shape of a status. */
 export function StatusIcon({ status }: { status: Status }): JSX.Element {
