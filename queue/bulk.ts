@@ -9,10 +9,10 @@
 import * as z from "zod";
 import type { Commands } from "./commands.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "./define.ts";
-import { InvalidInputError, QueueError } from "./errors.ts";
+import { InvalidInputError, NonRetryableError, QueueError } from "./errors.ts";
 import { isId } from "./ids.ts";
 import { readCounts } from "./counts.ts";
-import { type Filter, matching, totalOf } from "./reads.ts";
+import { type Filter, type Matched, matching, totalOf } from "./reads.ts";
 import type { Submitter } from "./submit.ts";
 import { type Json, type Status, STATUSES, type TaskState } from "./task.ts";
 
@@ -135,6 +135,15 @@ export class Bulk {
     return await Promise.all(ids.map((id) => this.#one(action, id)));
   }
 
+  async *#matching(...from: [Filter, string, string | undefined]): AsyncGenerator<Matched> {
+    try {
+      yield* matching(this.#kv, ...from);
+    } catch (error) {
+      // An as_of that is too old does not become younger.
+      throw error instanceof InvalidInputError ? new NonRetryableError(error.message, { cause: error }) : error;
+    }
+  }
+
   async #one(action: BulkAction, id: string): Promise<BulkOutcome> {
     try {
       if (!isId(id)) return { id: id.slice(0, 64), outcome: "not_found" };
@@ -155,7 +164,7 @@ export class Bulk {
     const { action, filter, as_of, expected } = ctx.params;
     const progress = (ctx.resume as unknown as Progress | undefined) ??
       { last: undefined, looked: 0, done: 0, failed: 0, failures: [] };
-    for await (const { looked, last, ids } of matching(this.#kv, filter, as_of, progress.last)) {
+    for await (const { looked, last, ids } of this.#matching(filter, as_of, progress.last)) {
       for (let i = 0; i < ids.length; i += BATCH) {
         ctx.signal.throwIfAborted();
         const batch = ids.slice(i, i + BATCH).filter((id) => id !== ctx.id);

@@ -281,19 +281,32 @@ async function walkIds(
     });
     return ids.slice(0, size);
   }
-  const prefixes = new Map<string, Deno.KvKey>();
-  // Only types that have tasks have an index, and only for the statuses that they have; a filter may name anything.
-  for (const [type, byStatus] of Object.entries(counts)) {
-    if (task_types && !task_types.includes(type)) continue;
-    for (const status of STATUSES) {
-      const bucket: Bucket = isTerminal(status) ? status : "OPEN";
-      const asked = wanted.some((one) => one === status || bucket === "OPEN" && !isTerminal(one));
-      if (asked && byStatus[status]) prefixes.set(`${bucket} ${type}`, keys.indexOf(bucket, type));
+  const ids = new Set<string>();
+  const read = new Set<string>();
+  // Only what the counters have is read: a filter may name anything, and most types have no task in most statuses.
+  // What was counted as empty is looked at again, and OPEN goes first, so that a task which ends meanwhile is seen.
+  for (let known = counts, more = true; more; known = await readCounts(kv)) {
+    const prefixes = prefixesOf(known, wanted, task_types).filter((prefix) => !read.has(prefix.join(" ")));
+    const open = prefixes.filter(([, bucket]) => bucket === "OPEN");
+    for (const group of [open, prefixes.filter((prefix) => !open.includes(prefix))]) {
+      for (const found of await Promise.all(group.map((prefix) => idsOf(prefix, size)))) {
+        for (const id of found) ids.add(id);
+      }
     }
+    for (const prefix of prefixes) read.add(prefix.join(" "));
+    more = prefixes.length > 0;
   }
-  const lists = [...prefixes.values()].map((prefix) => idsOf(prefix, size));
-  const ids = [...new Set((await Promise.all(lists)).flat())].sort();
-  return (order === "newest" ? ids.reverse() : ids).slice(0, size);
+  const sorted = [...ids].sort();
+  return (order === "newest" ? sorted.reverse() : sorted).slice(0, size);
+}
+
+/** The parts of the index that have tasks of these statuses and types, as far as the counters know. */
+function prefixesOf(counts: Counts, wanted: readonly Status[], task_types: string[] | undefined): Deno.KvKey[] {
+  const buckets = new Set<Bucket>(wanted.map((status) => isTerminal(status) ? status : "OPEN"));
+  return Object.entries(counts).filter(([type]) => !task_types || task_types.includes(type)).flatMap(([type, of]) =>
+    [...buckets].filter((bucket) => bucket === "OPEN" ? of.PENDING || of.RUNNING : of[bucket])
+      .map((bucket) => keys.indexOf(bucket, type))
+  );
 }
 
 interface IdRange {

@@ -215,13 +215,17 @@ export class Releaser {
       const unmet = parents.filter((_, i) => children[i].value && decode<number>(children[i].value) !== MET);
       if (unmet.length === 0) return;
       if (!write) continue;
-      const ends = await readTasks(this.kv, unmet);
-      const failed = ends.findIndex((end) => end?.task.status !== "SUCCESS");
+      const states = await readTasks(this.kv, unmet);
+      // One that was retried meanwhile has not ended: its next end is told in turn.
+      const ends = unmet.map((id, i) => ({ id, state: states[i] }))
+        .filter(({ state }) => state === null || isTerminal(statusOf(state)));
+      if (ends.length === 0) return;
+      const failed = ends.find(({ state }) => state?.task.status !== "SUCCESS");
       const now = this.clock.now();
-      if (failed >= 0) merge(write, transition(state, cancel(state, now, whyNot(unmet[failed], ends[failed]))));
+      if (failed) merge(write, transition(state, cancel(state, now, whyNot(failed.id, failed.state))));
       else {
-        merge(write, transition(state, meet(state, now, unmet.length)));
-        for (const parent of unmet) write.puts.push({ key: keys.child(parent, id), value: encode(MET) });
+        merge(write, transition(state, meet(state, now, ends.length)));
+        for (const parent of ends) write.puts.push({ key: keys.child(parent.id, id), value: encode(MET) });
       }
       if (await this.committer.commitUnlessConflict(write)) return;
     }

@@ -55,7 +55,7 @@ export class Runner {
   readonly #again = new Set<string>();
   readonly #fresh = new RecentMap<string, { versionstamp: string; state: TaskState }>(REMEMBERED);
   /** By type, tasks that are being submitted as started: each has a slot until its submit is answered. */
-  readonly #starting = new Map<string, Map<string, () => void>>();
+  readonly #starting = new Map<string, Map<string, { answered: Promise<void>; tell: () => void }>>();
   /** By type, how many tasks wait for a slot at most, as far as this instance knows; not there: any number. */
   readonly #waiting = new Map<string, number>();
   /** By type, how many tasks have become ready. */
@@ -123,33 +123,36 @@ export class Runner {
     if (!this.#open || this.#closing || distributed || placement?.kind !== "ready") return state;
     if (this.rateOf(definition) !== null || pauses.isKnown(task_type)) return state;
     if (this.#free(definition) <= (this.#waiting.get(task_type) ?? Infinity)) return state;
-    this.#starting.get(task_type)!.set(id, () => {});
+    const { promise: answered, resolve: tell } = Promise.withResolvers<void>();
+    this.#starting.get(task_type)!.set(id, { answered, tell });
     return claim(state, committer.instance, clock.now());
   }
 
   /** The submit of a task that was to start at once has been answered, however. */
   submitted({ id, task_type }: TaskState["task"]): void {
-    const starting = this.#starting.get(task_type)!;
-    const tell = starting.get(id);
-    starting.delete(id);
-    tell?.();
+    // It was not started: its slot is free for what waits.
+    if (this.#answer(task_type, id)) this.#fill(task_type);
+  }
+
+  #answer(type: string, id: string): boolean {
+    const starting = this.#starting.get(type)!;
+    starting.get(id)?.tell();
+    return starting.delete(id);
   }
 
   #startSubmitted(state: TaskState): void {
     const { task, run } = state;
-    this.submitted(task);
     // Another instance's, or this one's before it had to start over: recovery hands it back.
-    if (run!.instance !== this.#options.committer.instance) return;
+    if (run!.instance !== this.#options.committer.instance) return this.submitted(task);
+    this.#answer(task.task_type, task.id);
     const definition = this.#options.registry.get(task.task_type)!;
     this.#start(definition, new Execution(this.#options, definition, { task, run: run! }));
   }
 
   /** Resolves once every submit of a task that was to start at once has been answered. */
-  async #noneStarting(): Promise<void> {
-    const all = [...this.#starting.values()].flatMap((starting) =>
-      [...starting.keys()].map((id) => ({ starting, id }))
-    );
-    await Promise.all(all.map(({ starting, id }) => new Promise<void>((resolve) => starting.set(id, resolve))));
+  async #noneStarting(types: Iterable<string> = this.#starting.keys()): Promise<void> {
+    const starting = [...types].flatMap((type) => [...this.#starting.get(type)?.values() ?? []]);
+    await Promise.all(starting.map(({ answered }) => answered));
   }
 
   #free(definition: AnyTaskDefinition): number {
@@ -185,8 +188,9 @@ export class Runner {
     return this.#options.rates[definition.type] ?? definition.rateLimit ?? null;
   }
 
-  /** Resolves once every claim of a type that was under way has been dealt with. */
+  /** Resolves once every claim and every start of a type that was under way has been dealt with. */
   async settle(type: string): Promise<void> {
+    await this.#noneStarting([type]);
     while (this.#filling.has(type)) await this.#filling.get(type);
   }
 

@@ -451,6 +451,10 @@ export interface Task extends Omit<TaskSummary, "error"> {
   /** Ids of the tasks that must be SUCCESS before it may start. */
   depends_on: string[];
   unique_key: string | null;
+  /** Failed attempts since the last manual retry: at `max_attempts` it is FAILED. */
+  failures: number;
+  /** Attempts in a row that were interrupted without a new checkpoint or step. */
+  interruptions: number;
   /** Longest run of an attempt in seconds. */
   timeout: number;
   /** How long it is kept after its end, in seconds; null: as its status says. */
@@ -510,6 +514,8 @@ export function taskOf(state: TaskState, artifacts: ArtifactInfo[], retention: R
     error: run ? null : task.error,
     depends_on: task.depends_on,
     unique_key: task.unique_key,
+    failures: task.failures,
+    interruptions: task.interruptions,
     timeout: task.timeout_ms / 1000,
     retention: task.retention_ms === null ? null : task.retention_ms / 1000,
     artifacts,

@@ -98,6 +98,8 @@ const COMMON = {
   uploads: [],
 } satisfies Partial<TaskRecord>;
 
+type Packed = Partial<StoredTask>;
+
 function encodeTask(task: StoredTask): Uint8Array<ArrayBuffer> {
   const packed: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(task)) {
@@ -110,7 +112,8 @@ function encodeTask(task: StoredTask): Uint8Array<ArrayBuffer> {
 
 /** A cold record as it was before it was stored. */
 export function decodeTask(bytes: unknown): StoredTask {
-  return { ...COMMON, ...decode<StoredTask>(bytes) };
+  // Lists of its own: what one reader does to a task must not reach another.
+  return { ...COMMON, tags: [], depends_on: [], attempts: [], uploads: [], ...decode<Packed>(bytes) } as StoredTask;
 }
 
 function bucketOf(state: TaskState): Bucket {
@@ -148,7 +151,8 @@ function putTask(write: Write, task: TaskRecord): void {
  * counter, and nothing that stays the same. `before` is null for a new task.
  *
  * A plain task costs nine mutations over its life: 3 to submit (record, ready, index), 2 to claim (ready, run) and
- * 4 to end (record, run, both index entries).
+ * 4 to end (record, run, both index entries). One that starts in the commit of its submit costs seven: 3 to submit
+ * (record, run, index) and 4 to end.
  */
 export function transition(before: TaskState | null, after: TaskState): Write {
   const { task, run } = after;

@@ -25,6 +25,8 @@ const IDLE_ROUNDS = 500;
 /** A queue under the same load. */
 interface Peer {
   add(): Promise<unknown>;
+  /** How many tasks have ended so far, and their end is stored. */
+  ended(): number | Promise<number>;
   close(): Promise<void>;
 }
 
@@ -74,6 +76,7 @@ const millrace: Open = async (run) => {
   await queue.start();
   return {
     add: () => queue.submit({ task_type: "noop" }),
+    ended: async () => (await queue.counts()).noop?.SUCCESS ?? 0,
     async close() {
       await queue.stop();
       kv.close();
@@ -100,7 +103,10 @@ const bullmq = (redis: string): Open => async (run) => {
     concurrency: CONCURRENCY,
   });
   await worker.waitUntilReady();
+  let ended = 0;
+  worker.on("completed", () => ended++);
   return {
+    ended: () => ended,
     add: () => queue.add("noop", {}),
     async close() {
       await worker.close();
@@ -114,7 +120,8 @@ const bullmq = (redis: string): Open => async (run) => {
 };
 
 const graphile = (folder: string): Open => async (done) => {
-  const { makeWorkerUtils, run } = await import(GRAPHILE_WORKER);
+  const { Logger, makeWorkerUtils, run } = await import(GRAPHILE_WORKER);
+  const quiet = new Logger(() => () => {});
   // PostgreSQL does not run as root.
   const prefix = Deno.uid() === 0 ? ["runuser", "-u", "postgres", "--"] : [];
   const command = (...words: string[]) => {
@@ -130,6 +137,7 @@ const graphile = (folder: string): Open => async (done) => {
   const connectionString = `postgres://bench@127.0.0.1:${port}/postgres`;
   const utils = await eventually(() => makeWorkerUtils({ connectionString, logger: quiet }));
   await utils.migrate();
+  let ended = 0;
   const runner = await run({
     preset: {
       worker: {
@@ -147,7 +155,9 @@ const graphile = (folder: string): Open => async (done) => {
     noHandleSignals: true,
     taskList: { noop: () => Promise.resolve(done()) },
   });
+  runner.events.on("job:success", () => ended++);
   return {
+    ended: () => ended,
     add: () => utils.addJob("noop", {}),
     async close() {
       await runner.stop();
@@ -159,24 +169,17 @@ const graphile = (folder: string): Open => async (done) => {
   };
 };
 
-const { Logger } = await import(GRAPHILE_WORKER);
-const quiet = new Logger(() => () => {});
-
 async function measure(open: Open): Promise<{ speed: number; idle: Quantiles }> {
-  let ended = 0;
   let started: () => void = () => {};
-  const peer = await open(() => {
-    ended++;
-    started();
-  });
+  const peer = await open(() => started());
   const run = async (count: number) => {
-    const wanted = ended + count;
+    const wanted = await peer.ended() + count;
     const begin = performance.now();
     let left = count;
     await Promise.all(Array.from({ length: SUBMITTERS }, async () => {
       while (left-- > 0) await peer.add();
     }));
-    while (ended < wanted) await pause(2);
+    while (await peer.ended() < wanted) await pause(2);
     return count / ((performance.now() - begin) / 1000);
   };
   try {

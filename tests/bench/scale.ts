@@ -28,6 +28,15 @@ const types = ["red", "green", "blue"].map((type) =>
   })
 );
 
+let started: () => void = () => {};
+const amber = defineTask({
+  type: "amber",
+  title: "No-op",
+  description: "Does nothing.",
+  params: z.strictObject({}),
+  run: () => Promise.resolve(started()).then(() => null),
+});
+
 /** Fills a store with tasks of three types and ten priorities that wait. */
 async function fill(kv: Deno.Kv, count: number): Promise<void> {
   const queue = new Queue({ kv, definitions: types, worker: false });
@@ -78,13 +87,24 @@ async function atSize(size: number): Promise<void> {
     const cursor = states[199]?.task.id;
     line("list: a later page, oldest first", await times(ROUNDS, () => queue.list({}, 50, cursor, "oldest")));
     line("counts by status and type", await times(ROUNDS, () => queue.counts()));
+    for (const { type } of types) await queue.pause(type, "bench");
     await queue.stop();
+
+    // The start of another type, of which nothing waits, beside all that does.
+    const other = new Queue({ kv, definitions: [...types, amber] });
+    await other.start();
+    const starts = await times(ROUNDS, async () => {
+      const running = new Promise<void>((resolve) => started = resolve);
+      await other.submit({ task_type: "amber" });
+      await running;
+    });
+    line("submit to start of another type", starts);
+    await other.stop();
 
     // The head of one type alone is claimed, so that what waits is the same before and after.
     const worker = new Queue({ kv, definitions: types, concurrency: { red: 64, green: 1, blue: 1 } });
-    const pause = async (type: string) => await worker.pause(type, "bench");
     await worker.start();
-    await Promise.all(["green", "blue"].map(pause));
+    await worker.resume("red");
     const before = totalOf(await worker.counts(), { statuses: ["SUCCESS"] });
     const wanted = Math.min(CLAIMED, Math.floor(size / 3) - before);
     const speed = await rate(wanted, () => ended(worker, before + wanted));

@@ -3,7 +3,8 @@
  * has stored against what was accepted and what the traces say.
  *
  * `deno task test:fault` runs the short form; `deno task test:fault --long` the long one. `--seed=N` repeats a run:
- * the same tasks, the same blows in the same order (when exactly they fall is the machine's).
+ * tasks are submitted in the same order and blows fall in the same order, after the same pauses. Which task a blow
+ * meets is the machine's.
  */
 
 import { readTasks } from "../../queue/reads.ts";
@@ -40,6 +41,10 @@ async function writeImportMap(directory: string): Promise<string> {
   return path;
 }
 
+function between(random: Random, min: number, max: number): number {
+  return min + Math.floor(random.next() * (max - min + 1));
+}
+
 interface Spec {
   task_type: string;
   [field: string]: unknown;
@@ -47,7 +52,9 @@ interface Spec {
 
 /** A service that is hurt, and everything that is known of it from outside. */
 export class Harness {
+  /** What decides about the blows; the load has a source of its own, so that neither moves the other. */
   readonly random = new Random(SEED);
+  readonly #load = new Random(SEED + 1);
   readonly accepted = new Set<string>();
   /** The concurrency key of each task that has one. */
   readonly keyOf = new Map<string, string>();
@@ -90,9 +97,9 @@ export class Harness {
     }
   }
 
-  /** A whole number from `min` to `max`. */
+  /** A whole number from `min` to `max`, for the blows. */
   between(min: number, max: number): number {
-    return min + Math.floor(this.random.next() * (max - min + 1));
+    return between(this.random, min, max);
   }
 
   /** Starts a server. */
@@ -134,9 +141,9 @@ export class Harness {
           await pause(10);
           continue;
         }
-        if (this.random.next() < 0.4) await this.#batch();
+        if (this.#load.next() < 0.4) await this.#batch();
         else await this.#single();
-        if (this.random.next() < 0.05) await this.#cancelOne();
+        if (this.#load.next() < 0.05) await this.#cancelOne();
       }
     })();
     this.#submitting.catch(() => {});
@@ -165,14 +172,14 @@ export class Harness {
   }
 
   #spec(): Spec {
-    const dice = this.random.next();
-    const ms = this.between(0, 60);
-    const later = this.random.next() < 0.1 ? { delay: this.between(1, 500) / 1000 } : {};
-    const more = { priority: this.between(0, 9), ...later };
+    const dice = this.#load.next();
+    const ms = between(this.#load, 0, 60);
+    const later = this.#load.next() < 0.1 ? { delay: between(this.#load, 1, 500) / 1000 } : {};
+    const more = { priority: between(this.#load, 0, 9), ...later };
     if (dice < 0.35) return { task_type: "plain", input_params: { ms: ms * 5 }, ...more };
-    if (dice < 0.55) return { task_type: "steps", input_params: { ms, fails: this.between(0, 2) }, ...more };
+    if (dice < 0.55) return { task_type: "steps", input_params: { ms, fails: between(this.#load, 0, 2) }, ...more };
     if (dice < 0.7) return { task_type: "checkpoints", input_params: { ms }, ...more };
-    if (dice < 0.85) return { task_type: "serial", concurrency_key: `k${this.between(0, 9)}`, ...more };
+    if (dice < 0.85) return { task_type: "serial", concurrency_key: `k${between(this.#load, 0, 9)}`, ...more };
     return { task_type: "limited", ...more };
   }
 
@@ -188,9 +195,12 @@ export class Harness {
   }
 
   async #batch(): Promise<void> {
-    const tasks: Spec[] = Array.from({ length: this.between(1, 12) }, (_, i) => ({ ...this.#spec(), ref: `r${i}` }));
-    if (this.random.next() < 0.4) {
-      const depends_on = tasks.slice(0, this.between(1, tasks.length)).map(({ ref }) => ref);
+    const tasks: Spec[] = Array.from(
+      { length: between(this.#load, 1, 12) },
+      (_, i) => ({ ...this.#spec(), ref: `r${i}` }),
+    );
+    if (this.#load.next() < 0.4) {
+      const depends_on = tasks.slice(0, between(this.#load, 1, tasks.length)).map(({ ref }) => ref);
       tasks.push({ task_type: "child", depends_on }, { task_type: "child", depends_on: [...depends_on.slice(0, 1)] });
     }
     const answer = await this.#call("POST", "/api/tasks/batch", { tasks });
@@ -206,7 +216,7 @@ export class Harness {
 
   async #cancelOne(): Promise<void> {
     const ids = [...this.accepted];
-    const id = ids[this.between(0, ids.length - 1)];
+    const id = ids[between(this.#load, 0, ids.length - 1)];
     if (!id) return;
     const answer = await this.#call("DELETE", `/api/tasks/${id}`);
     if (answer && ![200, 202, 409, 503].includes(answer.status)) throw new Error(JSON.stringify(answer.body));

@@ -84,8 +84,14 @@ Deno.test("a full disk during commits: nothing accepted is lost, and all ends on
       harness.submitAll(400);
       for (let i = 0; i < 3; i++) {
         while (harness.accepted.size < (i + 1) * 100) await pause(10);
+        const said = server.output().length;
         await fill(`${disk}/filler`);
-        await pause(1_500);
+        // The disk is full in the middle of the load: a commit must have failed of it before there is space again.
+        for (let tries = 0; !/database or disk is full/.test(server.output().slice(said)); tries++) {
+          if (tries === 300) throw new Error("No commit met the full disk.");
+          await pause(50);
+        }
+        await pause(1_000);
         await Deno.remove(`${disk}/filler`);
       }
       await harness.settled();

@@ -129,3 +129,17 @@ Deno.test("NonRetryableError fails at once; other errors show themselves and the
     ok(attempt.error?.stack?.includes("checkpoint_test.ts"));
   });
 });
+
+Deno.test("after a timeout the next attempt goes on from the checkpoint and the steps", async () => {
+  const held = heldType("held", { timeoutMs: 20, backoff: { base: 1, factor: 1, cap: 1 } });
+  await withQueue({ definitions: [held.definition] }, async (queue) => {
+    const { task: { task: { id } } } = await queue.submit({ task_type: "held" });
+    const first = await held.next();
+    await first.ctx.checkpoint({ at: 7 });
+    const second = await held.next();
+    assertEquals(second.ctx.resume, { at: 7 });
+    second.finish();
+    const ended = await reaches(queue, id, "SUCCESS");
+    assertEquals(ended.task.attempts.map(({ outcome }) => outcome), ["timeout", "success"]);
+  });
+});

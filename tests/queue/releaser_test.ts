@@ -282,3 +282,26 @@ Deno.test("a retry of what was never started for its parents names the one to re
     await reaches(queue, b.task.id, "SUCCESS");
   });
 });
+
+Deno.test("a task whose parent was retried before it was told waits for the next end", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const held = heldType("held", { maxAttempts: 1 });
+  // Without a worker nobody tells anybody: the mark of the failure is still there when the parent runs again.
+  const front = new Queue({ kv, definitions: [held.definition], worker: false });
+  await front.start();
+  const { tasks: [parent, child] } = await front.submitBatch([
+    { task_type: "held", ref: "p" },
+    { task_type: "held", depends_on: ["p"] },
+  ]);
+  await front.cancel(parent.task.id);
+  await front.retry(parent.task.id);
+  await front.stop();
+  const queue = new Queue({ kv, definitions: [held.definition] });
+  await queue.start();
+  (await held.next()).finish(1);
+  (await held.next()).finish(2);
+  await reaches(queue, child.task.id, "SUCCESS", "CANCELLED");
+  assertEquals(statusOf(await queue.get(child.task.id)), "SUCCESS");
+  await queue.stop(2_000);
+  kv.close();
+});
