@@ -164,7 +164,10 @@ Deno.test("tasks with one concurrency key run one after another, in order; other
     current.finish();
     beside.finish();
     await allReach(queue, 5, "SUCCESS");
-    await queue.submit({ task_type: "held", concurrency_key: "cleo" }).then(idOf).then((id) => queue.cancel(id));
+    // Cancelled before it could start: it must not keep its key.
+    await queue.pause("held", "test");
+    await queue.cancel(await submit("cleo"));
+    await queue.resume("held");
     const last = await submit("cleo");
     (await held.next()).finish();
     await reaches(queue, last, "SUCCESS");
