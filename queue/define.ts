@@ -154,6 +154,11 @@ export class Registry {
     return [...this.#definitions.values()];
   }
 
+  /** The types that anyone may submit: all but the service's own. */
+  public(): AnyTaskDefinition[] {
+    return this.all().filter(({ internal }) => !internal);
+  }
+
   /** One type, or undefined. */
   get(type: string): AnyTaskDefinition | undefined {
     return this.#definitions.get(type);

@@ -28,7 +28,7 @@ import { readTask, type StoredFile } from "./reads.ts";
 import { LogBuffer } from "./task_log.ts";
 import * as task from "./task.ts";
 import { type Json, type RunRecord, type TaskError, type TaskState } from "./task.ts";
-import { transition, type Write } from "./write.ts";
+import { MAX_MESSAGE, transition, type Write } from "./write.ts";
 
 /** Progress and log are committed at most once in this time. */
 const FLUSH_MS = 250;
@@ -134,7 +134,7 @@ export class Execution {
     if (!this.#running.run || this.#lost) return;
     this.#end = null;
     this.#state = this.#running;
-    const message = `The end of the attempt could not be stored: ${toTaskError(error).message}`.slice(0, 1_000);
+    const message = `The end of the attempt could not be stored: ${toTaskError(error).message}`.slice(0, MAX_MESSAGE);
     await this.#endWith((state) => task.fail(state, { code: "unstorable", message }, this.#tools.clock.now()));
   }
 
@@ -382,7 +382,7 @@ function toTaskError(thrown: unknown): TaskError {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   return {
     code: error instanceof QueueError ? error.code : "error",
-    message: (error.message || error.name).slice(0, 1_000),
+    message: (error.message || error.name).slice(0, MAX_MESSAGE),
     stack: error.stack?.slice(0, 2_000),
   };
 }

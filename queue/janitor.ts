@@ -17,7 +17,7 @@ import type { Logger } from "./log.ts";
 import { readTasks, type StoredFile } from "./reads.ts";
 import type { Upload } from "./submit.ts";
 import { isTerminal, type Retention, type TaskState } from "./task.ts";
-import { decodeTask, emptyWrite } from "./write.ts";
+import { decodeTask, emptyWrite, entriesOf } from "./write.ts";
 
 const EVERY_MS = 60_000;
 /** The change feed is kept this long … */
@@ -127,7 +127,7 @@ export class Janitor {
     write.checks.push({ key: cold.key, versionstamp: cold.versionstamp });
     write.puts.push({ key: keys.removed(id), value: encode(0) });
     write.deletes.push(keys.task(id), keys.result(id), keys.checkpoint(id), keys.index(status, task_type, id));
-    if (task.retention_ms !== null) write.deletes.push(keys.drop(task.completed_at! + task.retention_ms, id));
+    write.deletes.push(...entriesOf({ task, run }));
     for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
     if (unique?.value && decode<string>(unique.value) === id) {
       write.checks.push({ key: unique.key, versionstamp: unique.versionstamp });

@@ -285,8 +285,9 @@ async function walkIds(
   const read = new Set<string>();
   // Only what the counters have is read: a filter may name anything, and most types have no task in most statuses.
   // What was counted as empty is looked at again, and OPEN goes first, so that a task which ends meanwhile is seen.
-  for (let known = counts, more = true; more; known = await readCounts(kv)) {
+  for (let known = counts;; known = await readCounts(kv)) {
     const prefixes = prefixesOf(known, wanted, task_types).filter((prefix) => !read.has(prefix.join(" ")));
+    if (prefixes.length === 0) break;
     const open = prefixes.filter(([, bucket]) => bucket === "OPEN");
     for (const group of [open, prefixes.filter((prefix) => !open.includes(prefix))]) {
       for (const found of await Promise.all(group.map((prefix) => idsOf(prefix, size)))) {
@@ -294,7 +295,6 @@ async function walkIds(
       }
     }
     for (const prefix of prefixes) read.add(prefix.join(" "));
-    more = prefixes.length > 0;
   }
   const sorted = [...ids].sort();
   return (order === "newest" ? sorted.reverse() : sorted).slice(0, size);

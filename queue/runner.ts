@@ -18,7 +18,7 @@ import { allowance, parseRate, type Rate } from "./rate_limit.ts";
 import { RecentMap } from "./recent_map.ts";
 import { readReady, readTasks } from "./reads.ts";
 import { claim, expire, mayExpire, type TaskState } from "./task.ts";
-import { type Change, emptyWrite, merge, transition } from "./write.ts";
+import { type Change, emptyWrite, merge, transition, type Write } from "./write.ts";
 
 /** Most tasks that are claimed at once: what one read of `ready` gives. */
 const CLAIM_BATCH = 500;
@@ -275,7 +275,7 @@ export class Runner {
     const now = clock.now();
     const window = allowance(stored.value ? decode<number[]>(stored.value) : [], rate, now);
     if (window.free <= 0) {
-      if (window.setBack) await this.#storeStarts(stored, window.counting, rate);
+      if (window.setBack) await committer.commitUnlessConflict(rewriteStarts(stored, window.counting, rate));
       this.#timers.get(type)?.();
       this.#timers.set(type, clock.after(Math.max(1, window.nextAt - now), () => this.#fill(type)));
       return false;
@@ -293,15 +293,13 @@ export class Runner {
     }
     if (valid.length === 0) return true;
     // From here to the commit nothing is waited for: the claims are this instance's under the id that it has now.
-    const write = emptyWrite(`rate:${type}`);
+    const write = emptyWrite();
     const claimed = valid.map(({ state }) => claim(state, committer.instance, now));
     for (const [i, { entry, state }] of valid.entries()) {
       merge(write, transition(state, claimed[i]));
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
     }
-    write.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
-    const starts = [...window.counting, ...claimed.map(() => now)];
-    write.puts.push({ key: stored.key, value: encode(starts), expireIn: 2 * rate.windowMs });
+    merge(write, rewriteStarts(stored, [...window.counting, ...claimed.map(() => now)], rate));
     try {
       await committer.commit(write, true);
     } catch (error) {
@@ -310,13 +308,6 @@ export class Runner {
     }
     for (const state of claimed) this.#start(definition, new Execution(this.#options, definition, state));
     return true;
-  }
-
-  async #storeStarts(stored: Deno.KvEntryMaybe<unknown>, starts: number[], rate: Rate): Promise<void> {
-    const write = emptyWrite(`rate:${stored.key[1] as string}`);
-    write.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
-    write.puts.push({ key: stored.key, value: encode(starts), expireIn: 2 * rate.windowMs });
-    await this.#options.committer.commitUnlessConflict(write);
   }
 
   #isAt(state: TaskState, entry: Deno.KvEntry<unknown>): boolean {
@@ -409,4 +400,16 @@ export class Runner {
       if (execution || !held) await committer.discard(entry);
     }
   }
+}
+
+/** The write that replaces the starts which count for a rate limit, if nobody else has. */
+function rewriteStarts(
+  { key, versionstamp }: Deno.KvEntryMaybe<unknown>,
+  starts: number[],
+  { windowMs }: Rate,
+): Write {
+  const write = emptyWrite(`rate:${key[1] as string}`);
+  write.checks.push({ key, versionstamp });
+  write.puts.push({ key, value: encode(starts), expireIn: 2 * windowMs });
+  return write;
 }

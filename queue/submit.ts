@@ -211,7 +211,7 @@ export class Submitter {
   #make(submission: Submission, root: string, internal = false): TaskState {
     const definition = this.#registry.get(submission.task_type);
     if (!definition || definition.internal && !internal) {
-      const known = this.#registry.all().flatMap(({ type, internal }) => internal ? [] : [type]).join(", ");
+      const known = this.#registry.public().map(({ type }) => type).join(", ");
       throw new InvalidInputError([
         { pointer: `${root}/task_type`, detail: `There is no such task type. There are: ${known}.` },
       ]);

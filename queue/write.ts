@@ -204,7 +204,7 @@ export function indexValue(state: TaskState): number {
 }
 
 /** The entries that only some tasks have: whom it depends on, when it expires, when it is dropped. */
-function entriesOf(state: TaskState | null): Deno.KvKey[] {
+export function entriesOf(state: TaskState | null): Deno.KvKey[] {
   if (!state) return [];
   const { task } = state;
   const { id } = task;

@@ -16,7 +16,7 @@ import type { AppEnv, AppOptions } from "./env.ts";
 /** The catalogue. */
 export async function typeInfos(queue: Queue): Promise<TypeInfo[]> {
   const pauses = await queue.pauses();
-  return queue.registry.all().filter(({ internal }) => !internal).map((definition) => ({
+  return queue.registry.public().map((definition) => ({
     type: definition.type,
     title: definition.title,
     description: definition.description,
@@ -30,16 +30,12 @@ export async function typeInfos(queue: Queue): Promise<TypeInfo[]> {
   }));
 }
 
-function publicTypes(queue: Queue): string[] {
-  return queue.registry.all().filter(({ internal }) => !internal).map(({ type }) => type);
-}
-
 /** The exact counters. */
 export async function readStats(queue: Queue): Promise<Stats> {
   const counts = await queue.counts();
   const zeros = () => Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
   const stats: Stats = { total: 0, by_status: zeros(), by_type: {} };
-  for (const type of new Set([...publicTypes(queue), ...Object.keys(counts)])) {
+  for (const type of new Set([...queue.registry.public().map(({ type }) => type), ...Object.keys(counts)])) {
     const of = stats.by_type[type] = zeros();
     for (const status of STATUSES) {
       of[status] = counts[type]?.[status] ?? 0;

@@ -9,13 +9,12 @@
 import type { CheckpointRecord } from "../checkpoint.ts";
 import { decode, encode } from "../codec.ts";
 import { addCounts, type Counts, readCounts } from "../counts.ts";
-import { keys, placementKey } from "../keys.ts";
+import { keys, placementKey, sameKey } from "../keys.ts";
 import { readTask, type StoredFile } from "../reads.ts";
 import type { Schedule } from "../schedules.ts";
 import {
   interrupt,
   isTerminal,
-  mayExpire,
   occupies,
   type Placement,
   placementAt,
@@ -25,7 +24,7 @@ import {
   type TaskRecord,
   type TaskState,
 } from "../task.ts";
-import { decodeTask, emptyWrite, indexValue, placementValue, transition, type Write } from "../write.ts";
+import { decodeTask, emptyWrite, entriesOf, indexValue, placementValue, transition, type Write } from "../write.ts";
 
 /** Something that must not be. */
 export interface StoreProblem {
@@ -93,11 +92,11 @@ class StoreCheck {
     await this.#each(["child"], (entry) => this.#checkChild(entry));
     await this.#each(["expiry"], (entry) => {
       const state = this.#state(entry, 2);
-      if (state && !(mayExpire(state) && state.task.expires_at === entry.key[1])) this.#drop(entry, "does not expire");
+      if (state && !owns(state, entry.key)) this.#drop(entry, "does not expire");
     });
     await this.#each(["drop"], (entry) => {
       const state = this.#state(entry, 2);
-      if (state && dropAt(state) !== entry.key[1]) this.#drop(entry, "is not deleted at this time");
+      if (state && !owns(state, entry.key)) this.#drop(entry, "is not deleted at this time");
     });
     await this.#each(["schedule"], ({ key, value }) => this.#schedules.set(key[1] as string, decode<Schedule>(value)));
     await this.#each(["tick"], (entry) => {
@@ -226,9 +225,7 @@ class StoreCheck {
       const ended = isTerminal(task.status);
       need(indexKey(state), "the index entry", indexValue(state));
       if (!ended && !run) this.#checkPlace(state, need);
-      if (!ended) { for (const parent of task.depends_on) need(keys.child(parent, id), "a dependency"); }
-      if (mayExpire(state)) need(keys.expiry(task.expires_at!, id), "the expiry");
-      if (dropAt(state) !== null) need(keys.drop(dropAt(state)!, id), "the time of deletion");
+      for (const key of entriesOf(state)) need(key, `the entry under ${key[0] as string}`);
       for (const upload of task.uploads) need(keys.uploadRef(upload, id), "the reference to an upload");
       if (concurrency_key !== null && !ended) this.#checkSlot(state, concurrency_key, task_type);
     }
@@ -347,7 +344,6 @@ function indexKey(state: TaskState): Deno.KvKey {
   return keys.index(isTerminal(status) ? status : "OPEN", task_type, id);
 }
 
-function dropAt({ task, run }: TaskState): number | null {
-  if (run || !isTerminal(task.status) || task.retention_ms === null) return null;
-  return task.completed_at! + task.retention_ms;
+function owns(state: TaskState, key: Deno.KvKey): boolean {
+  return entriesOf(state).some((entry) => sameKey(entry, key));
 }

@@ -1,17 +1,9 @@
 import type { Task } from "../../queue/task.ts";
 import { assertEquals, assertMatch, ok } from "../support/assert.ts";
+import { withDirectory } from "../support/directory.ts";
 import { startServer } from "../support/server.ts";
 
 const isLinux = Deno.build.os === "linux";
-
-async function withDirectory(test: (directory: string) => Promise<void>): Promise<void> {
-  const directory = await Deno.makeTempDir();
-  try {
-    await test(directory);
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
-}
 
 async function submit(origin: string, task_type: string, input_params: unknown): Promise<Task> {
   const answer = await fetch(`${origin}/api/tasks/submit`, {

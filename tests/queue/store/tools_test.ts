@@ -4,6 +4,7 @@ import { Queue } from "../../../queue/queue.ts";
 import { keys } from "../../../queue/keys.ts";
 import { lockStore } from "../../../queue/store/owner_lock.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
+import { withDirectory } from "../../support/directory.ts";
 import { allReach, noop } from "../../support/queue.ts";
 
 const ROOT = new URL("../../../", import.meta.url);
@@ -18,15 +19,6 @@ async function task(name: string, path: string, ...args: string[]): Promise<{ co
   }).output();
   const decoder = new TextDecoder();
   return { code: output.code, said: decoder.decode(output.stdout) + decoder.decode(output.stderr) };
-}
-
-async function withDirectory(test: (directory: string) => Promise<void>): Promise<void> {
-  const directory = await Deno.makeTempDir();
-  try {
-    await test(directory);
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
 }
 
 Deno.test("while a server works a copy is checked and taken; the copy opens as a store with every task", async () => {
