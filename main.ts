@@ -82,7 +82,7 @@ async function stop(signal: string): Promise<void> {
   close();
   const served = server?.shutdown();
   await queue.stop(settings.shutdownGraceMs);
-  handlers.close();
+  await handlers.close();
   await within(clock, 200, Promise.resolve(served));
   kv.close();
   lock?.release();

@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "./clock.ts";
 import { encode } from "./codec.ts";
-import { type Committer, getAll } from "./commit.ts";
+import type { Committer } from "./commit.ts";
 import { TooLargeError } from "./errors.ts";
 import { keys } from "./keys.ts";
 import { newId } from "./ids.ts";
@@ -19,6 +19,9 @@ export const CHUNK_BYTES = 60 * 1024;
 
 /** Chunks in one atomic: 480 KiB, well inside its limit. */
 const CHUNKS_PER_WRITE = 8;
+
+/** Chunks that are read at once: 960 KiB. */
+const CHUNKS_PER_READ = 16;
 
 /** Keys deleted in one atomic. */
 const DELETES_PER_WRITE = 500;
@@ -129,17 +132,17 @@ export class Blobs {
     const kv = this.#kv;
     let next = Math.floor(from / CHUNK_BYTES);
     let skip = from % CHUNK_BYTES;
+    // A range is read three times as fast as the same keys one by one.
+    const range = { start: keys.blob(blob, next), end: keys.blob(blob, chunks) };
+    const entries = next < chunks ? kv.list<Uint8Array<ArrayBuffer>>(range, { batchSize: CHUNKS_PER_READ }) : null;
     return new ReadableStream({
       async pull(controller) {
-        if (next >= chunks) return controller.close();
-        const until = Math.min(next + CHUNKS_PER_WRITE, chunks);
-        const wanted = Array.from({ length: until - next }, (_, i) => keys.blob(blob, next + i));
-        for (const { value } of await getAll(kv, wanted)) {
-          if (!value) return controller.error(new Error(`A part of file ${blob} is missing.`));
-          controller.enqueue((value as Uint8Array<ArrayBuffer>).subarray(skip));
-          skip = 0;
-        }
-        next = until;
+        if (!entries || next >= chunks) return controller.close();
+        const { value: entry, done } = await entries.next();
+        if (done || entry.key[2] !== next) return controller.error(new Error(`A part of file ${blob} is missing.`));
+        controller.enqueue(entry.value.subarray(skip));
+        skip = 0;
+        next++;
       },
     }, { highWaterMark: 0 });
   }

@@ -208,6 +208,15 @@ export function paramsSchema(definition: AnyTaskDefinition): Record<string, unkn
   return schema;
 }
 
+/** The JSON pointer of a value within parameters: of a field or of an item in one. */
+export function pointerTo(params: Json, value: string): string {
+  for (const [name, field] of Object.entries(params as Record<string, Json>)) {
+    if (field === value) return `/${escapePointer(name)}`;
+    if (Array.isArray(field) && field.includes(value)) return `/${escapePointer(name)}/${field.indexOf(value)}`;
+  }
+  return "";
+}
+
 /** The uploads that parameters name: values of properties whose schema has `x-file`. */
 export function uploadsOf(definition: AnyTaskDefinition, params: unknown): string[] {
   const schema = paramsSchema(definition) as { properties?: Record<string, Record<string, unknown>> };

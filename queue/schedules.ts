@@ -16,7 +16,7 @@ import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import type { Notifier } from "./notifier.ts";
 import type { Submission, Submitter } from "./submit.ts";
-import type { TaskState } from "./task.ts";
+import type { Json, TaskState } from "./task.ts";
 import { emptyWrite, merge, type Write } from "./write.ts";
 
 /** What happens to ticks that nobody was there for: none of them, or one task for all of them. */
@@ -105,7 +105,10 @@ export class Schedules {
     if ((await this.list()).length >= MAX_SCHEDULES) refuse("", `There are ${MAX_SCHEDULES} schedules already.`);
     const write = emptyWrite(`schedule:${schedule.id}`);
     put(write, null, schedule);
-    await this.submitter.referToUploads(write, [schedule], () => "");
+    await this.submitter.referToUploads(write, [{
+      ...schedule,
+      input_params: schedule.submission.input_params as Json ?? {},
+    }], () => "");
     await this.#commit(write, schedule);
     return schedule;
   }

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import type { Clock } from "./clock.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
 import { type AtomicLimits, type Committer, LANE_BYTES, LANE_MUTATIONS } from "./commit.ts";
-import { parseParams, type Registry, uploadsOf } from "./define.ts";
+import { parseParams, pointerTo, type Registry, uploadsOf } from "./define.ts";
 import { assertParents, follow, resolveRefs } from "./dependencies.ts";
 import { InvalidInputError } from "./errors.ts";
 import { newId } from "./ids.ts";
@@ -284,18 +284,19 @@ export class Submitter {
    */
   async referToUploads(
     write: Write,
-    owners: { id: string; uploads: string[] }[],
+    owners: { id: string; uploads: string[]; input_params: Json }[],
     rootOf: (i: number) => string,
   ): Promise<void> {
     const seen = new Set<string>();
-    for (const [i, { id, uploads }] of owners.entries()) {
+    for (const [i, { id, uploads, input_params }] of owners.entries()) {
       for (const upload of uploads) {
         write.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
         if (seen.has(upload)) continue;
         seen.add(upload);
         const entry = await this.#kv.get(keys.upload(upload));
         const refuse = (detail: string) => {
-          throw new InvalidInputError([{ pointer: `${rootOf(i)}/input_params`, detail }]);
+          const pointer = `${rootOf(i)}/input_params${pointerTo(input_params, upload)}`;
+          throw new InvalidInputError([{ pointer, detail }]);
         };
         if (!entry.value) refuse(`There is no upload ${upload}. Uploads without a task are kept for 24 hours.`);
         if (write.checks.length >= this.#limits.checks - 2) refuse("These are more uploads than one request can name.");

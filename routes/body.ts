@@ -89,6 +89,8 @@ export interface PartFile {
 
 /** Longest text of a form field in bytes. */
 const MAX_FIELD_BYTES = 64 * 1024;
+/** Fields and files of a form. */
+const [MAX_FIELDS, MAX_FILES] = [100, 20];
 
 /**
  * Reads a multipart body as it streams in: each file is handed to `onFile`, and the next part is read when it is done.
@@ -98,7 +100,7 @@ const MAX_FIELD_BYTES = 64 * 1024;
  */
 export async function readMultipart(
   c: Context,
-  onFile: (file: PartFile) => Promise<void>,
+  onFile: (file: PartFile) => Promise<unknown>,
 ): Promise<Map<string, string[]>> {
   const fields = new Map<string, string[]>();
   const body = c.req.raw.body;
@@ -109,7 +111,7 @@ export async function readMultipart(
   try {
     parser = new Busboy({
       headers: { "content-type": c.req.header("Content-Type") ?? "" } as BusboyHeaders,
-      limits: { fieldSize: MAX_FIELD_BYTES, fields: 100, files: 20 },
+      limits: { fieldSize: MAX_FIELD_BYTES, fields: MAX_FIELDS, files: MAX_FILES },
     });
   } catch (error) {
     throw broken(error as Error);
@@ -132,9 +134,12 @@ export async function readMultipart(
     parser.on("file", (field, file, name, _encoding, media_type) => {
       open = file;
       const stream = Readable.toWeb(file) as unknown as ReadableStream<Uint8Array>;
-      files = files.then(() => onFile({ field, name: name ?? "", media_type, stream }));
+      files = files.then(async () => void await onFile({ field, name: name ?? "", media_type, stream }));
       files.catch(fail);
     });
+    const tooMany = (what: string) => () => fail(new Problem(413, "too_many_parts", `A form has at most ${what}.`));
+    parser.on("filesLimit", tooMany(`${MAX_FILES} files`));
+    parser.on("fieldsLimit", tooMany(`${MAX_FIELDS} fields`));
     parser.on("error", (error: Error) => fail(broken(error)));
     source.on("error", fail);
     parser.on("finish", () => files.then(resolve, fail));

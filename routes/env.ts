@@ -18,6 +18,8 @@ export interface AppOptions {
   tokens: Token[];
   /** The largest upload in bytes. */
   maxUploadBytes: number;
+  /** Bytes of all files of a request. */
+  maxUploadTotalBytes: number;
   /** The address that is served: a loopback one without tokens answers only to loopback names. */
   host: string;
 }

@@ -28,7 +28,7 @@ import { Problem } from "./problem.ts";
 import { type Manifest, readManifest } from "./static.ts";
 import { readStats, typeInfos } from "./system.ts";
 import { readFilter } from "./query.ts";
-import { storeUpload } from "./uploads.ts";
+import { RequestFiles } from "./uploads.ts";
 
 const PAGE = 50;
 
@@ -195,16 +195,20 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
   app.get("/", async (c) => c.html(await render(await readPage(c, new URL(c.req.url).searchParams))));
 
   app.post("/tasks", requireRole("operator"), async (c) => {
-    refuseLong(c, options.maxUploadBytes * 20);
+    refuseLong(c, options.maxUploadTotalBytes);
+    const files = new RequestFiles(options);
     const uploads = new Map<string, string[]>();
     const hashes: string[] = [];
     const fields = await readMultipart(c, async ({ field, name, media_type, stream }) => {
       // A browser sends an empty file where none was chosen.
       if (name === "") return void await stream.pipeTo(new WritableStream());
-      const { upload_id, sha256 } = await storeUpload(options, name, media_type, stream);
+      const { upload_id, sha256 } = await files.store(name, media_type, stream);
       hashes.push(sha256);
       const param = field.replace(/^params\./, "");
       uploads.set(param, [...uploads.get(param) ?? [], upload_id]);
+    }).catch(async (error) => {
+      await files.discard();
+      throw error;
     });
     const type = fields.get("task_type")?.[0] ?? "";
     const values: Record<string, string> = {};

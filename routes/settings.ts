@@ -36,6 +36,8 @@ export interface Settings {
   rates: Record<string, string>;
   shutdownGraceMs: number;
   maxUploadBytes: number;
+  /** Bytes of all files of a request. */
+  maxUploadTotalBytes: number;
   tokens: Token[];
   logLevel: LogLevel;
   logFormat: "text" | "json";
@@ -103,6 +105,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
   for (const role of roles) {
     if (role !== "api" && role !== "worker") throw new SettingError("ROLES", `"${role}" is neither api nor worker.`);
   }
+  const maxUploadBytes = integer("MAX_UPLOAD_BYTES", 104_857_600, 1, Number.MAX_SAFE_INTEGER);
   return {
     port: integer("PORT", 8_000, 0, 65_535),
     host,
@@ -113,7 +116,13 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     retention: readRetention(text("RETENTION", "7d")),
     rates: readRates(text("RATE_LIMIT", "off")),
     shutdownGraceMs: integer("SHUTDOWN_GRACE_MS", 4_000, 500, 600_000),
-    maxUploadBytes: integer("MAX_UPLOAD_BYTES", 104_857_600, 1, Number.MAX_SAFE_INTEGER),
+    maxUploadBytes,
+    maxUploadTotalBytes: integer(
+      "MAX_UPLOAD_TOTAL_BYTES",
+      Math.max(524_288_000, maxUploadBytes),
+      1,
+      Number.MAX_SAFE_INTEGER,
+    ),
     tokens,
     logLevel: oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     logFormat: oneOf("LOG_FORMAT", ["text", "json"], "text"),

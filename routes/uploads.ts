@@ -1,5 +1,5 @@
 /**
- * `POST /api/uploads`: a file, streamed into the store.
+ * `POST /api/uploads`: files, streamed into the store.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import { TooLargeError } from "../queue/errors.ts";
 import { requireRole } from "./auth.ts";
 import { readMultipart, refuseLong } from "./body.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
+import { mediaTypeOf, peek } from "./media_type.ts";
 import { Problem } from "./problem.ts";
 
 /** What an upload answers. */
@@ -22,8 +23,8 @@ export interface UploadAnswer {
   sha256: string;
 }
 
-/** Bytes of multipart framing that may come on top of the file. */
-const FRAMING_BYTES = 16 * 1024;
+/** Bytes of multipart framing that may come on top of the files. */
+const FRAMING_BYTES = 64 * 1024;
 
 /** A file name as data: no path, no control characters, at most 200 characters. */
 export function fileName(name: string): string {
@@ -32,16 +33,45 @@ export function fileName(name: string): string {
   return last.replaceAll(/[\u0000-\u001f\u007f]/g, "").slice(0, 200) || "upload";
 }
 
-/** Stores one file and answers what it is. */
-export async function storeUpload(
-  { queue, maxUploadBytes }: AppOptions,
-  name: string,
-  mediaType: string,
-  stream: ReadableStream<Uint8Array>,
-): Promise<UploadAnswer> {
-  const type = mediaType.split(";")[0].trim().toLowerCase() || "application/octet-stream";
-  const { id, file } = await queue.upload(fileName(name), type, stream, maxUploadBytes);
-  return { upload_id: id, name: file.name, size: file.size, media_type: file.media_type, sha256: file.sha256 };
+/** Stores the files of one request: all of them, or none. */
+export class RequestFiles {
+  readonly stored: UploadAnswer[] = [];
+  readonly #options: AppOptions;
+  #left: number;
+
+  constructor(options: AppOptions) {
+    this.#options = options;
+    this.#left = options.maxUploadTotalBytes;
+  }
+
+  /**
+   * Stores a file.
+   *
+   * @throws {TooLargeError} If it is too large, or all files of the request are together.
+   */
+  async store(name: string, stated: string, stream: ReadableStream<Uint8Array>): Promise<UploadAnswer> {
+    const { queue, maxUploadBytes, maxUploadTotalBytes } = this.#options;
+    const peeked = await peek(stream);
+    const named = fileName(name);
+    const mediaType = await mediaTypeOf(peeked.first, named, stated);
+    const limit = Math.min(maxUploadBytes, this.#left);
+    try {
+      const { id, file } = await queue.upload(named, mediaType, peeked.stream, limit);
+      this.#left -= file.size;
+      const { size, media_type, sha256 } = file;
+      const answer = { upload_id: id, name: file.name, size, media_type, sha256 };
+      this.stored.push(answer);
+      return answer;
+    } catch (error) {
+      if (!(error instanceof TooLargeError) || limit === maxUploadBytes) throw error;
+      throw new TooLargeError("All files of a request together", maxUploadTotalBytes);
+    }
+  }
+
+  /** Removes what was stored, since the request failed. */
+  async discard(): Promise<void> {
+    for (const { upload_id } of this.stored.splice(0)) await this.#options.queue.discardUpload(upload_id);
+  }
 }
 
 /** The routes of uploads. */
@@ -49,27 +79,27 @@ export function uploadRoutes(options: AppOptions): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
 
   app.post("/", requireRole("operator"), async (c) => {
-    const answer = /^multipart\/form-data/i.test(c.req.header("Content-Type") ?? "")
-      ? await fromMultipart(c)
-      : await fromBody(c);
-    return c.json(answer, 201);
+    const files = new RequestFiles(options);
+    try {
+      if (/^multipart\/form-data/i.test(c.req.header("Content-Type") ?? "")) await fromMultipart(c, files);
+      else await fromBody(c, files);
+    } catch (error) {
+      await files.discard();
+      throw error;
+    }
+    const { stored } = files;
+    return c.json(stored.length === 1 ? stored[0] : { uploads: stored }, 201);
   });
 
-  async function fromMultipart(c: Context): Promise<UploadAnswer> {
-    refuseLong(c, options.maxUploadBytes + FRAMING_BYTES);
-    let answer: UploadAnswer | undefined;
-    await readMultipart(c, async ({ name, media_type, stream }) => {
-      if (answer) {
-        await options.queue.discardUpload(answer.upload_id);
-        throw new Problem(400, "one_file", "Send one file a request.");
-      }
-      answer = await storeUpload(options, name, media_type, stream);
-    });
-    if (!answer) throw new Problem(400, "no_file", "There is no file in the form. With curl: -F file=@orders.csv");
-    return answer;
+  async function fromMultipart(c: Context, files: RequestFiles): Promise<void> {
+    refuseLong(c, options.maxUploadTotalBytes + FRAMING_BYTES);
+    await readMultipart(c, ({ name, media_type, stream }) => files.store(name, media_type, stream));
+    if (files.stored.length === 0) {
+      throw new Problem(400, "no_file", "There is no file in the form. With curl: -F file=@orders.csv");
+    }
   }
 
-  async function fromBody(c: Context): Promise<UploadAnswer> {
+  async function fromBody(c: Context, files: RequestFiles): Promise<void> {
     refuseLong(c, options.maxUploadBytes);
     const body = c.req.raw.body;
     if (!body) throw new Problem(400, "no_file", "The body is empty.");
@@ -85,7 +115,7 @@ export function uploadRoutes(options: AppOptions): Hono<AppEnv> {
       }),
     );
     const name = c.req.query("name") ?? "upload";
-    return await storeUpload(options, name, c.req.header("Content-Type") ?? "", counted);
+    await files.store(name, c.req.header("Content-Type") ?? "", counted);
   }
 
   return app;

@@ -1,19 +1,25 @@
 /**
- * Task type `csv_processing`: statistics of every column of a CSV file. Without an upload it makes a CSV of made-up
- * orders first and takes its time over it, so that one can watch.
+ * Task type `csv_processing`: statistics of every column of a CSV file of any size, and a cleaned copy of it if asked
+ * for. Without an upload it makes a CSV of made-up orders first and takes its time over it, so that one can watch.
  *
  * @module
  */
 
-import { parse, stringify } from "@std/csv";
+import { stringify } from "@std/csv";
 import * as z from "zod";
-import { defineTask, type OpenedFile, type TaskContext } from "../define.ts";
+import type { Clock } from "../clock.ts";
+import { defineTask, type OpenedFile, type TaskContext, type TaskDefinition } from "../define.ts";
 import { NonRetryableError } from "../errors.ts";
+import type { Pool } from "../pool.ts";
 import type { Json } from "../task.ts";
-import { cutRecords } from "./csv/records.ts";
-import type { ColumnStatistics } from "./csv/statistics.ts";
-import { Table, type TableState } from "./csv/table.ts";
+import type { ColumnStatistics } from "./csv/column.ts";
+import { DELIMITERS, detectDialect, type Dialect, ENCODINGS } from "./csv/encoding.ts";
+import type { TableOptions } from "./csv/table.ts";
+import type { CsvAnswer } from "./csv/worker.ts";
 import { randomFrom, seedOf } from "./random.ts";
+import type { HandlerJobs } from "./worker.ts";
+
+const columnName = z.string().min(1).max(200);
 
 const params = z.strictObject({
   num_rows: z.int().min(100).max(10_000).default(1_000)
@@ -24,130 +30,343 @@ const params = z.strictObject({
     .meta({
       title: "CSV file",
       description: "Process this file at full speed instead.",
-      "x-file": { accept: ".csv,text/csv" },
+      "x-file": { accept: ".csv,.tsv,.txt,text/csv,text/tab-separated-values" },
     }),
-  delimiter: z.enum([",", ";", "\t", "|"]).optional()
+  delimiter: z.enum(DELIMITERS).optional()
     .meta({
       title: "Delimiter",
       description: "Of the file; detected if not given.",
       "x-enumLabels": ["comma", "semicolon", "tab", "pipe"],
     }),
+  encoding: z.enum(ENCODINGS).optional()
+    .meta({
+      title: "Encoding",
+      description: "Of the file; detected if not given.",
+      "x-enumLabels": ["UTF-8", "UTF-16, little endian", "UTF-16, big endian", "Latin-1 (windows-1252)"],
+    }),
+  decimal: z.enum([".", ","]).optional()
+    .meta({
+      title: "Decimal sign",
+      description: "With a comma, 1,5 is a number too; so it is if not given, unless the delimiter is a comma.",
+      "x-enumLabels": ["point", "comma or point"],
+    }),
   header: z.boolean().default(true).meta({ title: "The first row holds the names", description: "Of the file." }),
+  max_bad_rows: z.int().min(0).max(1_000_000_000).default(100_000)
+    .meta({ title: "Bad rows", description: "With more of them the task fails." }),
+  cleaned: z.boolean().default(false)
+    .meta({ title: "Write a cleaned CSV", description: "As an artifact: UTF-8, the same delimiter." }),
+  columns: z.array(columnName).min(1).max(2_000).optional()
+    .meta({ title: "Columns to keep", description: "In the cleaned CSV, one a line, in this order; else all." }),
+  rename: z.record(columnName, columnName).optional()
+    .meta({ title: "New names", description: "In the cleaned CSV, old=new, one a line." }),
+  drop_bad_rows: z.boolean().default(true)
+    .meta({ title: "Leave bad rows out", description: "Of the cleaned CSV; else they are filled up or cut." }),
+  escape_formulas: z.boolean().default(false)
+    .meta({
+      title: "Escape formulas",
+      description: "In the cleaned CSV, an apostrophe before what a spreadsheet would run.",
+    }),
 });
 
 type Params = z.output<typeof params>;
 
 /** Steps that the work on made-up data is spread over. */
 const STEPS = 50;
-/** Columns whose statistics stand in the result; all of them are in the artifacts. */
-const RESULT_COLUMNS = 12;
-/** Bytes that are parsed at once. */
-const UNIT_BYTES = 256 * 1024;
-/** Bytes of a block: after each, the next attempt need not read it again. */
+/** Bytes of the column statistics in the result; all columns are in the artifacts. */
+const RESULT_BYTES = 20 * 1024;
+/** Bytes of a block: what a worker reads at once. */
 const BLOCK_BYTES = 4 * 1024 * 1024;
 /** The largest statistics that are saved on the way: writing them as JSON holds up everything else. */
-const MAX_STATE_BYTES = 8 * 1024 * 1024;
+const MAX_STATE_BYTES = 16 * 1024 * 1024;
 /** The longest record in bytes: what has none that ends is no CSV, and would fill the memory. */
 const MAX_RECORD_BYTES = 4 * 1024 * 1024;
-
-/** Processes a CSV. */
-export const csvProcessing = defineTask({
-  type: "csv_processing",
-  title: "Process a CSV",
-  description: "Column statistics of an uploaded CSV file, or of made-up orders.",
-  params,
-  concurrency: 4,
-  timeoutMs: 60 * 60_000,
-  titleOf: ({ upload_id, num_rows }) => upload_id ? "Uploaded CSV" : `${num_rows.toLocaleString("en")} made-up orders`,
-  run,
-});
+/** Longest work on one block in milliseconds: a thousand times what it takes. */
+const JOB_TIMEOUT_MS = 120_000;
 
 /** What the next attempt goes on from: the bytes that are done with and what they held. */
-interface Progress {
+interface Saved {
   bytes: number;
-  separator: string;
-  table: TableState;
+  dialect: Dialect;
+  state: string;
 }
 
-async function run(ctx: TaskContext<Params>): Promise<Json> {
-  const { upload_id, num_rows, processing_time, delimiter, header } = ctx.params;
-  const resume = ctx.resume as unknown as Progress | undefined;
-  const from = resume?.bytes ?? 0;
-  let source: OpenedFile;
-  if (upload_id) source = await ctx.openUpload(upload_id, from);
-  else {
-    if (!resume) {
-      ctx.progress(0, "writing the CSV");
-      await ctx.artifact("input.csv", madeUpOrders(num_rows, seedOf(ctx.id)), "text/csv");
-    }
-    source = (await ctx.openArtifact("input.csv", from))!;
-  }
-  const { name, size, stream } = source;
-  ctx.log.info(
-    `reading ${name}, ${size.toLocaleString("en")} bytes${
-      from > 0 ? ` from byte ${from.toLocaleString("en")} on` : ""
-    }`,
-  );
+/** Makes the definition; its files are read in `pool`. */
+export function csvProcessing(pool: Pool<HandlerJobs>, clock: Clock): TaskDefinition<typeof params> {
+  return defineTask({
+    type: "csv_processing",
+    title: "Process a CSV",
+    description: "Column statistics of an uploaded CSV file of any size, or of made-up orders.",
+    params,
+    concurrency: 4,
+    timeoutMs: 6 * 60 * 60_000,
+    checkpointVersion: 2,
+    titleOf: ({ upload_id, num_rows }) =>
+      upload_id ? "Uploaded CSV" : `${num_rows.toLocaleString("en")} made-up orders`,
+    run: (ctx) => run(ctx, pool, clock),
+  });
+}
 
-  const unit = upload_id ? UNIT_BYTES : Math.ceil(size / STEPS);
-  const table = resume ? Table.from(resume.table) : new Table(upload_id ? header : true);
-  let separator = resume?.separator ?? (upload_id ? delimiter : ",") ?? null;
-  let saved = from;
-  let interval = upload_id ? BLOCK_BYTES : 5 * unit;
-  const pieces = cutRecords(
-    stream,
-    unit,
-    MAX_RECORD_BYTES,
-    (first) => separator ??= detectDelimiter(decodeText(first)),
-  );
-  for await (const { bytes, end } of pieces) {
+async function run(ctx: TaskContext<Params>, pool: Pool<HandlerJobs>, clock: Clock): Promise<Json> {
+  const { upload_id, num_rows, processing_time } = ctx.params;
+  const saved = ctx.resume as unknown as Saved | undefined;
+  const source = upload_id ? await ctx.openUpload(upload_id, saved?.bytes) : await madeUpFile(ctx, num_rows, saved);
+  const left = source.size - (saved?.bytes ?? 0);
+  const blocks = blocksOf(source.stream, left, upload_id ? BLOCK_BYTES : Math.ceil(source.size / STEPS));
+  const cleaned = ctx.params.cleaned ? artifactStream(ctx, "cleaned.csv", "text/csv") : null;
+  try {
+    const reading = new Reading(ctx, pool, clock, source, saved);
+    for await (const block of blocks) {
+      await reading.read(block);
+      if (reading.cleaned) await cleaned?.write(reading.cleaned);
+      // Made-up work takes the time that was asked for.
+      if (!upload_id) await ctx.sleep(processing_time * 1000 / STEPS);
+    }
+    await cleaned?.close();
+    return await finish(ctx, reading);
+  } catch (error) {
+    await cleaned?.abort(error);
+    await source.stream.cancel().catch(() => {});
+    const { name, message } = error as Error;
+    // The file is what it is: another attempt would find the same.
+    if (name === "TableError" || name === "EncodingError") throw new NonRetryableError(message, { cause: error });
+    throw error;
+  }
+}
+
+/** Reads a file block by block, and knows how far it is. */
+class Reading {
+  rows = 0;
+  bad = 0;
+  result: CsvAnswer["result"] = null;
+  /** The newest bytes of the cleaned file. */
+  cleaned: CsvAnswer["cleaned"] = null;
+  readonly #ctx: TaskContext<Params>;
+  readonly #pool: Pool<HandlerJobs>;
+  readonly #clock: Clock;
+  readonly #size: number;
+  readonly #started: { at: number; bytes: number; rows: number | null };
+  #dialect: Dialect | null;
+  #options: TableOptions | null = null;
+  #state: CsvAnswer["state"] | string | null;
+  /** Bytes of the file that are done with. */
+  #done: number;
+  #savedAt: number;
+  #interval: number;
+  #rest = new Uint8Array();
+
+  constructor(ctx: TaskContext<Params>, pool: Pool<HandlerJobs>, clock: Clock, source: OpenedFile, saved?: Saved) {
+    this.#ctx = ctx;
+    this.#pool = pool;
+    this.#clock = clock;
+    this.#size = source.size;
+    this.#dialect = saved?.dialect ?? null;
+    this.#state = saved?.state ?? null;
+    this.#done = this.#savedAt = saved?.bytes ?? 0;
+    this.#started = { at: clock.monotonic(), bytes: this.#done, rows: saved ? null : 0 };
+    // What is written on the way cannot be gone on with: with a cleaned file, a new attempt begins at the beginning.
+    this.#interval = ctx.params.cleaned ? Infinity : ctx.params.upload_id ? BLOCK_BYTES : Math.ceil(source.size / 10);
+    const from = this.#done > 0 ? ` from byte ${format(this.#done)} on` : "";
+    ctx.log.info(`reading ${source.name}, ${format(this.#size)} bytes${from}`);
+  }
+
+  /** Reads the next block. */
+  async read({ bytes: fresh, last }: Block): Promise<void> {
+    const ctx = this.#ctx;
     ctx.signal.throwIfAborted();
-    for (const row of parse(decodeText(bytes), { separator: separator!, lazyQuotes: true })) table.add(row);
-    const done = from + end;
-    ctx.progress(done / size * 99, `${table.rows.toLocaleString("en")} rows`);
-    if (done - saved >= interval && table.stateSize() > MAX_STATE_BYTES) {
-      interval = Infinity;
-      ctx.log.warn(
-        "The statistics have become too large to be saved on the way; a new attempt begins where they were last.",
+    this.#dialect ??= this.#detect(fresh, last);
+    const mark = this.#done === 0 ? this.#dialect.mark : 0;
+    const bytes = joined(this.#rest, mark > 0 ? fresh.subarray(mark) : fresh);
+    this.#done += mark;
+    const options = this.#options ??= optionsOf(ctx.params, this.#dialect);
+    const size = bytes.length;
+    const save = !last && this.#done + size - this.#savedAt >= this.#interval;
+    const job = { dialect: this.#dialect, options, state: this.#state, bytes, offset: this.#done, last, save };
+    const answer = await this.#pool.run("csv", job, {
+      transfer: [bytes.buffer],
+      signal: ctx.signal,
+      timeoutMs: JOB_TIMEOUT_MS,
+    });
+    this.#state = answer.state;
+    this.#rest = answer.rest;
+    this.#done += size - answer.rest.length;
+    this.#started.rows ??= answer.rows;
+    Object.assign(this, { rows: answer.rows, bad: answer.bad, result: answer.result, cleaned: answer.cleaned });
+    if (this.#rest.length > MAX_RECORD_BYTES) {
+      throw new NonRetryableError(
+        `The record that begins on line ${format(answer.state.line)} has more than ${
+          MAX_RECORD_BYTES / 1024 ** 2
+        } MB. ` +
+          `A quote may never be closed.`,
       );
     }
-    if (done - saved >= interval) {
-      const progress = { bytes: done, separator: separator!, table: table.state() } satisfies Progress;
-      await ctx.checkpoint(progress as unknown as Json);
-      saved = done;
-      // What is saved takes its time too: it is at most an eighth of what is read.
-      if (upload_id) interval = Math.max(BLOCK_BYTES, 8 * table.stateSize());
+    ctx.progress(this.#size > 0 ? this.#done / this.#size * 99 : 99, this.#message());
+    if (answer.saved !== null) await this.#save(answer.saved, answer.stateSize);
+  }
+
+  async #save(state: string, size: number): Promise<void> {
+    if (size > MAX_STATE_BYTES) {
+      this.#interval = Infinity;
+      const text =
+        "The statistics have become too large to be saved on the way; a new attempt begins where they were last.";
+      return this.#ctx.log.warn(text);
     }
-    // Let others have their turn; made-up work takes the time that was asked for.
-    await ctx.sleep(upload_id ? 0 : processing_time * 1000 / STEPS);
+    await this.#ctx.checkpoint(
+      { bytes: this.#done, dialect: this.#dialect!, state } satisfies Saved as unknown as Json,
+    );
+    this.#savedAt = this.#done;
+    // What is saved takes its time too: it is at most an eighth of what is read.
+    if (this.#ctx.params.upload_id) this.#interval = Math.max(BLOCK_BYTES, 8 * size);
   }
-  if (table.rows === 0 && table.bad === 0) throw new NonRetryableError("The file has no rows.");
-  return await finish(ctx, table);
+
+  #detect(first: Uint8Array, last: boolean): Dialect {
+    const { upload_id, delimiter, encoding } = this.#ctx.params;
+    const dialect = detectDialect(first, last, upload_id ? { delimiter, encoding } : { delimiter: "," });
+    const name = { ",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes" }[dialect.delimiter];
+    this.#ctx.log.info(`${dialect.encoding}, separated by ${name}`);
+    return dialect;
+  }
+
+  #message(): string {
+    const seconds = (this.#clock.monotonic() - this.#started.at) / 1000;
+    const bytes = this.#done - this.#started.bytes;
+    const rows = `${format(this.rows)} rows`;
+    if (seconds < 1 || bytes <= 0 || !this.#ctx.params.upload_id) return rows;
+    const left = Math.ceil((this.#size - this.#done) * seconds / bytes);
+    return `${rows}, ${format(Math.round((this.rows - this.#started.rows!) / seconds))} rows/s, ${lasting(left)} left`;
+  }
 }
 
-/** A file in another encoding is refused rather than counted wrongly. */
-function decodeText(bytes: Uint8Array): string {
+function optionsOf(params: Params, { delimiter }: Dialect): TableOptions {
+  const given = params.upload_id !== undefined;
+  return {
+    header: given ? params.header : true,
+    decimalComma: params.decimal ? params.decimal === "," : delimiter !== ",",
+    maxBadRows: params.max_bad_rows,
+    cleaning: params.cleaned
+      ? {
+        columns: params.columns ?? [],
+        rename: params.rename ?? {},
+        dropBadRows: params.drop_bad_rows,
+        escapeFormulas: params.escape_formulas,
+      }
+      : null,
+  };
+}
+
+interface Block {
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Whether nothing comes after it. */
+  last: boolean;
+}
+
+/** A stream of `total` bytes in blocks of `size`; the next one is read while the last one is worked on. */
+async function* blocksOf(stream: ReadableStream<Uint8Array>, total: number, size: number): AsyncGenerator<Block> {
+  const reader = stream.getReader();
+  let over: Uint8Array = new Uint8Array();
+  let left = total;
+  const next = async (): Promise<Block> => {
+    const bytes = new Uint8Array(Math.min(size, left));
+    for (let filled = 0; filled < bytes.length;) {
+      if (over.length === 0) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error("The file is shorter than it says.");
+        over = value;
+      }
+      const part = over.subarray(0, bytes.length - filled);
+      bytes.set(part, filled);
+      filled += part.length;
+      over = over.subarray(part.length);
+    }
+    left -= bytes.length;
+    return { bytes, last: left === 0 };
+  };
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (error) {
-    throw new NonRetryableError("The file is not UTF-8 text.", { cause: error });
+    let block = await next();
+    while (!block.last) {
+      const following = next();
+      following.catch(() => {});
+      yield block;
+      block = await following;
+    }
+    yield block;
+  } finally {
+    reader.releaseLock();
   }
 }
 
-async function finish(ctx: TaskContext<Params>, table: Table): Promise<Json> {
-  const columns = table.result();
-  const summary = { rows: table.rows, bad_rows: table.bad, first_bad_rows: table.badRows, columns };
+function joined(a: Uint8Array<ArrayBuffer>, b: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (a.length === 0 && b.byteLength === b.buffer.byteLength) return b;
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
+
+/** An artifact that is written piece by piece; a slow store holds the writer back. */
+function artifactStream(ctx: TaskContext<Params>, name: string, mediaType: string) {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const stored = ctx.artifact(name, readable, mediaType);
+  stored.catch(() => {});
+  const writer = writable.getWriter();
+  writer.closed.catch(() => {});
+  return {
+    write: (bytes: Uint8Array) => writer.write(bytes),
+    close: async () => {
+      await writer.close();
+      await stored;
+    },
+    abort: async (reason: unknown) => {
+      await writer.abort(reason).catch(() => {});
+      await stored.catch(() => {});
+    },
+  };
+}
+
+async function madeUpFile(ctx: TaskContext<Params>, rows: number, saved: Saved | undefined): Promise<OpenedFile> {
+  if (!saved) {
+    ctx.progress(0, "writing the CSV");
+    await ctx.artifact("input.csv", madeUpOrders(rows, seedOf(ctx.id)), "text/csv");
+  }
+  return (await ctx.openArtifact("input.csv", saved?.bytes))!;
+}
+
+async function finish(ctx: TaskContext<Params>, { rows, bad, result }: Reading): Promise<Json> {
+  const { columns, badRows } = result!;
+  if (rows === 0) {
+    const [first] = badRows;
+    throw new NonRetryableError(
+      first
+        ? `No row fits its columns. The first is on line ${first.line}: it ${first.reason}.`
+        : "The file has no rows.",
+    );
+  }
+  const summary = { rows, bad_rows: bad, first_bad_rows: badRows, columns };
   await ctx.artifact("summary.json", JSON.stringify(summary, null, 2), "application/json");
   await ctx.artifact("summary.csv", summaryCsv(columns), "text/csv");
-  ctx.log.info(`${table.rows.toLocaleString("en")} rows, ${columns.length} columns, ${table.bad} bad rows`);
-  ctx.progress(100, `${table.rows.toLocaleString("en")} rows, ${columns.length} columns`);
+  ctx.log.info(`${format(rows)} rows, ${columns.length} columns, ${format(bad)} bad rows`);
+  ctx.progress(100, `${format(rows)} rows, ${columns.length} columns`);
+  const shown: ColumnStatistics[] = [];
+  for (let size = 0; shown.length < columns.length; shown.push(columns[shown.length])) {
+    size += new TextEncoder().encode(JSON.stringify(columns[shown.length])).length;
+    if (size > RESULT_BYTES) break;
+  }
   return {
-    rows: table.rows,
-    bad_rows: table.bad,
-    first_bad_rows: table.badRows.slice(0, 10),
+    rows,
+    bad_rows: bad,
+    first_bad_rows: badRows.slice(0, 10),
     column_count: columns.length,
-    columns: columns.slice(0, RESULT_COLUMNS),
+    columns: shown,
   } as unknown as Json;
+}
+
+function format(value: number): string {
+  return value.toLocaleString("en");
+}
+
+function lasting(seconds: number): string {
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3_600) return `${Math.ceil(seconds / 60)} min`;
+  return `${(seconds / 3_600).toFixed(1)} h`;
 }
 
 function summaryCsv(columns: ColumnStatistics[]): string {
@@ -156,15 +375,8 @@ function summaryCsv(columns: ColumnStatistics[]): string {
     ...quantiles,
     top_value: top_values[0]?.value,
   }));
-  const names = ["name", "type", "count", "missing", "distinct", "sum", "avg", "min", "max", "standard_deviation"];
-  return stringify(plain, { columns: [...names, "p25", "p50", "p75", "p95", "top_value"] });
-}
-
-/** The delimiter that the first line has most of, outside quotes. */
-export function detectDelimiter(text: string): string {
-  const line = text.split("\n", 1)[0].replaceAll(/"[^"]*"/g, "");
-  const count = (delimiter: string) => line.split(delimiter).length;
-  return [",", ";", "\t", "|"].reduce((best, next) => count(next) > count(best) ? next : best);
+  const names = ["name", "type", "count", "missing", "distinct", "sum", "mean", "min", "max", "standard_deviation"];
+  return stringify(plain, { columns: [...names, "p25", "p50", "p75", "p95", "p99", "top_value"] });
 }
 
 /** Made-up orders as CSV, the same for the same seed. Some values are missing. */

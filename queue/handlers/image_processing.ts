@@ -5,31 +5,37 @@
  */
 
 import * as z from "zod";
-import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
+import type { Clock } from "../clock.ts";
+import { defineTask, type OpenedFile, type TaskContext, type TaskDefinition } from "../define.ts";
+import { QueueError } from "../errors.ts";
 import type { Pool } from "../pool.ts";
-
-import { readDimensions } from "./image/dimensions.ts";
+import type { Json } from "../task.ts";
+import { FITS } from "./image/fit.ts";
 import type { ImageJob, ImageOutput } from "./image/worker.ts";
 import { seedOf } from "./random.ts";
+import type { HandlerJobs } from "./worker.ts";
 
 const params = z.strictObject({
   num_images: z.int().min(1).max(20).default(3).meta({ title: "Images", description: "Images to draw and resize." }),
   target_width: z.int().min(100).max(2_000).default(800).meta({ title: "Width", "x-unit": "px" }),
   target_height: z.int().min(100).max(2_000).default(600).meta({ title: "Height", "x-unit": "px" }),
-  fit: z.enum(["cover", "contain", "inside", "fill"]).default("cover")
+  fit: z.enum(FITS).default("cover")
     .meta({ title: "Fit", description: "Cover cuts off, contain fills up, inside never enlarges, fill distorts." }),
   format: z.enum(["png", "jpeg", "webp"]).default("png").meta({ title: "Format" }),
   upload_ids: z.array(z.string().length(26)).min(1).max(20).optional().meta({
     title: "Image files",
-    description: "Resize these PNG or JPEG files instead.",
-    "x-file": { accept: "image/png,image/jpeg", multiple: true },
+    description: "Resize these PNG, JPEG, GIF, TIFF or WebP files instead.",
+    "x-file": { accept: "image/png,image/jpeg,image/gif,image/tiff,image/webp", multiple: true },
   }),
+  quality: z.int().min(1).max(100).default(85).meta({ title: "Quality", description: "Of JPEG and WebP." }),
+  background: z.string().regex(/^#[0-9a-fA-F]{6}$/, "A colour such as #ffffff.").optional()
+    .meta({ title: "Background", description: "Behind what is transparent, such as #ffffff; JPEG always has one." }),
+  keep_metadata: z.boolean().default(false)
+    .meta({ title: "Keep metadata", description: "EXIF and colour profile; else they are left out." }),
 });
 
 type Params = z.output<typeof params>;
 
-/** The most pixels that are decoded. */
-const MAX_PIXELS = 40_000_000;
 /** The largest file that is read. */
 const MAX_BYTES = 64 * 1024 * 1024;
 /** Longest work on one image in milliseconds. */
@@ -46,10 +52,11 @@ type Outcome =
   }
   | { name: string; ok: false; error: string };
 
-/** Makes the definition; its images are worked on in `pool`. */
+/** Makes the definition; its images are worked on in `pool`, those of up to `maxPixels`. */
 export function imageProcessing(
-  pool: Pool<ImageJob, ImageOutput>,
-  monotonic: () => number,
+  pool: Pool<HandlerJobs>,
+  clock: Clock,
+  maxPixels: number,
 ): TaskDefinition<typeof params> {
   return defineTask({
     type: "image_processing",
@@ -66,25 +73,27 @@ export function imageProcessing(
       while (outcomes.length < total) {
         const index = outcomes.length;
         ctx.progress(index / total * 100, `image ${index + 1} of ${total}`);
-        const outcome = await one(ctx, pool, monotonic, index);
+        const outcome = await one(ctx, pool, clock, maxPixels, index);
         outcomes.push(outcome);
         if (!outcome.ok) ctx.log.warn(`${outcome.name}: ${outcome.error}`);
         else ctx.log.info(`${outcome.file}: ${outcome.resized.width}×${outcome.resized.height}`);
         await ctx.checkpoint(outcomes as unknown as { [key: string]: string }[]);
         ctx.progress((index + 1) / total * 100, `image ${index + 1} of ${total}`);
       }
-      return { images: outcomes, failed: outcomes.filter(({ ok }) => !ok).length };
+      const failed = outcomes.filter(({ ok }) => !ok).length;
+      return { images: outcomes, failed } as unknown as Json;
     },
   });
 }
 
 async function one(
   ctx: TaskContext<Params>,
-  pool: Pool<ImageJob, ImageOutput>,
-  monotonic: () => number,
+  pool: Pool<HandlerJobs>,
+  clock: Clock,
+  maxPixels: number,
   index: number,
 ): Promise<Outcome> {
-  const { upload_ids, target_width, target_height, fit, format } = ctx.params;
+  const { upload_ids, target_width, target_height, fit, format, quality, background, keep_metadata } = ctx.params;
   const number = String(index + 1).padStart(2, "0");
   let name = `drawn-${number}.png`;
   try {
@@ -94,7 +103,7 @@ async function one(
       name = file.name;
       source = await readImage(file);
     }
-    const started = monotonic();
+    const started = clock.monotonic();
     const job: ImageJob = {
       source,
       seed: seedOf(ctx.id) + index,
@@ -102,35 +111,34 @@ async function one(
       height: target_height,
       fit,
       format,
+      quality,
+      background: background ?? null,
+      keepMetadata: keep_metadata,
+      maxPixels,
     };
-    const output = await pool.run(job, {
+    const output = await pool.run("image", job, {
       transfer: source ? [source] : [],
       signal: ctx.signal,
       timeoutMs: JOB_TIMEOUT_MS,
     });
-    const milliseconds = Math.round(monotonic() - started);
+    const milliseconds = Math.round(clock.monotonic() - started);
     if (output.drawn) await ctx.artifact(name, new Uint8Array(output.drawn), "image/png");
     const file = `resized-${number}.${format === "jpeg" ? "jpg" : format}`;
     await ctx.artifact(file, new Uint8Array(output.file), `image/${format}`);
     return { name, ok: true, original: output.original, resized: output.resized, milliseconds, file };
   } catch (error) {
     if (ctx.signal.aborted) throw ctx.signal.reason;
+    // What the store says is no fault of the image.
+    if (error instanceof QueueError) throw error;
     // One broken image fails that image, not the task.
     return { name, ok: false, error: error instanceof Error ? error.message : String(error) };
   }
 }
 
-async function readImage(file: { name: string; size: number; stream: ReadableStream<Uint8Array> }) {
-  const limit = (what: string) => new Error(`${file.name} ${what}`);
-  if (file.size > MAX_BYTES) {
-    await file.stream.cancel();
-    throw limit(`has ${file.size.toLocaleString("en")} bytes; the limit is ${MAX_BYTES.toLocaleString("en")}.`);
+async function readImage({ name, size, stream }: OpenedFile): Promise<ArrayBuffer> {
+  if (size > MAX_BYTES) {
+    await stream.cancel();
+    throw new Error(`${name} has ${size.toLocaleString("en")} bytes; the limit is ${MAX_BYTES.toLocaleString("en")}.`);
   }
-  const source = await new Response(file.stream as BodyInit).arrayBuffer();
-  const size = readDimensions(new Uint8Array(source));
-  if (!size) throw limit("is not a PNG or JPEG file.");
-  if (size.width * size.height > MAX_PIXELS) {
-    throw limit(`is ${size.width}×${size.height}; the limit is ${MAX_PIXELS / 1e6} megapixels.`);
-  }
-  return source;
+  return await new Response(stream).arrayBuffer();
 }

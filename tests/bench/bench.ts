@@ -89,7 +89,15 @@ async function httpSubmits(worker: boolean): Promise<number> {
   return await onFile(async (kv) => {
     const queue = new Queue({ kv, definitions: [noop], worker });
     await queue.start();
-    const options = { queue, clock: systemClock, log: silent, tokens: [], maxUploadBytes: 1, host: "127.0.0.1" };
+    const options = {
+      queue,
+      clock: systemClock,
+      log: silent,
+      tokens: [],
+      maxUploadBytes: 1,
+      maxUploadTotalBytes: 1,
+      host: "127.0.0.1",
+    };
     const { app, close } = createApp(options);
     try {
       return await load((request) => app.fetch(request), "/api/tasks/submit");

@@ -13,7 +13,7 @@ browserTest("submit by form, see the bar move, see SUCCESS, open the details; no
     await page.goto(origin);
     await page.getByText("Live", { exact: true }).waitFor();
     await page.getByRole("link", { name: "New task" }).click();
-    await page.getByLabel("Rows").fill("500");
+    await page.locator('[name="params.num_rows"]').fill("500");
     await page.getByLabel("Processing time").fill("5");
     await page.getByRole("button", { name: "Submit" }).click();
 

@@ -46,7 +46,15 @@ for (
 Deno.test("defaults of each type are filled in", async () => {
   await withApp({ worker: false }, async ({ submit }) => {
     const params = async (type: string) => (await submit(type)).input_params as Record<string, unknown>;
-    assertEquals(await params("csv_processing"), { num_rows: 1_000, processing_time: 10, header: true });
+    assertEquals(await params("csv_processing"), {
+      num_rows: 1_000,
+      processing_time: 10,
+      header: true,
+      max_bad_rows: 100_000,
+      cleaned: false,
+      drop_bad_rows: true,
+      escape_formulas: false,
+    });
     const { body: _, ...email } = await params("email_sending");
     assertEquals(email, { num_emails: 10, subject: "Hello from Millrace", delay_per_email: 1, failure_rate: 0 });
     assertEquals(await params("image_processing"), {
@@ -55,6 +63,8 @@ Deno.test("defaults of each type are filled in", async () => {
       target_height: 600,
       fit: "cover",
       format: "png",
+      quality: 85,
+      keep_metadata: false,
     });
   });
 });

@@ -1,5 +1,6 @@
 import { assertEquals, ok } from "../support/assert.ts";
 import { withApp } from "../support/app.ts";
+import { pngHeader } from "../support/pictures.ts";
 import { reaches } from "../support/queue.ts";
 import { chunked, rawRequest } from "../support/raw_http.ts";
 
@@ -30,7 +31,7 @@ Deno.test("an upload as multipart or raw body answers 201 with name, size, type 
     assertEquals(multipart.status, 201);
     const { upload_id, ...rest } = await multipart.json();
     assertEquals(upload_id.length, 26);
-    const expected = { size: 300_000, media_type: "text/csv", sha256: await sha256(bytes) };
+    const expected = { size: 300_000, media_type: "application/octet-stream", sha256: await sha256(bytes) };
     assertEquals(rest, { name: "passwd é.csv", ...expected });
     const raw = await call("/api/uploads?name=a.csv", {
       method: "POST",
@@ -42,7 +43,7 @@ Deno.test("an upload as multipart or raw body answers 201 with name, size, type 
   });
 });
 
-Deno.test("a form without a file, with two, or that is no form is 400 and leaves nothing", async () => {
+Deno.test("a form without a file, or that is no form, is 400 and leaves nothing", async () => {
   await withApp({ worker: false }, async ({ call, kv }) => {
     const post = async (body: BodyInit, headers?: HeadersInit) => {
       const answer = await call("/api/uploads", { method: "POST", body, headers });
@@ -52,13 +53,72 @@ Deno.test("a form without a file, with two, or that is no form is 400 and leaves
     const none = new FormData();
     none.set("a", "b");
     assertEquals(await post(none), 400);
-    const two = new FormData();
-    two.set("a", new File([bytes], "a.csv"));
-    two.set("b", new File([bytes], "b.csv"));
-    assertEquals(await post(two), 400);
     assertEquals(await post("rubbish", { "Content-Type": "multipart/form-data" }), 400);
     assertEquals(await post("rubbish", { "Content-Type": "multipart/form-data; boundary=x" }), 400);
     assertEquals(await blobKeys(kv), 0);
+  });
+});
+
+function formOf(...sizes: number[]): FormData {
+  const form = new FormData();
+  for (const [i, size] of sizes.entries()) form.append("file", new File([new Uint8Array(size).fill(97)], `${i}.csv`));
+  return form;
+}
+
+Deno.test("several files of a form are stored in their order; if one is too large, or all together, none is", async () => {
+  const limits = { maxUploadBytes: 1_000_000, maxUploadTotalBytes: 2_500_000 };
+  await withApp({ worker: false, ...limits }, async ({ call, kv }) => {
+    const post = async (...sizes: number[]) => {
+      const answer = await call("/api/uploads", { method: "POST", body: formOf(...sizes) });
+      return { status: answer.status, body: await answer.json() };
+    };
+    const refused = async (detail: RegExp, ...sizes: number[]) => {
+      const { status, body } = await post(...sizes);
+      assertEquals([status, detail.test(body.detail)], [413, true], body.detail);
+      assertEquals(await blobKeys(kv), 0);
+    };
+    await refused(/file.*1,000,000|1000000/i, 10, 1_000_001, 10);
+    await refused(/together.*2,500,000|2500000/i, 850_000, 850_000, 850_000);
+    await refused(/at most 20 files/, ...Array.from({ length: 21 }, () => 10));
+    const { status, body } = await post(900_000, 0, 7);
+    assertEquals([status, "upload_id" in body], [201, false]);
+    assertEquals(body.uploads.map((file: { name: string; size: number }) => [file.name, file.size]), [
+      ["0.csv", 900_000],
+      ["1.csv", 0],
+      ["2.csv", 7],
+    ]);
+  });
+});
+
+Deno.test("the media type is told from the bytes; of text, by its name or its sender", async () => {
+  await withApp({ worker: false }, async ({ call }) => {
+    const typeOf = async (name: string, body: BodyInit, type = "") => {
+      const headers = type ? { "Content-Type": type } : undefined;
+      const answer = await call(`/api/uploads?name=${name}`, { method: "POST", body, headers });
+      return (await answer.json()).media_type;
+    };
+    const png = pngHeader(1, 1);
+    assertEquals(await typeOf("a.csv", png, "text/csv"), "image/png");
+    assertEquals(await typeOf("a.png", "just text", "image/png"), "text/plain");
+    assertEquals(await typeOf("a.CSV", "a,b"), "text/csv");
+    assertEquals(await typeOf("a", "a\tb", "text/tab-separated-values; charset=utf-8"), "text/tab-separated-values");
+    assertEquals(await typeOf("a.json", "{}"), "application/json");
+    assertEquals(await typeOf("a.txt", new Uint8Array([1, 0, 2])), "application/octet-stream");
+    assertEquals(await typeOf("a.csv", new Uint8Array([0xff, 0xfe, 97, 0])), "text/csv");
+  });
+});
+
+Deno.test("an upload that is not there is named by the pointer of its parameter", async () => {
+  await withApp({ worker: false }, async ({ call, send }) => {
+    const there = await (await call("/api/uploads?name=a.png", { method: "POST", body: "a" })).json();
+    const missing = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    const submit = async (task_type: string, input_params: unknown) => {
+      const answer = await send("POST", "/api/tasks/submit", { task_type, input_params });
+      return [answer.status, (await answer.json()).errors[0].pointer];
+    };
+    assertEquals(await submit("csv_processing", { upload_id: missing }), [422, "/input_params/upload_id"]);
+    const upload_ids = [there.upload_id, missing];
+    assertEquals(await submit("image_processing", { upload_ids }), [422, "/input_params/upload_ids/1"]);
   });
 });
 

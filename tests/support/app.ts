@@ -42,6 +42,7 @@ export async function withApp(
     log: silent,
     tokens: [],
     maxUploadBytes: 10_000_000,
+    maxUploadTotalBytes: 20_000_000,
     host: "127.0.0.1",
     ...options,
   });
@@ -65,7 +66,7 @@ export async function withApp(
     close();
     await queue.stop(2_000);
     await server.shutdown();
-    handlers.close();
+    await handlers.close();
     kv.close();
   }
 }

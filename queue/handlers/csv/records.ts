@@ -1,144 +1,156 @@
 /**
- * Cuts a CSV into pieces that end where a record ends, so that a reader can go on at any of them.
+ * Finds the records of a CSV and their values in its bytes, the way `@std/csv` does with `lazyQuotes`: RFC 4180, and a
+ * quote that is neither the first character of its value nor followed by the end of it is an ordinary one.
  *
  * @module
  */
-
-import { NonRetryableError } from "../../errors.ts";
-
-/** Some whole records. */
-export interface Piece {
-  bytes: Uint8Array;
-  /** Where it ends, counted from the beginning of the stream. */
-  end: number;
-}
 
 const QUOTE = 0x22;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
-/** Where a byte stands: at the beginning of a value, inside one, inside quotes, after a quote inside quotes. */
-type Place = "start" | "plain" | "quoted" | "quote";
+/** A record: value `i` stands from `starts[i]` to before `ends[i]`. The next call overwrites it. */
+export interface FoundRecord {
+  starts: Int32Array;
+  ends: Int32Array;
+  /** How many values it has. */
+  length: number;
+  /** The line that it begins on, from 1. */
+  line: number;
+  /** Whether the last value begins with a quote that is never closed. */
+  unclosed: boolean;
+}
 
-/**
- * Finds the ends of records the way a parser with `lazyQuotes` reads them (RFC 4180, and a quote that is neither the
- * first character of its value nor followed by the end of it is an ordinary one).
- */
-class RecordScanner {
-  #place: Place = "start";
+/** Reads the records of one block of UTF-8. Quoted values are rewritten in it, without their quotes. */
+export class RecordReader implements FoundRecord {
+  starts: Int32Array = new Int32Array(64);
+  ends: Int32Array = new Int32Array(64);
+  length = 0;
+  line: number;
+  unclosed = false;
+  readonly #bytes: Uint8Array;
   readonly #separator: number;
+  readonly #last: boolean;
+  #at = 0;
+  #nextLine: number;
+  /** Which values hold doubled quotes. */
+  #doubled: number[] = [];
 
-  /** @param separator One ASCII character. */
-  constructor(separator: string) {
+  /**
+   * @param separator One ASCII character.
+   * @param line The line that the block begins on.
+   * @param last Whether the block ends where the file does.
+   */
+  constructor(bytes: Uint8Array, separator: string, line: number, last: boolean) {
+    this.#bytes = bytes;
     this.#separator = separator.charCodeAt(0);
+    this.line = line;
+    this.#nextLine = line;
+    this.#last = last;
   }
 
-  /** The end of the last record that ends in `bytes`, or 0; what was scanned before goes on here. */
-  lastEnd(bytes: Uint8Array): number {
-    // Without a quote in it or before it, every line is a record.
-    if ((this.#place === "start" || this.#place === "plain") && bytes.indexOf(QUOTE) < 0) {
-      const end = bytes.lastIndexOf(NEWLINE) + 1;
-      const last = bytes[bytes.length - 1];
-      if (bytes.length > 0) this.#place = last === NEWLINE || last === this.#separator ? "start" : "plain";
-      return end;
+  /** Bytes that are done with: they end where a record does. */
+  get used(): number {
+    return this.#at;
+  }
+
+  /** The line that comes next. */
+  get nextLine(): number {
+    return this.#nextLine;
+  }
+
+  /** Finds the next record; false if there is none that ends in the block. */
+  next(): boolean {
+    const bytes = this.#bytes;
+    const total = bytes.length;
+    // Empty lines are no records.
+    while (this.#at < total) {
+      if (bytes[this.#at] === NEWLINE) this.#at++;
+      else if (bytes[this.#at] === RETURN && bytes[this.#at + 1] === NEWLINE) this.#at += 2;
+      else break;
+      this.#nextLine++;
     }
-    let place = this.#place;
-    let end = 0;
-    for (let i = 0; i < bytes.length; i++) {
-      const byte = bytes[i];
-      if (place === "quoted") {
-        if (byte === QUOTE) place = "quote";
+    if (this.#at === total) return false;
+    const separator = this.#separator;
+    let at = this.#at;
+    let lines = 1;
+    this.length = 0;
+    this.unclosed = false;
+    this.#doubled.length = 0;
+    while (true) {
+      if (this.length === this.starts.length) this.#grow();
+      if (bytes[at] === QUOTE) {
+        const start = ++at;
+        let doubled = false;
+        let end = -1;
+        while (true) {
+          at = bytes.indexOf(QUOTE, at);
+          if (at < 0) {
+            if (!this.#last) return false;
+            at = end = total;
+            this.unclosed = true;
+            break;
+          }
+          const after = bytes[at + 1];
+          // What comes after it decides what it is: in the next block that is known.
+          if (at + 1 >= total - (after === RETURN ? 1 : 0) && !this.#last) return false;
+          if (after === QUOTE) {
+            doubled = true;
+            at += 2;
+          } else if (
+            at + 1 === total || after === separator || after === NEWLINE ||
+            after === RETURN && (at + 2 === total || bytes[at + 2] === NEWLINE)
+          ) {
+            end = at++;
+            break;
+          } else at++;
+        }
+        for (let i = start; i < end; i++) if (bytes[i] === NEWLINE) lines++;
+        if (doubled) this.#doubled.push(this.length);
+        this.starts[this.length] = start;
+        this.ends[this.length++] = end;
+      } else {
+        const start = at;
+        for (let byte; at < total && (byte = bytes[at]) !== separator && byte !== NEWLINE;) at++;
+        this.starts[this.length] = start;
+        this.ends[this.length++] = at;
+        // A return before the end of the line belongs to it.
+        if (at > start && bytes[at - 1] === RETURN && (at === total || bytes[at] === NEWLINE)) {
+          this.ends[this.length - 1]--;
+        }
+      }
+      if (at < total && bytes[at] === separator) {
+        at++;
         continue;
       }
-      if (byte === NEWLINE) {
-        place = "start";
-        end = i + 1;
-      } else if (byte === this.#separator) place = "start";
-      else if (place === "start") place = byte === QUOTE ? "quoted" : "plain";
-      else if (place === "quote") {
-        // A quote ends the value only at its end; before CRLF too.
-        const atEnd = byte === RETURN && bytes[i + 1] === NEWLINE;
-        place = atEnd ? "plain" : "quoted";
-      }
+      if (at < total && bytes[at] === RETURN) at++;
+      if (at >= total) {
+        if (!this.#last) return false;
+      } else at++;
+      break;
     }
-    this.#place = place;
-    return end;
+    for (const value of this.#doubled) this.ends[value] = undouble(bytes, this.starts[value], this.ends[value]);
+    this.line = this.#nextLine;
+    this.#nextLine += lines;
+    this.#at = at;
+    return true;
   }
-}
 
-/**
- * Cuts a stream of CSV.
- *
- * @param size About how many bytes a piece has.
- * @param longest The longest record in bytes.
- * @param separatorOf Told the first bytes; gives the separator.
- * @throws {NonRetryableError} If a record is longer than `longest`.
- */
-export async function* cutRecords(
-  stream: ReadableStream<Uint8Array>,
-  size: number,
-  longest: number,
-  separatorOf: (first: Uint8Array) => string,
-): AsyncGenerator<Piece> {
-  let scanner: RecordScanner | null = null;
-  let open: Uint8Array[] = [];
-  let openBytes = 0;
-  let end = 0;
-  const take = (bytes: Uint8Array): Piece | null => {
-    scanner ??= new RecordScanner(separatorOf(firstLine(bytes)));
-    const cut = scanner.lastEnd(bytes);
-    if (cut === 0) {
-      open.push(bytes);
-      openBytes += bytes.length;
-      if (openBytes > longest) {
-        throw new NonRetryableError(`The file has a record of more than ${longest / 1024 ** 2} MB: it is no CSV.`);
-      }
-      return null;
+  #grow(): void {
+    for (const name of ["starts", "ends"] as const) {
+      const larger = new Int32Array(this.length * 2);
+      larger.set(this[name]);
+      this[name] = larger;
     }
-    const piece = join([...open, bytes.subarray(0, cut)], openBytes + cut);
-    end += piece.length;
-    open = cut < bytes.length ? [bytes.subarray(cut)] : [];
-    openBytes = bytes.length - cut;
-    return { bytes: piece, end };
-  };
-  let gathered: Uint8Array[] = [];
-  let gatheredBytes = 0;
-  for await (const bytes of slices(stream, size)) {
-    gathered.push(bytes);
-    gatheredBytes += bytes.length;
-    // A return at the end may be half of a line's end: it waits for the other half.
-    if (gatheredBytes < size || bytes[bytes.length - 1] === RETURN && gatheredBytes < longest) continue;
-    const piece = take(join(gathered, gatheredBytes));
-    gathered = [];
-    gatheredBytes = 0;
-    if (piece) yield piece;
-  }
-  if (gatheredBytes > 0) {
-    const piece = take(join(gathered, gatheredBytes));
-    if (piece) yield piece;
-  }
-  if (openBytes > 0) yield { bytes: join(open, openBytes), end: end + openBytes };
-}
-
-/** The bytes of a stream in slices of at most `size`. */
-async function* slices(stream: ReadableStream<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
-  for await (const bytes of stream) {
-    for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
   }
 }
 
-function firstLine(bytes: Uint8Array): Uint8Array {
-  const end = bytes.indexOf(NEWLINE);
-  return end < 0 ? bytes : bytes.subarray(0, end);
-}
-
-function join(parts: Uint8Array[], length: number): Uint8Array {
-  if (parts.length === 1) return parts[0];
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
+/** Makes one quote of each two; gives the new end. */
+function undouble(bytes: Uint8Array, start: number, end: number): number {
+  let to = start;
+  for (let from = start; from < end; from++) {
+    bytes[to++] = bytes[from];
+    if (bytes[from] === QUOTE && bytes[from + 1] === QUOTE && from + 1 < end) from++;
   }
-  return whole;
+  return to;
 }

@@ -4,97 +4,139 @@
  * @module
  */
 
-import { NonRetryableError } from "../../errors.ts";
-import { ColumnAccumulator, type ColumnState, type ColumnStatistics } from "./statistics.ts";
+import { CleanedWriter, type Cleaning } from "./cleaned.ts";
+import { Column, type ColumnState, type ColumnStatistics } from "./column.ts";
+import type { FoundRecord } from "./records.ts";
 
 /** The most columns that are taken for a table. */
 const MAX_COLUMNS = 2_000;
 /** Bad rows that are named. */
 const BAD_ROWS = 100;
+/** Characters of a name. */
+const NAME = 200;
 
-/** A row that does not fit; `row` counts the rows of data from 1. */
+/** A row that does not fit, by the line of the file that it begins on, from 1. */
 export interface BadRow {
-  row: number;
+  line: number;
   reason: string;
 }
 
-/** Everything that a table has gathered, as JSON. */
-export interface TableState {
+/** What is asked of a table. */
+export interface TableOptions {
+  /** Whether the first record holds the names of the columns. */
   header: boolean;
+  /** Whether `1,5` is a number. */
+  decimalComma: boolean;
+  /** More bad rows than this are too many. */
+  maxBadRows: number;
+  /** How the cleaned file is written; null: there is none. */
+  cleaning: Cleaning | null;
+}
+
+/** Everything that a table has gathered. */
+export interface TableState {
   rows: number;
   bad: number;
-  bad_rows: BadRow[];
+  badRows: BadRow[];
   columns: ColumnState[] | null;
 }
 
-/** Gathers a table, one row at a time. */
+/** A file that cannot be taken as a table. */
+export class TableError extends Error {
+  override name = "TableError";
+}
+
+/** Gathers a table, one record at a time. */
 export class Table {
   rows = 0;
   bad = 0;
   readonly badRows: BadRow[] = [];
-  #columns: ColumnAccumulator[] | null = null;
-  readonly #header: boolean;
+  readonly cleaned: CleanedWriter | null = null;
+  #columns: Column[] | null = null;
+  readonly #options: TableOptions;
 
-  /** @param header Whether the first row holds the names of the columns. */
-  constructor(header: boolean) {
-    this.#header = header;
-  }
-
-  /** A table that goes on from what another one had gathered. */
-  static from(state: TableState): Table {
-    const table = new Table(state.header);
-    table.rows = state.rows;
-    table.bad = state.bad;
-    table.badRows.push(...state.bad_rows);
-    table.#columns = state.columns?.map((column) => ColumnAccumulator.from(column)) ?? null;
-    return table;
+  /** @param delimiter Of the cleaned file. */
+  constructor(options: TableOptions, delimiter: string, state?: TableState) {
+    this.#options = options;
+    if (options.cleaning) this.cleaned = new CleanedWriter(options.cleaning, delimiter, options.decimalComma);
+    if (!state) return;
+    this.rows = state.rows;
+    this.bad = state.bad;
+    this.badRows = state.badRows;
+    if (!state.columns) return;
+    this.#columns = state.columns.map((column) => Column.from(column, options.decimalComma));
+    this.cleaned?.choose(this.names());
   }
 
   /** What has been gathered so far. */
   state(): TableState {
     return {
-      header: this.#header,
       rows: this.rows,
       bad: this.bad,
-      bad_rows: this.badRows,
+      badRows: this.badRows,
       columns: this.#columns?.map((column) => column.state()) ?? null,
     };
   }
 
-  /** About how many bytes {@linkcode state} takes as JSON. */
-  stateSize(): number {
-    return (this.#columns ?? []).reduce((sum, column) => sum + column.stateSize(), 0);
+  /** The columns' names, each of them different. */
+  names(): string[] {
+    return (this.#columns ?? []).map(({ name }) => name);
   }
 
   /**
-   * Takes a row.
+   * Takes a record.
    *
-   * @throws {NonRetryableError} If the first one has too many columns for a table.
+   * @throws {TableError} If it has too many columns for a table, too many rows were bad, or a column is not there.
    */
-  add(row: string[]): void {
+  add(bytes: Uint8Array, record: FoundRecord): void {
     if (!this.#columns) {
-      if (row[0]?.startsWith("\ufeff")) row[0] = row[0].slice(1);
-      if (row.length > MAX_COLUMNS) {
-        throw new NonRetryableError(`The file has ${row.length.toLocaleString("en")} columns; the limit is 2,000.`);
-      }
-      this.#columns = row.map((name, i) => new ColumnAccumulator((this.#header && name.trim()) || `column ${i + 1}`));
-      if (this.#header) return;
+      this.#columns = this.#begin(bytes, record);
+      this.cleaned?.choose(this.names());
+      this.cleaned?.header();
+      if (this.#options.header) return;
     }
     const columns = this.#columns;
-    if (row.length !== columns.length) {
-      this.bad++;
-      if (this.badRows.length < BAD_ROWS) {
-        const reason = `has ${row.length} values instead of ${columns.length}`;
-        this.badRows.push({ row: this.rows + this.bad, reason });
-      }
-      return;
+    const { length, starts, ends } = record;
+    if (record.unclosed) return this.#refuse(bytes, record, "has a quote that is never closed");
+    if (length !== columns.length) {
+      return this.#refuse(bytes, record, `has ${length} value${length === 1 ? "" : "s"} instead of ${columns.length}`);
     }
     this.rows++;
-    for (let i = 0; i < row.length; i++) columns[i].add(row[i]);
+    for (let i = 0; i < length; i++) columns[i].add(bytes, starts[i], ends[i]);
+    this.cleaned?.row(bytes, record);
   }
 
   /** The statistics of each column. */
   result(): ColumnStatistics[] {
     return (this.#columns ?? []).map((column) => column.result());
+  }
+
+  #begin(bytes: Uint8Array, { length, starts, ends }: FoundRecord): Column[] {
+    if (length > MAX_COLUMNS) {
+      throw new TableError(`The file has ${length.toLocaleString("en")} columns; the limit is 2,000.`);
+    }
+    const taken = new Set<string>();
+    return Array.from({ length }, (_, i) => {
+      const text = this.#options.header ? new TextDecoder().decode(bytes.subarray(starts[i], ends[i])).trim() : "";
+      const wanted = text.slice(0, NAME) || `column ${i + 1}`;
+      let name = wanted;
+      for (let n = 2; taken.has(name); n++) name = `${wanted} (${n})`;
+      taken.add(name);
+      return new Column(name, this.#options.decimalComma);
+    });
+  }
+
+  #refuse(bytes: Uint8Array, record: FoundRecord, reason: string): void {
+    this.bad++;
+    if (this.badRows.length < BAD_ROWS) this.badRows.push({ line: record.line, reason });
+    if (this.bad > this.#options.maxBadRows) {
+      const { line, reason } = this.badRows[0];
+      throw new TableError(
+        `More than ${
+          this.#options.maxBadRows.toLocaleString("en")
+        } rows are bad. The first is on line ${line}: it ${reason}.`,
+      );
+    }
+    if (!this.#options.cleaning?.dropBadRows) this.cleaned?.row(bytes, record);
   }
 }

@@ -1,20 +1,20 @@
 /**
- * The part of image processing that burns the processor. Runs in a Web Worker: one job comes in, one answer goes out.
+ * The part of image processing that burns the processor: one picture is read or drawn, turned upright, fitted and
+ * written.
  *
  * @module
  */
 
-import { decode, GIF, Image } from "imagescript";
-import type { JobAnswer } from "../../pool.ts";
+import { Image } from "imagescript";
+import { systemClock } from "../../clock.ts";
+import type { JobResult } from "../../pool_worker.ts";
 import { randomFrom } from "../random.ts";
+import { decode, encode, type OutputFormat, type Pixels, resize } from "./codecs.ts";
+import { coveredArea, type Fit, fittedSize, type Size } from "./fit.ts";
+import { type Header, readHeader } from "./header.ts";
+import { orientationOf, readMetadata, upright, writeMetadata } from "./metadata.ts";
 
-/** How an image is fitted into the target. */
-export type Fit = "cover" | "contain" | "inside" | "fill";
-
-/** Encodings that are written. */
-export type Format = "png" | "jpeg" | "webp";
-
-/** One image to make or to read, and to resize. */
+/** One picture to make or to read, and to resize. */
 export interface ImageJob {
   /** The file; null: draw one from `seed`. */
   source: ArrayBuffer | null;
@@ -22,23 +22,41 @@ export interface ImageJob {
   width: number;
   height: number;
   fit: Fit;
-  format: Format;
+  format: OutputFormat;
+  /** 1 to 100, for JPEG and WebP. */
+  quality: number;
+  /** `#rrggbb`, what stands behind and beside the picture; null: nothing where there is alpha, else white. */
+  background: string | null;
+  /** Whether EXIF and the colour profile are kept. */
+  keepMetadata: boolean;
+  /** More pixels than this are not decoded. */
+  maxPixels: number;
 }
 
 /** What became of it. */
 export interface ImageOutput {
-  original: { width: number; height: number; bytes: number };
+  /** Upright. */
+  original: Size & { bytes: number; format: string };
   /** The drawn original as PNG; null if the source was a file. */
   drawn: ArrayBuffer | null;
-  resized: { width: number; height: number; bytes: number };
+  resized: Size & { bytes: number };
   file: ArrayBuffer;
+  /** How long each stage took, in milliseconds. */
+  stages: Record<"decode" | "resize" | "encode", number>;
+}
+
+/** A picture that will not be read; the message says why. */
+class ImageError extends Error {
+  override name = "ImageError";
 }
 
 /** Size of the images that are drawn. */
 const DRAWN = { width: 1_024, height: 768 };
+/** After a picture with more pixels than this the worker's memory is given back. */
+const RETIRE_PIXELS = 8_000_000;
 
 /** Draws a gradient with circles. */
-function draw(seed: number): Image {
+function draw(seed: number): Pixels {
   const random = randomFrom(seed);
   const { width, height } = DRAWN;
   const [r, g, b] = [random() * 200, random() * 200, random() * 200];
@@ -46,105 +64,137 @@ function draw(seed: number): Image {
   image.fill((x, y) => Image.rgbToColor(r + 55 * x / width, g + 55 * y / height, b + 55 * (x + y) / (width + height)));
   for (let i = 0; i < 6; i++) {
     const color = Image.rgbToColor(random() * 255, random() * 255, random() * 255);
-    image.drawCircle(
-      Math.floor(random() * width),
-      Math.floor(random() * height),
-      40 + Math.floor(random() * 120),
-      color,
+    const [x, y] = [Math.floor(random() * width), Math.floor(random() * height)];
+    image.drawCircle(x, y, 40 + Math.floor(random() * 120), color);
+  }
+  return fromImage(image);
+}
+
+/** Does a job. */
+export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
+  const started = systemClock.monotonic();
+  const source = job.source && new Uint8Array(job.source);
+  const header = source && checkedHeader(source, job.maxPixels);
+  const metadata = source && header ? readMetadata(source, header.format) : { exif: null, icc: null };
+  const drawn = source ? null : draw(job.seed);
+  const drawnFile = drawn && await encode(drawn, "png", 100);
+  const pixels = drawn ?? turned(await readable(source!, header!), orientationOf(metadata));
+  const original = { width: pixels.width, height: pixels.height };
+  const decoded = systemClock.monotonic();
+  const fitted = await fit(pixels, job);
+  const resized = systemClock.monotonic();
+  const result = job.format === "jpeg" || job.background ? flattened(fitted, job.background ?? "#ffffff") : fitted;
+  let file = await encode(result, job.format, job.quality);
+  if (job.keepMetadata) {
+    // A TIFF is its own EXIF: its pixels are not what is kept.
+    const exif = metadata.exif && header!.format !== "tiff" ? upright(metadata.exif) : null;
+    const size = { width: result.width, height: result.height, alpha: hasAlpha(result) };
+    file = writeMetadata(file, job.format, { exif, icc: metadata.icc }, size) as typeof file;
+  }
+  const encoded = systemClock.monotonic();
+  const value: ImageOutput = {
+    original: { ...original, bytes: (source ?? drawnFile!).length, format: header?.format ?? "png" },
+    drawn: drawnFile && drawnFile.buffer,
+    resized: { width: result.width, height: result.height, bytes: file.length },
+    file: file.buffer,
+    stages: { decode: decoded - started, resize: resized - decoded, encode: encoded - resized },
+  };
+  const transfer = [value.file, ...value.drawn ? [value.drawn] : []];
+  return { value, transfer, retire: original.width * original.height > RETIRE_PIXELS };
+}
+
+/** What the file says of itself, if it can be read at all. */
+function checkedHeader(source: Uint8Array, maxPixels: number): Header {
+  let header: Header | null;
+  try {
+    header = readHeader(source);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new ImageError("The file ends before its size is told.");
+  }
+  if (!header) throw new ImageError("This is not a PNG, JPEG, GIF, TIFF or WebP file.");
+  const { format, width, height, animated } = header;
+  if (width === 0 || height === 0) throw new ImageError("The picture has no pixels.");
+  if (width * height > maxPixels) {
+    const megapixels = (maxPixels / 1e6).toLocaleString("en");
+    throw new ImageError(`The picture is ${width}×${height}; the limit is ${megapixels} megapixels.`);
+  }
+  if (animated) throw new ImageError(`This ${format.toUpperCase()} is animated; only still pictures are resized.`);
+  return header;
+}
+
+async function readable(source: Uint8Array<ArrayBuffer>, { format, width, height }: Header): Promise<Pixels> {
+  let pixels: Pixels;
+  try {
+    pixels = await decode(source, format);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ImageError(`The ${format.toUpperCase()} is damaged or cut short: ${reason}`);
+  }
+  if (pixels.width !== width || pixels.height !== height) {
+    throw new ImageError(
+      `The ${format.toUpperCase()} says ${width}×${height} but holds ${pixels.width}×${pixels.height}.`,
     );
   }
+  return pixels;
+}
+
+/** A picture turned as EXIF says (CIPA DC-008, tag 0x0112). */
+function turned(pixels: Pixels, orientation: number): Pixels {
+  if (orientation === 1) return pixels;
+  const { width, height } = pixels;
+  const across = orientation >= 5;
+  const size = across ? { width: height, height: width } : { width, height };
+  const from = new Uint32Array(pixels.data.buffer, pixels.data.byteOffset, width * height);
+  const to = new Uint32Array(width * height);
+  const mirrored = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
+  const upsideDown = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
+  for (let y = 0; y < size.height; y++) {
+    for (let x = 0; x < size.width; x++) {
+      let [fromX, fromY] = across ? [y, x] : [x, y];
+      if (mirrored) fromX = width - 1 - fromX;
+      if (upsideDown) fromY = height - 1 - fromY;
+      to[y * size.width + x] = from[fromY * width + fromX];
+    }
+  }
+  return { ...size, data: new Uint8ClampedArray(to.buffer) };
+}
+
+async function fit(pixels: Pixels, job: ImageJob): Promise<Pixels> {
+  const size = fittedSize(pixels, job, job.fit);
+  if (job.fit === "cover") {
+    // Cut first: scaled as a whole, a very long picture would be larger than any memory.
+    const { left, top, width, height } = coveredArea(pixels, job);
+    if (width !== pixels.width || height !== pixels.height) {
+      pixels = fromImage(toImage(pixels).crop(left, top, width, height));
+    }
+  }
+  const scaled = await resize(pixels, size.width, size.height);
+  if (job.fit !== "contain") return scaled;
+  const canvas = new Image(job.width, job.height);
+  const [left, top] = [(job.width - size.width) / 2, (job.height - size.height) / 2];
+  return fromImage(canvas.composite(toImage(scaled), Math.floor(left), Math.floor(top)));
+}
+
+/** A picture on a ground that lets nothing through. */
+function flattened(pixels: Pixels, background: string): Pixels {
+  if (!hasAlpha(pixels)) return pixels;
+  const canvas = new Image(pixels.width, pixels.height);
+  canvas.fill((parseInt(background.slice(1), 16) * 256 + 255) >>> 0);
+  return fromImage(canvas.composite(toImage(pixels)));
+}
+
+function hasAlpha({ data }: Pixels): boolean {
+  for (let i = 3; i < data.length; i += 4) if (data[i] !== 255) return true;
+  return false;
+}
+
+function toImage({ data, width, height }: Pixels): Image {
+  const image = new Image(width, height);
+  image.bitmap.set(data);
   return image;
 }
 
-/** The size that an image is scaled to: never more than the target. */
-export function fittedSize(
-  image: { width: number; height: number },
-  target: { width: number; height: number },
-  fit: Fit,
-): { width: number; height: number } {
-  if (fit === "fill" || fit === "cover") return target;
-  let scale = Math.min(target.width / image.width, target.height / image.height);
-  if (fit === "inside") scale = Math.min(1, scale);
-  return {
-    width: Math.max(1, Math.round(image.width * scale)),
-    height: Math.max(1, Math.round(image.height * scale)),
-  };
-}
-
-/** The middle of an image that has the target's proportions. */
-export function coveredArea(
-  image: { width: number; height: number },
-  target: { width: number; height: number },
-): { left: number; top: number; width: number; height: number } {
-  const scale = Math.min(image.width / target.width, image.height / target.height);
-  const width = Math.max(1, Math.round(target.width * scale));
-  const height = Math.max(1, Math.round(target.height * scale));
-  return { left: Math.floor((image.width - width) / 2), top: Math.floor((image.height - height) / 2), width, height };
-}
-
-function resize(image: Image, job: ImageJob): Image {
-  const size = fittedSize(image, job, job.fit);
-  if (job.fit === "cover") {
-    // Cut first: scaled as a whole, a very long image would be larger than any memory.
-    const { left, top, width, height } = coveredArea(image, job);
-    image = image.crop(left, top, width, height);
-  }
-  const scaled = image.resize(size.width, size.height);
-  if (job.fit === "contain") {
-    const canvas = new Image(job.width, job.height);
-    if (job.format === "jpeg") canvas.fill(0xffffffff);
-    return canvas.composite(
-      scaled,
-      Math.floor((job.width - size.width) / 2),
-      Math.floor((job.height - size.height) / 2),
-    );
-  }
-  return scaled;
-}
-
-async function encode(image: Image, format: Format): Promise<Uint8Array> {
-  if (format === "jpeg") return await image.encodeJPEG(85);
-  if (format === "webp") return await image.encodeWEBP(85);
-  return await image.encode();
-}
-
-function whole(bytes: Uint8Array): ArrayBuffer {
-  return bytes.slice().buffer as ArrayBuffer;
-}
-
-async function work(job: ImageJob): Promise<ImageOutput> {
-  const decoded = job.source ? await decode(new Uint8Array(job.source)) : draw(job.seed);
-  const image = decoded instanceof GIF ? decoded[0] as unknown as Image : decoded as Image;
-  const drawn = job.source ? null : await image.encode();
-  const original = { width: image.width, height: image.height, bytes: job.source?.byteLength ?? drawn!.length };
-  const result = resize(image, job);
-  const file = await encode(result, job.format);
-  return {
-    original,
-    drawn: drawn && whole(drawn),
-    resized: { width: result.width, height: result.height, bytes: file.length },
-    file: whole(file),
-  };
-}
-
-/** The part of a worker's global scope that is used here. */
-interface WorkerScope {
-  onmessage: ((event: MessageEvent<ImageJob>) => void) | null;
-  postMessage(answer: JobAnswer<ImageOutput>, transfer: Transferable[]): void;
-}
-
-// The module is imported by tests too: only in a worker there is someone to answer.
-if (
-  "WorkerGlobalScope" in globalThis &&
-  self instanceof (globalThis as unknown as { WorkerGlobalScope: typeof Object }).WorkerGlobalScope
-) {
-  const scope = self as unknown as WorkerScope;
-  scope.onmessage = async ({ data }) => {
-    try {
-      const value = await work(data);
-      scope.postMessage({ ok: true, value }, [value.file, ...value.drawn ? [value.drawn] : []]);
-    } catch (error) {
-      scope.postMessage({ ok: false, message: error instanceof Error ? error.message : String(error) }, []);
-    }
-  };
+function fromImage(image: Image): Pixels {
+  return { data: new Uint8ClampedArray(image.bitmap), width: image.width, height: image.height };
 }

@@ -1,4 +1,5 @@
-import { csvProcessing } from "../../../queue/handlers/csv_processing.ts";
+import { systemClock } from "../../../queue/clock.ts";
+import { createHandlers } from "../../../queue/handlers/mod.ts";
 import { keys } from "../../../queue/keys.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
@@ -20,9 +21,14 @@ function largeCsv(): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(lines.join("\n"));
 }
 
+/** A result without its estimates: the digest shuffles what it compresses. */
+function certain(result: unknown): unknown {
+  return JSON.parse(JSON.stringify(result), (key, value) => key === "quantiles" || key === "histogram" ? null : value);
+}
+
 Deno.test("a CSV goes on from its last finished block after a stop, with the same result as without one", async () => {
   const kv = await Deno.openKv(":memory:");
-  const definitions = [csvProcessing];
+  const { definitions, close } = createHandlers(systemClock);
   const first = new Queue({ kv, definitions });
   await first.start();
   const { id: upload_id } = await first.upload("large.csv", "text/csv", new Blob([largeCsv()]).stream(), 1e9);
@@ -42,10 +48,11 @@ Deno.test("a CSV goes on from its last finished block after a stop, with the sam
   await second.start();
   const ended = await reaches(second, id, "SUCCESS", "FAILED");
   assertEquals(ended.task.attempts.map(({ outcome }) => outcome), ["interrupted", "success"]);
-  assertEquals(ended.task.result, expected);
+  assertEquals(certain(ended.task.result), certain(expected));
   const { lines } = await second.readLog(id);
   const from = lines.map(({ text }) => /from byte ([\d,]+) on/.exec(text)?.[1]).find(Boolean);
-  ok(from && Number(from.replaceAll(",", "")) >= 4 * 1024 * 1024, `from byte ${from}`);
+  ok(from && Number(from.replaceAll(",", "")) >= 4_000_000, `from byte ${from}`);
   await second.stop();
+  await close();
   kv.close();
 });

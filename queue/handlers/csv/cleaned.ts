@@ -1,0 +1,137 @@
+/**
+ * Writes the cleaned CSV: chosen columns under chosen names, each record of the same length, quoted where it must be.
+ *
+ * @module
+ */
+
+import type { FoundRecord } from "./records.ts";
+import { TableError } from "./table.ts";
+import { Kind, trimStart, ValueReader } from "./values.ts";
+
+/** How the cleaned file is written. */
+export interface Cleaning {
+  /** Columns to keep, in this order; none: all of them. */
+  columns: string[];
+  /** New names by the old ones. */
+  rename: Record<string, string>;
+  /** Leave bad rows out; else they are filled up or cut to the number of columns. */
+  dropBadRows: boolean;
+  /** Put an apostrophe before what a spreadsheet would take for a formula. */
+  escapeFormulas: boolean;
+}
+
+const QUOTE = 0x22;
+const APOSTROPHE = 0x27;
+/** What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"). */
+const FORMULA = new Set([..."=+-@\t\r\n＝＋－＠"].map((character) => character.charCodeAt(0)));
+
+/** Gathers the bytes of the cleaned file until they are taken. */
+export class CleanedWriter {
+  readonly #cleaning: Cleaning;
+  readonly #separator: number;
+  readonly #reader: ValueReader;
+  #chosen: number[] = [];
+  #names: string[] = [];
+  #bytes = new Uint8Array(64 * 1024);
+  #length = 0;
+
+  constructor(cleaning: Cleaning, delimiter: string, decimalComma: boolean) {
+    this.#cleaning = cleaning;
+    this.#separator = delimiter.charCodeAt(0);
+    this.#reader = new ValueReader(decimalComma);
+  }
+
+  /**
+   * Told the columns that there are.
+   *
+   * @throws {TableError} If one that was asked for is not among them, or two would have the same name.
+   */
+  choose(names: string[]): void {
+    const { columns, rename } = this.#cleaning;
+    const known = (name: string) => {
+      const at = names.indexOf(name);
+      if (at >= 0) return at;
+      throw new TableError(`The file has no column "${name}". It has: ${names.slice(0, 20).join(", ")}.`);
+    };
+    Object.keys(rename).forEach(known);
+    this.#chosen = columns.length > 0 ? columns.map(known) : names.map((_, i) => i);
+    this.#names = this.#chosen.map((i) => Object.hasOwn(rename, names[i]) ? rename[names[i]] : names[i]);
+    const twice = this.#names.find((name, i) => this.#names.indexOf(name) < i);
+    if (twice !== undefined) throw new TableError(`Two columns of the cleaned file would be named "${twice}".`);
+  }
+
+  /** Writes the names. */
+  header(): void {
+    const encoder = new TextEncoder();
+    this.#names.forEach((name, i) => {
+      const bytes = encoder.encode(name);
+      this.#value(bytes, 0, bytes.length, i);
+    });
+    this.#end();
+  }
+
+  /** Writes a record. */
+  row(bytes: Uint8Array, { starts, ends, length }: FoundRecord): void {
+    this.#chosen.forEach((column, i) => {
+      const there = column < length;
+      this.#value(bytes, there ? starts[column] : 0, there ? ends[column] : 0, i);
+    });
+    this.#end();
+  }
+
+  /** What was written since the last time. */
+  take(): Uint8Array<ArrayBuffer> {
+    const bytes = this.#bytes.slice(0, this.#length);
+    this.#length = 0;
+    return bytes;
+  }
+
+  #value(bytes: Uint8Array, start: number, end: number, i: number): void {
+    this.#ensure(2 * (end - start) + 6);
+    const out = this.#bytes;
+    if (i > 0) out[this.#length++] = this.#separator;
+    const formula = this.#cleaning.escapeFormulas && this.#isFormula(bytes, start, end);
+    let plain = !formula;
+    for (let at = start; plain && at < end; at++) {
+      const byte = bytes[at];
+      plain = byte !== QUOTE && byte !== this.#separator && byte !== 0x0a && byte !== 0x0d;
+    }
+    // A record of one empty value would be an empty line.
+    if (plain && (end > start || this.#chosen.length > 1)) {
+      out.set(bytes.subarray(start, end), this.#length);
+      this.#length += end - start;
+      return;
+    }
+    out[this.#length++] = QUOTE;
+    if (formula) out[this.#length++] = APOSTROPHE;
+    for (let at = start; at < end; at++) {
+      if (bytes[at] === QUOTE) out[this.#length++] = QUOTE;
+      out[this.#length++] = bytes[at];
+    }
+    out[this.#length++] = QUOTE;
+  }
+
+  #isFormula(bytes: Uint8Array, start: number, end: number): boolean {
+    const first = trimStart(bytes, start, end);
+    if (start === end) return false;
+    const lead = new TextDecoder().decode(bytes.subarray(first, Math.min(end, first + 3))).charCodeAt(0);
+    if (!FORMULA.has(bytes[start]) && !FORMULA.has(lead)) return false;
+    if (first === end) return true;
+    const kind = this.#reader.read(bytes, first, end);
+    // -5 is a number.
+    return kind === Kind.TEXT || kind === Kind.BOOLEAN || kind === Kind.DATE;
+  }
+
+  #end(): void {
+    this.#ensure(2);
+    this.#bytes[this.#length++] = 0x0d;
+    this.#bytes[this.#length++] = 0x0a;
+  }
+
+  #ensure(more: number): void {
+    if (this.#length + more <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + more));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * Which different values a column has and how often: exact for the first ten thousand, an estimate beyond.
+ *
+ * @module
+ */
+
+/** Different values that are told apart exactly. */
+export const DISTINCT = 10_000;
+/** Bytes of a value that are kept to show it. */
+export const SHOWN_BYTES = 100;
+
+/** Everything that {@linkcode DistinctValues} has gathered. Values are told apart by a hash of 64 bits. */
+export interface DistinctState {
+  size: number;
+  /** Two words of hash a value. */
+  hashes: Uint32Array<ArrayBuffer>;
+  counts: Float64Array<ArrayBuffer>;
+  /** What the column has made of the value; not a number for text. */
+  numbers: Float64Array<ArrayBuffer>;
+  kinds: Uint8Array<ArrayBuffer>;
+  /** Where the text of each value ends in `texts`. */
+  ends: Uint32Array<ArrayBuffer>;
+  texts: Uint8Array<ArrayBuffer>;
+  /** Of the estimate; null while the count is exact. */
+  registers: Uint8Array<ArrayBuffer> | null;
+}
+
+/**
+ * A hash table without deletion in flat arrays, so that it can be handed to another thread and saved as it is. The
+ * slots are made anew from the hashes.
+ */
+export class DistinctValues {
+  #state: DistinctState;
+  #slots: Int32Array;
+  /** Where `find` stopped. */
+  #at = 0;
+
+  constructor(state?: DistinctState) {
+    this.#state = state ?? {
+      size: 0,
+      hashes: new Uint32Array(64),
+      counts: new Float64Array(32),
+      numbers: new Float64Array(32),
+      kinds: new Uint8Array(32),
+      ends: new Uint32Array(32),
+      texts: new Uint8Array(256),
+      registers: null,
+    };
+    this.#slots = this.#fill(slotsFor(this.#state.size));
+  }
+
+  /** What has been gathered. This object and the state share their memory. */
+  get state(): DistinctState {
+    return this.#state;
+  }
+
+  /** How many different values there are, and whether that is an estimate. */
+  count(): { distinct: number; estimated: boolean } {
+    const { size, registers } = this.#state;
+    // Those told apart are a lower bound that is certain.
+    return registers
+      ? { distinct: Math.max(size, estimate(registers)), estimated: true }
+      : { distinct: size, estimated: false };
+  }
+
+  /** The number of a value that is known, after counting it; -1 if it is not. */
+  find(h1: number, h2: number): number {
+    const slots = this.#slots;
+    const { hashes, counts } = this.#state;
+    const mask = slots.length - 1;
+    let at = h1 & mask;
+    for (let entry = slots[at]; entry >= 0; entry = slots[at]) {
+      if (hashes[2 * entry] === h1 >>> 0 && hashes[2 * entry + 1] === h2 >>> 0) {
+        counts[entry]++;
+        return entry;
+      }
+      at = (at + 1) & mask;
+    }
+    this.#at = at;
+    return -1;
+  }
+
+  /**
+   * Takes the value that `find` has just not found.
+   *
+   * @returns Whether it is told apart from now on, or only goes into the estimate.
+   */
+  add(h1: number, h2: number, bytes: Uint8Array, start: number, end: number, kind: number, number: number): boolean {
+    const state = this.#state;
+    if (state.size === DISTINCT && !state.registers) {
+      state.registers = new Uint8Array(REGISTERS);
+      for (let i = 0; i < state.size; i++) note(state.registers, state.hashes[2 * i], state.hashes[2 * i + 1]);
+    }
+    if (state.registers) {
+      note(state.registers, h1, h2);
+      return false;
+    }
+    if (state.size === state.counts.length) this.#grow();
+    const entry = state.size++;
+    state.hashes[2 * entry] = h1;
+    state.hashes[2 * entry + 1] = h2;
+    state.counts[entry] = 1;
+    state.kinds[entry] = kind;
+    state.numbers[entry] = number;
+    const shown = bytes.subarray(start, Math.min(end, start + SHOWN_BYTES));
+    const from = entry === 0 ? 0 : state.ends[entry - 1];
+    if (from + shown.length > state.texts.length) state.texts = grown(state.texts, from + shown.length);
+    state.texts.set(shown, from);
+    state.ends[entry] = from + shown.length;
+    this.#slots[this.#at] = entry;
+    if (state.size * 2 > this.#slots.length) this.#slots = this.#fill(this.#slots.length * 2);
+    return true;
+  }
+
+  /** What the column has made of a known value. */
+  kindOf(entry: number): number {
+    return this.#state.kinds[entry];
+  }
+
+  /** The number that a known value stands for. */
+  numberOf(entry: number): number {
+    return this.#state.numbers[entry];
+  }
+
+  /** The numbers that the known values stand for, with their counts. */
+  numbers(): [number: number, count: number][] {
+    const { size, numbers, counts } = this.#state;
+    const known: [number, number][] = [];
+    for (let i = 0; i < size; i++) if (!Number.isNaN(numbers[i])) known.push([numbers[i], counts[i]]);
+    return known;
+  }
+
+  /** The most frequent of the values that are told apart; the first seen goes first among equals. */
+  top(count: number): { value: string; count: number }[] {
+    const { size, counts, ends, texts } = this.#state;
+    const order = Array.from({ length: size }, (_, i) => i).sort((a, b) => counts[b] - counts[a] || a - b);
+    return order.slice(0, count).map((entry) => ({
+      value: shownText(texts.subarray(entry === 0 ? 0 : ends[entry - 1], ends[entry])),
+      count: counts[entry],
+    }));
+  }
+
+  #grow(): void {
+    const state = this.#state;
+    const size = state.size * 2;
+    state.hashes = grown(state.hashes, size * 2);
+    state.counts = grown(state.counts, size);
+    state.numbers = grown(state.numbers, size);
+    state.kinds = grown(state.kinds, size);
+    state.ends = grown(state.ends, size);
+  }
+
+  #fill(length: number): Int32Array {
+    const { size, hashes } = this.#state;
+    const slots = new Int32Array(length).fill(-1);
+    for (let entry = 0; entry < size; entry++) {
+      let at = hashes[2 * entry] & (length - 1);
+      while (slots[at] >= 0) at = (at + 1) & (length - 1);
+      slots[at] = entry;
+    }
+    return slots;
+  }
+}
+
+function slotsFor(size: number): number {
+  let slots = 64;
+  while (slots < size * 2) slots *= 2;
+  return slots;
+}
+
+function grown<T extends Uint8Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Float64Array<ArrayBuffer>>(
+  array: T,
+  atLeast: number,
+): T {
+  const larger = new (array.constructor as new (length: number) => T)(Math.max(atLeast, array.length * 2));
+  larger.set(array);
+  return larger;
+}
+
+/** The text of a value, which may have been cut in the middle of a character. */
+export function shownText(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes, { stream: true });
+}
+
+// HyperLogLog (Flajolet, Fusy, Gandouet, Meunier: "HyperLogLog: the analysis of a near-optimal cardinality estimation
+// algorithm", 2007) with 2^14 registers: standard error 1.04 / sqrt(2^14) = 0.8 %.
+const PRECISION = 14;
+const REGISTERS = 2 ** PRECISION;
+
+/** The register is chosen by one word of the hash, its value by the other: 1 + leading zeros. */
+function note(registers: Uint8Array, h1: number, h2: number): void {
+  const at = h1 >>> (32 - PRECISION);
+  const rank = Math.clz32(h2) + 1;
+  if (rank > registers[at]) registers[at] = rank;
+}
+
+/** How many different hashes were noted. Ten thousand are above the range that needs linear counting on its own. */
+function estimate(registers: Uint8Array): number {
+  let sum = 0;
+  let zeros = 0;
+  for (const rank of registers) {
+    sum += 2 ** -rank;
+    if (rank === 0) zeros++;
+  }
+  const raw = 0.7213 / (1 + 1.079 / REGISTERS) * REGISTERS * REGISTERS / sum;
+  const corrected = raw <= 2.5 * REGISTERS && zeros > 0 ? REGISTERS * Math.log(REGISTERS / zeros) : raw;
+  return Math.round(corrected);
+}

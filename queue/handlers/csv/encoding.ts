@@ -1,0 +1,150 @@
+/**
+ * How a CSV is written: its encoding, its delimiter and the end of its lines, stated or found out from its beginning.
+ *
+ * @module
+ */
+
+import { isUtf8 } from "node:buffer";
+
+/** Encodings that are read. `latin1` is windows-1252, as the Encoding Standard of the web has it. */
+export const ENCODINGS = ["utf-8", "utf-16le", "utf-16be", "latin1"] as const;
+
+/** One of {@linkcode ENCODINGS}. */
+export type Encoding = (typeof ENCODINGS)[number];
+
+/** Delimiters that are read. */
+export const DELIMITERS = [",", ";", "\t", "|"] as const;
+
+/** One of {@linkcode DELIMITERS}. */
+export type Delimiter = (typeof DELIMITERS)[number];
+
+/** How a file is written. */
+export interface Dialect {
+  encoding: Encoding;
+  /** Bytes of the byte order mark. */
+  mark: number;
+  delimiter: Delimiter;
+  /** Whether lines end with a carriage return alone, as on the first Macs. */
+  returns: boolean;
+}
+
+/** Text that cannot be read as what it is said to be. */
+export class EncodingError extends Error {
+  override name = "EncodingError";
+}
+
+const MARKS: [Encoding, number[]][] = [
+  ["utf-8", [0xef, 0xbb, 0xbf]],
+  ["utf-16le", [0xff, 0xfe]],
+  ["utf-16be", [0xfe, 0xff]],
+];
+
+/**
+ * Finds out how a file is written.
+ *
+ * @param first Its first bytes: a megabyte tells nearly always; UTF-8 is told from Latin-1 by them.
+ * @param whole Whether that is all of it.
+ * @param stated What is known already.
+ * @throws {EncodingError} If it is no text.
+ */
+export function detectDialect(
+  first: Uint8Array,
+  whole: boolean,
+  stated: { encoding?: Encoding; delimiter?: Delimiter },
+): Dialect {
+  const marked = MARKS.find(([, mark]) => mark.every((byte, i) => first[i] === byte));
+  const mark = marked && (stated.encoding ?? marked[0]) === marked[0] ? marked[1].length : 0;
+  const encoding = stated.encoding ?? marked?.[0] ?? (isUtf8Part(first, whole) ? "utf-8" : "latin1");
+  const { bytes } = toUtf8(first.subarray(mark), encoding, false);
+  if (bytes.includes(0)) {
+    throw new EncodingError(
+      "The file holds zero bytes: it is no text, or UTF-16 without a byte order mark (encoding).",
+    );
+  }
+  const returns = !bytes.includes(0x0a) && bytes.includes(0x0d);
+  const delimiter = stated.delimiter ?? detectDelimiter(new TextDecoder().decode(bytes.subarray(0, 64 * 1024)));
+  return { encoding, mark, delimiter, returns };
+}
+
+/** Whether bytes are UTF-8. Unless they are the whole, the last character may be cut off. */
+function isUtf8Part(bytes: Uint8Array, whole: boolean): boolean {
+  let end = bytes.length;
+  if (!whole) {
+    // A character has at most four bytes; its first one says how many.
+    for (let i = 1; i <= Math.min(4, end); i++) {
+      const byte = bytes[end - i];
+      if (byte < 0x80) break;
+      if (byte >= 0xc0) {
+        if (i < (byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2)) end -= i;
+        break;
+      }
+    }
+  }
+  return isUtf8(bytes.subarray(0, end));
+}
+
+/**
+ * The delimiter that splits the first lines most evenly: of those that the first line has outside quotes, the one that
+ * most of the next lines have as often as the first.
+ */
+export function detectDelimiter(text: string): Delimiter {
+  const lines = text.replaceAll(/"[^"]*"/g, "").split(/\r\n|\n|\r/).filter((line) => line !== "").slice(0, 20);
+  // The last one may have been cut off.
+  if (lines.length > 2) lines.pop();
+  const score = (delimiter: string) => {
+    const counts = lines.map((line) => line.split(delimiter).length - 1);
+    if (!counts[0]) return 0;
+    return counts.filter((count) => count === counts[0]).length / lines.length + counts[0] / 10_000;
+  };
+  return DELIMITERS.reduce((best, next) => score(next) > score(best) ? next : best);
+}
+
+/**
+ * Text as UTF-8.
+ *
+ * @param last Whether nothing comes after it; else what is cut off at its end is left out.
+ * @returns The bytes, which may be those given.
+ * @throws {EncodingError} If it is not in this encoding.
+ */
+export function toUtf8(
+  source: Uint8Array,
+  encoding: Encoding,
+  last: boolean,
+): { bytes: Uint8Array; used: number } {
+  if (encoding === "utf-8") return { bytes: source, used: source.length };
+  if (encoding === "latin1") {
+    return { bytes: new TextEncoder().encode(new TextDecoder("windows-1252").decode(source)), used: source.length };
+  }
+  let used = source.length - source.length % 2;
+  // A pair is kept together.
+  const high = source[encoding === "utf-16le" ? used - 1 : used - 2];
+  if (!last && used > 0 && high >= 0xd8 && high <= 0xdb) used -= 2;
+  if (last && source.length % 2 === 1) throw new EncodingError("The file ends in the middle of a UTF-16 character.");
+  const text = new TextDecoder(encoding, { ignoreBOM: true }).decode(source.subarray(0, used));
+  return { bytes: new TextEncoder().encode(text), used };
+}
+
+/** How many bytes of the source UTF-8 text stands for. */
+export function sourceLength(utf8: Uint8Array, encoding: Encoding): number {
+  if (encoding === "utf-8") return utf8.length;
+  let units = 0;
+  for (const byte of utf8) {
+    if ((byte & 0xc0) !== 0x80) units += encoding !== "latin1" && byte >= 0xf0 ? 2 : 1;
+  }
+  return encoding === "latin1" ? units : units * 2;
+}
+
+/**
+ * Fails if text is not what it was taken for.
+ *
+ * @param last Whether nothing comes after it.
+ * @param offset Where it stands in the file.
+ * @throws {EncodingError} If it is not UTF-8.
+ */
+export function assertUtf8(bytes: Uint8Array, last: boolean, offset: number): void {
+  if (isUtf8Part(bytes, last)) return;
+  throw new EncodingError(
+    `The file is not UTF-8 everywhere (between bytes ${offset} and ${offset + bytes.length}). ` +
+      `If it is Latin-1, say encoding: latin1.`,
+  );
+}
