@@ -120,12 +120,16 @@ export async function readMultipart(
   await new Promise<void>((resolve, reject) => {
     let files = Promise.resolve();
     let open: Readable | undefined;
+    let failed = false;
     const fail = (error: unknown) => {
+      if (failed) return;
+      failed = true;
       source.unpipe(parser);
       source.destroy();
       // Whoever reads the file that was on its way hears of it, and removes what was stored.
       open?.destroy(error instanceof Error ? error : new Error(String(error)));
-      reject(error);
+      // Nothing is stored any more once it is said to have failed.
+      files.catch(() => {}).then(() => reject(error));
     };
     parser.on("field", (name, value, _nameCut, valueCut) => {
       if (valueCut) return fail(new TooLargeError(`The field ${name}`, MAX_FIELD_BYTES));
@@ -134,7 +138,9 @@ export async function readMultipart(
     parser.on("file", (field, file, name, _encoding, media_type) => {
       open = file;
       const stream = Readable.toWeb(file) as unknown as ReadableStream<Uint8Array>;
-      files = files.then(async () => void await onFile({ field, name: name ?? "", media_type, stream }));
+      files = files.then(async () => {
+        if (!failed) await onFile({ field, name: name ?? "", media_type, stream });
+      });
       files.catch(fail);
     });
     const tooMany = (what: string) => () => fail(new Problem(413, "too_many_parts", `A form has at most ${what}.`));

@@ -128,7 +128,7 @@ Deno.test("unknown fields, wrong types and values out of range of a submit are n
     await assertProblem(
       await bad({ task_type: "csv_processing", input_params: { upload_id: "0".repeat(26) } }),
       422,
-      ["/input_params"],
+      ["/input_params/upload_id"],
     );
   });
 });
