@@ -127,20 +127,21 @@ export class Blobs {
     write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
   }
 
-  /** Reads a file from a byte on as a stream of chunks; a slow reader is not read ahead of. */
-  read(blob: string, chunks: number, from = 0): ReadableStream<Uint8Array<ArrayBuffer>> {
+  /** Reads a file from byte `from` to before `until` as a stream of chunks; a slow reader is not read ahead of. */
+  read(blob: string, chunks: number, from = 0, until = Infinity): ReadableStream<Uint8Array<ArrayBuffer>> {
     const kv = this.#kv;
     let next = Math.floor(from / CHUNK_BYTES);
     let skip = from % CHUNK_BYTES;
     // A range is read three times as fast as the same keys one by one.
-    const range = { start: keys.blob(blob, next), end: keys.blob(blob, chunks) };
-    const entries = next < chunks ? kv.list<Uint8Array<ArrayBuffer>>(range, { batchSize: CHUNKS_PER_READ }) : null;
+    const end = Math.min(chunks, Math.ceil(until / CHUNK_BYTES));
+    const range = { start: keys.blob(blob, next), end: keys.blob(blob, end) };
+    const entries = next < end ? kv.list<Uint8Array<ArrayBuffer>>(range, { batchSize: CHUNKS_PER_READ }) : null;
     return new ReadableStream({
       async pull(controller) {
-        if (!entries || next >= chunks) return controller.close();
+        if (!entries || next >= end) return controller.close();
         const { value: entry, done } = await entries.next();
         if (done || entry.key[2] !== next) return controller.error(new Error(`A part of file ${blob} is missing.`));
-        controller.enqueue(entry.value.subarray(skip));
+        controller.enqueue(entry.value.subarray(skip, until - next * CHUNK_BYTES));
         skip = 0;
         next++;
       },

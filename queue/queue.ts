@@ -46,6 +46,15 @@ const WEEK_MS = 7 * 24 * 3_600_000;
 /** How long a health check waits for the store. */
 const HEALTH_WAIT_MS = 2_000;
 
+/** A stored file that can be read. */
+export interface ArtifactFile extends Omit<OpenedFile, "stream"> {
+  /** Hexadecimal. */
+  sha256: string;
+  /** Milliseconds since the epoch. */
+  created_at: number;
+  read(from?: number, until?: number): ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
 /** How a {@linkcode Queue} is made. Everything but `kv` and `definitions` has a default. */
 export interface QueueOptions {
   /** The store. The queue does not close it. */
@@ -296,15 +305,15 @@ export class Queue {
   }
 
   /**
-   * Opens a file that a task has made.
+   * A file that a task has made; `read` opens it from byte `from` (0) to before `until` (its end).
    *
    * @throws {NotFoundError} If there is none.
    */
-  async openArtifact(id: string, name: string): Promise<OpenedFile & { sha256: string }> {
+  async artifact(id: string, name: string): Promise<ArtifactFile> {
     const entry = isId(id) && name.length <= 200 ? await this.#kv.get(keys.artifact(id, name)) : null;
     if (!entry?.value) throw new NotFoundError(`Artifact ${name.slice(0, 64)} of task ${id.slice(0, 64)}`);
-    const file = decode<StoredFile>(entry.value);
-    return { ...file, stream: this.#blobs.read(file.blob, file.chunks) };
+    const { blob, chunks, ...file } = decode<StoredFile>(entry.value);
+    return { ...file, read: (from, until) => this.#blobs.read(blob, chunks, from, until) };
   }
 
   /** The newest log lines of a task, oldest first, and where to read on. */

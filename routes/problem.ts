@@ -50,6 +50,7 @@ const TITLES: Record<number, string> = {
   415: "Unsupported media type",
   421: "Misdirected request",
   422: "Invalid input",
+  416: "Range not satisfiable",
   500: "Internal error",
   503: "Unavailable",
 };

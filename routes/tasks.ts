@@ -1,5 +1,5 @@
 /**
- * `/api/tasks`: submit, list, read, cancel and retry tasks; their events, logs and files.
+ * `/api/tasks`: submit, list, read, cancel and retry tasks; their events and logs.
  *
  * @module
  */
@@ -12,23 +12,13 @@ import { fingerprint } from "../queue/submit.ts";
 import { isTerminal, RETRY_FROM, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
 import { mayActAs, requireRole } from "./auth.ts";
 import { readJson, readOptionalJson } from "./body.ts";
+import { artifactRoutes } from "./artifacts.ts";
 import { bulkRoutes } from "./bulk.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { TaskFollower } from "./follow.ts";
 import { Problem } from "./problem.ts";
 import { readFilter } from "./query.ts";
 import { batchTaskSchema, submissionSchema, toSubmission } from "./submission.ts";
-
-/** Media types that a browser may show; everything else is only handed out for saving. */
-const SHOWN = new Set(["image/png", "image/jpeg", "image/webp", "text/plain"]);
-
-/** The Content-Disposition of a file: its name in UTF-8 (RFC 6266), with a plain one for old clients. */
-export function contentDisposition(name: string, mediaType: string): string {
-  const kind = SHOWN.has(mediaType) ? "inline" : "attachment";
-  const plain = name.replaceAll(/[^\w. -]/g, "_");
-  const encoded = encodeURIComponent(name).replaceAll(/['()*]/g, (c) => `%${c.charCodeAt(0).toString(16)}`);
-  return `${kind}; filename="${plain}"; filename*=UTF-8''${encoded}`;
-}
 
 /** What the header Idempotency-Key asks for. */
 function idempotencyOf(c: Context<AppEnv>, body: unknown): IdempotencyKey | undefined {
@@ -151,22 +141,7 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
     });
   });
 
-  app.get("/:id/artifacts/:name", async (c) => {
-    const { name, media_type, size, sha256, stream } = await queue.openArtifact(c.req.param("id"), c.req.param("name"));
-    const etag = `"${sha256}"`;
-    const headers = {
-      ETag: etag,
-      "Content-Type": media_type,
-      "Content-Disposition": contentDisposition(name, media_type),
-      // Whatever is inside can run nothing and reach nothing.
-      "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-    };
-    if (c.req.header("If-None-Match") === etag) {
-      await stream.cancel();
-      return c.body(null, 304, headers);
-    }
-    return c.body(stream, 200, { ...headers, "Content-Length": String(size) });
-  });
+  app.route("/", artifactRoutes(options));
 
   return app;
 }

@@ -55,8 +55,8 @@ const PROMISES: Record<string, (rig: Rig) => Promise<void>> = {
     const { task } = await reaches(queue, id, "SUCCESS");
     assertEquals((task.result as { text: string }).text.length, 30_000);
     assertEquals((await queue.readLog(id)).lines.map(({ text }) => text), ["a line"]);
-    const { stream, size } = await queue.openArtifact(id, "file.bin");
-    const bytes = await new Response(stream).bytes();
+    const { read, size } = await queue.artifact(id, "file.bin");
+    const bytes = await new Response(read()).bytes();
     assertEquals([size, bytes.length, bytes.every((byte) => byte === 7)], [200_000, 200_000, true]);
   },
   "500 tasks submitted at once, alone and in batches, all end once": async ({ queue }) => {

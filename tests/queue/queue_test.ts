@@ -344,9 +344,9 @@ Deno.test("log lines and artifacts of a task are kept and read back", async () =
     assertEquals(next, { attempt: 1, line: 500 });
     const later = await queue.readLog(id, { attempt: 1, line: 498 });
     assertEquals(later.lines.map(({ line }) => line), [498, 499]);
-    const file = await queue.openArtifact(id, "a.bin");
+    const file = await queue.artifact(id, "a.bin");
     assertEquals(
-      new Uint8Array(await new Response(file.stream).arrayBuffer()),
+      new Uint8Array(await new Response(file.read()).arrayBuffer()),
       new Uint8Array([...bytes, ...bytes, ...bytes]),
     );
     assertEquals((await queue.artifacts(id)).map(({ name, size }) => [name, size]), [["a.bin", 180_000]]);
