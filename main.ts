@@ -38,7 +38,7 @@ if (kvPath !== undefined && !distributed && kvPath !== ":memory:") {
 }
 
 const kv = await Deno.openKv(kvPath);
-const handlers = createHandlers(clock);
+const handlers = createHandlers(clock, settings);
 for (const [name, types] of [["CONCURRENCY", settings.concurrency], ["RATE_LIMIT", settings.rates]] as const) {
   const known: string[] = handlers.definitions.map(({ type }) => type);
   const unknown = Object.keys(types).find((type) => !known.includes(type));

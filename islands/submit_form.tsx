@@ -26,6 +26,8 @@ interface Schema {
   maxItems?: number;
   "x-unit"?: string;
   "x-multiline"?: boolean;
+  /** Takes any JSON. */
+  "x-json"?: boolean;
   "x-enumLabels"?: string[];
   "x-file"?: { accept?: string; multiple?: boolean };
 }
@@ -33,6 +35,11 @@ interface Schema {
 function range({ minimum, maximum, "x-unit": unit = "" }: Schema): string {
   if (minimum === undefined || maximum === undefined) return unit;
   return `${minimum.toLocaleString("en-US")}–${maximum.toLocaleString("en-US")} ${unit}`.trim();
+}
+
+function textOf(value: unknown): string {
+  if (value === undefined) return "";
+  return typeof value === "object" ? JSON.stringify(value, null, 2) : String(value);
 }
 
 interface FieldProps {
@@ -43,7 +50,7 @@ interface FieldProps {
 }
 
 function Control({ name, schema, value, error }: FieldProps): JSX.Element {
-  const initial = value ?? (schema.default === undefined ? "" : String(schema.default));
+  const initial = value ?? textOf(schema.default);
   const common = {
     id: `field-${name}`,
     name,
@@ -87,7 +94,7 @@ function Control({ name, schema, value, error }: FieldProps): JSX.Element {
       />
     );
   }
-  if (schema.type === "array" || schema["x-multiline"]) {
+  if (schema.type === "array" || schema.type === "object" || schema["x-multiline"] || schema["x-json"]) {
     return <textarea {...common} rows={3} maxLength={schema.maxLength}>{initial}</textarea>;
   }
   return <input {...common} type="text" value={initial} maxLength={schema.maxLength} />;

@@ -14,6 +14,7 @@
  * | `child, parent, id` | that a task depends on another, and whether that has succeeded | submit, retry; the releaser; removed when the task ends |
  * | `follow, task, id` | that tasks wait for what becomes of this one | whoever ends it, or begins to depend on it; the releaser removes it |
  * | `follow, slot, type, key` | that a concurrency key became free or wanted | whoever moves a task with the key; the releaser removes it |
+ * | `follow, callback, id` | that a task has ended whose callback has not been made | whoever ends it; the releaser removes it |
  * | `expiry, at, id` | when a task that has not been started is cancelled | submit; removed by its start or end |
  * | `drop, at, id` | when a task with a retention of its own is deleted | whoever ends it |
  * | `removed, id` | that pieces of a deleted task may be left | whoever deletes it; removed with the last piece |
@@ -68,6 +69,7 @@ export const keys = {
   childrenOf: (parent: string): Key => ["child", parent],
   followTask: (id: string): Key => ["follow", "task", id],
   followSlot: (type: string, key: string): Key => ["follow", "slot", type, key],
+  followCallback: (id: string): Key => ["follow", "callback", id],
   follows: (): Key => ["follow"],
   expiry: (at: number, id: string): Key => ["expiry", at, id],
   expiries: (): Key => ["expiry"],

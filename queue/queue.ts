@@ -14,6 +14,7 @@
 
 import { Blobs } from "./blobs.ts";
 import { Bulk } from "./bulk.ts";
+import { Callbacks } from "./callbacks.ts";
 import { type Clock, delay, systemClock, within } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
 import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "./commit.ts";
@@ -177,7 +178,8 @@ export class Queue {
     });
     this.schedules = new Schedules(kv, committer, this.#submitter, notifier, clock, log);
     this.#scheduler = new Scheduler(kv, committer, this.schedules, notifier, clock, log);
-    this.#releaser = new Releaser(kv, committer, this.registry, notifier, clock, log);
+    const callbacks = new Callbacks(kv, committer, this.#submitter, this.retention);
+    this.#releaser = new Releaser(kv, committer, this.registry, callbacks, notifier, clock, log);
     this.#recoverer = new Recoverer(kv, committer, clock, leaseMs, log);
     this.#heartbeat = new Heartbeat(committer, clock, leaseMs, log);
     this.#janitor = new Janitor(kv, committer, blobs, clock, this.retention, log);

@@ -1,12 +1,13 @@
 /**
- * The releaser lets go what waits for another task: tasks that depend on one that has ended, and tasks whose
- * concurrency key has become free. Whoever moves a task leaves a `follow` entry in the same atomic when something may
+ * The releaser lets go what waits for another task: tasks that depend on one that has ended, tasks whose
+ * concurrency key has become free, and callbacks. Whoever moves a task leaves a `follow` entry in the same atomic when something may
  * wait for that; the entry is removed only when it has been dealt with, so nothing is forgotten in a crash, and a
  * task with thousands of dependents need not fit into one atomic.
  *
  * @module
  */
 
+import type { Callbacks } from "./callbacks.ts";
 import { type Clock, repeat, type Repeating } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
 import { type Committer, getAll } from "./commit.ts";
@@ -54,6 +55,7 @@ export class Releaser {
     private readonly kv: Deno.Kv,
     private readonly committer: Committer,
     private readonly registry: Registry,
+    private readonly callbacks: Callbacks,
     private readonly notifier: Notifier,
     private readonly clock: Clock,
     private readonly log: Logger,
@@ -100,8 +102,10 @@ export class Releaser {
   async #followAll(entries: Entry[]): Promise<void> {
     const tasks = entries.filter(({ key }) => key[1] === "task");
     const slots = entries.filter(({ key }) => key[1] === "slot");
+    const callbacks = entries.filter(({ key }) => key[1] === "callback");
     await Promise.all([
       this.#followTasks(tasks),
+      ...callbacks.map((entry) => this.callbacks.follow(entry)),
       ...slots.map((entry) => this.#followSlot(entry, entry.key[2] as string, entry.key[3] as string)),
     ]);
   }

@@ -6,6 +6,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { DELIVERY_TYPE } from "./callbacks.ts";
 import type { Clock } from "./clock.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
 import { type AtomicLimits, type Committer, LANE_BYTES, LANE_MUTATIONS } from "./commit.ts";
@@ -51,6 +52,8 @@ export interface Submission {
   ref?: string;
   /** The schedule that submits it. */
   schedule_id?: string;
+  /** An http or https URL that is told how it ended, by a task of the type `webhook_delivery`. */
+  callback_url?: string;
   retried_from?: string;
 }
 
@@ -229,6 +232,10 @@ export class Submitter {
     if (expiresAt !== null && runAt !== null && expiresAt <= runAt) {
       throw new InvalidInputError([{ pointer: `${root}/expires_in`, detail: "It would expire before it may start." }]);
     }
+    if (submission.callback_url !== undefined && !this.#registry.get(DELIVERY_TYPE)) {
+      const detail = `There is no task type ${DELIVERY_TYPE} here that could deliver it.`;
+      throw new InvalidInputError([{ pointer: `${root}/callback_url`, detail }]);
+    }
     const concurrency_key = submission.concurrency_key ?? null;
     const depends_on = [...submission.depends_on ?? []];
     if (depends_on.length > MAX_DEPENDENCIES) {
@@ -269,6 +276,7 @@ export class Submitter {
         has_dependents: false,
         generation: 0,
         schedule_id: submission.schedule_id ?? null,
+        callback_url: submission.callback_url ?? null,
         retried_from: submission.retried_from ?? null,
         attempts: [],
         uploads: uploadsOf(definition, params),

@@ -101,6 +101,8 @@ export interface TaskRecord {
   generation: number;
   /** The schedule that submitted it. */
   schedule_id: string | null;
+  /** Told how it ended. */
+  callback_url: string | null;
   retried_from: string | null;
   attempts: Attempt[];
   /** Uploads that live as long as this task. */
@@ -451,6 +453,8 @@ export interface Task extends Omit<TaskSummary, "error"> {
   /** Ids of the tasks that must be SUCCESS before it may start. */
   depends_on: string[];
   unique_key: string | null;
+  /** The URL that is told how it ended. */
+  callback_url: string | null;
   /** Failed attempts since the last manual retry: at `max_attempts` it is FAILED. */
   failures: number;
   /** Attempts in a row that were interrupted without a new checkpoint or step. */
@@ -514,6 +518,7 @@ export function taskOf(state: TaskState, artifacts: ArtifactInfo[], retention: R
     error: run ? null : task.error,
     depends_on: task.depends_on,
     unique_key: task.unique_key,
+    callback_url: task.callback_url,
     failures: task.failures,
     interruptions: task.interruptions,
     timeout: task.timeout_ms / 1000,

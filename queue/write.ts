@@ -93,6 +93,7 @@ const COMMON = {
   has_dependents: false,
   generation: 0,
   schedule_id: null,
+  callback_url: null,
   retried_from: null,
   attempts: [],
   uploads: [],
@@ -226,12 +227,13 @@ function moveEntries(write: Write, before: Deno.KvKey[], after: Deno.KvKey[]): v
   for (const key of after) if (!had.has(JSON.stringify(key))) write.puts.push({ key, value: encode(0) });
 }
 
-/** What must be looked at after a change: tasks that depend on this one, or its concurrency key. */
+/** What must be looked at after a change: tasks that depend on this one, its callback, its concurrency key. */
 export function followsOf(before: TaskState | null, after: TaskState): Deno.KvKey[] {
-  const { id, task_type, has_dependents, concurrency_key } = after.task;
+  const { id, task_type, has_dependents, concurrency_key, callback_url } = after.task;
   const follows: Deno.KvKey[] = [];
   const ended = isTerminal(statusOf(after)) && !(before && isTerminal(statusOf(before)));
   if (has_dependents && ended) follows.push(keys.followTask(id));
+  if (callback_url !== null && ended) follows.push(keys.followCallback(id));
   // A retried task waits for its parents again; whoever submits one adds those that are not new themselves.
   if (before && isTerminal(statusOf(before)) && after.task.placement?.kind === "blocked") {
     follows.push(...after.task.depends_on.map(keys.followTask));

@@ -99,22 +99,50 @@ function Page({ data, store }: { data: PageData; store: Store }): JSX.Element {
   );
 }
 
-/** Text fields of a form as parameters: numbers and truth values by the schema; what is empty is left out. */
+/**
+ * Text fields of a form as parameters: numbers and truth values by the schema; what is empty is left out.
+ *
+ * @throws {InvalidInputError} If a field that takes JSON or pairs holds something else.
+ */
 export function paramsFromForm(
   schema: Record<string, unknown>,
   values: Record<string, string>,
 ): Record<string, unknown> {
-  const properties = (schema.properties ?? {}) as Record<string, { type?: string }>;
+  const properties = (schema.properties ?? {}) as Record<string, { type?: string; "x-json"?: boolean }>;
   const params: Record<string, unknown> = {};
   for (const [name, text] of Object.entries(values)) {
     if (text === "") continue;
     const type = properties[name]?.type;
     if (type === "integer" || type === "number") params[name] = Number.isNaN(Number(text)) ? text : Number(text);
     else if (type === "boolean") params[name] = text === "true";
+    else if (properties[name]?.["x-json"]) params[name] = parsedJson(name, text);
+    else if (type === "object") params[name] = pairs(name, text);
     else if (type === "array") params[name] = text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
     else params[name] = text.replaceAll("\r\n", "\n");
   }
   return params;
+}
+
+/** What a field says that takes JSON. */
+function parsedJson(name: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new InvalidInputError([{
+      pointer: `/input_params/${name}`,
+      detail: `Not JSON: ${(error as Error).message}`,
+    }]);
+  }
+}
+
+/** What a field says that takes one name=value a line. */
+function pairs(name: string, text: string): Record<string, string> {
+  const lines = text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
+  return Object.fromEntries(lines.map((line) => {
+    const at = line.indexOf("=");
+    if (at > 0) return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+    throw new InvalidInputError([{ pointer: `/input_params/${name}`, detail: `"${line}" is not name=value.` }]);
+  }));
 }
 
 /** A place within this page that a form may send its reader back to. */
@@ -218,11 +246,11 @@ export function pageRoutes(options: AppOptions): Hono<AppEnv> {
     const definition = queue.registry.get(type);
     if (!definition) throw new Problem(422, "invalid_input", `There is no task type ${type}.`);
     const schema = paramsSchema(definition);
-    const params = paramsFromForm(schema, values);
     const properties = schema.properties as Record<string, { type?: string }>;
-    for (const [name, ids] of uploads) params[name] = properties[name]?.type === "array" ? ids : ids[0];
     const key = fields.get("idempotency_key")?.[0]?.slice(0, 200);
     try {
+      const params = paramsFromForm(schema, values);
+      for (const [name, ids] of uploads) params[name] = properties[name]?.type === "array" ? ids : ids[0];
       const { task } = await queue.submit(
         { task_type: type, input_params: params },
         // The same form sent twice is one task, though its file was stored twice.

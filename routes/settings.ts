@@ -38,6 +38,9 @@ export interface Settings {
   maxUploadBytes: number;
   /** Bytes of all files of a request. */
   maxUploadTotalBytes: number;
+  /** The most pixels of an image that is read. */
+  maxImagePixels: number;
+  webhook: { secrets: string[]; allowPrivate: boolean };
   tokens: Token[];
   logLevel: LogLevel;
   logFormat: "text" | "json";
@@ -123,6 +126,11 @@ export function readSettings(env: (name: string) => string | undefined): Setting
       1,
       Number.MAX_SAFE_INTEGER,
     ),
+    maxImagePixels: integer("MAX_IMAGE_MEGAPIXELS", 40, 1, 1_000) * 1_000_000,
+    webhook: {
+      secrets: readSecrets(text("WEBHOOK_SECRET", "")),
+      allowPrivate: oneOf("WEBHOOK_ALLOW_PRIVATE", ["0", "1"], "0") === "1",
+    },
     tokens,
     logLevel: oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
     logFormat: oneOf("LOG_FORMAT", ["text", "json"], "text"),
@@ -145,6 +153,19 @@ function readTokens(text: string): Token[] {
     throw new SettingError("API_TOKENS", "two tokens have the same name.");
   }
   return tokens;
+}
+
+/** Secrets of Standard Webhooks, separated by spaces: several while one takes the place of another. */
+function readSecrets(text: string): string[] {
+  const secrets = text.split(/\s+/).filter(Boolean);
+  for (const [i, secret] of secrets.entries()) {
+    const key = /^whsec_([A-Za-z0-9+/]+=*)$/.exec(secret)?.[1];
+    // The secret itself is never repeated.
+    if (!key || key.length < 32) {
+      throw new SettingError("WEBHOOK_SECRET", `secret ${i + 1} is not whsec_ and the base64 of 24 bytes or more.`);
+    }
+  }
+  return secrets;
 }
 
 /** One duration for all, or one by status. */

@@ -6,6 +6,7 @@
  */
 
 import * as z from "zod";
+import { callbackUrl } from "../queue/callbacks.ts";
 import { InvalidInputError } from "../queue/errors.ts";
 import { isId } from "../queue/ids.ts";
 import { MAX_DEPENDENCIES, type Submission } from "../queue/submit.ts";
@@ -36,6 +37,7 @@ export const submissionFields = {
   expires_in: z.number().min(0.001).max(YEAR_S).optional(),
   retention: z.number().min(0).max(10 * YEAR_S).optional(),
   concurrency_key: key.optional(),
+  callback_url: callbackUrl.optional(),
   unique: z.strictObject({
     key,
     period: z.number().min(0.001).max(10 * YEAR_S).optional(),

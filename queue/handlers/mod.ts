@@ -10,24 +10,31 @@ import { Pool } from "../pool.ts";
 import { csvProcessing } from "./csv_processing.ts";
 import { emailSending } from "./email_sending.ts";
 import { imageProcessing } from "./image_processing.ts";
+import { webhookDelivery, type WebhookOptions } from "./webhook_delivery.ts";
 import type { HandlerJobs } from "./worker.ts";
 
 /** Settings of the task types. */
 export interface HandlerOptions {
   /** The most pixels of an image that is read. Default 40,000,000. */
   maxImagePixels?: number;
+  webhook?: WebhookOptions;
 }
 
 /** The definitions, and what ends the workers behind them. */
 export function createHandlers(
   clock: Clock,
-  { maxImagePixels = 40_000_000 }: HandlerOptions = {},
+  { maxImagePixels = 40_000_000, webhook }: HandlerOptions = {},
 ): { definitions: AnyTaskDefinition[]; close(): Promise<void> } {
   // One core is for the API; but two workers at least, so that one long job does not hold up all others.
   const size = Math.max(2, navigator.hardwareConcurrency - 1);
   const pool = new Pool<HandlerJobs>(new URL("./worker.ts", import.meta.url), size, clock);
   return {
-    definitions: [csvProcessing(pool, clock), emailSending, imageProcessing(pool, clock, maxImagePixels)],
+    definitions: [
+      csvProcessing(pool, clock),
+      emailSending,
+      imageProcessing(pool, clock, maxImagePixels),
+      webhookDelivery(clock, webhook),
+    ],
     close: () => pool.close(),
   };
 }

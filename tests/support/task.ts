@@ -38,6 +38,7 @@ export function pending(placement: Placement = { kind: "ready", score: T }): Tas
       has_dependents: false,
       generation: 0,
       schedule_id: null,
+      callback_url: null,
       retried_from: null,
       attempts: [],
       uploads: [],
