@@ -80,6 +80,13 @@ export interface TaskContext<P = unknown> {
    * @throws {AbortedError} If the attempt may not write any more.
    */
   artifact(name: string, content: ReadableStream<Uint8Array> | Uint8Array | string, mediaType: string): Promise<void>;
+  /**
+   * Names an artifact that is written when the attempt ends before its handler has returned: cancelled, failed, timed
+   * out, or interrupted. It is kept in the same commit as the end. The same name replaces the earlier file.
+   *
+   * @param content Gives the text as things stand at that moment. It must be quick, and at most 8 MB.
+   */
+  artifactAtEnd(name: string, content: () => string, mediaType: string): void;
   /** Reads an artifact of this task from byte `from` on, also one of an earlier attempt; null if there is none. */
   openArtifact(name: string, from?: number): Promise<OpenedFile | null>;
   /**

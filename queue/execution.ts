@@ -28,7 +28,7 @@ import { readTask, type StoredFile } from "./reads.ts";
 import { LogBuffer } from "./task_log.ts";
 import * as task from "./task.ts";
 import { type Json, type RunRecord, type TaskError, type TaskState } from "./task.ts";
-import { MAX_MESSAGE, transition, type Write } from "./write.ts";
+import { emptyWrite, MAX_MESSAGE, merge, transition, type Write } from "./write.ts";
 
 /** Progress and log are committed at most once in this time. */
 const FLUSH_MS = 250;
@@ -50,6 +50,13 @@ export interface ExecutionTools {
   holdsLease(): boolean;
 }
 
+/** An artifact that is written with the end of an attempt. */
+interface LastArtifact {
+  name: string;
+  content: () => string;
+  mediaType: string;
+}
+
 type RunningState = TaskState & { run: RunRecord };
 
 /** One attempt. */
@@ -69,6 +76,8 @@ export class Execution {
   #dirty = false;
   #cancelFlush: (() => void) | null = null;
   #cancelTimeout: () => void = () => {};
+  /** What is written with an end that the handler has not brought about. */
+  #atEnd: LastArtifact | null = null;
   /** The commit that ends the attempt, once something has ended it. */
   #end: Promise<unknown> | null = null;
   #abandon: () => void = () => {};
@@ -224,8 +233,33 @@ export class Execution {
     this.#log.drainInto(write);
     if (after.task.status === "SUCCESS") this.#checkpoints.drop(write);
     this.#state = after;
-    this.#end = this.#commit(write);
+    const file = after.task.status === "SUCCESS" ? null : this.#atEnd;
+    this.#end = file ? this.#storeLast(file, write).then(() => this.#commit(write)) : this.#commit(write);
     return this.#end;
+  }
+
+  /** Adds the artifact that goes with the end. The end itself matters more: it comes without, if that fails. */
+  async #storeLast({ name, content, mediaType }: LastArtifact, write: Write): Promise<void> {
+    try {
+      const text = content();
+      await this.#store(name, new Blob([text]).stream(), mediaType, write);
+    } catch (error) {
+      this.#tools.log.error("The artifact at the end of an attempt was not kept.", { id: this.id, name, error });
+    }
+  }
+
+  /** Stores a file and adds to a write what makes it an artifact. */
+  async #store(name: string, stream: ReadableStream<Uint8Array>, mediaType: string, write: Write): Promise<string> {
+    const { kv, blobs, clock } = this.#tools;
+    const key = keys.artifact(this.id, name);
+    const earlier = await kv.get(key);
+    const { mark, ...written } = await blobs.write(stream, MAX_ARTIFACT_BYTES, true);
+    const file: StoredFile = { ...written, name, media_type: mediaType, created_at: clock.now() };
+    write.puts.push({ key, value: encode(file) });
+    blobs.adopt(write, { blob: written.blob, mark });
+    // Marked in the same atomic: whatever happens now, the janitor finds the chunks of the replaced file.
+    if (earlier.value) blobs.disown(write, decode<StoredFile>(earlier.value).blob);
+    return written.blob;
   }
 
   #commit(write: Write): Promise<string> {
@@ -328,27 +362,19 @@ export class Execution {
       artifact: async (name, content, mediaType) => {
         this.#assertOpen();
         assertArtifactName(name);
-        const earlier = await kv.get(keys.artifact(id, name));
         const stream = content instanceof ReadableStream ? content : new Blob([content as BlobPart]).stream();
-        const written = await blobs.write(stream, MAX_ARTIFACT_BYTES, true);
-        const { blob, size, chunks, sha256 } = written;
+        const stored = emptyWrite();
+        const blob = await this.#store(name, stream, mediaType, stored);
         if (this.#end) await blobs.delete(blob);
         this.#assertOpen();
-        const file: StoredFile = {
-          name,
-          size,
-          media_type: mediaType,
-          sha256,
-          created_at: clock.now(),
-          blob,
-          chunks,
-        };
         const write = this.#advance({});
-        write.puts.push({ key: keys.artifact(id, name), value: encode(file) });
-        blobs.adopt(write, written);
-        // Marked in the same atomic: whatever happens now, the janitor finds the chunks of the replaced file.
-        if (earlier.value) blobs.disown(write, decode<StoredFile>(earlier.value).blob);
+        merge(write, stored);
         await this.#commit(write);
+      },
+      artifactAtEnd: (name, content, mediaType) => {
+        this.#assertOpen();
+        assertArtifactName(name);
+        this.#atEnd = { name, content, mediaType };
       },
       openArtifact: (name, from) => this.#open(keys.artifact(id, name), from),
       openUpload: async (upload, from) => {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { parseSender } from "../queue/handlers/email/transport.ts";
 import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
 import { parseRate } from "../queue/rate_limit.ts";
 import type { Retention } from "../queue/task.ts";
@@ -41,6 +42,7 @@ export interface Settings {
   /** The most pixels of an image that is read. */
   maxImagePixels: number;
   webhook: { secrets: string[]; allowPrivate: boolean };
+  mail: { smtpUrl: string | undefined; from: string };
   tokens: Token[];
   logLevel: LogLevel;
   logFormat: "text" | "json";
@@ -127,6 +129,10 @@ export function readSettings(env: (name: string) => string | undefined): Setting
       Number.MAX_SAFE_INTEGER,
     ),
     maxImagePixels: integer("MAX_IMAGE_MEGAPIXELS", 40, 1, 1_000) * 1_000_000,
+    mail: {
+      smtpUrl: readSmtpUrl(text("SMTP_URL", "")),
+      from: readSender(text("MAIL_FROM", "Millrace <millrace@localhost>")),
+    },
     webhook: {
       secrets: readSecrets(text("WEBHOOK_SECRET", "")),
       allowPrivate: oneOf("WEBHOOK_ALLOW_PRIVATE", ["0", "1"], "0") === "1",
@@ -153,6 +159,23 @@ function readTokens(text: string): Token[] {
     throw new SettingError("API_TOKENS", "two tokens have the same name.");
   }
   return tokens;
+}
+
+/** The address of a mail server. It may hold a password and is never repeated. */
+function readSmtpUrl(text: string): string | undefined {
+  if (text === "") return undefined;
+  const url = URL.parse(text);
+  if (url && /^smtps?:$/.test(url.protocol) && url.hostname !== "") return text;
+  throw new SettingError("SMTP_URL", "this is not smtp://user:password@host:587 or smtps://user:password@host.");
+}
+
+function readSender(text: string): string {
+  try {
+    parseSender(text);
+    return text;
+  } catch (error) {
+    throw new SettingError("MAIL_FROM", (error as Error).message);
+  }
 }
 
 /** Secrets of Standard Webhooks, separated by spaces: several while one takes the place of another. */

@@ -1,17 +1,24 @@
 /**
- * Task type `email_sending`: renders each message with nodemailer and delivers it to the built-in outbox, an artifact
- * a message. What was delivered is in the checkpoint, so that no later attempt delivers it again.
+ * Task type `email_sending`: one message for each recipient, by SMTP or into the built-in outbox. What has become of
+ * each is recorded before the next one's turn, so that no later attempt sends to one that has had it.
  *
  * @module
  */
 
-import { parse } from "@std/csv";
-import nodemailer from "nodemailer";
+import { Buffer } from "node:buffer";
 import * as z from "zod";
-import { defineTask, type TaskContext } from "../define.ts";
-import { NonRetryableError } from "../errors.ts";
+import type { Clock } from "../clock.ts";
+import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
+import { AbortedError, NonRetryableError } from "../errors.ts";
 import type { Json } from "../task.ts";
+import { type Deferred, Mailing, MAX_DEFERRED, type Outcome } from "./email/mailing.ts";
+import { isAddress, MAX_LIST_BYTES, parseRecipients } from "./email/recipients.ts";
+import { fieldsOf, fill, fillHtml, fillLine, type Values } from "./email/template.ts";
+import { type Attachment, type Delivery, type MailTransport, type Message, ServerError } from "./email/transport.ts";
 import { randomFrom, seedOf } from "./random.ts";
+
+// A line break in what becomes a header would begin another one.
+const oneLine = (text: z.ZodString) => text.regex(/^[^\r\n]*$/, "This is one line.");
 
 const params = z.strictObject({
   num_emails: z.int().min(1).max(100).default(10)
@@ -20,128 +27,287 @@ const params = z.strictObject({
     .meta({ title: "Recipients", description: "Addresses, one a line, instead of made-up ones." }),
   upload_id: z.string().length(26).optional().meta({
     title: "Recipients as CSV",
-    description: "A file with a column email; its other columns fill in {{column}}. At most 1,000 rows.",
-    "x-file": { accept: ".csv,text/csv" },
+    description: "A file with a column email; its other columns fill in {{column}}. At most 20,000 rows.",
+    "x-file": { accept: ".csv,.tsv,text/csv" },
   }),
-  // A line break in a subject would begin a header.
-  subject: z.string().min(1).max(200).regex(/^[^\r\n]*$/, "A subject is one line.").default("Hello from Millrace")
-    .meta({ title: "Subject" }),
+  subject: oneLine(z.string().min(1).max(200)).default("Hello from Millrace").meta({ title: "Subject" }),
   body: z.string().min(1).max(10_000).default("Hello {{email}},\n\nthis is message {{number}} of {{total}}.")
     .meta({
-      title: "Body",
+      title: "Text",
       description: "{{email}}, {{number}}, {{total}} and the columns of the file are filled in.",
       "x-multiline": true,
     }),
+  html: z.string().min(1).max(15_000).optional()
+    .meta({ title: "HTML", description: "The same as HTML; values are filled in as text.", "x-multiline": true }),
+  attachments: z.array(z.string().length(26)).min(1).max(10).optional()
+    .meta({ title: "Attachments", description: "10 MB together.", "x-file": { multiple: true } }),
+  reply_to: z.email().optional().meta({ title: "Reply to", description: "Where answers go." }),
+  list_unsubscribe: oneLine(z.string().regex(/^(https:\/\/|mailto:)[^\s<>]+$/, "An https or mailto URL.").max(500))
+    .optional()
+    .meta({ title: "Unsubscribe", description: "An https or mailto URL for List-Unsubscribe; fields are filled in." }),
   delay_per_email: z.number().min(0.5).max(5).default(1)
     .meta({ title: "Delay", description: "Seconds between two messages.", "x-unit": "s" }),
+  rate_per_second: z.number().min(0.1).max(1_000).optional()
+    .meta({ title: "Rate", description: "Messages a second at most, instead of the delay." }),
   failure_rate: z.number().min(0).max(1).default(0)
     .meta({ title: "Failure rate", description: "Share of made-up addresses that bounce, 0 to 1." }),
+  dry_run: z.boolean().default(false)
+    .meta({ title: "Only a preview", description: "Keep the first message as a file, and send none." }),
 });
 
 type Params = z.output<typeof params>;
 
-/** The largest list of recipients in bytes. */
-const MAX_LIST_BYTES = 1_000_000;
+/** Bytes of all attachments. */
+const MAX_ATTACHMENTS = 10_000_000;
+/** Recipients of a mailing into the outbox, which keeps a file for each. */
+const MAX_OUTBOX = 1_000;
+/** Failures that the result names; all are in the artifact. */
+const NAMED = 100;
+/** How long a message that was put off waits: 30 s, 2 min, 8 min, 32 min; then it has failed. */
+const DEFERRAL_MS = [30_000, 120_000, 480_000, 1_920_000];
+/** How long a stop waits for the server's answer to the message that is on its way. */
+const LAST_ANSWER_MS = 2_000;
 
-/** One message to send: its address and what fills in its templates. */
-type Recipient = { email: string } & Record<string, string>;
-
-/** What is known of the mailing so far; also its checkpoint. */
-interface Mailing {
-  /** Recipients that are done with: sent to, or failed. */
-  done: number;
-  sent: number;
-  failed: number;
-  /** The first that failed. */
-  failures: { email: string; reason: string }[];
+/** What all messages of a mailing have in common. */
+interface Letter {
+  recipients: Values[];
+  attachments: Attachment[];
 }
 
-/** Recipients that a file may name. */
-const MAX_RECIPIENTS = 1_000;
-/** Failures that are named; all are counted. */
-const MAX_FAILURES = 100;
+/** Makes the definition; messages go by `transport`. */
+export function emailSending(transport: MailTransport, clock: Clock): TaskDefinition<typeof params> {
+  return defineTask({
+    type: "email_sending",
+    title: "Send emails",
+    description: transport.sends
+      ? "A message for each recipient, by SMTP."
+      : "Messages to the built-in outbox, one file each.",
+    params,
+    concurrency: 10,
+    maxAttempts: 5,
+    timeoutMs: 24 * 60 * 60_000,
+    backoff: { base: 10_000, factor: 4, cap: 900_000 },
+    checkpointVersion: 2,
+    titleOf: ({ num_emails, recipients, upload_id, subject }) =>
+      `${upload_id ? "list" : recipients?.length ?? num_emails} × ${subject}`,
+    run: (ctx) => run(ctx, transport, clock),
+  });
+}
 
-const address = z.email();
-
-/** Sends emails. */
-export const emailSending = defineTask({
-  type: "email_sending",
-  title: "Send emails",
-  description: "Messages to the built-in outbox, one file each.",
-  params,
-  concurrency: 10,
-  timeoutMs: 2 * 60 * 60_000,
-  titleOf: ({ num_emails, recipients, upload_id, subject }) =>
-    `${upload_id ? "list" : recipients?.length ?? num_emails} × ${subject}`,
-  async run(ctx) {
-    const { subject, body, delay_per_email } = ctx.params;
-    const recipients = await readRecipients(ctx);
-    const bounces = bouncesOf(ctx, recipients.length);
-    const total = recipients.length;
-    const renderer = nodemailer.createTransport({ streamTransport: true, buffer: true, newline: "windows" });
-
-    const mailing = (ctx.resume as unknown as Mailing | undefined) ?? { done: 0, sent: 0, failed: 0, failures: [] };
-    if (mailing.done > 0) ctx.log.info(`going on after message ${mailing.done}`);
-    while (mailing.done < total) {
-      const recipient = recipients[mailing.done];
-      const { email } = recipient;
-      const number = mailing.done + 1;
-      await ctx.sleep(delay_per_email * 1000);
-      const reason = !address.safeParse(email).success
-        ? "not an address"
-        : bounces[mailing.done]
-        ? "550 no such mailbox (made up)"
-        : null;
-      if (reason) {
-        mailing.failed++;
-        if (mailing.failures.length < MAX_FAILURES) mailing.failures.push({ email: email.slice(0, 100), reason });
-        ctx.log.warn(`${email}: ${reason}`);
-      } else {
-        const values = { ...recipient, number, total };
-        const message = await renderer.sendMail({
-          from: { name: "Millrace", address: "millrace@localhost" },
-          to: { name: "", address: email },
-          // A filled-in value may hold a line break, which would begin a header.
-          subject: fill(subject, values).replaceAll(/[\r\n]+/g, " "),
-          text: fill(body, values),
-          // Derived from task and number: a receiver can tell a repetition.
-          messageId: `<${ctx.id.toLowerCase()}.${number}@millrace.localhost>`,
-        });
-        await ctx.artifact(`${String(number).padStart(4, "0")}.eml`, message.message as Uint8Array, "message/rfc822");
-        mailing.sent++;
-        ctx.log.info(`${email}: sent`);
-      }
-      mailing.done++;
-      await ctx.checkpoint(mailing as unknown as Json);
-      ctx.progress(number / total * 100, `${number} of ${total}`);
+async function run(ctx: TaskContext<Params>, transport: MailTransport, clock: Clock): Promise<Json> {
+  const letter = { recipients: await readRecipients(ctx), attachments: await readAttachments(ctx) };
+  const { recipients } = letter;
+  assertFields(ctx.params, recipients[0]);
+  if (ctx.params.dry_run) return await preview(ctx, transport, letter);
+  if (!transport.sends && recipients.length > MAX_OUTBOX) {
+    const detail = `The outbox takes ${MAX_OUTBOX.toLocaleString("en")}; set SMTP_URL to send to more.`;
+    throw new NonRetryableError(`The list has ${recipients.length.toLocaleString("en")} recipients. ${detail}`);
+  }
+  const mailing = await Mailing.load(ctx);
+  ctx.artifactAtEnd("outcomes.csv", () => mailing.csv(recipients), "text/csv");
+  const bounces = bouncesOf(ctx, recipients.length);
+  const pace = paceOf(ctx, clock);
+  if (mailing.next > 0) ctx.log.info(`going on after message ${mailing.next}`);
+  while (mailing.next < recipients.length) {
+    const index = mailing.next;
+    const { email } = recipients[index];
+    await pace();
+    if (!isAddress(email)) await settle(ctx, mailing, index, email, ["skipped", "not an address"]);
+    else if (bounces[index]) await settle(ctx, mailing, index, email, ["bounced", "550 no such mailbox (made up)"]);
+    else {
+      const delivery = await deliver(ctx, transport, clock, mailing, letter, index);
+      if (delivery.status === "deferred") {
+        if (mailing.putOff >= MAX_DEFERRED) {
+          throw new Error(`The mail server puts off too many messages: ${delivery.words}`);
+        }
+        const deferred = { index, tries: 1, due: clock.now() + DEFERRAL_MS[0], words: delivery.words };
+        ctx.log.warn(`${email}: put off: ${delivery.words}`);
+        await mailing.record(["deferred", delivery.words], deferred);
+        mailing.current = null;
+      } else await settle(ctx, mailing, index, email, [delivery.status, delivery.words]);
     }
-    const { sent, failed, failures } = mailing;
-    return { sent, failed, failures };
-  },
-});
+    ctx.progress((index + 1) / recipients.length * 99, `${index + 1} of ${recipients.length}`);
+  }
+  await deliverDeferred(ctx, transport, clock, mailing, letter, pace);
+  await ctx.artifact("outcomes.csv", mailing.csv(recipients), "text/csv");
+  const failures = mailing.outcomes.flatMap(([status, reason], i) =>
+    status === "sent" ? [] : [{ email: recipients[i].email.slice(0, 100), reason }]
+  );
+  return {
+    sent: mailing.count("sent"),
+    failed: mailing.count("bounced"),
+    skipped: mailing.count("skipped"),
+    failures: failures.slice(0, NAMED),
+  };
+}
 
-async function readRecipients(ctx: TaskContext<Params>): Promise<Recipient[]> {
+/** Messages that the server has put off get their next try when it is due. */
+async function deliverDeferred(
+  ctx: TaskContext<Params>,
+  transport: MailTransport,
+  clock: Clock,
+  mailing: Mailing,
+  letter: Letter,
+  pace: () => Promise<void>,
+): Promise<void> {
+  while (mailing.deferred.length > 0) {
+    const next = mailing.deferred.reduce((first, one) => one.due < first.due ? one : first);
+    const count = mailing.deferred.length;
+    ctx.progress(99, `${count} put off by the server, next try at ${new Date(next.due).toISOString()}`);
+    await ctx.sleep(Math.max(0, next.due - clock.now()));
+    await pace();
+    const { email } = letter.recipients[next.index];
+    const { status, words } = await deliver(ctx, transport, clock, mailing, letter, next.index);
+    const tries = next.tries + 1;
+    let then: Outcome | Deferred = [status === "deferred" ? "bounced" : status, words];
+    if (status === "deferred" && tries <= DEFERRAL_MS.length) {
+      then = { index: next.index, tries, due: clock.now() + DEFERRAL_MS[tries - 1], words };
+    }
+    ctx.log[status === "sent" ? "info" : "warn"](`${email}: ${status}: ${words}`);
+    await mailing.recordLate(next.index, then);
+    mailing.current = null;
+  }
+}
+
+/** Records what is final. */
+async function settle(
+  ctx: TaskContext,
+  mailing: Mailing,
+  index: number,
+  email: string,
+  outcome: Outcome,
+): Promise<void> {
+  const [status, words] = outcome;
+  ctx.log[status === "sent" ? "info" : "warn"](`${email}: ${status}${words ? `: ${words}` : ""}`);
+  await mailing.record(outcome);
+  if (mailing.current === index) mailing.current = null;
+}
+
+/** Sends one message. A stop of the service waits a moment for the answer, so that it can be recorded. */
+async function deliver(
+  ctx: TaskContext<Params>,
+  transport: MailTransport,
+  clock: Clock,
+  mailing: Mailing,
+  letter: Letter,
+  index: number,
+): Promise<Delivery> {
+  const message = messageOf(ctx, transport, letter, index);
+  if (!transport.sends) {
+    const name = `${String(index + 1).padStart(4, "0")}.eml`;
+    await ctx.artifact(name, await transport.render(message), "message/rfc822");
+    return { status: "sent", words: "" };
+  }
+  mailing.current = index;
+  const sending = transport.send(message);
+  sending.catch(() => {});
+  let cancel = () => {};
+  const stopped = new Promise<never>((_, reject) => {
+    const onAbort = () => {
+      const { reason } = ctx.signal;
+      const wait = reason instanceof AbortedError && reason.code === "shutdown" ? LAST_ANSWER_MS : 0;
+      cancel = clock.after(wait, () => reject(reason));
+    };
+    if (ctx.signal.aborted) return onAbort();
+    ctx.signal.addEventListener("abort", onAbort, { once: true });
+    cancel = () => ctx.signal.removeEventListener("abort", onAbort);
+  });
+  try {
+    return await Promise.race([sending, stopped]);
+  } catch (error) {
+    // Whether the server has taken it cannot be told if the connection broke in the middle.
+    if (!ctx.signal.aborted && !(error instanceof ServerError && error.maySent)) mailing.current = null;
+    throw error;
+  } finally {
+    cancel();
+  }
+}
+
+function messageOf(ctx: TaskContext<Params>, transport: MailTransport, letter: Letter, index: number): Message {
+  const { subject, body, html, reply_to, list_unsubscribe } = ctx.params;
+  const number = index + 1;
+  const values: Values = {
+    ...letter.recipients[index],
+    number: String(number),
+    total: String(letter.recipients.length),
+  };
+  return {
+    to: values.email,
+    subject: fillLine(subject, values),
+    text: fill(body, values),
+    html: html && fillHtml(html, values),
+    // Derived from task and number: a receiver can tell a repetition.
+    messageId: `<${ctx.id.toLowerCase()}.${number}@${transport.from.address.split("@")[1]}>`,
+    replyTo: reply_to,
+    unsubscribe: list_unsubscribe && fill(list_unsubscribe, values, encodeURIComponent),
+    attachments: letter.attachments,
+  };
+}
+
+async function preview(ctx: TaskContext<Params>, transport: MailTransport, letter: Letter): Promise<Json> {
+  const { recipients } = letter;
+  const invalid = recipients.filter(({ email }) => !isAddress(email)).length;
+  const first = recipients.findIndex(({ email }) => isAddress(email));
+  if (first < 0) throw new NonRetryableError("None of the recipients has an address.");
+  await ctx.artifact("preview.eml", await transport.render(messageOf(ctx, transport, letter, first)), "message/rfc822");
+  ctx.log.info("a preview only: nothing was sent");
+  return { dry_run: true, recipients: recipients.length, not_addresses: invalid, sent: 0 };
+}
+
+/** Waits so long that messages do not go faster than they may. */
+function paceOf(ctx: TaskContext<Params>, clock: Clock): () => Promise<void> {
+  const { delay_per_email, rate_per_second } = ctx.params;
+  const gap = rate_per_second === undefined ? delay_per_email * 1000 : 1000 / rate_per_second;
+  let next = clock.monotonic() + (rate_per_second === undefined ? gap : 0);
+  return async () => {
+    const now = clock.monotonic();
+    next = Math.max(next, now - gap);
+    await ctx.sleep(Math.max(0, next - now));
+    next += gap;
+  };
+}
+
+async function readRecipients(ctx: TaskContext<Params>): Promise<Values[]> {
   const { num_emails, recipients, upload_id } = ctx.params;
   if (recipients) return recipients.map((email) => ({ email }));
   if (!upload_id) return Array.from({ length: num_emails }, (_, i) => ({ email: `person${i + 1}@example.com` }));
   const file = await ctx.openUpload(upload_id);
   if (file.size > MAX_LIST_BYTES) {
     await file.stream.cancel();
-    throw new NonRetryableError(`The list has ${file.size.toLocaleString("en")} bytes; the limit is 1,000,000.`);
+    const limit = MAX_LIST_BYTES.toLocaleString("en");
+    throw new NonRetryableError(`The list has ${file.size.toLocaleString("en")} bytes; the limit is ${limit}.`);
   }
-  let rows: Record<string, string | undefined>[];
-  try {
-    rows = parse(await new Response(file.stream).text(), { skipFirstRow: true });
-  } catch (error) {
-    throw new NonRetryableError(`The list is no CSV: ${(error as Error).message}`, { cause: error });
+  return parseRecipients(await new Response(file.stream).bytes());
+}
+
+async function readAttachments(ctx: TaskContext<Params>): Promise<Attachment[]> {
+  const attachments: Attachment[] = [];
+  let left = MAX_ATTACHMENTS;
+  for (const id of ctx.params.attachments ?? []) {
+    const { name, size, media_type, stream } = await ctx.openUpload(id);
+    left -= size;
+    if (left < 0) {
+      await stream.cancel();
+      throw new NonRetryableError(
+        `The attachments have more than ${MAX_ATTACHMENTS.toLocaleString("en")} bytes together.`,
+      );
+    }
+    attachments.push({
+      filename: name,
+      content: Buffer.from(await new Response(stream).arrayBuffer()),
+      contentType: media_type,
+    });
   }
-  if (rows.length === 0 || rows.length > MAX_RECIPIENTS) {
-    throw new NonRetryableError(`The list has ${rows.length} rows; 1 to ${MAX_RECIPIENTS} are taken.`);
-  }
-  return rows.map((row) => {
-    if (row.email === undefined) throw new NonRetryableError("The list has no column named email.");
-    return { ...row, email: row.email.trim() } as Recipient;
-  });
+  return attachments;
+}
+
+/** A field that nothing fills in is a mistake that nobody should read in a message. */
+function assertFields({ subject, body, html, list_unsubscribe }: Params, first: Values): void {
+  const known = [...Object.keys(first), "number", "total"];
+  const named = [subject, body, html ?? "", list_unsubscribe ?? ""].flatMap(fieldsOf);
+  const unknown = named.find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw new NonRetryableError(`Nothing fills in {{${unknown}}}. There is: ${known.slice(0, 30).join(", ")}.`);
 }
 
 /** Which of the made-up addresses bounce; real ones never do. */
@@ -149,9 +315,4 @@ function bouncesOf(ctx: TaskContext<Params>, total: number): boolean[] {
   const { recipients, upload_id, failure_rate } = ctx.params;
   const random = randomFrom(seedOf(ctx.id));
   return Array.from({ length: total }, () => random() < failure_rate && !recipients && !upload_id);
-}
-
-/** Puts values in the place of `{{name}}`; what has no value stays as it is. */
-export function fill(template: string, values: Record<string, string | number>): string {
-  return template.replaceAll(/\{\{\s*(\w+)\s*\}\}/g, (whole, name) => String(values[name] ?? whole));
 }

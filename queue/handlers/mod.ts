@@ -8,6 +8,7 @@ import type { Clock } from "../clock.ts";
 import type { AnyTaskDefinition } from "../define.ts";
 import { Pool } from "../pool.ts";
 import { csvProcessing } from "./csv_processing.ts";
+import { type MailOptions, MailTransport } from "./email/transport.ts";
 import { emailSending } from "./email_sending.ts";
 import { imageProcessing } from "./image_processing.ts";
 import { webhookDelivery, type WebhookOptions } from "./webhook_delivery.ts";
@@ -18,23 +19,28 @@ export interface HandlerOptions {
   /** The most pixels of an image that is read. Default 40,000,000. */
   maxImagePixels?: number;
   webhook?: WebhookOptions;
+  mail?: MailOptions;
 }
 
 /** The definitions, and what ends the workers behind them. */
 export function createHandlers(
   clock: Clock,
-  { maxImagePixels = 40_000_000, webhook }: HandlerOptions = {},
+  { maxImagePixels = 40_000_000, webhook, mail }: HandlerOptions = {},
 ): { definitions: AnyTaskDefinition[]; close(): Promise<void> } {
   // One core is for the API; but two workers at least, so that one long job does not hold up all others.
   const size = Math.max(2, navigator.hardwareConcurrency - 1);
   const pool = new Pool<HandlerJobs>(new URL("./worker.ts", import.meta.url), size, clock);
+  const transport = new MailTransport(mail);
   return {
     definitions: [
       csvProcessing(pool, clock),
-      emailSending,
+      emailSending(transport, clock),
       imageProcessing(pool, clock, maxImagePixels),
       webhookDelivery(clock, webhook),
     ],
-    close: () => pool.close(),
+    close: async () => {
+      transport.close();
+      await pool.close();
+    },
   };
 }

@@ -17,7 +17,6 @@ import * as z from "zod";
 import type { Clock } from "../clock.ts";
 import { defineTask, type TaskDefinition } from "../define.ts";
 import { NonRetryableError } from "../errors.ts";
-import type { Json } from "../task.ts";
 import { callbackUrl } from "../callbacks.ts";
 
 const params = z.strictObject({

@@ -48,12 +48,12 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Lets time pass until a promise settles: for work that waits on the clock between its tries. */
-export async function driven<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
+/** Lets time pass until a promise settles: for work that waits on the clock between its tries. `step` in milliseconds. */
+export async function driven<T>(clock: FakeClock, promise: Promise<T>, step = 50): Promise<T> {
   let settled = false;
   const done = promise.finally(() => settled = true);
   done.catch(() => {});
-  while (!settled) await clock.advance(50);
+  while (!settled) await clock.advance(step);
   return await done;
 }
 

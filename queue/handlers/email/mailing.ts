@@ -1,0 +1,137 @@
+/**
+ * What is known of a mailing, recipient by recipient, in a form of which little is written at each step: outcomes are
+ * kept in pages, a full page as a step of the task, the page under way in the checkpoint.
+ *
+ * @module
+ */
+
+import { stringify } from "@std/csv";
+import type { TaskContext } from "../../define.ts";
+import type { Json } from "../../task.ts";
+import type { Values } from "./template.ts";
+
+/**
+ * What has become of a recipient: `sent`; `bounced`: refused for good; `skipped`: nothing was sent; `unknown`: the
+ * message was on its way when the task was stopped; `deferred`: put off, and tried again.
+ */
+export type Outcome = [status: "sent" | "bounced" | "skipped" | "unknown" | "deferred", words: string];
+
+/** A recipient whose message was put off. */
+export interface Deferred {
+  index: number;
+  tries: number;
+  /** When it is tried again, milliseconds since the epoch. */
+  due: number;
+  words: string;
+}
+
+/** Outcomes of a page: with all their words they fit into a step. */
+const PAGE = 100;
+/** Recipients that may be put off in one mailing. */
+export const MAX_DEFERRED = 1_000;
+
+/** What stands in the checkpoint. */
+interface Saved {
+  pages: number;
+  /** Of the page under way. */
+  outcomes: Outcome[];
+  deferred: Deferred[];
+  /** What became of those that had been put off, by index. */
+  late: Record<string, Outcome>;
+}
+
+/** The outcomes of a mailing. */
+export class Mailing {
+  readonly #ctx: TaskContext;
+  #saved: Saved;
+  /** By index. */
+  readonly outcomes: Outcome[];
+  /** The recipient whose message is on its way. */
+  current: number | null = null;
+
+  private constructor(ctx: TaskContext, saved: Saved, outcomes: Outcome[]) {
+    this.#ctx = ctx;
+    this.#saved = saved;
+    this.outcomes = outcomes;
+  }
+
+  /** Goes on from what earlier attempts have saved. */
+  static async load(ctx: TaskContext): Promise<Mailing> {
+    const resume = ctx.resume as unknown as Saved | undefined;
+    const saved = resume ?? { pages: 0, outcomes: [], deferred: [], late: {} };
+    const outcomes: Outcome[] = [];
+    for (let page = 0; page < saved.pages; page++) {
+      outcomes.push(...await ctx.step(nameOf(page), () => lost(page)) as unknown as Outcome[]);
+    }
+    outcomes.push(...saved.outcomes);
+    for (const [index, outcome] of Object.entries(saved.late)) outcomes[Number(index)] = outcome;
+    return new Mailing(ctx, saved, outcomes);
+  }
+
+  /** The recipient whose turn comes next, of those that have had none. */
+  get next(): number {
+    return this.#saved.pages * PAGE + this.#saved.outcomes.length;
+  }
+
+  /** Those that were put off. */
+  get deferred(): readonly Deferred[] {
+    return this.#saved.deferred;
+  }
+
+  /** How many were put off up to now. */
+  get putOff(): number {
+    return this.#saved.deferred.length + Object.keys(this.#saved.late).length;
+  }
+
+  /** Records the outcome of the next recipient. It is durable once the promise resolves. */
+  async record(outcome: Outcome, deferred?: Deferred): Promise<void> {
+    const { pages, outcomes } = this.#saved;
+    outcomes.push(outcome);
+    this.outcomes.push(outcome);
+    if (deferred) this.#saved.deferred.push(deferred);
+    if (outcomes.length === PAGE) {
+      await this.#ctx.step(nameOf(pages), () => outcomes as unknown as Json);
+      this.#saved = { ...this.#saved, pages: pages + 1, outcomes: [] };
+    }
+    await this.#save();
+  }
+
+  /** Records what became of one that had been put off: an outcome, or that it is put off again. */
+  async recordLate(index: number, next: Outcome | Deferred): Promise<void> {
+    const others = this.#saved.deferred.filter((one) => one.index !== index);
+    if (Array.isArray(next)) {
+      this.outcomes[index] = next;
+      this.#saved.late[index] = next;
+      this.#saved.deferred = others;
+    } else this.#saved.deferred = [...others, next];
+    await this.#save();
+  }
+
+  async #save(): Promise<void> {
+    await this.#ctx.checkpoint(this.#saved as unknown as Json);
+  }
+
+  /** How many recipients have an outcome. */
+  count(status: Outcome[0]): number {
+    return this.outcomes.filter(([each]) => each === status).length;
+  }
+
+  /** All recipients and what has become of them, as they stand now. */
+  csv(recipients: Values[]): string {
+    const rows = recipients.map(({ email }, i) => {
+      const [outcome, words] = this.current === i
+        ? ["unknown", "was on its way when the task was stopped"]
+        : this.outcomes[i] ?? ["skipped", "had not been sent when the task was stopped"];
+      return { number: i + 1, email, outcome: outcome === "deferred" ? "skipped" : outcome, words };
+    });
+    return stringify(rows, { columns: ["number", "email", "outcome", "words"] });
+  }
+}
+
+function nameOf(page: number): string {
+  return `outcomes ${page * PAGE + 1} to ${(page + 1) * PAGE}`;
+}
+
+function lost(page: number): never {
+  throw new Error(`The ${nameOf(page)} are not there any more.`);
+}

@@ -1,0 +1,51 @@
+/**
+ * Who gets a mailing: made-up addresses, a list in the parameters, or an uploaded CSV.
+ *
+ * @module
+ */
+
+import { parse } from "@std/csv";
+import * as z from "zod";
+import { NonRetryableError } from "../../errors.ts";
+import { detectDelimiter, detectDialect, EncodingError, toUtf8 } from "../csv/encoding.ts";
+import type { Values } from "./template.ts";
+
+/** The most recipients of a mailing. */
+export const MAX_RECIPIENTS = 20_000;
+/** The largest list of recipients in bytes. */
+export const MAX_LIST_BYTES = 8_000_000;
+
+const address = z.email().max(254);
+
+/** Whether a message can be sent to this; it holds nothing that could become a header or a second address. */
+export function isAddress(text: string): boolean {
+  return address.safeParse(text).success;
+}
+
+/**
+ * Reads recipients from a CSV with a column `email`; its other columns fill in fields.
+ *
+ * @throws {NonRetryableError} If it is no CSV, has no such column, or has too many rows.
+ */
+export function parseRecipients(bytes: Uint8Array): Values[] {
+  let rows: Record<string, string | undefined>[];
+  try {
+    const { encoding, mark } = detectDialect(bytes, true, {});
+    const text = new TextDecoder().decode(toUtf8(bytes.subarray(mark), encoding, true).bytes);
+    rows = parse(text, { skipFirstRow: true, separator: detectDelimiter(text), lazyQuotes: true });
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const reason = error instanceof EncodingError ? error.message : `The list is no CSV: ${error.message}`;
+    throw new NonRetryableError(reason, { cause: error });
+  }
+  if (rows.length === 0 || rows.length > MAX_RECIPIENTS) {
+    const most = MAX_RECIPIENTS.toLocaleString("en");
+    throw new NonRetryableError(`The list has ${rows.length.toLocaleString("en")} rows; 1 to ${most} are taken.`);
+  }
+  const email = Object.keys(rows[0]).find((name) => /^e-?mail$/i.test(name.trim()));
+  if (email === undefined) throw new NonRetryableError("The list has no column named email.");
+  return rows.map((row) => {
+    const values = Object.entries(row).map(([name, value]) => [name.trim(), value ?? ""]);
+    return { ...Object.fromEntries(values), email: (row[email] ?? "").trim() };
+  });
+}
