@@ -50,15 +50,16 @@ export async function openMailbox(
       }
     },
     async onData(stream, session, callback) {
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of stream) chunks.push(chunk as Uint8Array);
-      const text = await new Blob(chunks as BlobPart[]).text();
-      const mail = {
-        to: session.envelope.rcptTo.map(({ address }) => address).join(", "),
-        text,
-        messageId: /^Message-ID: (.*)\r$/mi.exec(text)?.[1] ?? "",
-      };
       try {
+        const chunks: Uint8Array[] = [];
+        // A client that is killed in the middle ends it with an error.
+        for await (const chunk of stream) chunks.push(chunk as Uint8Array);
+        const text = await new Blob(chunks as BlobPart[]).text();
+        const mail = {
+          to: session.envelope.rcptTo.map(({ address }) => address).join(", "),
+          text,
+          messageId: /^Message-ID: (.*)\r$/mi.exec(text)?.[1] ?? "",
+        };
         await mailbox.onMail(mail);
         mailbox.mails.push(mail);
         callback(null);
