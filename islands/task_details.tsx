@@ -80,6 +80,7 @@ function Files({ task }: { task: Task }): JSX.Element | null {
           </li>
         ))}
       </ul>
+      {task.artifacts.length > 1 && <a href={`/api/tasks/${task.id}/artifacts.zip`}>All as a zip</a>}
     </section>
   );
 }

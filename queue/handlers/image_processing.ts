@@ -38,6 +38,8 @@ type Params = z.output<typeof params>;
 
 /** The largest file that is read. */
 const MAX_BYTES = 64 * 1024 * 1024;
+/** Images of a task that are worked on at once. */
+const LANES = 2;
 /** Longest work on one image in milliseconds. */
 const JOB_TIMEOUT_MS = 60_000;
 
@@ -64,23 +66,28 @@ export function imageProcessing(
     description: "Uploaded images, or drawn ones, resized to fit.",
     params,
     concurrency: 2,
+    checkpointVersion: 2,
     timeoutMs: 30 * 60_000,
     titleOf: ({ num_images, upload_ids, target_width, target_height }) =>
       `${upload_ids?.length ?? num_images} ${upload_ids ? "" : "drawn "}images → ${target_width}×${target_height}`,
     async run(ctx) {
       const total = ctx.params.upload_ids?.length ?? ctx.params.num_images;
-      const outcomes = (ctx.resume as unknown as Outcome[] | undefined) ?? [];
-      while (outcomes.length < total) {
-        const index = outcomes.length;
-        ctx.progress(index / total * 100, `image ${index + 1} of ${total}`);
-        const outcome = await one(ctx, pool, clock, maxPixels, index);
-        outcomes.push(outcome);
-        if (!outcome.ok) ctx.log.warn(`${outcome.name}: ${outcome.error}`);
-        else ctx.log.info(`${outcome.file}: ${outcome.resized.width}×${outcome.resized.height}`);
-        await ctx.checkpoint(outcomes as unknown as { [key: string]: string }[]);
-        ctx.progress((index + 1) / total * 100, `image ${index + 1} of ${total}`);
-      }
-      const failed = outcomes.filter(({ ok }) => !ok).length;
+      const outcomes = (ctx.resume as unknown as (Outcome | null)[] | undefined) ?? Array(total).fill(null);
+      const done = () => outcomes.filter((outcome) => outcome !== null).length;
+      const left = outcomes.flatMap((outcome, index) => outcome === null ? [index] : []);
+      const lane = async () => {
+        for (let index = left.shift(); index !== undefined; index = left.shift()) {
+          const outcome = await one(ctx, pool, clock, maxPixels, index);
+          outcomes[index] = outcome;
+          if (!outcome.ok) ctx.log.warn(`${outcome.name}: ${outcome.error}`);
+          else ctx.log.info(`${outcome.file}: ${outcome.resized.width}×${outcome.resized.height}`);
+          await ctx.checkpoint(outcomes as unknown as Json);
+          ctx.progress(done() / total * 100, `${done()} of ${total} images`);
+        }
+      };
+      ctx.progress(done() / total * 100, `${done()} of ${total} images`);
+      await Promise.all(Array.from({ length: LANES }, lane));
+      const failed = outcomes.filter((outcome) => !outcome?.ok).length;
       return { images: outcomes, failed } as unknown as Json;
     },
   });

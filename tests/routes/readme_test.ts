@@ -19,7 +19,7 @@ Deno.test("the README's walk with curl works as it stands", async () => {
     assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
     const { states } = await queue.list({ task_types: ["csv_processing"] }, 10);
     assertEquals(states.map(({ task }) => task.status), ["SUCCESS"]);
-    assertEquals((await queue.list({}, 10)).total, 6);
+    assertEquals((await queue.list({}, 10)).total, 7);
     await Deno.remove(directory, { recursive: true });
   });
 });

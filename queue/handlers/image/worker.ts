@@ -128,8 +128,8 @@ async function readable(source: Uint8Array<ArrayBuffer>, { format, width, height
   try {
     pixels = await decode(source, format);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ImageError(`The ${format.toUpperCase()} is damaged or cut short: ${reason}`);
+    // What the decoders say is for their authors.
+    throw new ImageError(`The ${format.toUpperCase()} is damaged or cut short.`, { cause: error });
   }
   if (pixels.width !== width || pixels.height !== height) {
     throw new ImageError(

@@ -1,0 +1,274 @@
+/**
+ * What real work costs: a large CSV and many photos on the real service, and how quick it answers meanwhile.
+ *
+ * `deno task bench:work` takes a CSV of 200 MB; `--long` one of 1 GB. sharp is measured beside, for the record; it is
+ * not in deno.json, since whoever starts the service would download it.
+ */
+
+import { CsvParseStream } from "@std/csv";
+import { decode as decodeWithImagescript, Frame, GIF, Image } from "imagescript";
+import { deflateSync } from "node:zlib";
+import { decode, encode, type Pixels, resize } from "../../queue/handlers/image/codecs.ts";
+import { Random } from "../../queue/handlers/random.ts";
+import type { Task } from "../../queue/task.ts";
+import { pngChunk, pngHeader } from "../support/pictures.ts";
+import { type Server, startServer } from "../support/server.ts";
+import { quantiles } from "./measure.ts";
+
+const SHARP = "npm:sharp@0.35.5";
+const LONG = Deno.args.includes("--long");
+const CSV_BYTES = LONG ? 1_000_000_000 : 200_000_000;
+/** The clock ticks of /proc/PID/stat in a second (sysconf _SC_CLK_TCK, 100 on every Linux). */
+const TICKS = 100;
+
+const directory = await Deno.makeTempDir();
+const say = (what: string, value: string) => console.log(`${what.padEnd(58)} ${value}`);
+const mb = (bytes: number) => (bytes / 1e6).toFixed(0);
+
+/** Seconds of processor time that a process has used. */
+async function cpuSeconds({ process }: Server): Promise<number> {
+  const stat = await Deno.readTextFile(`/proc/${process.pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+async function upload(origin: string, name: string, body: BodyInit): Promise<string> {
+  const answer = await fetch(`${origin}/api/uploads?name=${name}`, { method: "POST", body });
+  if (answer.status !== 201) throw new Error(await answer.text());
+  return (await answer.json()).upload_id;
+}
+
+/** Submits a task and waits for its end; `during` is told now and then. */
+async function runTask(
+  origin: string,
+  task_type: string,
+  input_params: unknown,
+  during: () => Promise<void> = () => Promise.resolve(),
+): Promise<Task> {
+  const answer = await fetch(`${origin}/api/tasks/submit`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ task_type, input_params }),
+  });
+  if (answer.status !== 201) throw new Error(await answer.text());
+  const { id } = await answer.json();
+  while (true) {
+    await during();
+    const task: Task = await (await fetch(`${origin}/api/tasks/${id}`)).json();
+    if (task.completed_at) return task;
+  }
+}
+
+const secondsOf = (task: Task) => (Date.parse(task.completed_at!) - Date.parse(task.started_at!)) / 1000;
+
+/** A made-up CSV of orders, streamed. */
+function csvOf(bytes: number): ReadableStream<Uint8Array> {
+  const random = new Random(1);
+  let id = 0;
+  let left = bytes;
+  return new ReadableStream({
+    pull(controller) {
+      let text = id === 0 ? "order_id,date,product,region,quantity,unit_price,express,customer,note\n" : "";
+      for (let i = 0; i < 2_000; i++) {
+        const day = `2025-${String(1 + id % 12).padStart(2, "0")}-${String(1 + id % 28).padStart(2, "0")}`;
+        const product = ["Kettle", '"Lamp, small"', "Desk"][id % 3];
+        const price = (5 + random.next() * 495).toFixed(2);
+        const customer = `person${Math.floor(random.next() * 1e6)}@example.com`;
+        text += `${++id},${day},${product},${["North", "South", ""][id % 3]},${1 + id % 20},${price},${id % 5 === 0},` +
+          `${customer},left with the neighbour on floor ${id % 9}\n`;
+      }
+      const chunk = new TextEncoder().encode(text);
+      controller.enqueue(chunk);
+      left -= chunk.length;
+      if (left <= 0) controller.close();
+    },
+  }, { highWaterMark: 0 });
+}
+
+async function benchCsv(): Promise<void> {
+  const path = `${directory}/csv.db`;
+  const server = await startServer({ KV_PATH: path, MAX_UPLOAD_BYTES: "4000000000" });
+  const started = performance.now();
+  const upload_id = await upload(server.origin, "orders.csv", csvOf(CSV_BYTES));
+  say(
+    `CSV of ${mb(CSV_BYTES)} MB: upload (made up on the way)`,
+    `${(CSV_BYTES / 1e3 / (performance.now() - started)).toFixed(0)} MB/s`,
+  );
+  // A small one first: the code is warm then.
+  await runTask(server.origin, "csv_processing", {
+    upload_id: await upload(server.origin, "w.csv", csvOf(20_000_000)),
+  });
+  const before = await cpuSeconds(server);
+  const memory: number[] = [];
+  const task = await runTask(server.origin, "csv_processing", { upload_id }, async () => {
+    memory.push(await server.memory());
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  });
+  if (task.status !== "SUCCESS") throw new Error(JSON.stringify(task.error));
+  const cpu = await cpuSeconds(server) - before;
+  const speed = CSV_BYTES / 1e6 / secondsOf(task);
+  const size = CSV_BYTES / 1e6;
+  say("  statistics of nine columns, from start to end", `${speed.toFixed(0)} MB/s`);
+  say("  per second of processor time, all threads", `${(size / cpu).toFixed(0)} MB/s`);
+  const third = Math.floor(memory.length / 3);
+  const most = (part: number[]) => mb(Math.max(...part));
+  say(
+    "  memory of the service, first, second and last third",
+    [0, 1, 2].map((i) => `${most(memory.slice(i * third, (i + 1) * third))} MB`).join(", "),
+  );
+  await server.end("SIGTERM");
+
+  const kv = await Deno.openKv(path);
+  let read = 0;
+  const readStart = performance.now();
+  for await (const { value } of kv.list<Uint8Array>({ prefix: ["blob"] }, { batchSize: 16 })) {
+    read += value.length;
+    if (read >= CSV_BYTES) break;
+  }
+  const raw = read / 1e3 / (performance.now() - readStart);
+  kv.close();
+  say(
+    "  reading the file out of the store, and nothing else",
+    `${raw.toFixed(0)} MB/s (${(raw / speed).toFixed(1)} times as fast)`,
+  );
+
+  const sample = 50_000_000;
+  const parseStart = performance.now();
+  let rows = 0;
+  const text = csvOf(sample).pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>);
+  for await (const _ of text.pipeThrough(new CsvParseStream())) rows++;
+  const parser = sample / 1e3 / (performance.now() - parseStart);
+  say(
+    "  CsvParseStream alone (making its input up included)",
+    `${parser.toFixed(0)} MB/s (${rows.toLocaleString("en")} rows)`,
+  );
+}
+
+/** A picture with the detail of a photo: gradients, edges and grain. */
+function photo(width: number, height: number, seed: number): Pixels {
+  const random = new Random(seed);
+  const data = new Uint8ClampedArray(width * height * 4);
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i += 4) {
+      const grain = random.next() * 24 - 12;
+      const edge = Math.sin(x / 37 + seed) * Math.cos(y / 53) > 0.3 ? 60 : 0;
+      data[i] = 40 + 150 * x / width + edge + grain;
+      data[i + 1] = 60 + 120 * y / height + grain;
+      data[i + 2] = 90 + 60 * Math.sin((x + y) / 400) + edge / 2 + grain;
+      data[i + 3] = 255;
+    }
+  }
+  return { data, width, height };
+}
+
+const COUNT = 20;
+const [WIDTH, HEIGHT] = [4_000, 3_000];
+const MEGAPIXELS = WIDTH * HEIGHT / 1e6;
+
+async function benchImages(): Promise<void> {
+  console.log(`\n${COUNT} JPEGs of ${MEGAPIXELS} megapixels to 800 × 600, cover, JPEG at 85:`);
+  const files: Uint8Array<ArrayBuffer>[] = [];
+  for (let i = 0; i < 4; i++) files.push(await encode(photo(WIDTH, HEIGHT, i), "jpeg", 90));
+  const all = Array.from({ length: COUNT }, (_, i) => files[i % files.length]);
+  const rate = (count: number, ms: number) => `${(count * MEGAPIXELS / ms * 1000).toFixed(1).padStart(6)} MP/s`;
+  const spent = { decode: 0, resize: 0, encode: 0 };
+  for (const file of all) {
+    const t0 = performance.now();
+    const pixels = await decode(file, "jpeg");
+    const t1 = performance.now();
+    const small = await resize(pixels, 800, 600);
+    const t2 = performance.now();
+    await encode(small, "jpeg", 85);
+    spent.decode += t1 - t0;
+    spent.resize += t2 - t1;
+    spent.encode += performance.now() - t2;
+  }
+  for (const [stage, ms] of Object.entries(spent)) say(`  ${stage}, one thread`, rate(COUNT, ms));
+  say("  all three, one thread", rate(COUNT, spent.decode + spent.resize + spent.encode));
+  const slow = performance.now();
+  const whole = await decodeWithImagescript(files[0]) as Image;
+  const decoded = performance.now();
+  whole.resize(800, 600);
+  say("  imagescript: decode", rate(1, decoded - slow));
+  say("  imagescript: resize (nearest neighbour)", rate(1, performance.now() - decoded));
+
+  const server = await startServer({ KV_PATH: `${directory}/images.db` });
+  const upload_ids = [];
+  for (const [i, file] of all.entries()) upload_ids.push(await upload(server.origin, `${i}.jpg`, file));
+  const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 50));
+  const params = { upload_ids, target_width: 800, target_height: 600, format: "jpeg" };
+  const task = await runTask(server.origin, "image_processing", params, pause);
+  say("  as one task of the service, files read and kept", rate(COUNT, secondsOf(task) * 1000));
+  const both = await Promise.all([0, 1].map(() => runTask(server.origin, "image_processing", params, pause)));
+  say("  as two tasks at once", rate(2 * COUNT, Math.max(...both.map(secondsOf)) * 1000));
+  await benchHealth(server, upload_ids);
+  await server.end("SIGTERM");
+
+  try {
+    const { default: sharp } = await import(SHARP);
+    for (const threads of [1, 0]) {
+      sharp.concurrency(threads);
+      const start = performance.now();
+      for (const file of all) {
+        await sharp(file).resize(800, 600, { fit: "cover" }).jpeg({ quality: 85, mozjpeg: true }).toBuffer();
+      }
+      say(
+        `  sharp (libvips), ${threads === 1 ? "one thread" : "all threads"}, with MozJPEG`,
+        rate(COUNT, performance.now() - start),
+      );
+    }
+  } catch (error) {
+    say("  sharp", `left out: ${(error as Error).message.split("\n")[0]}`);
+  }
+}
+
+/** What no image is, or none that should be decoded. */
+async function nastyFiles(): Promise<[string, Uint8Array<ArrayBuffer>][]> {
+  const jpeg = await encode(photo(2_000, 1_500, 9), "jpeg", 90);
+  const frames = [0xff0000ff, 0x00ff00ff].map((colour) => Frame.from(new Image(200, 200).fill(colour)));
+  const bomb = [...pngHeader(5_000, 5_000), ...pngChunk("IDAT", deflateSync(new Uint8Array(400_000_000)))];
+  return [
+    ["header.png", pngHeader(30_000, 30_000)],
+    ["bomb.png", new Uint8Array(bomb)],
+    ["cut.jpg", jpeg.slice(0, jpeg.length / 2)],
+    ["animated.gif", new Uint8Array(await new GIF(frames).encode())],
+    ["text.png", new TextEncoder().encode("just a text")],
+  ];
+}
+
+async function benchHealth(server: Server, photos: string[]): Promise<void> {
+  const nasty: string[] = [];
+  for (const [name, file] of await nastyFiles()) nasty.push(await upload(server.origin, name, file));
+  const params = { upload_ids: [...nasty, ...photos.slice(0, 15)], format: "webp" };
+  let busy = 2;
+  const tasks = Promise.all([0, 1].map(() =>
+    runTask(server.origin, "image_processing", params, async () => {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }).finally(() => busy--)
+  ));
+  const times: number[] = [];
+  while (busy > 0) {
+    const start = performance.now();
+    const answer = await fetch(`${server.origin}/api/health`);
+    await answer.body?.cancel();
+    if (answer.status !== 200) throw new Error(`health answered ${answer.status}`);
+    times.push(performance.now() - start);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const { p50, p99 } = quantiles(times);
+  console.log(
+    `\n/api/health while two tasks resize photos and meet ${nasty.length} bad files each (${times.length} calls):`,
+  );
+  say("  p50, p99 (to be under 50 ms)", `${p50.toFixed(1)} ms, ${p99.toFixed(1)} ms`);
+  const [{ result }] = await tasks;
+  for (const { error, name } of (result as unknown as { images: { error?: string; name: string }[] }).images) {
+    if (error) say(`    ${name}`, error.slice(0, 90));
+  }
+}
+
+try {
+  await benchCsv();
+  await benchImages();
+} finally {
+  await Deno.remove(directory, { recursive: true });
+}
