@@ -1,6 +1,7 @@
 import { Webhook } from "standardwebhooks";
 import { systemClock } from "../../../queue/clock.ts";
-import { isPublic, webhookDelivery, type WebhookOptions } from "../../../queue/handlers/webhook_delivery.ts";
+import { isPublic } from "../../../queue/handlers/webhook/post.ts";
+import { webhookDelivery, type WebhookOptions } from "../../../queue/handlers/webhook_delivery.ts";
 import { Queue } from "../../../queue/queue.ts";
 import type { TaskRecord } from "../../../queue/task.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
@@ -138,7 +139,7 @@ for (
   ]
 ) {
   Deno.test(`${url} is refused at once`, async () => {
-    const task = await deliver({ resolve: NO_NETWORK }, url);
+    const task = await deliver({ resolver: NO_NETWORK }, url);
     assertEquals([task.status, task.error!.code], ["FAILED", "non_retryable"]);
     assertMatch(task.error!.message, /is not a public address/);
   });
@@ -148,7 +149,7 @@ Deno.test("a name that resolves to a private address, also to one among others, 
   for (const addresses of [["127.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["::ffff:192.168.1.1"]]) {
     const resolve = () =>
       Promise.resolve(addresses.map((address) => ({ address, family: address.includes(":") ? 6 : 4 })));
-    const task = await deliver({ resolve }, "http://inside.example/");
+    const task = await deliver({ resolver: resolve }, "http://inside.example/");
     assertMatch(task.error!.message, /inside\.example is not a public address/);
     assertEquals(task.attempts.length, 1);
   }
@@ -162,7 +163,7 @@ Deno.test("the connection goes to the address that was checked, whatever the nam
       return Promise.resolve([{ address: "127.0.0.1", family: 4 }]);
     };
     const { port } = new URL(url);
-    const task = await deliver({ allowPrivate: true, resolve }, `http://hooks.example:${port}/hook`);
+    const task = await deliver({ allowPrivate: true, resolver: resolve }, `http://hooks.example:${port}/hook`);
     assertEquals([task.status, asked, received[0].headers.get("host")], ["SUCCESS", 1, `hooks.example:${port}`]);
   });
 });

@@ -1,0 +1,115 @@
+/**
+ * POSTs to URLs that strangers name: not to this machine or this network, no redirects, and no more of the answer
+ * than is kept.
+ *
+ * @module
+ */
+
+import ipaddr from "ipaddr.js";
+import { lookup as resolveName, type LookupAddress } from "node:dns";
+import { type IncomingMessage, request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import type { LookupFunction } from "node:net";
+import type { Clock } from "../../clock.ts";
+import { NonRetryableError } from "../../errors.ts";
+
+/** Finds the addresses of a name. */
+export type Resolver = (host: string) => Promise<LookupAddress[]>;
+
+/** What is sent. */
+export interface Post {
+  url: URL;
+  headers: Record<string, string>;
+  body: string;
+  signal: AbortSignal;
+}
+
+/** What came back. */
+export interface PostAnswer {
+  status: number;
+  /** The first 64 KB of the body. */
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Whether there was more. */
+  truncated: boolean;
+}
+
+/** Longest wait for the whole answer in milliseconds. */
+export const POST_TIMEOUT_MS = 30_000;
+/** Bytes of an answer that are kept. */
+const KEPT_BYTES = 64 * 1024;
+
+/** Whether anyone may be at an address: not this machine, not this network, nothing reserved. */
+export function isPublic(address: string): boolean {
+  return ipaddr.isValid(address) && ipaddr.process(address).range() === "unicast";
+}
+
+/** Asks the system. */
+export const systemResolver: Resolver = (host) =>
+  new Promise((resolve, reject) => {
+    resolveName(host, { all: true }, (error, found) => error ? reject(error) : resolve(found));
+  });
+
+/**
+ * Sends. The connection goes to the very addresses that were checked.
+ *
+ * @param allowPrivate Whether private addresses may be reached.
+ * @throws {NonRetryableError} If the host has an address that is not public.
+ * @throws {Error} If there was no answer. The URL is in no message: its query may hold a secret.
+ */
+export function post(request: Post, allowPrivate: boolean, resolver: Resolver, clock: Clock): Promise<PostAnswer> {
+  const { url, headers, body, signal } = request;
+  const literal = url.hostname.replace(/^\[|\]$/g, "");
+  if (!allowPrivate && ipaddr.isValid(literal) && !isPublic(literal)) return Promise.reject(refusal(literal));
+  const lookup: LookupFunction = (host, _options, callback) => {
+    resolver(host).then((found) => {
+      // One private address among them is enough: which one is taken is not ours to say.
+      if (!allowPrivate && !found.every(({ address }) => isPublic(address))) throw refusal(host);
+      callback(null, found);
+    }).catch((error) => callback(error, []));
+  };
+  const send = url.protocol === "https:" ? httpsRequest : httpRequest;
+  return new Promise((resolve, reject) => {
+    const sent = send(url, { method: "POST", headers, lookup, agent: false });
+    const cancelTimer = clock.after(POST_TIMEOUT_MS, () => {
+      sent.destroy(new Error(`no answer within ${POST_TIMEOUT_MS / 1000} s`));
+    });
+    const onAbort = () => void sent.destroy(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    const settled = () => {
+      cancelTimer();
+      signal.removeEventListener("abort", onAbort);
+    };
+    const fail = (error: Error) => {
+      settled();
+      if (signal.aborted) reject(signal.reason);
+      else if (error instanceof NonRetryableError) reject(error);
+      else reject(new Error(`${url.host} could not be reached: ${error.message}`, { cause: error }));
+    };
+    sent.on("error", fail);
+    sent.on("response", (answer: IncomingMessage) => {
+      const kept = new Uint8Array(KEPT_BYTES);
+      let size = 0;
+      const end = () => {
+        settled();
+        const bytes = kept.slice(0, Math.min(size, KEPT_BYTES));
+        resolve({ status: answer.statusCode!, bytes, truncated: size > KEPT_BYTES });
+      };
+      answer.on("data", (chunk: Uint8Array) => {
+        if (size < KEPT_BYTES) kept.set(chunk.subarray(0, KEPT_BYTES - size), size);
+        size += chunk.length;
+        if (size <= KEPT_BYTES) return;
+        end();
+        // What comes after is not read.
+        sent.destroy();
+      });
+      answer.on("end", end);
+      answer.on("error", fail);
+    });
+    sent.end(body);
+  });
+}
+
+function refusal(host: string): NonRetryableError {
+  return new NonRetryableError(`${host} is not a public address. WEBHOOK_ALLOW_PRIVATE=1 lets it be reached.`);
+}
