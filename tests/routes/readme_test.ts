@@ -45,3 +45,12 @@ Deno.test("the README's WebSocket client keeps a picture", async () => {
     await closed;
   });
 });
+
+Deno.test("the README's example of a task type is the code that runs", async () => {
+  const [, code] = /```ts\n\/\/ queue\/handlers\/webhook_delivery\.ts.*\n([\s\S]*?)```/.exec(README)!;
+  const source = await Deno.readTextFile(new URL("../../queue/handlers/webhook_delivery.ts", import.meta.url));
+  const plain = (text: string) => text.replaceAll(/\s+/g, " ").trim();
+  const parts = code.split("// …").map((part) => plain(part).replace(/ \}\);$/, " })"));
+  assertEquals(parts.length, 2);
+  for (const part of parts) ok(plain(source).includes(part), part);
+});
