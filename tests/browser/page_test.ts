@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { assertEquals, ok } from "../support/assert.ts";
 import { withApp } from "../support/app.ts";
+import { allReach } from "../support/queue.ts";
 import { browserTest, complaints } from "../support/browser.ts";
 
 const WIDTHS = [360, 768, 1280];
@@ -56,6 +57,7 @@ browserTest("without JavaScript: submit with an upload, list, filter, open, canc
     });
     await page.getByRole("button", { name: "Submit" }).click();
     await page.getByRole("heading", { name: "Uploaded CSV" }).waitFor();
+    await allReach(queue, 1, "SUCCESS");
     const { task: { task: { id } } } = await queue.submit({ task_type: "held" });
     const first = await held.next();
 

@@ -56,7 +56,13 @@ Deno.test("defaults of each type are filled in", async () => {
       escape_formulas: false,
     });
     const { body: _, ...email } = await params("email_sending");
-    assertEquals(email, { num_emails: 10, subject: "Hello from Millrace", delay_per_email: 1, failure_rate: 0 });
+    assertEquals(email, {
+      num_emails: 10,
+      subject: "Hello from Millrace",
+      delay_per_email: 1,
+      failure_rate: 0,
+      dry_run: false,
+    });
     assertEquals(await params("image_processing"), {
       num_images: 3,
       target_width: 800,
