@@ -102,7 +102,8 @@ export class Blobs {
       return { blob, size, chunks, sha256: hash.digest("hex"), mark };
     } catch (error) {
       await flying.catch(() => {});
-      await this.delete(blob);
+      // What stays is the janitor's: it is marked as unfinished.
+      await this.delete(blob).catch(() => {});
       throw error;
     }
   }

@@ -12,8 +12,10 @@ import { defineTask, type OpenedFile, type TaskContext, type TaskDefinition } fr
 import { NonRetryableError } from "../errors.ts";
 import type { Pool } from "../pool.ts";
 import type { Json } from "../task.ts";
+import { withoutFormula } from "./csv/cleaned.ts";
 import type { ColumnStatistics } from "./csv/column.ts";
 import { DELIMITERS, detectDialect, type Dialect, ENCODINGS } from "./csv/encoding.ts";
+import { buffersOf } from "./csv/state.ts";
 import type { TableOptions } from "./csv/table.ts";
 import type { CsvAnswer } from "./csv/worker.ts";
 import { randomFrom, seedOf } from "./random.ts";
@@ -47,7 +49,7 @@ const params = z.strictObject({
   decimal: z.enum([".", ","]).optional()
     .meta({
       title: "Decimal sign",
-      description: "With a comma, 1,5 is a number too; so it is if not given, unless the delimiter is a comma.",
+      description: "With a comma, 1,5 is a number too; so it is if not given, between semicolons.",
       "x-enumLabels": ["point", "comma or point"],
     }),
   header: z.boolean().default(true).meta({ title: "The first row holds the names", description: "Of the file." }),
@@ -78,14 +80,13 @@ const RESULT_BYTES = 20 * 1024;
 const BLOCK_BYTES = 4 * 1024 * 1024;
 /** The largest statistics that are saved on the way: writing them as JSON holds up everything else. */
 const MAX_STATE_BYTES = 16 * 1024 * 1024;
-/** The longest record in bytes: what has none that ends is no CSV, and would fill the memory. */
-const MAX_RECORD_BYTES = 4 * 1024 * 1024;
-/** Longest work on one block in milliseconds: a thousand times what it takes. */
+/** Longest work on one block in milliseconds: a few thousand times what it takes, a few dozen for 2,000 columns. */
 const JOB_TIMEOUT_MS = 120_000;
 
 /** What the next attempt goes on from: the bytes that are done with and what they held. */
 interface Saved {
   bytes: number;
+  rows: number;
   dialect: Dialect;
   state: string;
 }
@@ -121,14 +122,16 @@ async function run(ctx: TaskContext<Params>, pool: Pool<HandlerJobs>, clock: Clo
       // Made-up work takes the time that was asked for.
       if (!upload_id) await ctx.sleep(processing_time * 1000 / STEPS);
     }
+    assertRows(reading);
     await cleaned?.close();
     return await finish(ctx, reading);
   } catch (error) {
     await cleaned?.abort(error);
     await source.stream.cancel().catch(() => {});
-    const { name, message } = error as Error;
     // The file is what it is: another attempt would find the same.
-    if (name === "TableError" || name === "EncodingError") throw new NonRetryableError(message, { cause: error });
+    if (error instanceof Error && ["TableError", "EncodingError", "TooLargeError"].includes(error.name)) {
+      throw new NonRetryableError(error.message, { cause: error });
+    }
     throw error;
   }
 }
@@ -144,7 +147,7 @@ class Reading {
   readonly #pool: Pool<HandlerJobs>;
   readonly #clock: Clock;
   readonly #size: number;
-  readonly #started: { at: number; bytes: number; rows: number | null };
+  readonly #started: { at: number; bytes: number; rows: number };
   #dialect: Dialect | null;
   #options: TableOptions | null = null;
   #state: CsvAnswer["state"] | string | null;
@@ -162,7 +165,7 @@ class Reading {
     this.#dialect = saved?.dialect ?? null;
     this.#state = saved?.state ?? null;
     this.#done = this.#savedAt = saved?.bytes ?? 0;
-    this.#started = { at: clock.monotonic(), bytes: this.#done, rows: saved ? null : 0 };
+    this.#started = { at: clock.monotonic(), bytes: this.#done, rows: saved?.rows ?? 0 };
     // What is written on the way cannot be gone on with: with a cleaned file, a new attempt begins at the beginning.
     this.#interval = ctx.params.cleaned ? Infinity : ctx.params.upload_id ? BLOCK_BYTES : Math.ceil(source.size / 10);
     const from = this.#done > 0 ? ` from byte ${format(this.#done)} on` : "";
@@ -180,39 +183,31 @@ class Reading {
     const options = this.#options ??= optionsOf(ctx.params, this.#dialect);
     const size = bytes.length;
     const save = !last && this.#done + size - this.#savedAt >= this.#interval;
-    const job = { dialect: this.#dialect, options, state: this.#state, bytes, offset: this.#done, last, save };
-    const answer = await this.#pool.run("csv", job, {
-      transfer: [bytes.buffer],
+    const state = this.#state;
+    const known = { dialect: this.#dialect, options, state, offset: this.#done };
+    const answer = await this.#pool.run("csv", { ...known, bytes, last, saveUpTo: save ? MAX_STATE_BYTES : 0 }, {
+      transfer: [bytes.buffer, ...state && typeof state !== "string" ? buffersOf(state) : []],
       signal: ctx.signal,
       timeoutMs: JOB_TIMEOUT_MS,
     });
     this.#state = answer.state;
+    this.#dialect = answer.dialect;
     this.#rest = answer.rest;
     this.#done += size - answer.rest.length;
-    this.#started.rows ??= answer.rows;
     Object.assign(this, { rows: answer.rows, bad: answer.bad, result: answer.result, cleaned: answer.cleaned });
-    if (this.#rest.length > MAX_RECORD_BYTES) {
-      throw new NonRetryableError(
-        `The record that begins on line ${format(answer.state.line)} has more than ${
-          MAX_RECORD_BYTES / 1024 ** 2
-        } MB. ` +
-          `A quote may never be closed.`,
-      );
-    }
     ctx.progress(this.#size > 0 ? this.#done / this.#size * 99 : 99, this.#message());
-    if (answer.saved !== null) await this.#save(answer.saved, answer.stateSize);
+    if (save) await this.#save(answer.saved, answer.stateSize);
   }
 
-  async #save(state: string, size: number): Promise<void> {
-    if (size > MAX_STATE_BYTES) {
+  async #save(state: string | null, size: number): Promise<void> {
+    if (state === null) {
       this.#interval = Infinity;
       const text =
         "The statistics have become too large to be saved on the way; a new attempt begins where they were last.";
       return this.#ctx.log.warn(text);
     }
-    await this.#ctx.checkpoint(
-      { bytes: this.#done, dialect: this.#dialect!, state } satisfies Saved as unknown as Json,
-    );
+    const saved: Saved = { bytes: this.#done, rows: this.rows, dialect: this.#dialect!, state };
+    await this.#ctx.checkpoint(saved as unknown as Json);
     this.#savedAt = this.#done;
     // What is saved takes its time too: it is at most an eighth of what is read.
     if (this.#ctx.params.upload_id) this.#interval = Math.max(BLOCK_BYTES, 8 * size);
@@ -232,7 +227,7 @@ class Reading {
     const rows = `${format(this.rows)} rows`;
     if (seconds < 1 || bytes <= 0 || !this.#ctx.params.upload_id) return rows;
     const left = Math.ceil((this.#size - this.#done) * seconds / bytes);
-    return `${rows}, ${format(Math.round((this.rows - this.#started.rows!) / seconds))} rows/s, ${lasting(left)} left`;
+    return `${rows}, ${format(Math.round((this.rows - this.#started.rows) / seconds))} rows/s, ${lasting(left)} left`;
   }
 }
 
@@ -240,7 +235,8 @@ function optionsOf(params: Params, { delimiter }: Dialect): TableOptions {
   const given = params.upload_id !== undefined;
   return {
     header: given ? params.header : true,
-    decimalComma: params.decimal ? params.decimal === "," : delimiter !== ",",
+    // Where semicolons separate, commas stand in numbers; elsewhere they may be thousands.
+    decimalComma: params.decimal ? params.decimal === "," : delimiter === ";",
     maxBadRows: params.max_bad_rows,
     cleaning: params.cleaned
       ? {
@@ -310,7 +306,8 @@ function artifactStream(ctx: TaskContext<Params>, name: string, mediaType: strin
   const writer = writable.getWriter();
   writer.closed.catch(() => {});
   return {
-    write: (bytes: Uint8Array) => writer.write(bytes),
+    // Where storing fails, the writer only hears that it was cancelled: the store knows why.
+    write: (bytes: Uint8Array) => Promise.race([writer.write(bytes), stored]),
     close: async () => {
       await writer.close();
       await stored;
@@ -330,19 +327,22 @@ async function madeUpFile(ctx: TaskContext<Params>, rows: number, saved: Saved |
   return (await ctx.openArtifact("input.csv", saved?.bytes))!;
 }
 
+/** @throws {NonRetryableError} If there is nothing to tell statistics of. */
+function assertRows({ rows, result }: Reading): void {
+  if (rows > 0) return;
+  const [first] = result!.badRows;
+  throw new NonRetryableError(
+    first
+      ? `No row fits its columns. The first is on line ${first.line}: it ${first.reason}.`
+      : "The file has no rows.",
+  );
+}
+
 async function finish(ctx: TaskContext<Params>, { rows, bad, result }: Reading): Promise<Json> {
   const { columns, badRows } = result!;
-  if (rows === 0) {
-    const [first] = badRows;
-    throw new NonRetryableError(
-      first
-        ? `No row fits its columns. The first is on line ${first.line}: it ${first.reason}.`
-        : "The file has no rows.",
-    );
-  }
   const summary = { rows, bad_rows: bad, first_bad_rows: badRows, columns };
   await ctx.artifact("summary.json", JSON.stringify(summary, null, 2), "application/json");
-  await ctx.artifact("summary.csv", summaryCsv(columns), "text/csv");
+  await ctx.artifact("summary.csv", summaryCsv(columns, ctx.params.escape_formulas), "text/csv");
   ctx.log.info(`${format(rows)} rows, ${columns.length} columns, ${format(bad)} bad rows`);
   ctx.progress(100, `${format(rows)} rows, ${columns.length} columns`);
   const shown: ColumnStatistics[] = [];
@@ -369,12 +369,12 @@ function lasting(seconds: number): string {
   return `${(seconds / 3_600).toFixed(1)} h`;
 }
 
-function summaryCsv(columns: ColumnStatistics[]): string {
-  const plain = columns.map(({ quantiles, top_values, histogram: _, ...column }) => ({
-    ...column,
-    ...quantiles,
-    top_value: top_values[0]?.value,
-  }));
+function summaryCsv(columns: ColumnStatistics[], escapeFormulas: boolean): string {
+  const shown = (value: unknown) => escapeFormulas && typeof value === "string" ? withoutFormula(value) : value;
+  const plain = columns.map(({ quantiles, top_values, histogram: _, ...column }) => {
+    const row = { ...column, ...quantiles, top_value: top_values[0]?.value };
+    return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, shown(value)]));
+  });
   const names = ["name", "type", "count", "missing", "distinct", "sum", "mean", "min", "max", "standard_deviation"];
   return stringify(plain, { columns: [...names, "p25", "p50", "p75", "p95", "p99", "top_value"] });
 }

@@ -19,18 +19,19 @@ export interface ReadCsv {
   cleaned: string;
 }
 
-/** Reads a file in blocks of `size` bytes; every answer goes to the next block, each second one as it is saved. */
+/** Reads a file in blocks of `size` bytes; every answer goes to the next block, each second one as it is saved. `seen`: bytes that the dialect is told from. */
 export function readCsv(
   file: string | Uint8Array,
   options: Partial<TableOptions> & Parameters<typeof detectDialect>[2] = {},
   size = 1_000_000,
+  seen = Infinity,
 ): ReadCsv {
   const bytes = typeof file === "string" ? new TextEncoder().encode(file) : file;
   const { encoding, delimiter, ...others } = options;
-  const dialect = detectDialect(bytes, true, { encoding, delimiter });
+  let dialect = detectDialect(bytes.subarray(0, seen), seen >= bytes.length, { encoding, delimiter });
   const table: TableOptions = {
     header: true,
-    decimalComma: dialect.delimiter !== ",",
+    decimalComma: dialect.delimiter === ";",
     maxBadRows: 1_000,
     cleaning: KEEP_ALL,
     ...others,
@@ -42,10 +43,11 @@ export function readCsv(
   for (let at = dialect.mark, i = 0;; at += size, i++) {
     const block = new Uint8Array([...rest, ...bytes.subarray(at, at + size)]);
     const last = at + size >= bytes.length;
-    const save = i % 2 === 1;
-    const { value } = work({ dialect, options: table, state, bytes: block, offset, last, save }) as {
+    const saveUpTo = i % 2 === 1 ? Infinity : 0;
+    const { value } = work({ dialect, options: table, state, bytes: block, offset, last, saveUpTo }) as {
       value: CsvAnswer;
     };
+    dialect = value.dialect;
     state = value.saved ?? value.state;
     offset += block.length - value.rest.length;
     rest = value.rest;

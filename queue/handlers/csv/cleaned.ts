@@ -6,7 +6,7 @@
 
 import type { FoundRecord } from "./records.ts";
 import { TableError } from "./table.ts";
-import { Kind, trimStart, ValueReader } from "./values.ts";
+import { Kind, trimEnd, trimStart, ValueReader } from "./values.ts";
 
 /** How the cleaned file is written. */
 export interface Cleaning {
@@ -20,10 +20,18 @@ export interface Cleaning {
   escapeFormulas: boolean;
 }
 
+const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 const QUOTE = 0x22;
 const APOSTROPHE = 0x27;
-/** What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"). */
-const FORMULA = new Set([..."=+-@\t\r\n＝＋－＠"].map((character) => character.charCodeAt(0)));
+/** What a spreadsheet takes for the beginning of a formula, after what it does not see (OWASP, "CSV Injection"). */
+const FORMULA = /^[\s\u00a0\u200b\ufeff]*[=+\-@\t\r\n＝＋－＠]/;
+/** What another reader may take for a delimiter: with formulas escaped, what stands after it must be no cell. */
+const DELIMITERS = new Set([...",;\t|"].map((character) => character.charCodeAt(0)));
+
+/** A text that no spreadsheet runs. */
+export function withoutFormula(text: string): string {
+  return FORMULA.test(text) ? `'${text}` : text;
+}
 
 /** Gathers the bytes of the cleaned file until they are taken. */
 export class CleanedWriter {
@@ -90,11 +98,13 @@ export class CleanedWriter {
     this.#ensure(2 * (end - start) + 6);
     const out = this.#bytes;
     if (i > 0) out[this.#length++] = this.#separator;
-    const formula = this.#cleaning.escapeFormulas && this.#isFormula(bytes, start, end);
+    const { escapeFormulas } = this.#cleaning;
+    const formula = escapeFormulas && this.#isFormula(bytes, start, end);
     let plain = !formula;
     for (let at = start; plain && at < end; at++) {
       const byte = bytes[at];
-      plain = byte !== QUOTE && byte !== this.#separator && byte !== 0x0a && byte !== 0x0d;
+      plain = byte !== QUOTE && byte !== this.#separator && byte !== 0x0a && byte !== 0x0d &&
+        !(escapeFormulas && DELIMITERS.has(byte));
     }
     // A record of one empty value would be an empty line.
     if (plain && (end > start || this.#chosen.length > 1)) {
@@ -112,12 +122,11 @@ export class CleanedWriter {
   }
 
   #isFormula(bytes: Uint8Array, start: number, end: number): boolean {
+    if (start === end || !FORMULA.test(DECODER.decode(bytes.subarray(start, Math.min(end, start + 64))))) return false;
     const first = trimStart(bytes, start, end);
-    if (start === end) return false;
-    const lead = new TextDecoder().decode(bytes.subarray(first, Math.min(end, first + 3))).charCodeAt(0);
-    if (!FORMULA.has(bytes[start]) && !FORMULA.has(lead)) return false;
-    if (first === end) return true;
-    const kind = this.#reader.read(bytes, first, end);
+    const last = trimEnd(bytes, first, end);
+    if (first === last) return true;
+    const kind = this.#reader.read(bytes, first, last);
     // -5 is a number.
     return kind === Kind.TEXT || kind === Kind.BOOLEAN || kind === Kind.DATE;
   }

@@ -5,7 +5,7 @@
  */
 
 import { type DistinctState, DistinctValues, SHOWN_BYTES, shownText } from "./distinct.ts";
-import { Digest, type DigestState, type Distribution, exactDistribution } from "./quantiles.ts";
+import { Digest, type DigestState, type Distribution, distributionOf } from "./quantiles.ts";
 import { Kind, trimEnd, trimStart, ValueReader } from "./values.ts";
 
 /** What is known of one column. The numbers are null where the column has none. */
@@ -17,10 +17,10 @@ export interface ColumnStatistics {
   count: number;
   /** Empty values. */
   missing: number;
-  /** Different values: exact up to 10,000, then an estimate with a standard error of 0.8 %. */
+  /** Different values: exact up to the limit, then an estimate with a standard error of 0.8 %. */
   distinct: number;
   distinct_estimated: boolean;
-  /** Compensated (Neumaier). */
+  /** Compensated (Neumaier); null also if it is beyond what a double can hold. */
   sum: number | null;
   mean: number | null;
   /** Least and greatest: numbers of a number column, else texts in the order of their characters' numbers. */
@@ -30,7 +30,7 @@ export interface ColumnStatistics {
   standard_deviation: number | null;
   /** Exact, by linear interpolation, where `distinct` is; else by a t-digest. */
   quantiles: { p25: number; p50: number; p75: number; p95: number; p99: number } | null;
-  /** The most frequent, among the first 10,000 different values. */
+  /** The most frequent of the values that are told apart: those that came first. */
   top_values: { value: string; count: number }[];
   /** Ten bins of equal width from min to max; exact where `distinct` is. */
   histogram: { from: number; to: number; count: number }[] | null;
@@ -74,17 +74,21 @@ export class Column {
   #least: Uint8Array<ArrayBuffer> | null = null;
   #greatest: Uint8Array<ArrayBuffer> | null = null;
   #digest: Digest | null = null;
-  #distinct = new DistinctValues();
+  #distinct: DistinctValues;
 
-  /** @param decimalComma Whether `1,5` is a number. */
-  constructor(name: string, decimalComma: boolean) {
+  /**
+   * @param decimalComma Whether `1,5` is a number.
+   * @param limit Different values that are told apart.
+   */
+  constructor(name: string, decimalComma: boolean, limit: number) {
     this.name = name;
+    this.#distinct = new DistinctValues(limit);
     this.#reader = new ValueReader(decimalComma);
   }
 
   /** A column that goes on from what another one had gathered. */
-  static from(state: ColumnState, decimalComma: boolean): Column {
-    const column = new Column(state.name, decimalComma);
+  static from(state: ColumnState, decimalComma: boolean, limit: number): Column {
+    const column = new Column(state.name, decimalComma, limit);
     column.#count = state.count;
     column.#missing = state.missing;
     column.#kinds = state.kinds;
@@ -93,7 +97,7 @@ export class Column {
     if (state.range) [column.#min, column.#max] = state.range;
     if (state.texts) [column.#least, column.#greatest] = state.texts;
     column.#digest = state.digest && new Digest(state.digest);
-    column.#distinct = new DistinctValues(state.distinct);
+    column.#distinct = new DistinctValues(limit, state.distinct);
     return column;
   }
 
@@ -131,7 +135,7 @@ export class Column {
     }
     h1 = mixed(h1 ^ (end - start));
     h2 = mixed(h2);
-    const known = this.#distinct.find(h1, h2);
+    const known = this.#distinct.countKnown(h1, h2);
     if (known >= 0) {
       const kind = this.#distinct.kindOf(known);
       this.#kinds[kind]++;
@@ -141,11 +145,11 @@ export class Column {
     const kind = this.#reader.read(bytes, start, end);
     this.#kinds[kind]++;
     const number = isNumber(kind) ? this.#reader.number : NaN;
-    if (!this.#distinct.add(h1, h2, bytes, start, end, kind, number) && !this.#digest) {
-      this.#digest = new Digest();
-      this.#digest.addAll(this.#distinct.numbers());
+    const apart = this.#distinct.add(h1, h2, bytes, start, end, kind, number);
+    if (isNumber(kind)) {
+      this.#addNumber(number);
+      if (!apart) (this.#digest ??= new Digest()).add(number);
     }
-    if (isNumber(kind)) this.#addNumber(number);
     if (this.#least === null || compare(bytes, start, end, this.#least) < 0) {
       this.#least = bytes.slice(start, Math.min(end, start + SHOWN_BYTES)) as Uint8Array<ArrayBuffer>;
     }
@@ -164,7 +168,6 @@ export class Column {
     const delta = value - this.#mean;
     this.#mean += delta / this.#numbers;
     this.#m2 += delta * (value - this.#mean);
-    this.#digest?.add(value);
   }
 
   /** What is known at the end. */
@@ -172,7 +175,9 @@ export class Column {
     const type = this.#type();
     const numeric = type === "integer" || type === "decimal";
     const sum = this.#sum + this.#compensation;
-    const distribution = numeric ? this.#digest?.finish() ?? exactDistribution(this.#distinct.numbers()) : null;
+    const distribution = numeric
+      ? distributionOf(this.#distinct.numbers(), this.#digest?.finish() ?? [], this.#min, this.#max)
+      : null;
     const { distinct, estimated } = this.#distinct.count();
     return {
       name: this.name,
@@ -181,8 +186,9 @@ export class Column {
       missing: this.#missing,
       distinct,
       distinct_estimated: estimated,
-      sum: numeric ? sum : null,
-      mean: numeric ? sum / this.#count : null,
+      // Beyond the largest double there is no sum; the running mean is still there.
+      sum: numeric && Number.isFinite(sum) ? sum : null,
+      mean: numeric ? (Number.isFinite(sum) ? sum / this.#count : this.#mean) : null,
       min: numeric ? this.#min : this.#least && shownText(this.#least),
       max: numeric ? this.#max : this.#greatest && shownText(this.#greatest),
       standard_deviation: numeric && this.#count > 1 ? Math.sqrt(this.#m2 / (this.#count - 1)) : null,
@@ -204,8 +210,8 @@ export class Column {
     if (count === 0) return "empty";
     if (kinds[Kind.INTEGER] === count) return "integer";
     // 1.5 and 1,5 in one column: one of them is no decimal, and nobody can tell which.
-    const mixed = kinds[Kind.DECIMAL] > 0 && kinds[Kind.DECIMAL_COMMA] > 0;
-    if (this.#numbers === count && !mixed) return "decimal";
+    const ambiguous = kinds[Kind.DECIMAL] > 0 && kinds[Kind.DECIMAL_COMMA] > 0;
+    if (this.#numbers === count && !ambiguous) return "decimal";
     if (kinds[Kind.BOOLEAN] === count) return "boolean";
     if (kinds[Kind.DATE] === count) return "date";
     return "text";

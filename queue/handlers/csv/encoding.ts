@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isUtf8 } from "node:buffer";
+import { isAscii, isUtf8 } from "node:buffer";
 
 /** Encodings that are read. `latin1` is windows-1252, as the Encoding Standard of the web has it. */
 export const ENCODINGS = ["utf-8", "utf-16le", "utf-16be", "latin1"] as const;
@@ -21,11 +21,13 @@ export type Delimiter = (typeof DELIMITERS)[number];
 /** How a file is written. */
 export interface Dialect {
   encoding: Encoding;
+  /** Whether the encoding was guessed from text that all of them write alike: nothing but ASCII so far. */
+  undecided: boolean;
   /** Bytes of the byte order mark. */
   mark: number;
   delimiter: Delimiter;
   /** Whether lines end with a carriage return alone, as on the first Macs. */
-  returns: boolean;
+  crOnly: boolean;
 }
 
 /** Text that cannot be read as what it is said to be. */
@@ -42,7 +44,7 @@ const MARKS: [Encoding, number[]][] = [
 /**
  * Finds out how a file is written.
  *
- * @param first Its first bytes: a megabyte tells nearly always; UTF-8 is told from Latin-1 by them.
+ * @param first Its first bytes: some megabytes.
  * @param whole Whether that is all of it.
  * @param stated What is known already.
  * @throws {EncodingError} If it is no text.
@@ -54,16 +56,31 @@ export function detectDialect(
 ): Dialect {
   const marked = MARKS.find(([, mark]) => mark.every((byte, i) => first[i] === byte));
   const mark = marked && (stated.encoding ?? marked[0]) === marked[0] ? marked[1].length : 0;
-  const encoding = stated.encoding ?? marked?.[0] ?? (isUtf8Part(first, whole) ? "utf-8" : "latin1");
+  const encoding = stated.encoding ?? marked?.[0] ?? guessEncoding(first, whole);
+  const undecided = !stated.encoding && !marked && isAscii(first);
   const { bytes } = toUtf8(first.subarray(mark), encoding, false);
   if (bytes.includes(0)) {
     throw new EncodingError(
       "The file holds zero bytes: it is no text, or UTF-16 without a byte order mark (encoding).",
     );
   }
-  const returns = !bytes.includes(0x0a) && bytes.includes(0x0d);
-  const delimiter = stated.delimiter ?? detectDelimiter(new TextDecoder().decode(bytes.subarray(0, 64 * 1024)));
-  return { encoding, mark, delimiter, returns };
+  const beginning = new TextDecoder().decode(bytes.subarray(0, 64 * 1024));
+  // A line break within quotes is part of a value.
+  const unquoted = beginning.replaceAll(/"[^"]*"/g, "");
+  const crOnly = !unquoted.includes("\n") && unquoted.includes("\r");
+  return { encoding, undecided, mark, delimiter: stated.delimiter ?? detectDelimiter(beginning), crOnly };
+}
+
+/** UTF-8 if it is, and also if most of what is not ASCII is: then some of it is broken, and it says so. */
+export function guessEncoding(bytes: Uint8Array, whole: boolean): Encoding {
+  if (isUtf8Part(bytes, whole)) return "utf-8";
+  let right = 0;
+  let wrong = 0;
+  for (const character of new TextDecoder().decode(bytes, { stream: !whole })) {
+    if (character === "\ufffd") wrong++;
+    else if (character > "\u007f") right++;
+  }
+  return right > 10 * wrong ? "utf-8" : "latin1";
 }
 
 /** Whether bytes are UTF-8. Unless they are the whole, the last character may be cut off. */
@@ -83,20 +100,24 @@ function isUtf8Part(bytes: Uint8Array, whole: boolean): boolean {
   return isUtf8(bytes.subarray(0, end));
 }
 
+/** The share of lines that must have a delimiter as often as the first one. */
+const EVEN = 0.9;
+
 /**
- * The delimiter that splits the first lines most evenly: of those that the first line has outside quotes, the one that
- * most of the next lines have as often as the first.
+ * The delimiter: a semicolon, tab or pipe that the first line has, outside quotes, and nearly all of the next ones as
+ * often; else the comma, which also stands in numbers and sentences.
  */
 export function detectDelimiter(text: string): Delimiter {
   const lines = text.replaceAll(/"[^"]*"/g, "").split(/\r\n|\n|\r/).filter((line) => line !== "").slice(0, 20);
   // The last one may have been cut off.
   if (lines.length > 2) lines.pop();
-  const score = (delimiter: string) => {
+  const evenness = (delimiter: string) => {
     const counts = lines.map((line) => line.split(delimiter).length - 1);
-    if (!counts[0]) return 0;
-    return counts.filter((count) => count === counts[0]).length / lines.length + counts[0] / 10_000;
+    return counts[0] > 0 ? counts.filter((count) => count === counts[0]).length / counts.length : 0;
   };
-  return DELIMITERS.reduce((best, next) => score(next) > score(best) ? next : best);
+  const best = ([";", "\t", "|"] as const).reduce((a, b) => evenness(b) > evenness(a) ? b : a);
+  if (evenness(best) >= EVEN) return best;
+  return evenness(best) > evenness(",") ? best : ",";
 }
 
 /**

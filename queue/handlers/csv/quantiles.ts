@@ -1,32 +1,14 @@
 /**
- * Quantiles of a column of numbers: exact as long as all its different values are known, by a t-digest beyond.
+ * Quantiles of a column of numbers. The values that are told apart are known exactly, with their counts; all others go
+ * into a digest that keeps only their outline.
  *
  * @module
  */
 
-import tdigest from "tdigest";
-
-interface Centroid {
-  mean: number;
-  n: number;
-}
-
-/** The part of the digest that is used here; the package has no types of its own. */
-interface TDigest {
-  push_centroid(centroid: Centroid): void;
-  toArray(): Centroid[];
-  percentile(q: number): number;
-  p_rank(value: number): number;
-}
-
 /** Numbers that go into the digest at once. */
 const BATCH = 8_192;
-/** Fineness of the digest: a centroid holds at most about `4 n DELTA q (1 - q)` numbers. */
-const DELTA = 0.01;
-/** The digest is compressed when it has more centroids than this over DELTA. */
-const K = 10;
-
-const newDigest = (): TDigest => new tdigest.TDigest(DELTA, K);
+/** How many centroids the digest has at most, about: the error of a rank is below `q (1 - q) / COMPRESSION * 4`. */
+const COMPRESSION = 500;
 
 /** Some value and how often it is there. */
 export type Weighted = readonly [value: number, count: number];
@@ -39,108 +21,150 @@ export interface Distribution {
   rank(value: number): number;
 }
 
-/** Everything that {@linkcode Digest} has gathered. */
+/** Everything that a {@linkcode Digest} has gathered. */
 export interface DigestState {
   /** Numbers that are not in the digest yet; those up to `pending` count. */
   numbers: Float64Array<ArrayBuffer>;
   pending: number;
-  /** Mean and size of each centroid. */
+  /** Mean and size of each centroid, in order. */
   centroids: Float64Array<ArrayBuffer>;
 }
 
-/** Gathers numbers without keeping each of them. */
+/**
+ * A merging t-digest (Dunning, Ertl: "Computing extremely accurate quantiles using t-digests", 2019). Batches are
+ * merged at the same numbers wherever a file is cut into blocks, and nothing is left to chance: the same numbers give
+ * the same digest.
+ */
 export class Digest {
   readonly #numbers: Float64Array<ArrayBuffer>;
   #pending: number;
-  readonly #digest = newDigest();
+  #centroids: Float64Array<ArrayBuffer>;
 
   constructor(state?: DigestState) {
     this.#numbers = state?.numbers ?? new Float64Array(BATCH);
     this.#pending = state?.pending ?? 0;
-    const centroids = state?.centroids ?? [];
-    for (let i = 0; i < centroids.length; i += 2) {
-      this.#digest.push_centroid({ mean: centroids[i], n: centroids[i + 1] });
-    }
+    this.#centroids = state?.centroids ?? new Float64Array();
   }
 
-  /** What has been gathered. */
+  /** What has been gathered. This object and the state share their memory. */
   state(): DigestState {
-    const centroids = this.#digest.toArray().flatMap(({ mean, n }) => [mean, n]);
-    return { numbers: this.#numbers, pending: this.#pending, centroids: Float64Array.from(centroids) };
+    return { numbers: this.#numbers, pending: this.#pending, centroids: this.#centroids };
   }
 
   /** Takes a number. */
   add(number: number): void {
-    if (this.#pending === BATCH) this.#digestPending();
+    if (this.#pending === BATCH) this.#merge();
     this.#numbers[this.#pending++] = number;
   }
 
-  /** Takes values that are known with their counts. */
-  addAll(values: Weighted[]): void {
-    this.#push(values.map(([mean, n]) => ({ mean, n })));
+  /** The outline of all numbers: centroids in order, each with how many numbers it stands for. */
+  finish(): Weighted[] {
+    if (this.#pending > 0) this.#merge();
+    const centroids = this.#centroids;
+    return Array.from({ length: centroids.length / 2 }, (_, i) => [centroids[2 * i], centroids[2 * i + 1]]);
   }
 
-  /** Ends the gathering. */
-  finish(): Distribution {
-    this.#digestPending();
-    return {
-      quantile: (q) => this.#digest.percentile(q),
-      rank: (value) => this.#digest.p_rank(value),
+  /** Merges what is pending into the centroids, and neighbours into one as far as their place allows. */
+  #merge(): void {
+    const fresh = this.#numbers.subarray(0, this.#pending).sort();
+    const old = this.#centroids;
+    let total = fresh.length;
+    for (let i = 1; i < old.length; i += 2) total += old[i];
+    const merged: number[] = [];
+    let [mean, size, before] = [0, 0, 0];
+    const take = (value: number, count: number) => {
+      const q = (before + (size + count) / 2) / total;
+      // A centroid may hold more in the middle than at the ends.
+      if (size > 0 && size + count > Math.max(1, 4 * total * q * (1 - q) / COMPRESSION)) {
+        merged.push(mean, size);
+        before += size;
+        [mean, size] = [value, count];
+      } else {
+        size += count;
+        mean += (value - mean) * count / size;
+      }
     };
-  }
-
-  /** Sorted and grouped first, about as the digest would, which spares it a search for each number. */
-  #digestPending(): void {
-    const sorted = this.#numbers.subarray(0, this.#pending).sort();
-    const count = sorted.length;
-    const groups: Centroid[] = [];
-    for (let from = 0; from < count;) {
-      const q = (from + 0.5) / count;
-      const size = Math.min(count - from, Math.max(1, Math.floor(count * DELTA * q * (1 - q))));
-      let mean = 0;
-      for (let i = from; i < from + size; i++) mean += sorted[i] / size;
-      groups.push({ mean, n: size });
-      from += size;
+    for (let i = 0, k = 0; i < fresh.length || k < old.length;) {
+      if (k >= old.length || i < fresh.length && fresh[i] <= old[k]) take(fresh[i++], 1);
+      else {
+        take(old[k], old[k + 1]);
+        k += 2;
+      }
     }
-    this.#push(groups);
+    if (size > 0) merged.push(mean, size);
+    this.#centroids = Float64Array.from(merged);
     this.#pending = 0;
-  }
-
-  /** A digest merges nothing that comes in order: it is pushed in seven strides. */
-  #push(groups: Centroid[]): void {
-    const stride = 7;
-    for (let from = 0; from < stride; from++) {
-      for (let i = from; i < groups.length; i += stride) this.#digest.push_centroid(groups[i]);
-    }
   }
 }
 
-/** The distribution of values that are all known: quantiles by linear interpolation between the two nearest. */
-export function exactDistribution(values: Weighted[]): Distribution {
-  const sorted = values.toSorted((a, b) => a[0] - b[0]);
-  let total = 0;
-  const upTo = sorted.map(([, count]) => total += count);
-  /** The first of the values for which `is` holds; it holds for all after it. */
-  const first = (is: (i: number) => boolean) => {
-    let low = 0;
-    let high = sorted.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (is(middle)) high = middle;
-      else low = middle + 1;
-    }
-    return low;
+/**
+ * The distribution of values that are known, and of others of which only the outline is: exact without those.
+ *
+ * @param known Each different value with its count.
+ * @param outline Centroids: half of a centroid's numbers are taken to lie on each side of it, evenly up to the next.
+ */
+export function distributionOf(known: Weighted[], outline: Weighted[], min: number, max: number): Distribution {
+  const exact = cumulated(known.toSorted((a, b) => a[0] - b[0]));
+  const rough = cumulated(outline);
+  const total = exact.total + rough.total;
+  /** How many of the outlined numbers lie below a value. */
+  const roughBelow = (value: number) => {
+    const { values, upTo, total } = rough;
+    if (total === 0 || value <= min) return 0;
+    if (value >= max) return total;
+    const i = values.findIndex(([mean]) => mean > value);
+    // Each centroid stands in the middle of its numbers.
+    const centre = (k: number) => upTo[k] - values[k][1] / 2;
+    const [fromValue, from] = i === 0
+      ? [min, 0]
+      : i < 0
+      ? [values.at(-1)![0], centre(values.length - 1)]
+      : [values[i - 1][0], centre(i - 1)];
+    const [toValue, to] = i < 0 ? [max, total] : [values[i][0], centre(i)];
+    return toValue > fromValue ? from + (to - from) * (value - fromValue) / (toValue - fromValue) : to;
   };
-  const at = (index: number) => sorted[first((i) => upTo[i] > index)][0];
-  return {
-    quantile: (q) => {
+  const exactBelow = (value: number) => {
+    const { values, upTo } = exact;
+    const i = first(values.length, (k) => values[k][0] >= value);
+    return i === 0 ? 0 : upTo[i - 1];
+  };
+  const rank = (value: number) => (exactBelow(value) + roughBelow(value)) / total;
+  const valueAt = (index: number) => exact.values[first(exact.values.length, (k) => exact.upTo[k] > index)][0];
+  const quantile = (q: number) => {
+    if (rough.total === 0) {
       const index = (total - 1) * q;
-      const low = at(Math.floor(index));
-      return low + (at(Math.ceil(index)) - low) * (index - Math.floor(index));
-    },
-    rank: (value) => {
-      const below = first((i) => sorted[i][0] >= value);
-      return below === 0 ? 0 : upTo[below - 1] / total;
-    },
+      const low = valueAt(Math.floor(index));
+      return low + (valueAt(Math.ceil(index)) - low) * (index % 1);
+    }
+    // The ranks only grow: the value is where they pass q, to within what a double can tell.
+    let [low, high] = [min, max];
+    for (let i = 0; i < 100 && low < high; i++) {
+      const middle = low + (high - low) / 2;
+      if (middle === low || middle === high) break;
+      if (rank(middle) <= q) low = middle;
+      else high = middle;
+    }
+    // Where many numbers are one value, it is that value.
+    const i = first(exact.values.length, (k) => exact.values[k][0] >= low);
+    const near = exact.values[i]?.[0];
+    return near !== undefined && near <= high ? near : low;
   };
+  return { quantile, rank };
+}
+
+function cumulated(values: Weighted[]): { values: Weighted[]; upTo: number[]; total: number } {
+  let total = 0;
+  return { values, upTo: values.map(([, count]) => total += count), total };
+}
+
+/** The first of `count` for which `is` holds; it holds for all after it. */
+function first(count: number, is: (i: number) => boolean): number {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (is(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

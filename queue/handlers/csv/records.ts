@@ -5,11 +5,13 @@
  * @module
  */
 
+import { TableError } from "./table.ts";
+
 const QUOTE = 0x22;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
-/** A record: value `i` stands from `starts[i]` to before `ends[i]`. The next call overwrites it. */
+/** A record: value `i` stands from `starts[i]` to before `ends[i]`. The next call overwrites all of this. */
 export interface FoundRecord {
   starts: Int32Array;
   ends: Int32Array;
@@ -17,8 +19,21 @@ export interface FoundRecord {
   length: number;
   /** The line that it begins on, from 1. */
   line: number;
+  /** How many lines it takes in. */
+  lines: number;
   /** Whether the last value begins with a quote that is never closed. */
   unclosed: boolean;
+}
+
+/** The longest record in bytes: what has none that ends is no CSV, and would fill the memory. */
+export const MAX_RECORD_BYTES = 4 * 1024 * 1024;
+
+/** What is said of a longer one. */
+export function tooLong(line: number): string {
+  const size = `${MAX_RECORD_BYTES / 1024 ** 2} MB`;
+  return `The record that begins on line ${
+    line.toLocaleString("en")
+  } has more than ${size}. A quote may never be closed.`;
 }
 
 /** Reads the records of one block of UTF-8. Quoted values are rewritten in it, without their quotes. */
@@ -27,6 +42,7 @@ export class RecordReader implements FoundRecord {
   ends: Int32Array = new Int32Array(64);
   length = 0;
   line: number;
+  lines = 1;
   unclosed = false;
   readonly #bytes: Uint8Array;
   readonly #separator: number;
@@ -102,6 +118,7 @@ export class RecordReader implements FoundRecord {
             after === RETURN && (at + 2 === total || bytes[at + 2] === NEWLINE)
           ) {
             end = at++;
+            if (at < total && bytes[at] === RETURN) at++;
             break;
           } else at++;
         }
@@ -123,7 +140,6 @@ export class RecordReader implements FoundRecord {
         at++;
         continue;
       }
-      if (at < total && bytes[at] === RETURN) at++;
       if (at >= total) {
         if (!this.#last) return false;
       } else at++;
@@ -131,7 +147,9 @@ export class RecordReader implements FoundRecord {
     }
     for (const value of this.#doubled) this.ends[value] = undouble(bytes, this.starts[value], this.ends[value]);
     this.line = this.#nextLine;
+    this.lines = lines;
     this.#nextLine += lines;
+    if (at - this.#at > MAX_RECORD_BYTES) throw new TableError(tooLong(this.line));
     this.#at = at;
     return true;
   }

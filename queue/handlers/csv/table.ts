@@ -6,12 +6,15 @@
 
 import { CleanedWriter, type Cleaning } from "./cleaned.ts";
 import { Column, type ColumnState, type ColumnStatistics } from "./column.ts";
+import { distinctLimit } from "./distinct.ts";
 import type { FoundRecord } from "./records.ts";
 
 /** The most columns that are taken for a table. */
 const MAX_COLUMNS = 2_000;
 /** Bad rows that are named. */
 const BAD_ROWS = 100;
+/** Lines that a quote which is never closed may take in. */
+const MAX_UNCLOSED_LINES = 100;
 /** Characters of a name. */
 const NAME = 200;
 
@@ -64,7 +67,8 @@ export class Table {
     this.bad = state.bad;
     this.badRows = state.badRows;
     if (!state.columns) return;
-    this.#columns = state.columns.map((column) => Column.from(column, options.decimalComma));
+    const limit = distinctLimit(state.columns.length);
+    this.#columns = state.columns.map((column) => Column.from(column, options.decimalComma, limit));
     this.cleaned?.choose(this.names());
   }
 
@@ -92,12 +96,22 @@ export class Table {
     if (!this.#columns) {
       this.#columns = this.#begin(bytes, record);
       this.cleaned?.choose(this.names());
-      this.cleaned?.header();
+      if (this.#options.header) this.cleaned?.header();
       if (this.#options.header) return;
     }
     const columns = this.#columns;
     const { length, starts, ends } = record;
-    if (record.unclosed) return this.#refuse(bytes, record, "has a quote that is never closed");
+    if (record.unclosed) {
+      // A file that was cut short loses its last row; a quote too many would silently swallow all that follows.
+      if (record.lines > MAX_UNCLOSED_LINES) {
+        throw new TableError(
+          `A quote that begins on line ${record.line} is never closed: it takes in ${
+            record.lines.toLocaleString("en")
+          } lines.`,
+        );
+      }
+      return this.#refuse(bytes, record, "has a quote that is never closed");
+    }
     if (length !== columns.length) {
       return this.#refuse(bytes, record, `has ${length} value${length === 1 ? "" : "s"} instead of ${columns.length}`);
     }
@@ -111,10 +125,12 @@ export class Table {
     return (this.#columns ?? []).map((column) => column.result());
   }
 
-  #begin(bytes: Uint8Array, { length, starts, ends }: FoundRecord): Column[] {
+  #begin(bytes: Uint8Array, { length, starts, ends, unclosed, line }: FoundRecord): Column[] {
+    if (unclosed) throw new TableError(`A quote that begins on line ${line} is never closed.`);
     if (length > MAX_COLUMNS) {
       throw new TableError(`The file has ${length.toLocaleString("en")} columns; the limit is 2,000.`);
     }
+    const limit = distinctLimit(length);
     const taken = new Set<string>();
     return Array.from({ length }, (_, i) => {
       const text = this.#options.header ? new TextDecoder().decode(bytes.subarray(starts[i], ends[i])).trim() : "";
@@ -122,7 +138,7 @@ export class Table {
       let name = wanted;
       for (let n = 2; taken.has(name); n++) name = `${wanted} (${n})`;
       taken.add(name);
-      return new Column(name, this.#options.decimalComma);
+      return new Column(name, this.#options.decimalComma, limit);
     });
   }
 

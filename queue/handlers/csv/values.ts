@@ -15,6 +15,8 @@ const [TAB, SPACE, PLUS, COMMA, MINUS, DOT, SLASH, ZERO, NINE] = [9, 0x20, 0x2b,
 /** Powers of ten that are exact in binary floating point. */
 const POWERS = Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
 
+const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 const BOOLEAN = /^(true|false|yes|no)$/i;
 const TIME = /^[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d+)?)?(Z|[+-]\d{2}:?\d{2})?$/;
@@ -122,6 +124,7 @@ function isDate(bytes: Uint8Array, start: number, end: number): boolean {
   if (![0, 1, 2, 3, 5, 6, 8, 9].every(isDigit)) return false;
   const month = digit(5) * 10 + digit(6);
   const day = digit(8) * 10 + digit(9);
-  if (month < 1 || month > 12 || day < 1 || day > 31) return false;
+  if (month < 1 || month > 12 || day < 1) return false;
+  if (day > DAYS[month - 1]) return false;
   return end - start === 10 || end - start < 40 && TIME.test(ascii(bytes, start + 10, end));
 }

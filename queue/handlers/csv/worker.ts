@@ -5,20 +5,14 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
+import { Buffer, isAscii } from "node:buffer";
 import { deserialize, serialize } from "node:v8";
 import type { JobResult } from "../../pool_worker.ts";
 import type { ColumnStatistics } from "./column.ts";
-import { assertUtf8, type Dialect, sourceLength, toUtf8 } from "./encoding.ts";
-import { RecordReader } from "./records.ts";
-import { type BadRow, Table, type TableOptions, type TableState } from "./table.ts";
-
-/** Where the reading of a file stands. */
-export interface ReadingState {
-  table: TableState;
-  /** The line that comes next. */
-  line: number;
-}
+import { assertUtf8, type Dialect, guessEncoding, sourceLength, toUtf8 } from "./encoding.ts";
+import { MAX_RECORD_BYTES, RecordReader, tooLong } from "./records.ts";
+import { buffersOf, type ReadingState } from "./state.ts";
+import { type BadRow, Table, TableError, type TableOptions } from "./table.ts";
 
 /** A block of a file. */
 export interface CsvJob {
@@ -31,20 +25,22 @@ export interface CsvJob {
   offset: number;
   /** Whether the file ends with it. */
   last: boolean;
-  /** Whether the state is wanted in a form that can be saved. */
-  save: boolean;
+  /** The state is wanted as a text too if that takes no more bytes than this; 0: it is not wanted. */
+  saveUpTo: number;
 }
 
 /** What a block held. */
 export interface CsvAnswer {
+  /** The job's, unless the block told more of the encoding. */
+  dialect: Dialect;
   state: ReadingState;
-  /** The state as a text; null if it was not asked for. */
+  /** The state as a text; null if it was not wanted or is too large. */
   saved: string | null;
   /** Bytes at the end of the block that belong to a record which goes on. */
   rest: Uint8Array<ArrayBuffer>;
   rows: number;
   bad: number;
-  /** About how many bytes the state takes when it is saved. */
+  /** About how many bytes the state takes as a text. */
   stateSize: number;
   /** The next bytes of the cleaned file; null if there is none. */
   cleaned: Uint8Array<ArrayBuffer> | null;
@@ -53,31 +49,44 @@ export interface CsvAnswer {
 }
 
 /** Reads a block. */
-export function work({ dialect, options, state, bytes, offset, last, save }: CsvJob): JobResult<CsvAnswer> {
-  const { encoding, delimiter, returns } = dialect;
+export function work(job: CsvJob): JobResult<CsvAnswer> {
+  const { options, state, bytes, offset, last, saveUpTo } = job;
+  const dialect = decided(job.dialect, bytes, last);
+  const { encoding, delimiter, crOnly } = dialect;
+  if (encoding === "utf-8") assertUtf8(bytes, last, offset);
   const { bytes: text, used } = toUtf8(bytes, encoding, last);
   const before: ReadingState | null = typeof state === "string" ? restored(state) : state;
   const table = new Table(options, delimiter, before?.table);
   // Both ends of a line have the same length: nothing moves.
-  if (returns) text.forEach((byte, i) => byte === 0x0d && (text[i] = 0x0a));
-  if (encoding === "utf-8") assertUtf8(text, last, offset);
+  if (crOnly) text.forEach((byte, i) => byte === 0x0d && (text[i] = 0x0a));
   const reader = new RecordReader(text, delimiter, before?.line ?? 1, last);
   while (reader.next()) table.add(text, reader);
   // Counted from the end: what was read has been rewritten.
   const done = used - sourceLength(text.subarray(reader.used), encoding);
+  if (!last && bytes.length - done > MAX_RECORD_BYTES) throw new TableError(tooLong(reader.nextLine));
   const after: ReadingState = { table: table.state(), line: reader.nextLine };
   const buffers = buffersOf(after);
-  const answer: CsvAnswer = {
+  const stateSize = buffers.reduce((sum, { byteLength }) => sum + byteLength, 0) * 4 / 3;
+  const rest = last ? new Uint8Array() : bytes.slice(done);
+  const cleaned = table.cleaned?.take() ?? null;
+  const value: CsvAnswer = {
+    dialect,
     state: after,
-    saved: save ? Buffer.from(serialize(after)).toString("base64") : null,
-    rest: last ? new Uint8Array() : bytes.slice(done),
+    saved: stateSize <= saveUpTo ? Buffer.from(serialize(after)).toString("base64") : null,
+    rest,
     rows: table.rows,
     bad: table.bad,
-    stateSize: buffers.reduce((sum, { byteLength }) => sum + byteLength, 0) * 4 / 3,
-    cleaned: table.cleaned?.take() ?? null,
+    stateSize,
+    cleaned,
     result: last ? { columns: table.result(), badRows: table.badRows } : null,
   };
-  return { value: answer, transfer: [...buffers, answer.rest.buffer] };
+  return { value, transfer: [...buffers, rest.buffer, ...cleaned ? [cleaned.buffer] : []] };
+}
+
+/** What the dialect is once a block is known: one that was taken for UTF-8, for want of a sign, may be Latin-1. */
+function decided(dialect: Dialect, bytes: Uint8Array, last: boolean): Dialect {
+  if (!dialect.undecided || isAscii(bytes)) return dialect;
+  return { ...dialect, undecided: false, encoding: guessEncoding(bytes, last) };
 }
 
 /** A state that was saved. What comes out of it shares one buffer: each array gets its own, to be handed over. */
@@ -89,22 +98,4 @@ function restored(saved: string): ReadingState {
     return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, own(part)]));
   };
   return own(deserialize(Buffer.from(saved, "base64"))) as ReadingState;
-}
-
-/** All buffers of a state, to hand them over. */
-function buffersOf({ table }: ReadingState): ArrayBuffer[] {
-  return (table.columns ?? []).flatMap(({ distinct, digest, texts }) =>
-    [
-      distinct.hashes,
-      distinct.counts,
-      distinct.numbers,
-      distinct.kinds,
-      distinct.ends,
-      distinct.texts,
-      distinct.registers,
-      digest?.numbers,
-      digest?.centroids,
-      ...new Set(texts ?? []),
-    ].flatMap((array) => array ? [array.buffer] : [])
-  );
 }

@@ -21,11 +21,6 @@ function largeCsv(): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(lines.join("\n"));
 }
 
-/** A result without its estimates: the digest shuffles what it compresses. */
-function certain(result: unknown): unknown {
-  return JSON.parse(JSON.stringify(result), (key, value) => key === "quantiles" || key === "histogram" ? null : value);
-}
-
 Deno.test("a CSV goes on from its last finished block after a stop, with the same result as without one", async () => {
   const kv = await Deno.openKv(":memory:");
   const { definitions, close } = createHandlers(systemClock);
@@ -48,7 +43,7 @@ Deno.test("a CSV goes on from its last finished block after a stop, with the sam
   await second.start();
   const ended = await reaches(second, id, "SUCCESS", "FAILED");
   assertEquals(ended.task.attempts.map(({ outcome }) => outcome), ["interrupted", "success"]);
-  assertEquals(certain(ended.task.result), certain(expected));
+  assertEquals(ended.task.result, expected);
   const { lines } = await second.readLog(id);
   const from = lines.map(({ text }) => /from byte ([\d,]+) on/.exec(text)?.[1]).find(Boolean);
   ok(from && Number(from.replaceAll(",", "")) >= 4_000_000, `from byte ${from}`);

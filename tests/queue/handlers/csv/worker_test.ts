@@ -90,9 +90,26 @@ const NASTY: Nasty[] = [
   ["numbers that lose each other in a plain sum", "a\n1e100\n1\n-1e100\n", {}, [
     ["a", "integer", 3, 0, 3, 1, -1e100, 1e100],
   ]],
-  ["dates that are none", "a,b\n2026-02-31,2026-13-01\n2026-11-25T10:00:00Z,2026/1/1\n", {}, [
-    ["a", "date", 2, 0, 2, null, "2026-02-31", "2026-11-25T10:00:00Z"],
-    ["b", "text", 2, 0, 2, null, "2026-13-01", "2026/1/1"],
+  [
+    "dates, and what only looks like them",
+    "a,b,c\n2024-02-29,2026-02-30,2026-13-01\n2026-11-25T10:00:00Z,2026-02-28,2026/1/1\n",
+    {},
+    [
+      ["a", "date", 2, 0, 2, null, "2024-02-29", "2026-11-25T10:00:00Z"],
+      ["b", "text", 2, 0, 2, null, "2026-02-28", "2026-02-30"],
+      ["c", "text", 2, 0, 2, null, "2026-13-01", "2026/1/1"],
+    ],
+  ],
+  ["thousands between tabs", "a\tb\n950\t1\n1,234\t2\n", {}, [
+    ["a", "text", 2, 0, 2, null, "1,234", "950"],
+    ["b", "integer", 2, 0, 2, 3, 1, 2],
+  ]],
+  ["a line feed within quotes where returns end the lines", 'a,b\r1,"x\ny"\r2,z\r', {}, [
+    ["a", "integer", 2, 0, 2, 3, 1, 2],
+    ["b", "text", 2, 0, 2, null, "x\ny", "z"],
+  ]],
+  ["numbers whose sum is beyond any double", "a\n1e308\n1e308\n1e308\n", {}, [
+    ["a", "integer", 3, 0, 1, null, 1e308, 1e308],
   ]],
   ["values of nothing but spaces, and spaces around values", "a,b\n  ,\t1 \n x ,2\n", {}, [
     ["a", "text", 1, 1, 1, null, "x", "x"],
@@ -139,6 +156,25 @@ for (
     ["UTF-16 without a mark, unsaid", utf16("a,b\n", true, false), {}, /UTF-16 without a byte order mark/],
     ["UTF-16 that ends in half a letter", utf16("a,b\n1,2\n", true, true).slice(0, -1), {}, /middle of a UTF-16/],
     ["what is said to be UTF-8 and is not", latin1("a\n\xe4\n"), { encoding: "utf-8" }, /say encoding: latin1/],
+    [
+      "UTF-8 with one broken letter among many",
+      latin1("a\n" + "\xc3\xa4\n".repeat(50) + "\xe4\n"),
+      {},
+      /not UTF-8 everywhere/,
+    ],
+    [
+      "a quote that swallows the rest",
+      `a,b\n1,"2\n${"3,4\n".repeat(500)}`,
+      {},
+      /begins on line 2 is never closed: it takes in 50/,
+    ],
+    ["a header that is never closed", 'a,"b\n1,2\n', {}, /quote that begins on line 1 is never closed/],
+    [
+      "a record of more than 4 MB",
+      `a\n${"x".repeat(4_200_000)}\n`,
+      {},
+      /record that begins on line 2 has more than 4 MB/,
+    ],
     ["3,000 columns", "a,".repeat(2_999) + "a\n", {}, /3,000 columns; the limit is 2,000/],
     ["more bad rows than are allowed", "a,b\n1\n2\n3\n", { maxBadRows: 2 }, /More than 2 rows are bad.*on line 2/],
     ["a column to keep that is not there", "a,b\n", { cleaning: { ...KEEP_ALL, columns: ["c"] } }, /no column "c"/],
@@ -149,28 +185,81 @@ for (
 }
 
 Deno.test("the delimiter is told from the first lines", () => {
-  const delimiters = ["a;b;c\n1,5;2;3", "a\tb,c\td", "a|b", '"x,y,z";b', "a", "a,b;c\n1,2;3\n4,5\n"];
-  assertEquals(delimiters.map((text) => readCsv(text).dialect.delimiter), [";", "\t", "|", ";", ",", ","]);
+  for (
+    const [text, delimiter] of [
+      ["a;b;c\n1,5;2;3", ";"],
+      ["a\tb,c\td", "\t"],
+      ["a|b", "|"],
+      ['"x,y,z";b', ";"],
+      ["a", ","],
+      ["a,b;c\n1,2;3\n4,5\n6,7\n", ","],
+      ["1,5;2,5\n3,5;4,5\n5,5;6,5\n", ";"],
+      ["Datum;Preis, EUR;Menge, kg\n2024-01-01;1,5;2,5\n2024-01-02;1,5;2,5\n", ";"],
+      ["name,note\nx,one; two\ny,three\nz,four; five\n", ","],
+    ]
+  ) assertEquals(readCsv(text).dialect.delimiter, delimiter, text);
 });
 
-Deno.test("beyond ten thousand different values, distinct, quantiles and histogram are estimates that hold", () => {
-  const random = new Random(11);
-  const numbers = Array.from({ length: 120_000 }, () => Math.round(random.next() ** 3 * 1e6) / 100);
-  const { columns: [column] } = readCsv(`n\n${numbers.join("\n")}\n`, { cleaning: null }, 200_000);
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const different = new Set(numbers).size;
-  assertEquals([column.count, column.distinct_estimated], [120_000, true]);
-  // Four times the standard error of 1.04 / sqrt(2^14).
-  ok(Math.abs(column.distinct / different - 1) < 0.033, `${column.distinct} of ${different}`);
-  for (const [name, value] of Object.entries(column.quantiles!)) {
-    const share = sorted.findIndex((number) => number >= value) / sorted.length;
-    ok(Math.abs(share - Number(name.slice(1)) / 100) < 0.005, `${name} is ${value}, at ${share}`);
-  }
-  const bins = column.histogram!;
-  assertEquals(bins.reduce((sum, { count }) => sum + count, 0), 120_000);
-  for (const { from, to, count } of bins) {
-    const exact = numbers.filter((number) => number >= from && number < to).length;
-    ok(Math.abs(count - exact) < 1_200, `${count} instead of ${exact} from ${from} to ${to}`);
+Deno.test("a file whose first accent comes late is read as what it turns out to be", () => {
+  const plain = "name,n\n" + "Anna,1\n".repeat(1_000);
+  const old = readCsv(latin1(plain + "J\xfcrg,2\n"), {}, 64, 64);
+  assertEquals([old.dialect.encoding, old.columns[0].max], ["latin1", "Jürg"]);
+  const modern = readCsv(plain + "Jürg,2\n", {}, 64, 64);
+  assertEquals([modern.dialect.encoding, modern.columns[0].max], ["utf-8", "Jürg"]);
+});
+
+const random = new Random(11);
+const DISTRIBUTIONS: Record<string, number[]> = {
+  "many small and few large numbers": Array.from({ length: 120_000 }, () => Math.round(random.next() ** 3 * 1e6) / 100),
+  "sixty percent zeros": Array.from(
+    { length: 100_000 },
+    (_, i) => i % 5 < 3 ? 0 : 100 + Math.round(random.next() * 1e7) / 100,
+  ),
+  "numbers in order": Array.from({ length: 60_000 }, (_, i) => i),
+  "two heaps far apart": Array.from(
+    { length: 90_000 },
+    (_, i) => (i % 2) * 1e6 + Math.round(random.next() * 1e6) / 1e3,
+  ),
+};
+
+for (const [what, numbers] of Object.entries(DISTRIBUTIONS)) {
+  Deno.test(`beyond ten thousand different values, estimates hold: ${what}`, () => {
+    const file = `n\n${numbers.join("\n")}\n`;
+    const { columns: [column] } = readCsv(file, { cleaning: null }, 200_000);
+    const sorted = numbers.toSorted((a, b) => a - b);
+    const total = sorted.length;
+    const different = new Set(numbers).size;
+    assertEquals([column.count, column.distinct_estimated], [total, true]);
+    // Four times the standard error of 1.04 / sqrt(2^14).
+    ok(Math.abs(column.distinct / different - 1) < 0.033, `${column.distinct} of ${different}`);
+    for (const [name, value] of Object.entries(column.quantiles!)) {
+      const q = Number(name.slice(1)) / 100;
+      const [below, upTo] = [
+        sorted.filter((n) => n < value).length / total,
+        sorted.filter((n) => n <= value).length / total,
+      ];
+      ok(below <= q + 0.003 && upTo >= q - 0.003, `${name} is ${value}, from ${below} to ${upTo}`);
+    }
+    const bins = column.histogram!;
+    assertEquals(bins.reduce((sum, { count }) => sum + count, 0), total);
+    for (const { from, to, count } of bins) {
+      const exact = numbers.filter((n) => n >= from && n < to).length;
+      ok(Math.abs(count - exact) < 0.006 * total, `${count} instead of ${exact} from ${from} to ${to}`);
+    }
+    // Wherever the file is cut, the same numbers give the same estimates.
+    assertEquals(readCsv(file, { cleaning: null }, 77_777).columns, [column]);
+  });
+}
+
+Deno.test("the estimate of distinct values has no bias where other estimators change their formula", () => {
+  for (const count of [15_000, 41_000, 82_000, 200_000]) {
+    let error = 0;
+    for (let run = 0; run < 8; run++) {
+      const file = `n\n${Array.from({ length: count }, (_, i) => `${run}x${i}`).join("\n")}\n`;
+      error += readCsv(file, { cleaning: null }).columns[0].distinct / count - 1;
+    }
+    // The mean of eight has an eighth of the variance: four standard errors.
+    ok(Math.abs(error / 8) < 4 * 0.0081 / Math.sqrt(8), `${count}: off by ${error / 8}`);
   }
 });
 
@@ -186,4 +275,11 @@ Deno.test("the cleaned file has the chosen columns under their names, and no for
     "a,b\r\n1,\r\n2,3\r\n",
   );
   assertEquals(readCsv('a\n""\nx\n', { cleaning: KEEP_ALL }).cleaned, 'a\r\n""\r\nx\r\n');
+  assertEquals(readCsv("1,2\n", { header: false, cleaning: KEEP_ALL }).cleaned, "1,2\r\n");
+  // What another reader takes for a delimiter, and what a spreadsheet does not see.
+  const odd = "a\nx;=1+1\n\ufeff=1\n\u00a0=1\n-5 \n+1\n＝1\n";
+  assertEquals(
+    readCsv(odd, { delimiter: ",", cleaning: { ...KEEP_ALL, escapeFormulas: true } }).cleaned,
+    'a\r\n"x;=1+1"\r\n"\'\ufeff=1"\r\n"\'\u00a0=1"\r\n-5 \r\n+1\r\n"\'＝1"\r\n',
+  );
 });
