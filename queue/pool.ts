@@ -1,6 +1,8 @@
 /**
- * A pool of Web Workers for work that burns the processor, so that the rest of the process stays quick. A job that
- * runs over its time or is deaf to its abort is ended with its worker; the next job gets a new one.
+ * A pool of workers for work that burns the processor, so that the rest of the process stays quick. A job that runs
+ * over its time or is deaf to its abort is ended with its worker; the next job gets a new one. Deno cannot end a Web
+ * Worker in the middle of a loop (its thread goes on without effect): what may loop, because it reads what strangers
+ * have made, runs in processes (process_worker.ts), which can be killed.
  *
  * @module
  */
@@ -29,13 +31,21 @@ export type ToWorker = { type: "job"; kind: string; job: unknown } | { type: "ab
 export type FromWorker =
   | { type: "progress"; value: unknown }
   | { type: "done"; value: unknown; retire: boolean }
-  | { type: "failed"; name: string; message: string };
+  | { type: "failed"; name: string; message: string; retire: boolean };
 
 /** What a job threw. `name` is the name that it had in the worker. */
 export class JobError extends Error {
   constructor(name: string, message: string) {
     super(message);
     this.name = name;
+  }
+}
+
+/** The pool takes no more jobs. */
+export class PoolClosedError extends Error {
+  constructor() {
+    super("The pool is closed.");
+    this.name = "PoolClosedError";
   }
 }
 
@@ -51,26 +61,41 @@ export class JobTimeoutError extends Error {
 const ABORT_MS = 100;
 
 interface Waiting {
-  start(worker: Worker): void;
+  start(worker: PoolWorker): void;
   fail(error: Error): void;
 }
 
-/** Warm workers of one module. Each runs one job at a time. */
+/** What a pool works with: a Web Worker, or a process that is spoken to like one. */
+export interface PoolWorker {
+  onmessage: ((event: MessageEvent<FromWorker>) => void) | null;
+  onmessageerror?: ((event: MessageEvent) => void) | null;
+  onerror: ((event: ErrorEvent) => void) | null;
+  postMessage(message: ToWorker, transfer: Transferable[]): void;
+  /** Ends it at once. A promise resolves when it is gone. */
+  terminate(): void | Promise<void>;
+}
+
+/** Warm workers. Each runs one job at a time. */
 export class Pool<J extends Jobs> {
-  readonly #module: URL;
+  readonly #start: () => PoolWorker;
   readonly #size: number;
   readonly #clock: Clock;
-  #idle: Worker[] = [];
+  #idle: PoolWorker[] = [];
   /** Workers with a job, and what ends it early. */
-  #busy = new Map<Worker, (error: Error) => void>();
+  #busy = new Map<PoolWorker, (error: Error) => void>();
   /** Jobs that wait for a worker, oldest first. */
   #waiting: Waiting[] = [];
+  /** Workers that have been told to end and may not have yet. */
+  #ending = new Set<Promise<void>>();
   #closed = false;
   #drained: (() => void) | null = null;
 
-  /** @param size The most workers at once; each is started when it is first needed. */
-  constructor(module: URL, size: number, clock: Clock) {
-    this.#module = module;
+  /**
+   * @param start Starts a worker.
+   * @param size The most workers at once; each is started when it is first needed.
+   */
+  constructor(start: () => PoolWorker, size: number, clock: Clock) {
+    this.#start = start;
     this.#size = size;
     this.#clock = clock;
   }
@@ -79,8 +104,8 @@ export class Pool<J extends Jobs> {
    * Runs a job as soon as a worker is free.
    *
    * @throws {JobTimeoutError} If it ran over its time.
-   * @throws {JobError} What the job threw.
-   * @throws {Error} If its worker crashed.
+   * @throws {JobError} What the job threw, or that its worker crashed.
+   * @throws {PoolClosedError} If the pool was closed before it had ended.
    * @throws The signal's reason, as soon as it is aborted.
    */
   async run<K extends keyof J & string>(kind: K, job: J[K]["in"], options: JobOptions): Promise<J[K]["out"]> {
@@ -98,12 +123,12 @@ export class Pool<J extends Jobs> {
         // It may stop by itself, and its worker stays warm.
         cancelTimer();
         cancelTimer = this.#clock.after(ABORT_MS, () => end(false));
-        worker.postMessage({ type: "abort" } satisfies ToWorker);
+        worker.postMessage({ type: "abort" }, []);
       };
       const end = (healthy: boolean) => {
         cancelTimer();
         signal?.removeEventListener("abort", onAbort);
-        worker.onerror = worker.onmessage = null;
+        worker.onmessage = null;
         this.#giveBack(worker, healthy);
       };
       const fail = (error: Error) => {
@@ -111,20 +136,23 @@ export class Pool<J extends Jobs> {
         end(false);
       };
       this.#busy.set(worker, fail);
-      worker.onerror = (event) => {
-        event.preventDefault();
-        fail(new Error(event.message || "The worker crashed."));
-      };
-      worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-        if (data.type === "progress") return onProgress?.(data.value);
+      worker.onmessage = ({ data }) => {
+        if (data.type === "progress") {
+          if (signal?.aborted) return;
+          try {
+            return onProgress?.(data.value);
+          } catch (error) {
+            return fail(error as Error);
+          }
+        }
         if (data.type === "done") resolve(data.value as J[K]["out"]);
         else reject(new JobError(data.name, data.message));
-        end(data.type === "done" ? !data.retire : true);
+        end(!data.retire);
       };
       cancelTimer = this.#clock.after(timeoutMs, () => fail(new JobTimeoutError(timeoutMs)));
       signal?.addEventListener("abort", onAbort, { once: true });
       try {
-        worker.postMessage({ type: "job", kind, job } satisfies ToWorker, transfer);
+        worker.postMessage({ type: "job", kind, job }, transfer);
       } catch (error) {
         fail(error as Error);
       }
@@ -134,52 +162,80 @@ export class Pool<J extends Jobs> {
   /** Takes no more jobs, waits for those under way, and ends all workers: those that are late, in the middle. */
   async close(graceMs = 1_000): Promise<void> {
     this.#closed = true;
-    const closed = new Error("The pool is closed.");
-    for (const { fail } of this.#waiting.splice(0)) fail(closed);
-    for (const worker of this.#idle.splice(0)) worker.terminate();
+    for (const { fail } of this.#waiting.splice(0)) fail(new PoolClosedError());
+    for (const worker of this.#idle.splice(0)) this.#end(worker);
     if (this.#busy.size > 0) {
       await within(this.#clock, graceMs, new Promise<void>((resolve) => this.#drained = resolve));
     }
-    for (const fail of [...this.#busy.values()]) fail(closed);
+    for (const fail of [...this.#busy.values()]) fail(new PoolClosedError());
+    await Promise.all(this.#ending);
   }
 
-  #take(signal?: AbortSignal): Promise<Worker> {
-    if (this.#closed) return Promise.reject(new Error("The pool is closed."));
-    if (this.#busy.size < this.#size) {
-      const worker = this.#idle.pop() ?? this.#open();
-      this.#busy.set(worker, () => this.#giveBack(worker, false));
-      return Promise.resolve(worker);
-    }
+  #take(signal?: AbortSignal): Promise<PoolWorker> {
+    if (this.#closed) return Promise.reject(new PoolClosedError());
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = {
-        start: (worker) => {
-          signal?.removeEventListener("abort", onAbort);
-          resolve(worker);
-        },
-        fail: reject,
-      };
       const onAbort = () => {
         this.#waiting = this.#waiting.filter((other) => other !== waiting);
         reject(signal!.reason);
       };
+      const settle = () => signal?.removeEventListener("abort", onAbort);
+      const waiting: Waiting = {
+        start: (worker) => {
+          settle();
+          resolve(worker);
+        },
+        fail: (error) => {
+          settle();
+          reject(error);
+        },
+      };
+      if (this.#busy.size < this.#size) return this.#startNext(waiting, this.#idle.pop());
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#waiting.push(waiting);
     });
   }
 
-  #open(): Worker {
-    return new Worker(this.#module, { type: "module" });
+  #startNext(waiting: Waiting, worker?: PoolWorker): void {
+    try {
+      worker ??= this.#open();
+    } catch (error) {
+      return waiting.fail(error as Error);
+    }
+    const taken = worker;
+    this.#busy.set(taken, () => this.#giveBack(taken, false));
+    waiting.start(taken);
   }
 
-  #giveBack(worker: Worker, healthy: boolean): void {
+  #open(): PoolWorker {
+    const worker = this.#start();
+    const crashed = (message: string) => {
+      const error = new JobError("WorkerCrash", message);
+      const fail = this.#busy.get(worker);
+      if (fail) return fail(error);
+      // It had no job: what an earlier one has left behind.
+      this.#idle = this.#idle.filter((other) => other !== worker);
+      this.#end(worker);
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      crashed(event.message || "The worker crashed.");
+    };
+    worker.onmessageerror = () => crashed("The worker's answer could not be read.");
+    return worker;
+  }
+
+  #end(worker: PoolWorker): void {
+    const gone = worker.terminate();
+    if (!gone) return;
+    this.#ending.add(gone);
+    void gone.then(() => this.#ending.delete(gone));
+  }
+
+  #giveBack(worker: PoolWorker, healthy: boolean): void {
     if (!this.#busy.delete(worker)) return;
-    if (!healthy || this.#closed) worker.terminate();
+    if (!healthy || this.#closed) this.#end(worker);
     const next = this.#waiting.shift();
-    if (next) {
-      const free = healthy ? worker : this.#open();
-      this.#busy.set(free, () => this.#giveBack(free, false));
-      return next.start(free);
-    }
+    if (next) return this.#startNext(next, healthy ? worker : undefined);
     if (healthy && !this.#closed) this.#idle.push(worker);
     if (this.#busy.size === 0) this.#drained?.();
   }

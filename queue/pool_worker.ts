@@ -1,5 +1,5 @@
 /**
- * The other side of the pool: what runs in each Web Worker. One job at a time comes in, one answer goes out.
+ * The other side of the pool: what runs in each worker. One job at a time comes in, one answer goes out.
  *
  * @module
  */
@@ -19,15 +19,15 @@ export interface JobResult<T> {
   value: T;
   /** Buffers of the value, handed over instead of copied. */
   transfer?: Transferable[];
-  /** Whether the worker has taken so much memory that it should be replaced. */
+  /** Whether the worker has taken so much memory that it should be replaced. An error may have this property too. */
   retire?: boolean;
 }
 
 /** Does a job of one kind. */
 export type JobHandler<In, Out> = (job: In, tools: JobTools) => Promise<JobResult<Out>> | JobResult<Out>;
 
-/** The part of a worker's global scope that is used here. */
-interface WorkerScope {
+/** Where jobs come from and answers go to: the global scope of a Web Worker, or the pipes of a process. */
+export interface JobScope {
   onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
   postMessage(message: FromWorker, transfer: Transferable[]): void;
 }
@@ -36,20 +36,23 @@ interface WorkerScope {
  * Answers jobs. Each kind's code is loaded when its first job comes.
  *
  * @param kinds By kind, what loads its handler.
+ * @param scope Default: the global scope.
  */
-// deno-lint-ignore no-explicit-any
-export function serveJobs(kinds: Record<string, () => Promise<JobHandler<any, any>>>): void {
-  const scope = self as unknown as WorkerScope;
+export function serveJobs(
+  // deno-lint-ignore no-explicit-any
+  kinds: Record<string, () => Promise<JobHandler<any, any>>>,
+  scope: JobScope = self as unknown as JobScope,
+): void {
   let controller = new AbortController();
-  const answer = (message: FromWorker, transfer: Transferable[] = []) => scope.postMessage(message, transfer);
   const work = async (kind: string, job: unknown, tools: JobTools) => {
     try {
       const handler = await kinds[kind]();
-      const { value, transfer, retire = false } = await handler(job, tools);
-      answer({ type: "done", value, retire }, transfer);
-    } catch (error) {
-      const { name, message } = error instanceof Error ? error : { name: "Error", message: String(error) };
-      answer({ type: "failed", name, message });
+      const { value, transfer = [], retire = false } = await handler(job, tools);
+      scope.postMessage({ type: "done", value, retire }, transfer);
+    } catch (thrown) {
+      const error: Error & { retire?: boolean } = thrown instanceof Error ? thrown : new Error(String(thrown));
+      const { name, message, retire = false } = error;
+      scope.postMessage({ type: "failed", name, message, retire }, []);
     }
   };
   scope.onmessage = ({ data }) => {
@@ -57,7 +60,7 @@ export function serveJobs(kinds: Record<string, () => Promise<JobHandler<any, an
     controller = new AbortController();
     void work(data.kind, data.job, {
       signal: controller.signal,
-      progress: (value) => answer({ type: "progress", value }),
+      progress: (value) => scope.postMessage({ type: "progress", value }, []),
     });
   };
 }

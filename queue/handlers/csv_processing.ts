@@ -19,7 +19,7 @@ import { buffersOf } from "./csv/state.ts";
 import type { TableOptions } from "./csv/table.ts";
 import type { CsvAnswer } from "./csv/worker.ts";
 import { randomFrom, seedOf } from "./random.ts";
-import type { HandlerJobs } from "./worker.ts";
+import type { CsvJobs } from "./jobs.ts";
 
 const columnName = z.string().min(1).max(200);
 
@@ -92,7 +92,7 @@ interface Saved {
 }
 
 /** Makes the definition; its files are read in `pool`. */
-export function csvProcessing(pool: Pool<HandlerJobs>, clock: Clock): TaskDefinition<typeof params> {
+export function csvProcessing(pool: Pool<CsvJobs>, clock: Clock): TaskDefinition<typeof params> {
   return defineTask({
     type: "csv_processing",
     title: "Process a CSV",
@@ -107,7 +107,7 @@ export function csvProcessing(pool: Pool<HandlerJobs>, clock: Clock): TaskDefini
   });
 }
 
-async function run(ctx: TaskContext<Params>, pool: Pool<HandlerJobs>, clock: Clock): Promise<Json> {
+async function run(ctx: TaskContext<Params>, pool: Pool<CsvJobs>, clock: Clock): Promise<Json> {
   const { upload_id, num_rows, processing_time } = ctx.params;
   const saved = ctx.resume as unknown as Saved | undefined;
   const source = upload_id ? await ctx.openUpload(upload_id, saved?.bytes) : await madeUpFile(ctx, num_rows, saved);
@@ -144,7 +144,7 @@ class Reading {
   /** The newest bytes of the cleaned file. */
   cleaned: CsvAnswer["cleaned"] = null;
   readonly #ctx: TaskContext<Params>;
-  readonly #pool: Pool<HandlerJobs>;
+  readonly #pool: Pool<CsvJobs>;
   readonly #clock: Clock;
   readonly #size: number;
   readonly #started: { at: number; bytes: number; rows: number };
@@ -157,7 +157,7 @@ class Reading {
   #interval: number;
   #rest = new Uint8Array();
 
-  constructor(ctx: TaskContext<Params>, pool: Pool<HandlerJobs>, clock: Clock, source: OpenedFile, saved?: Saved) {
+  constructor(ctx: TaskContext<Params>, pool: Pool<CsvJobs>, clock: Clock, source: OpenedFile, saved?: Saved) {
     this.#ctx = ctx;
     this.#pool = pool;
     this.#clock = clock;

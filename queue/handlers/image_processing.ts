@@ -7,13 +7,12 @@
 import * as z from "zod";
 import type { Clock } from "../clock.ts";
 import { defineTask, type OpenedFile, type TaskContext, type TaskDefinition } from "../define.ts";
-import { QueueError } from "../errors.ts";
-import type { Pool } from "../pool.ts";
+import { JobError, JobTimeoutError, type Pool } from "../pool.ts";
 import type { Json } from "../task.ts";
 import { FITS } from "./image/fit.ts";
 import type { ImageJob, ImageOutput } from "./image/worker.ts";
 import { seedOf } from "./random.ts";
-import type { HandlerJobs } from "./worker.ts";
+import type { ImageJobs } from "./jobs.ts";
 
 const params = z.strictObject({
   num_images: z.int().min(1).max(20).default(3).meta({ title: "Images", description: "Images to draw and resize." }),
@@ -43,6 +42,11 @@ const LANES = 2;
 /** Longest work on one image in milliseconds. */
 const JOB_TIMEOUT_MS = 60_000;
 
+/** A file that is not even given to a worker. */
+class ImageFileError extends Error {
+  override name = "ImageFileError";
+}
+
 type Outcome =
   | {
     name: string;
@@ -56,7 +60,7 @@ type Outcome =
 
 /** Makes the definition; its images are worked on in `pool`, those of up to `maxPixels`. */
 export function imageProcessing(
-  pool: Pool<HandlerJobs>,
+  pool: Pool<ImageJobs>,
   clock: Clock,
   maxPixels: number,
 ): TaskDefinition<typeof params> {
@@ -95,7 +99,7 @@ export function imageProcessing(
 
 async function one(
   ctx: TaskContext<Params>,
-  pool: Pool<HandlerJobs>,
+  pool: Pool<ImageJobs>,
   clock: Clock,
   maxPixels: number,
   index: number,
@@ -135,17 +139,19 @@ async function one(
     return { name, ok: true, original: output.original, resized: output.resized, milliseconds, file };
   } catch (error) {
     if (ctx.signal.aborted) throw ctx.signal.reason;
-    // What the store says is no fault of the image.
-    if (error instanceof QueueError) throw error;
-    // One broken image fails that image, not the task.
-    return { name, ok: false, error: error instanceof Error ? error.message : String(error) };
+    // One broken image fails that image, not the task. What the store or the pool says is no fault of an image.
+    const ofImage = error instanceof JobError || error instanceof JobTimeoutError || error instanceof ImageFileError;
+    if (!ofImage) throw error;
+    return { name, ok: false, error: error.message };
   }
 }
 
 async function readImage({ name, size, stream }: OpenedFile): Promise<ArrayBuffer> {
   if (size > MAX_BYTES) {
     await stream.cancel();
-    throw new Error(`${name} has ${size.toLocaleString("en")} bytes; the limit is ${MAX_BYTES.toLocaleString("en")}.`);
+    throw new ImageFileError(
+      `${name} has ${size.toLocaleString("en")} bytes; the limit is ${MAX_BYTES.toLocaleString("en")}.`,
+    );
   }
   return await new Response(stream).arrayBuffer();
 }

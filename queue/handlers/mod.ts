@@ -7,12 +7,13 @@
 import type { Clock } from "../clock.ts";
 import type { AnyTaskDefinition } from "../define.ts";
 import { Pool } from "../pool.ts";
+import { mayStartProcesses, ProcessWorker } from "../process_worker.ts";
 import { csvProcessing } from "./csv_processing.ts";
 import { type MailOptions, MailTransport } from "./email/transport.ts";
 import { emailSending } from "./email_sending.ts";
 import { imageProcessing } from "./image_processing.ts";
+import type { CsvJobs, ImageJobs } from "./jobs.ts";
 import { webhookDelivery, type WebhookOptions } from "./webhook_delivery.ts";
-import type { HandlerJobs } from "./worker.ts";
 
 /** Settings of the task types. */
 export interface HandlerOptions {
@@ -29,18 +30,22 @@ export function createHandlers(
 ): { definitions: AnyTaskDefinition[]; close(): Promise<void> } {
   // One core is for the API; but two workers at least, so that one long job does not hold up all others.
   const size = Math.max(2, navigator.hardwareConcurrency - 1);
-  const pool = new Pool<HandlerJobs>(new URL("./worker.ts", import.meta.url), size, clock);
+  const webWorker = () => new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  const processWorker = () => new ProcessWorker(new URL("./process.ts", import.meta.url));
+  const csvPool = new Pool<CsvJobs>(webWorker, size, clock);
+  // Where no process can be started, the limits on what is read must do.
+  const imagePool = new Pool<ImageJobs>(mayStartProcesses() ? processWorker : webWorker, size, clock);
   const transport = new MailTransport(mail);
   return {
     definitions: [
-      csvProcessing(pool, clock),
+      csvProcessing(csvPool, clock),
       emailSending(transport, clock),
-      imageProcessing(pool, clock, maxImagePixels),
+      imageProcessing(imagePool, clock, maxImagePixels),
       webhookDelivery(clock, webhook),
     ],
     close: async () => {
       transport.close();
-      await pool.close();
+      await Promise.all([csvPool.close(), imagePool.close()]);
     },
   };
 }

@@ -1,125 +1,180 @@
 import { systemClock } from "../../queue/clock.ts";
-import { Pool } from "../../queue/pool.ts";
-import { assertEquals, assertRejects } from "../support/assert.ts";
-import { FakeClock } from "../support/fake_clock.ts";
+import { Pool, type PoolWorker } from "../../queue/pool.ts";
+import { ProcessWorker } from "../../queue/process_worker.ts";
+import { assertEquals, assertRejects, ok } from "../support/assert.ts";
+import { FakeClock, turn } from "../support/fake_clock.ts";
 
 type TestJobs = {
   double: { in: number; out: number };
-  take: { in: Uint8Array; out: Uint8Array };
+  take: { in: Uint8Array<ArrayBuffer>; out: Uint8Array<ArrayBuffer> };
   fail: { in: string; out: null };
   crash: { in: null; out: null };
   spin: { in: null; out: null };
   polite: { in: null; out: string };
   count: { in: null; out: number };
+  late: { in: null; out: null };
   retire: { in: null; out: null };
 };
 
-const MODULE = new URL("../support/pool_jobs.ts", import.meta.url);
+const support = (name: string) => new URL(`../support/${name}`, import.meta.url);
+const webWorker = (): PoolWorker => new Worker(support("pool_web.ts"), { type: "module" });
+const processWorker = () => new ProcessWorker(support("pool_process.ts"));
 const LONG = { timeoutMs: 600_000 };
 
-async function withPool(size: number, test: (pool: Pool<TestJobs>) => Promise<void>): Promise<void> {
-  const pool = new Pool<TestJobs>(MODULE, size, systemClock);
-  try {
-    await test(pool);
-  } finally {
-    await pool.close();
+for (const [what, start] of [["Web Workers", webWorker], ["processes", processWorker]] as const) {
+  const withPool = async (size: number, test: (pool: Pool<TestJobs>) => Promise<void>) => {
+    const pool = new Pool<TestJobs>(start, size, systemClock);
+    try {
+      await test(pool);
+    } finally {
+      await pool.close();
+    }
+  };
+
+  Deno.test(`${what}: jobs run warm, as many at once as the pool has`, async () => {
+    await withPool(2, async (pool) => {
+      const results = await Promise.all([1, 2, 3, 4, 5].map((n) => pool.run("double", n, LONG)));
+      assertEquals(results, [2, 4, 6, 8, 10]);
+    });
+    await withPool(1, async (pool) => {
+      // One worker did both: it counts its jobs.
+      assertEquals([await pool.run("count", null, LONG), await pool.run("count", null, LONG)], [1, 2]);
+    });
+  });
+
+  Deno.test(`${what}: bytes go there and back, a megabyte too`, async () => {
+    await withPool(1, async (pool) => {
+      const bytes = new Uint8Array(1_000_000).map((_, i) => i % 251);
+      const expected = bytes.toReversed();
+      const back = await pool.run("take", bytes, { ...LONG, transfer: [bytes.buffer] });
+      assertEquals(back.length, expected.length);
+      ok(back.every((byte, i) => byte === expected[i]));
+      // A Web Worker is handed the buffer itself.
+      assertEquals(bytes.byteLength, what === "Web Workers" ? 0 : 1_000_000);
+    });
+  });
+
+  Deno.test(`${what}: what a job throws comes back by name and message, and its worker goes on`, async () => {
+    await withPool(1, async (pool) => {
+      await pool.run("count", null, LONG);
+      await assertRejects(pool.run("fail", "no good", LONG), { name: "ReasonError", message: "no good" });
+      assertEquals(await pool.run("count", null, LONG), 2);
+    });
+  });
+
+  Deno.test(`${what}: one that crashes fails its job only; the next one gets a new worker`, async () => {
+    await withPool(1, async (pool) => {
+      await pool.run("count", null, LONG);
+      await assertRejects(pool.run("crash", null, LONG), { name: "WorkerCrash" });
+      assertEquals(await pool.run("count", null, LONG), 1);
+    });
+  });
+
+  Deno.test(`${what}: one that crashes after its job harms nobody`, async () => {
+    await withPool(1, async (pool) => {
+      await pool.run("late", null, LONG);
+      // Whether the crash falls before this job, into it or after it: no later job meets it.
+      await pool.run("double", 1, LONG).catch(({ name }) => assertEquals(name, "WorkerCrash"));
+      assertEquals(await pool.run("double", 2, LONG), 4);
+    });
+  });
+
+  Deno.test(`${what}: an abort is heard across the boundary: the caller goes on at once, a polite job keeps its worker`, async () => {
+    await withPool(1, async (pool) => {
+      await pool.run("count", null, LONG);
+      const controller = new AbortController();
+      let started: () => void = () => {};
+      const reported = new Promise<void>((resolve) => started = resolve);
+      const job = pool.run("polite", null, { ...LONG, signal: controller.signal, onProgress: () => started() });
+      await reported;
+      controller.abort(new Error("enough"));
+      await assertRejects(job, /enough/);
+      assertEquals(await pool.run("count", null, LONG), 2);
+    });
+  });
+
+  Deno.test(`${what}: a listener of progress that throws fails its job`, async () => {
+    await withPool(1, async (pool) => {
+      const onProgress = () => {
+        throw new Error("not heard");
+      };
+      await assertRejects(pool.run("polite", null, { ...LONG, onProgress }), /not heard/);
+      assertEquals(await pool.run("double", 2, LONG), 4);
+    });
+  });
+
+  Deno.test(`${what}: a worker that asks for it is replaced`, async () => {
+    await withPool(1, async (pool) => {
+      await pool.run("count", null, LONG);
+      await pool.run("retire", null, LONG);
+      assertEquals(await pool.run("count", null, LONG), 1);
+    });
+  });
+}
+
+/** Resolves once a process is gone. */
+async function gone(pid: number): Promise<void> {
+  while (await Deno.stat(`/proc/${pid}`).then(() => true, () => false)) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
-Deno.test("jobs run in warm workers, as many at once as the pool has", async () => {
-  await withPool(2, async (pool) => {
-    const results = await Promise.all([1, 2, 3, 4, 5].map((n) => pool.run("double", n, LONG)));
-    assertEquals(results, [2, 4, 6, 8, 10]);
-  });
-  await withPool(1, async (pool) => {
-    // One worker did both: it counts its jobs.
-    assertEquals([await pool.run("count", null, LONG), await pool.run("count", null, LONG)], [1, 2]);
-  });
-});
-
-Deno.test("buffers are handed over, not copied", async () => {
-  await withPool(1, async (pool) => {
-    const bytes = new Uint8Array([1, 2, 3]);
-    const back = await pool.run("take", bytes, { ...LONG, transfer: [bytes.buffer] });
-    assertEquals([[...back], bytes.byteLength], [[3, 2, 1], 0]);
-  });
-});
-
-Deno.test("what a job throws comes back by name and message, and its worker goes on", async () => {
-  await withPool(1, async (pool) => {
-    await pool.run("count", null, LONG);
-    await assertRejects(pool.run("fail", "no good", LONG), { name: "ReasonError", message: "no good" });
-    assertEquals(await pool.run("count", null, LONG), 2);
-  });
-});
-
-Deno.test("a worker that crashes fails its job only; the next one gets a new worker", async () => {
-  await withPool(1, async (pool) => {
-    await pool.run("count", null, LONG);
-    await assertRejects(pool.run("crash", null, LONG), /crashed on purpose/);
-    assertEquals(await pool.run("count", null, LONG), 1);
-  });
-});
+/** A pool of processes that remembers their ids. */
+function pidsOf(size: number, clock = systemClock) {
+  const pids: number[] = [];
+  const pool = new Pool<TestJobs>(
+    () => {
+      const worker = processWorker();
+      pids.push(worker.pid);
+      return worker;
+    },
+    size,
+    clock,
+  );
+  return { pool, pids };
+}
 
 Deno.test("a job that loops is ended when its time is over, while others go on", async () => {
   const clock = new FakeClock();
-  const pool = new Pool<TestJobs>(MODULE, 2, clock);
+  const { pool, pids } = pidsOf(2, clock);
   const looping = pool.run("spin", null, { timeoutMs: 5_000 });
-  assertEquals(await pool.run("double", 4, LONG), 8);
   const refused = assertRejects(looping, {
     name: "JobTimeoutError",
     message: "It took longer than 5 s and was ended.",
   });
-  clock.advance(5_000);
+  assertEquals(await pool.run("double", 4, LONG), 8);
+  await clock.advance(5_000);
   await refused;
+  if (Deno.build.os === "linux") await gone(pids[0]);
   assertEquals(await Promise.all([1, 2].map((n) => pool.run("double", n, LONG))), [2, 4]);
   await pool.close();
 });
 
-Deno.test("an abort is heard across the boundary: the caller goes on at once, a polite job keeps its worker", async () => {
-  await withPool(1, async (pool) => {
-    await pool.run("count", null, LONG);
-    const controller = new AbortController();
-    let started: () => void = () => {};
-    const reported = new Promise<void>((resolve) => started = resolve);
-    const job = pool.run("polite", null, { ...LONG, signal: controller.signal, onProgress: () => started() });
-    await reported;
-    controller.abort(new Error("enough"));
-    await assertRejects(job, /enough/);
-    assertEquals(await pool.run("count", null, LONG), 2);
-  });
-});
-
 Deno.test("an abort ends a job that is deaf to it, and one that waits never begins", async () => {
-  await withPool(1, async (pool) => {
-    const controller = new AbortController();
-    const looping = pool.run("spin", null, { ...LONG, signal: controller.signal });
-    const waiting = pool.run("double", 1, { ...LONG, signal: controller.signal });
-    const next = pool.run("double", 2, LONG);
-    controller.abort(new Error("enough"));
-    await assertRejects(looping, /enough/);
-    await assertRejects(waiting, /enough/);
-    assertEquals(await next, 4);
-    await assertRejects(pool.run("double", 1, { ...LONG, signal: controller.signal }), /enough/);
-  });
-});
-
-Deno.test("a worker that asks for it is replaced", async () => {
-  await withPool(1, async (pool) => {
-    await pool.run("count", null, LONG);
-    await pool.run("retire", null, LONG);
-    assertEquals(await pool.run("count", null, LONG), 1);
-  });
+  const { pool, pids } = pidsOf(1);
+  const controller = new AbortController();
+  const looping = pool.run("spin", null, { ...LONG, signal: controller.signal });
+  const waiting = pool.run("double", 1, { ...LONG, signal: controller.signal });
+  const next = pool.run("double", 2, LONG);
+  await turn();
+  controller.abort(new Error("enough"));
+  await assertRejects(looping, /enough/);
+  await assertRejects(waiting, /enough/);
+  assertEquals(await next, 4);
+  if (Deno.build.os === "linux") await gone(pids[0]);
+  await assertRejects(pool.run("double", 1, { ...LONG, signal: controller.signal }), /enough/);
+  await pool.close();
 });
 
 Deno.test("a closed pool lets its jobs end, ends those that do not, and takes no more", async () => {
-  const pool = new Pool<TestJobs>(MODULE, 2, systemClock);
+  const { pool, pids } = pidsOf(2);
   const job = pool.run("double", 21, LONG);
   const looping = assertRejects(pool.run("spin", null, LONG), /pool is closed/);
-  const waiting = assertRejects(pool.run("double", 1, LONG).then(() => pool.run("double", 1, LONG)), /pool is closed/);
+  const waiting = assertRejects(pool.run("spin", null, LONG), /pool is closed/);
   assertEquals(await job, 42);
   await pool.close(10);
   await looping;
   await waiting;
-  await assertRejects(pool.run("double", 1, LONG), /pool is closed/);
+  if (Deno.build.os === "linux") await Promise.all(pids.map(gone));
+  await assertRejects(pool.run("double", 1, LONG), { name: "PoolClosedError" });
 });

@@ -1,6 +1,6 @@
 /** The jobs that the tests of the pool run. */
 
-import { serveJobs } from "../../queue/pool_worker.ts";
+import type { JobHandler } from "../../queue/pool_worker.ts";
 
 let count = 0;
 
@@ -8,7 +8,9 @@ class ReasonError extends Error {
   override name = "ReasonError";
 }
 
-serveJobs({
+/** By kind, what loads it. */
+// deno-lint-ignore no-explicit-any
+export const KINDS: Record<string, () => Promise<JobHandler<any, any>>> = {
   double: () => Promise.resolve((n: number) => ({ value: n * 2 })),
   take: () =>
     Promise.resolve((bytes: Uint8Array<ArrayBuffer>) => ({ value: bytes.reverse(), transfer: [bytes.buffer] })),
@@ -35,4 +37,9 @@ serveJobs({
     }),
   count: () => Promise.resolve(() => ({ value: ++count })),
   retire: () => Promise.resolve(() => ({ value: null, retire: true })),
-});
+  late: () =>
+    Promise.resolve(() => {
+      setTimeout(() => reportError(new Error("late on purpose")), 0);
+      return { value: null };
+    }),
+};
