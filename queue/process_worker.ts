@@ -9,6 +9,7 @@
 
 import { Buffer } from "node:buffer";
 import { deserialize, serialize } from "node:v8";
+import { type Clock, repeat, type Repeating } from "./clock.ts";
 import type { FromWorker, PoolWorker, ToWorker } from "./pool.ts";
 import type { JobScope } from "./pool_worker.ts";
 
@@ -16,6 +17,9 @@ import type { JobScope } from "./pool_worker.ts";
 const FLAGS = ["--no-prompt", "--no-lock", "--allow-read", "--allow-ffi", "--allow-env", "--allow-sys"];
 /** The heap of a process in MB; what is beyond ends it, and nothing else. */
 const HEAP_MB = 1_024;
+/** How often the memory of a process with a job is looked at, in milliseconds. */
+const LOOK_MS = 200;
+
 /** What of the environment a process needs to find its code. No secret is among it. */
 const ENVIRONMENT = [
   "PATH",
@@ -41,10 +45,19 @@ export class ProcessWorker implements PoolWorker {
   readonly #process: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #gone: Promise<void>;
+  readonly #maxBytes: number;
+  readonly #clock: Clock;
+  #look: Repeating | null = null;
+  #why: string | null = null;
   #ended = false;
 
-  /** @param module What it runs; it calls `serveJobs` with {@linkcode pipes}. */
-  constructor(module: URL) {
+  /**
+   * @param module What it runs; it calls `serveJobs` with {@linkcode pipes}.
+   * @param maxBytes Of memory, all of it; with more it is killed (on Linux, where that can be told).
+   */
+  constructor(module: URL, maxBytes: number, clock: Clock) {
+    this.#maxBytes = maxBytes;
+    this.#clock = clock;
     const known = ENVIRONMENT.map((name) => [name, Deno.env.get(name)]).filter(([, value]) => value !== undefined);
     this.#process = new Deno.Command(Deno.execPath(), {
       args: ["run", ...FLAGS, `--v8-flags=--max-old-space-size=${HEAP_MB}`, module.href],
@@ -66,6 +79,7 @@ export class ProcessWorker implements PoolWorker {
 
   /** Sends a message. Nothing can be handed over to another process: `transfer` is copied as all else. */
   postMessage(message: ToWorker): void {
+    if (message.type === "job") this.#look ??= repeat(this.#clock, LOOK_MS, () => this.#lookAtMemory(), () => {});
     // A process that is gone is told of by its end.
     this.#writer.write(framed(message)).catch(() => {});
   }
@@ -80,17 +94,35 @@ export class ProcessWorker implements PoolWorker {
   async #read(): Promise<void> {
     try {
       for await (const message of messagesOf(this.#process.stdout)) {
+        if ((message as FromWorker).type !== "progress") this.#stopLooking();
         this.onmessage?.(new MessageEvent("message", { data: message as FromWorker }));
       }
     } catch {
       // What breaks off in the middle of a message has ended, too.
     }
     const { code, signal } = await this.#process.status;
+    this.#stopLooking();
     await this.#writer.abort().catch(() => {});
     if (this.#ended) return;
     this.#ended = true;
-    const message = `The worker ended (${signal ?? `code ${code}`}): it may have run out of memory.`;
+    const message = this.#why ?? `The worker ended (${signal ?? `code ${code}`}): it may have run out of memory.`;
     this.onerror?.(new ErrorEvent("error", { message, cancelable: true }));
+  }
+
+  async #lookAtMemory(): Promise<void> {
+    if (Deno.build.os !== "linux") return;
+    const status = await Deno.readTextFile(`/proc/${this.#process.pid}/status`);
+    const bytes = Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+    if (bytes <= this.#maxBytes || this.#ended) return;
+    this.#why = `It took more than ${
+      Math.round(this.#maxBytes / 1024 ** 2).toLocaleString("en")
+    } MB of memory and was ended.`;
+    this.#process.kill("SIGKILL");
+  }
+
+  #stopLooking(): void {
+    void this.#look?.stop();
+    this.#look = null;
   }
 }
 

@@ -31,7 +31,9 @@ export function createHandlers(
   // One core is for the API; but two workers at least, so that one long job does not hold up all others.
   const size = Math.max(2, navigator.hardwareConcurrency - 1);
   const webWorker = () => new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  const processWorker = () => new ProcessWorker(new URL("./process.ts", import.meta.url));
+  // A picture is there as four bytes a pixel, several times over, and as floating point while it is resized.
+  const memory = 512 * 1024 ** 2 + 40 * maxImagePixels;
+  const processWorker = () => new ProcessWorker(new URL("./process.ts", import.meta.url), memory, clock);
   const csvPool = new Pool<CsvJobs>(webWorker, size, clock);
   // Where no process can be started, the limits on what is read must do.
   const imagePool = new Pool<ImageJobs>(mayStartProcesses() ? processWorker : webWorker, size, clock);

@@ -1,4 +1,4 @@
-import { systemClock } from "../../queue/clock.ts";
+import { type Clock, systemClock } from "../../queue/clock.ts";
 import { Pool, type PoolWorker } from "../../queue/pool.ts";
 import { ProcessWorker } from "../../queue/process_worker.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
@@ -14,14 +14,15 @@ type TestJobs = {
   count: { in: null; out: number };
   late: { in: null; out: null };
   retire: { in: null; out: null };
+  hoard: { in: null; out: null };
 };
 
 const support = (name: string) => new URL(`../support/${name}`, import.meta.url);
 const webWorker = (): PoolWorker => new Worker(support("pool_web.ts"), { type: "module" });
-const processWorker = () => new ProcessWorker(support("pool_process.ts"));
+const processWorker = (clock: Clock = systemClock) => new ProcessWorker(support("pool_process.ts"), 400_000_000, clock);
 const LONG = { timeoutMs: 600_000 };
 
-for (const [what, start] of [["Web Workers", webWorker], ["processes", processWorker]] as const) {
+for (const [what, start] of [["Web Workers", webWorker], ["processes", () => processWorker()]] as const) {
   const withPool = async (size: number, test: (pool: Pool<TestJobs>) => Promise<void>) => {
     const pool = new Pool<TestJobs>(start, size, systemClock);
     try {
@@ -120,7 +121,7 @@ async function gone(pid: number): Promise<void> {
 }
 
 /** A pool of processes that remembers their ids. */
-function pidsOf(size: number, clock = systemClock) {
+function pidsOf(size: number, clock: Clock = systemClock) {
   const pids: number[] = [];
   const pool = new Pool<TestJobs>(
     () => {
@@ -164,6 +165,19 @@ Deno.test("an abort ends a job that is deaf to it, and one that waits never begi
   if (Deno.build.os === "linux") await gone(pids[0]);
   await assertRejects(pool.run("double", 1, { ...LONG, signal: controller.signal }), /enough/);
   await pool.close();
+});
+
+Deno.test({
+  name: "a job that takes more memory than it may is ended",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    const { pool, pids } = pidsOf(1);
+    const message = "It took more than 381 MB of memory and was ended.";
+    await assertRejects(pool.run("hoard", null, LONG), { name: "WorkerCrash", message });
+    await gone(pids[0]);
+    assertEquals(await pool.run("double", 2, LONG), 4);
+    await pool.close();
+  },
 });
 
 Deno.test("a closed pool lets its jobs end, ends those that do not, and takes no more", async () => {

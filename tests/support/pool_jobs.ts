@@ -37,6 +37,11 @@ export const KINDS: Record<string, () => Promise<JobHandler<any, any>>> = {
     }),
   count: () => Promise.resolve(() => ({ value: ++count })),
   retire: () => Promise.resolve(() => ({ value: null, retire: true })),
+  hoard: () =>
+    Promise.resolve(() => {
+      const kept: Uint8Array[] = [];
+      while (true) kept.push(new Uint8Array(1_000_000).fill(1));
+    }),
   late: () =>
     Promise.resolve(() => {
       setTimeout(() => reportError(new Error("late on purpose")), 0);

@@ -1,12 +1,12 @@
 /**
  * Reading, scaling and writing pictures: the one place that knows the libraries. imagescript draws, cuts, composes and
- * reads GIF; UTIF reads TIFF; jSquash (Wasm builds of MozJPEG, libwebp, the `png` crate and the `resize` crate) does what
+ * reads GIF; `tiff` reads TIFF; jSquash (Wasm builds of MozJPEG, libwebp, the `png` crate and the `resize` crate) does what
  * imagescript cannot do or does much worse. CONTRIBUTING.md has the numbers.
  *
  * @module
  */
 
-import decodeJpeg from "@jsquash/jpeg/decode.js";
+import decodeJpeg, { init as initJpeg } from "@jsquash/jpeg/decode.js";
 import encodeJpeg from "@jsquash/jpeg/encode.js";
 import decodePng from "@jsquash/png/decode.js";
 import encodePng from "@jsquash/png/encode.js";
@@ -14,8 +14,10 @@ import scale from "@jsquash/resize/index.js";
 import decodeWebp from "@jsquash/webp/decode.js";
 import encodeWebp from "@jsquash/webp/encode.js";
 import { decode as decodeWithImagescript, GIF, type Image } from "imagescript";
-import utif from "utif2";
-import { type Format, jpegSegments } from "./header.ts";
+import { Buffer } from "node:buffer";
+import { decode as decodePages } from "tiff";
+import { type Format, pngChunks } from "./header.ts";
+import { withOrientationReset } from "./metadata.ts";
 
 /** Pixels, four bytes each (red, green, blue, alpha that is not multiplied in), row by row. */
 export interface Pixels {
@@ -33,36 +35,71 @@ export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 /**
  * Reads a picture as it is stored. Of a TIFF, the first page.
  *
- * @throws {Error} If the file is damaged.
+ * @throws {Error} If the file is damaged or of a kind that is not read.
  */
 export async function decode(bytes: Uint8Array<ArrayBuffer>, format: Format): Promise<Pixels> {
-  const buffer = bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer;
-  if (format === "jpeg") {
-    // MozJPEG fills what is missing with grey and calls it a picture.
-    if (!isWholeJpeg(bytes)) throw new Error("its end is missing");
-    return pixelsOf(await decodeJpeg(buffer));
+  switch (format) {
+    case "jpeg":
+      return await decodeWholeJpeg(bytes);
+    case "png":
+      return pixelsOf(await decodePng(plainPng(bytes).buffer));
+    case "webp":
+      return pixelsOf(await decodeWebp(bytes.slice().buffer));
+    case "tiff":
+      return decodeTiff(bytes);
+    case "gif": {
+      const decoded = await decodeWithImagescript(bytes);
+      const image = decoded instanceof GIF ? decoded[0] as unknown as Image : decoded as Image;
+      return { data: new Uint8ClampedArray(image.bitmap), width: image.width, height: image.height };
+    }
   }
-  if (format === "tiff") {
-    const [page] = utif.decode(buffer);
-    utif.decodeImage(buffer, page);
-    const data = new Uint8ClampedArray(utif.toRGBA8(page));
-    return { data, width: page.width, height: page.height };
-  }
-  if (format === "png") return pixelsOf(await decodePng(buffer));
-  if (format === "webp") return pixelsOf(await decodeWebp(buffer));
-  const decoded = await decodeWithImagescript(bytes);
-  const image = decoded instanceof GIF ? decoded[0] as unknown as Image : decoded as Image;
-  return { data: new Uint8ClampedArray(image.bitmap), width: image.width, height: image.height };
 }
 
-/** Whether the picture is followed by the end-of-image marker, which cannot stand inside it (ITU-T T.81, B.1.1.5). */
-function isWholeJpeg(bytes: Uint8Array): boolean {
-  let start = 0;
-  for (const { end } of jpegSegments(bytes)) start = end;
-  for (let at = bytes.indexOf(0xff, start); at >= 0; at = bytes.indexOf(0xff, at + 1)) {
-    if (bytes[at + 1] === 0xd9) return true;
+/** MozJPEG fills what is missing with grey, says so on its error output, and calls it a picture. */
+let complaints: string[] = [];
+let jpegIsReady = false;
+
+async function decodeWholeJpeg(bytes: Uint8Array): Promise<Pixels> {
+  if (!jpegIsReady) {
+    await initJpeg({ printErr: (text: string) => void complaints.push(text) } as never);
+    jpegIsReady = true;
   }
-  return false;
+  complaints = [];
+  const pixels = pixelsOf(await decodeJpeg(bytes.slice().buffer));
+  const cut = complaints.find((text) => /premature end|corrupt/i.test(text));
+  if (cut) throw new Error(cut);
+  return pixels;
+}
+
+/** The chunks of a PNG that make the picture; others may be damaged, or unpack to anything. */
+const PICTURE = new Set(["IHDR", "PLTE", "tRNS", "IDAT", "IEND"]);
+
+function plainPng(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const parts = [bytes.subarray(0, 8)];
+  for (const { type, start, end } of pngChunks(bytes)) {
+    if (PICTURE.has(type)) parts.push(bytes.subarray(start - 8, end + 4));
+  }
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+/** Grey, RGB or palette, with or without alpha, of 1, 8 or 16 bits a sample, or floating point from 0 to 1. */
+function decodeTiff(bytes: Uint8Array): Pixels {
+  // The library refuses a turned picture; it is turned here, as those of other formats are.
+  const [page] = decodePages(withOrientationReset(bytes) ?? bytes, { pages: [0] });
+  const { width, height, data, samplesPerPixel: samples, bitsPerSample: bits, palette } = page;
+  const most = data instanceof Float32Array || data instanceof Float64Array ? 1 : 2 ** bits - 1;
+  const out = new Uint8ClampedArray(width * height * 4);
+  for (let i = 0; i < width * height; i++) {
+    const at = i * samples;
+    const code = (k: number) => data[at + k] / most * 255;
+    if (page.type === 3) {
+      const colour = palette![data[at]];
+      for (let k = 0; k < 3; k++) out[i * 4 + k] = colour[k] / 257;
+    } else if (samples >= 3) { for (let k = 0; k < 3; k++) out[i * 4 + k] = code(k); }
+    else out[i * 4] = out[i * 4 + 1] = out[i * 4 + 2] = code(0);
+    out[i * 4 + 3] = page.alpha && (samples === 2 || samples === 4) ? code(samples - 1) : 255;
+  }
+  return { data: out, width, height };
 }
 
 function pixelsOf(image: { data: Uint8ClampedArray; width: number; height: number } | null): Pixels {

@@ -18,6 +18,11 @@ export interface Header {
   animated: boolean;
 }
 
+/** A file that says of itself what cannot be read; the message says what. */
+export class HeaderError extends Error {
+  override name = "HeaderError";
+}
+
 /** The format by the first bytes, or null if it is none of those that are read. */
 export function formatOf(bytes: Uint8Array): Format | null {
   const text = latin1(bytes, 0, 12);
@@ -34,6 +39,7 @@ export function formatOf(bytes: Uint8Array): Format | null {
  *
  * @returns Null if it is none of the formats.
  * @throws {RangeError} If the file ends before its header does.
+ * @throws {HeaderError} If it says that it is of a kind that is not read.
  */
 export function readHeader(bytes: Uint8Array): Header | null {
   const format = formatOf(bytes);
@@ -79,6 +85,7 @@ export function* pngChunks(bytes: Uint8Array): Generator<Chunk> {
 function readJpeg(view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
   for (const { marker, start } of jpegSegments(bytes)) {
     if (marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc) {
+      if (view.getUint8(start + 5) === 4) throw new HeaderError("This JPEG is in CMYK; only RGB and grey are read.");
       return { height: view.getUint16(start + 1), width: view.getUint16(start + 3), animated: false };
     }
   }
@@ -110,7 +117,7 @@ export function* jpegSegments(bytes: Uint8Array): Generator<Segment> {
   }
 }
 
-/** GIF89a: a row of blocks; every image descriptor (0x2c) is a frame. */
+/** GIF89a: a row of blocks; every image descriptor (0x2c) is a frame, with a place and size of its own. */
 function readGif(view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
   const size = { width: view.getUint16(6, true), height: view.getUint16(8, true) };
   const table = (flags: number) => flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0;
@@ -122,6 +129,10 @@ function readGif(view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
   };
   while (at < bytes.length && frames < 2) {
     if (bytes[at] === 0x2c) {
+      const [left, top, width, height] = [1, 3, 5, 7].map((offset) => view.getUint16(at + offset, true));
+      if (left + width > size.width || top + height > size.height) {
+        throw new HeaderError("This GIF has a frame that is larger than the picture.");
+      }
       frames++;
       at += 10 + table(bytes[at + 9]) + 1;
       skip();
@@ -133,26 +144,59 @@ function readGif(view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
   return { ...size, animated: frames > 1 };
 }
 
-/** TIFF 6.0: the first directory tells the size. */
-function readTiff(_view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
-  const tags = readTags(bytes);
-  const [width, height] = [tags.get(256), tags.get(257)];
-  if (width === undefined || height === undefined) throw new RangeError("The file does not tell its size.");
+/** TIFF 6.0: the first directory tells the size. What its tags say they hold must be there. */
+function readTiff(view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
+  const seen = new Set<number>();
+  let [width, height] = [0, 0];
+  for (const { tag, type, count } of tiffTags(bytes)) {
+    if (seen.has(tag)) throw new HeaderError("This TIFF says the same thing twice.");
+    seen.add(tag);
+    if (count * (TIFF_SIZES[type] ?? 1) > view.byteLength) {
+      throw new HeaderError("This TIFF says that it holds more than it does.");
+    }
+  }
+  const numbers = readTags(bytes);
+  [width, height] = [numbers.get(256) ?? 0, numbers.get(257) ?? 0];
+  // A tile is unpacked as a whole: it must not be larger than the picture, but for its rim.
+  const [tileWidth, tileHeight] = [numbers.get(322) ?? 0, numbers.get(323) ?? 0];
+  if (tileWidth > width + 1_024 || tileHeight > height + 1_024 || (numbers.get(277) ?? 1) > 4) {
+    throw new HeaderError("This TIFF is of a kind that is not read.");
+  }
   return { width, height, animated: false };
 }
 
-/** The tags of the first directory of a TIFF that hold one short or long number: also those of EXIF. */
+/** Bytes of a value by its type (TIFF 6.0, page 15). */
+const TIFF_SIZES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8];
+
+/** An entry of a directory; `at` is where its value stands, or the offset of it. */
+interface Tag {
+  tag: number;
+  type: number;
+  count: number;
+  at: number;
+}
+
+/** The entries of the first directory of a TIFF: EXIF is one, too. */
+export function* tiffTags(bytes: Uint8Array): Generator<Tag> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const little = view.getUint16(0) === 0x4949;
+  const directory = view.getUint32(4, little);
+  const entries = view.getUint16(directory, little);
+  for (let i = 0, at = directory + 2; i < entries; i++, at += 12) {
+    const [tag, type] = [view.getUint16(at, little), view.getUint16(at + 2, little)];
+    yield { tag, type, count: view.getUint32(at + 4, little), at: at + 8 };
+  }
+}
+
+/** The tags that hold one short or long number. */
 export function readTags(bytes: Uint8Array): Map<number, number> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const little = view.getUint16(0) === 0x4949;
   const tags = new Map<number, number>();
-  const directory = view.getUint32(4, little);
-  const count = view.getUint16(directory, little);
-  for (let i = 0, at = directory + 2; i < count && at + 12 <= bytes.length; i++, at += 12) {
-    if (view.getUint32(at + 4, little) !== 1) continue;
-    const type = view.getUint16(at + 2, little);
-    if (type === 3) tags.set(view.getUint16(at, little), view.getUint16(at + 8, little));
-    if (type === 4) tags.set(view.getUint16(at, little), view.getUint32(at + 8, little));
+  for (const { tag, type, count, at } of tiffTags(bytes)) {
+    if (count !== 1) continue;
+    if (type === 3) tags.set(tag, view.getUint16(at, little));
+    if (type === 4) tags.set(tag, view.getUint32(at, little));
   }
   return tags;
 }

@@ -5,7 +5,7 @@
  */
 
 import { crc32, deflateSync, inflateSync } from "node:zlib";
-import { type Format, jpegSegments, pngChunks, readTags, webpChunks } from "./header.ts";
+import { type Format, jpegSegments, pngChunks, readTags, tiffTags, webpChunks } from "./header.ts";
 
 /** What is kept of a file's metadata. */
 export interface Metadata {
@@ -52,27 +52,50 @@ export function readMetadata(bytes: Uint8Array, format: Format): Metadata {
 
 /** How a picture is to be turned, 1 to 8 as EXIF counts; 1 if nothing is said. */
 export function orientationOf({ exif }: Metadata): number {
+  if (!exif) return 1;
+  const orientation = undamaged(() => readTags(exif).get(ORIENTATION)) ?? 1;
+  return orientation >= 1 && orientation <= 8 ? orientation : 1;
+}
+
+/** The same EXIF for a picture that has been turned upright; null if it is damaged. */
+export function withOrientationReset(exif: Uint8Array): Uint8Array<ArrayBuffer> | null {
+  return undamaged(() => {
+    const copy = new Uint8Array(exif);
+    const view = new DataView(copy.buffer);
+    const little = view.getUint16(0) === 0x4949;
+    for (const { tag, type, at } of tiffTags(copy)) {
+      if (tag !== ORIENTATION) continue;
+      if (type === 4) view.setUint32(at, 1, little);
+      else view.setUint16(at, 1, little);
+    }
+    return copy;
+  });
+}
+
+/** Damaged metadata do not keep the picture from being read. */
+function undamaged<T>(read: () => T): T | null {
   try {
-    const orientation = exif ? readTags(exif).get(ORIENTATION) ?? 1 : 1;
-    return orientation >= 1 && orientation <= 8 ? orientation : 1;
+    return read();
   } catch (error) {
-    // Damaged metadata do not keep the picture from being read.
-    if (error instanceof RangeError) return 1;
+    if (error instanceof RangeError) return null;
     throw error;
   }
 }
 
-/** The EXIF of a picture that has been turned upright. */
-export function upright(exif: Uint8Array): Uint8Array {
-  const copy = exif.slice();
-  const view = new DataView(copy.buffer);
-  const little = view.getUint16(0) === 0x4949;
-  const directory = view.getUint32(4, little);
-  const count = view.getUint16(directory, little);
-  for (let i = 0, at = directory + 2; i < count && at + 12 <= copy.length; i++, at += 12) {
-    if (view.getUint16(at, little) === ORIENTATION) view.setUint16(at + 8, 1, little);
-  }
-  return copy;
+/**
+ * Whether a colour profile is one of RGB, as all pictures that are written are, and which is not sRGB, that all
+ * readers assume: without it the picture would change its colours (ICC.1:2022, 7.2).
+ */
+export function isForeignRgb(icc: Uint8Array | null): icc is Uint8Array {
+  return isRgb(icc) && !new TextDecoder("latin1").decode(icc.subarray(128)).replaceAll("\0", "").includes("sRGB");
+}
+
+/** Whether a colour profile is whole and one of RGB. */
+export function isRgb(icc: Uint8Array | null): icc is Uint8Array {
+  if (!icc || icc.length < 132) return false;
+  const text = (at: number) => String.fromCharCode(...icc.subarray(at, at + 4));
+  const length = new DataView(icc.buffer, icc.byteOffset).getUint32(0);
+  return length === icc.length && text(16) === "RGB " && text(36) === "acsp";
 }
 
 /** Puts metadata into a file that has none. What a format has no room for is left out. */

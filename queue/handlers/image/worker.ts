@@ -11,8 +11,16 @@ import type { JobResult } from "../../pool_worker.ts";
 import { randomFrom } from "../random.ts";
 import { decode, encode, type OutputFormat, type Pixels, resize } from "./codecs.ts";
 import { coveredArea, type Fit, fittedSize, type Size } from "./fit.ts";
-import { type Header, readHeader } from "./header.ts";
-import { orientationOf, readMetadata, upright, writeMetadata } from "./metadata.ts";
+import { type Header, HeaderError, readHeader } from "./header.ts";
+import {
+  isForeignRgb,
+  isRgb,
+  type Metadata,
+  orientationOf,
+  readMetadata,
+  withOrientationReset,
+  writeMetadata,
+} from "./metadata.ts";
 
 /** One picture to make or to read, and to resize. */
 export interface ImageJob {
@@ -27,7 +35,7 @@ export interface ImageJob {
   quality: number;
   /** `#rrggbb`, what stands behind and beside the picture; null: nothing where there is alpha, else white. */
   background: string | null;
-  /** Whether EXIF and the colour profile are kept. */
+  /** Whether EXIF and the colour profile are kept; a profile of other colours than sRGB always is. */
   keepMetadata: boolean;
   /** More pixels than this are not decoded. */
   maxPixels: number;
@@ -48,6 +56,13 @@ export interface ImageOutput {
 /** A picture that will not be read; the message says why. */
 class ImageError extends Error {
   override name = "ImageError";
+  /** Whether the decoder may have taken much memory before it gave up. */
+  readonly retire: boolean;
+
+  constructor(message: string, retire = false, cause?: unknown) {
+    super(message, { cause });
+    this.retire = retire;
+  }
 }
 
 /** Size of the images that are drawn. */
@@ -85,12 +100,14 @@ export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
   const resized = systemClock.monotonic();
   const result = job.format === "jpeg" || job.background ? flattened(fitted, job.background ?? "#ffffff") : fitted;
   let file = await encode(result, job.format, job.quality);
-  if (job.keepMetadata) {
-    // A TIFF is its own EXIF: its pixels are not what is kept.
-    const exif = metadata.exif && header!.format !== "tiff" ? upright(metadata.exif) : null;
-    const size = { width: result.width, height: result.height, alpha: hasAlpha(result) };
-    file = writeMetadata(file, job.format, { exif, icc: metadata.icc }, size) as typeof file;
-  }
+  // A TIFF is its own EXIF: its pixels are not what is kept.
+  const keepsExif = job.keepMetadata && metadata.exif && header!.format !== "tiff";
+  const kept: Metadata = {
+    exif: keepsExif ? withOrientationReset(metadata.exif!) : null,
+    icc: isForeignRgb(metadata.icc) || job.keepMetadata && isRgb(metadata.icc) ? metadata.icc : null,
+  };
+  const size = { width: result.width, height: result.height, alpha: hasAlpha(result) };
+  file = writeMetadata(file, job.format, kept, size) as typeof file;
   const encoded = systemClock.monotonic();
   const value: ImageOutput = {
     original: { ...original, bytes: (source ?? drawnFile!).length, format: header?.format ?? "png" },
@@ -109,6 +126,7 @@ function checkedHeader(source: Uint8Array, maxPixels: number): Header {
   try {
     header = readHeader(source);
   } catch (error) {
+    if (error instanceof HeaderError) throw new ImageError(error.message);
     if (!(error instanceof RangeError)) throw error;
     throw new ImageError("The file ends before its size is told.");
   }
@@ -129,7 +147,11 @@ async function readable(source: Uint8Array<ArrayBuffer>, { format, width, height
     pixels = await decode(source, format);
   } catch (error) {
     // What the decoders say is for their authors.
-    throw new ImageError(`The ${format.toUpperCase()} is damaged or cut short.`, { cause: error });
+    throw new ImageError(
+      `The ${format.toUpperCase()} is damaged, cut short or of a kind that is not read.`,
+      true,
+      error,
+    );
   }
   if (pixels.width !== width || pixels.height !== height) {
     throw new ImageError(
@@ -171,9 +193,13 @@ async function fit(pixels: Pixels, job: ImageJob): Promise<Pixels> {
   }
   const scaled = await resize(pixels, size.width, size.height);
   if (job.fit !== "contain") return scaled;
-  const canvas = new Image(job.width, job.height);
-  const [left, top] = [(job.width - size.width) / 2, (job.height - size.height) / 2];
-  return fromImage(canvas.composite(toImage(scaled), Math.floor(left), Math.floor(top)));
+  const data = new Uint8ClampedArray(job.width * job.height * 4);
+  const [left, top] = [job.width - size.width, job.height - size.height].map((room) => Math.floor(room / 2));
+  for (let y = 0; y < size.height; y++) {
+    const row = scaled.data.subarray(y * size.width * 4, (y + 1) * size.width * 4);
+    data.set(row, ((top + y) * job.width + left) * 4);
+  }
+  return { data, width: job.width, height: job.height };
 }
 
 /** A picture on a ground that lets nothing through. */

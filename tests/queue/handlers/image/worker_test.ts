@@ -1,7 +1,7 @@
 import { Frame, GIF, Image } from "imagescript";
 import { deflateSync } from "node:zlib";
 import { ssim } from "ssim.js";
-import { decode, encode, type OutputFormat, type Pixels, resize } from "../../../../queue/handlers/image/codecs.ts";
+import { decode, encode, OUTPUT_FORMATS, type Pixels, resize } from "../../../../queue/handlers/image/codecs.ts";
 import { coveredArea, FITS, fittedSize } from "../../../../queue/handlers/image/fit.ts";
 import { formatOf, readHeader } from "../../../../queue/handlers/image/header.ts";
 import { readMetadata, writeMetadata } from "../../../../queue/handlers/image/metadata.ts";
@@ -42,6 +42,7 @@ function near(found: number[], wanted: number[], by: number, what: string): void
   ok(wanted.every((value, i) => Math.abs(value - found[i]) <= by), `${what}: ${found} instead of ${wanted}`);
 }
 
+const ascii = (text: string) => new TextEncoder().encode(text);
 const grey = (value: number) => [value, value, value, 255];
 
 Deno.test("a checkerboard of single pixels shrinks to even grey, at odd factors too", async () => {
@@ -72,7 +73,7 @@ Deno.test("transparent pixels do not bleed their colour into the others", async 
 });
 
 for (const fit of FITS) {
-  for (const format of ["png", "jpeg", "webp"] as OutputFormat[]) {
+  for (const format of OUTPUT_FORMATS) {
     Deno.test(`${fit} to ${format}: the size is right, and so are the colours at the corners`, async () => {
       const colour = (left: boolean, top: boolean) => [left ? 220 : 30, top ? 200 : 40, 90, 255];
       const source = await encode(paint(300, 200, (x, y) => colour(x < 150, y < 100)), "png", 100);
@@ -152,23 +153,52 @@ for (const [format, orientations] of [["jpeg", [1, 2, 3, 4, 5, 6, 7, 8]], ["png"
   }
 }
 
-Deno.test("metadata are left out unless they are to be kept, in each format", async () => {
-  const icc = new Uint8Array(100_000).map((_, i) => i % 251);
+/** A colour profile as far as its header goes. */
+function profile(space: string, description: string, length = 100_000): Uint8Array {
+  const icc = new Uint8Array(length).map((_, i) => i % 251);
+  new DataView(icc.buffer).setUint32(0, length);
+  icc.set(ascii(space), 16);
+  icc.set(ascii("acsp"), 36);
+  icc.set(ascii(description), 200);
+  return icc;
+}
+
+Deno.test("EXIF is left out unless it is to be kept, in each format; so is a colour profile, unless it is needed", async () => {
   const plain = await encode(paint(50, 50, () => grey(100)), "jpeg", 90);
-  const source = writeMetadata(plain, "jpeg", { exif: exifOf(1), icc }, { width: 50, height: 50, alpha: false });
-  for (const format of ["png", "jpeg", "webp"] as OutputFormat[]) {
-    const read = async (keepMetadata: boolean) => {
-      const { file } = await run(source, { keepMetadata, format });
-      return readMetadata(new Uint8Array(file.slice(0)), format);
-    };
-    assertEquals(await read(false), { exif: null, icc: null });
-    const kept = await read(true);
-    assertEquals([[...kept.exif!], kept.icc!.every((byte, i) => byte === icc[i]), kept.icc!.length], [
-      [...exifOf(1)],
-      true,
-      icc.length,
-    ]);
+  const size = { width: 50, height: 50, alpha: false };
+  for (
+    const [icc, always, asked] of [
+      [profile("RGB ", "Display P3"), true, true],
+      [profile("RGB ", "sRGB IEC61966-2.1"), false, true],
+      [profile("GRAY", "Dot Gain 20%"), false, false],
+      [profile("RGB ", "Display P3").subarray(0, 500), false, false],
+    ] as const
+  ) {
+    const source = writeMetadata(plain, "jpeg", { exif: exifOf(1), icc }, size);
+    for (const format of OUTPUT_FORMATS) {
+      for (const keepMetadata of [false, true]) {
+        const { file, pixels } = await run(source, { keepMetadata, format });
+        const kept = readMetadata(new Uint8Array(file.slice(0)), format);
+        assertEquals(kept.exif && [...kept.exif], keepMetadata ? [...exifOf(1)] : null);
+        const there = keepMetadata ? asked : always;
+        assertEquals(kept.icc && kept.icc.length, there ? icc.length : null);
+        if (there) ok(kept.icc!.every((byte, i) => byte === icc[i]));
+        near(at(pixels, 25, 25), grey(100), 2, format);
+      }
+    }
   }
+});
+
+Deno.test("damaged EXIF does not keep a picture from being read", async () => {
+  const plain = await encode(paint(50, 50, () => grey(100)), "jpeg", 90);
+  const exif = exifOf(6).slice(0, 15);
+  const source = writeMetadata(plain, "jpeg", { exif, icc: null }, { width: 50, height: 50, alpha: false });
+  assertEquals((await run(source, { keepMetadata: true })).resized.width, 50);
+});
+
+Deno.test("what is half transparent stays as it is, whatever the fit", async () => {
+  const source = await encode(paint(200, 100, () => [240, 10, 20, 128]), "png", 100);
+  for (const fit of FITS) near(at((await run(source, { fit })).pixels, 50, 25), [240, 10, 20, 128], 2, fit);
 });
 
 // Every kind of PNG that there is, each of pixels that are known.
@@ -228,20 +258,52 @@ Deno.test("GIF, TIFF and WebP are read", async () => {
 
 const photo = await encode(paint(200, 150, (x, y) => [x, y, x * y & 255, 255]), "jpeg", 90);
 const frames = [0xff0000ff, 0x00ff00ff].map((colour) => Frame.from(new Image(20, 20).fill(colour)));
+/** Frame header with four components instead of three: enough to be known by. */
+const cmyk = photo.slice();
+cmyk[cmyk.findIndex((byte, i) => byte === 0xff && cmyk[i + 1] >= 0xc0 && cmyk[i + 1] <= 0xc2) + 9] = 4;
+/** A screen of 10 by 10, and a frame of 20,000 by 20,000. */
+const hugeFrame = Uint8Array.of(
+  ...ascii("GIF89a"),
+  ...[10, 0, 10, 0, 0, 0, 0],
+  ...[0x2c, 0, 0, 0, 0, 0x20, 0x4e, 0x20, 0x4e, 0, 2, 1, 0, 0, 0x3b],
+);
+
+/** A TIFF that has one more tag, or another value of one. */
+function tiffWith(tag: number, type: number, count: number, value = 0): Uint8Array {
+  const tiff = tiffOf(10, 10, [1, 2, 3]);
+  const view = new DataView(tiff.buffer);
+  // The last of its nine tags is what can be done without here.
+  const entry = tag === 277 ? 6 : 8;
+  view.setUint16(10 + entry * 12, tag, true);
+  view.setUint16(12 + entry * 12, type, true);
+  view.setUint32(14 + entry * 12, count, true);
+  view.setUint32(18 + entry * 12, value, true);
+  return tiff;
+}
+
 const bomb = new Uint8Array([...pngHeader(100, 100), ...pngChunk("IDAT", deflateSync(new Uint8Array(200_000_000)))]);
-const ascii = (text: string) => new TextEncoder().encode(text);
 
 for (
   const [what, file, complaint] of [
     ["a PNG header of 30,000 by 30,000", pngHeader(30_000, 30_000), /is 30000×30000; the limit is 40 megapixels/],
-    ["a small PNG that unpacks to 200 MB", bomb, /PNG is damaged or cut short/],
+    ["a small PNG that unpacks to 200 MB", bomb, /PNG is damaged, cut short/],
     ["a JPEG that is cut short in its header", photo.slice(0, 100), /ends before its size/],
-    ["a JPEG that is cut short in its picture", photo.slice(0, photo.length / 2), /damaged or cut short/],
+    ["a JPEG that is cut short in its picture", photo.slice(0, photo.length / 2), /damaged, cut short/],
     ["an animated GIF", await new GIF(frames).encode(), /GIF is animated/],
     ["a text in a file named .png", ascii("just a text"), /not a PNG, JPEG, GIF, TIFF or WebP/],
     ["no bytes at all", new Uint8Array(), /not a PNG, JPEG, GIF, TIFF or WebP/],
+    [
+      "a JPEG that lacks half of its picture but has an end",
+      Uint8Array.of(...photo.slice(0, photo.length / 2), 0xff, 0xd9),
+      /damaged, cut short/,
+    ],
+    ["a CMYK JPEG", cmyk, /in CMYK/],
+    ["a GIF with a frame larger than itself", hugeFrame, /frame that is larger/],
+    ["a TIFF of more values than it has bytes", tiffWith(270, 2, 0xffffffff), /holds more than it does/],
+    ["a TIFF that tells its width twice", tiffWith(256, 4, 1), /same thing twice/],
+    ["a TIFF of 40 samples", tiffWith(277, 3, 1, 40), /of a kind that is not read/],
     ["a PNG of no width", pngHeader(0, 10), /has no pixels/],
-    ["a PNG that ends after its header", pngHeader(50, 50), /damaged or cut short/],
+    ["a PNG that ends after its header", pngHeader(50, 50), /damaged, cut short/],
     ["a WebP that ends at once", ascii("RIFF\x10\0\0\0WEBPVP8 "), /ends before its size/],
     ["a TIFF whose directory is nowhere", Uint8Array.of(73, 73, 42, 0, 255, 255, 0, 0), /ends before its size/],
   ] as [string, Uint8Array, RegExp][]
