@@ -38,6 +38,15 @@ async function upload(origin: string, name: string, body: BodyInit): Promise<str
   return (await answer.json()).upload_id;
 }
 
+/** Deno's own client sends a stream ten times slower than curl does. */
+async function uploadByCurl(origin: string, path: string): Promise<string> {
+  const args = ["-sS", "--fail-with-body", "-X", "POST", "-T", path, `${origin}/api/uploads?name=orders.csv`];
+  const { success, stdout } = await new Deno.Command("curl", { args }).output();
+  const answer = new TextDecoder().decode(stdout);
+  if (!success) throw new Error(answer);
+  return JSON.parse(answer).upload_id;
+}
+
 /** Submits a task and waits for its end; `during` is told now and then. */
 async function runTask(
   origin: string,
@@ -88,12 +97,13 @@ function csvOf(bytes: number): ReadableStream<Uint8Array> {
 async function benchCsv(): Promise<void> {
   const path = `${directory}/csv.db`;
   const server = await startServer({ KV_PATH: path, MAX_UPLOAD_BYTES: "4000000000" });
+  const file = `${directory}/orders.csv`;
+  await Deno.writeFile(file, csvOf(CSV_BYTES));
+  const size = (await Deno.stat(file)).size;
   const started = performance.now();
-  const upload_id = await upload(server.origin, "orders.csv", csvOf(CSV_BYTES));
-  say(
-    `CSV of ${mb(CSV_BYTES)} MB: upload (made up on the way)`,
-    `${(CSV_BYTES / 1e3 / (performance.now() - started)).toFixed(0)} MB/s`,
-  );
+  const upload_id = await uploadByCurl(server.origin, file);
+  say(`CSV of ${mb(size)} MB: upload by curl`, `${(size / 1e3 / (performance.now() - started)).toFixed(0)} MB/s`);
+  await Deno.remove(file);
   // A small one first: the code is warm then.
   await runTask(server.origin, "csv_processing", {
     upload_id: await upload(server.origin, "w.csv", csvOf(20_000_000)),
@@ -106,10 +116,9 @@ async function benchCsv(): Promise<void> {
   });
   if (task.status !== "SUCCESS") throw new Error(JSON.stringify(task.error));
   const cpu = await cpuSeconds(server) - before;
-  const speed = CSV_BYTES / 1e6 / secondsOf(task);
-  const size = CSV_BYTES / 1e6;
+  const speed = size / 1e6 / secondsOf(task);
   say("  statistics of nine columns, from start to end", `${speed.toFixed(0)} MB/s`);
-  say("  per second of processor time, all threads", `${(size / cpu).toFixed(0)} MB/s`);
+  say("  per second of processor time, all threads", `${(size / 1e6 / cpu).toFixed(0)} MB/s`);
   const third = Math.floor(memory.length / 3);
   const most = (part: number[]) => mb(Math.max(...part));
   say(
@@ -123,7 +132,7 @@ async function benchCsv(): Promise<void> {
   const readStart = performance.now();
   for await (const { value } of kv.list<Uint8Array>({ prefix: ["blob"] }, { batchSize: 16 })) {
     read += value.length;
-    if (read >= CSV_BYTES) break;
+    if (read >= size) break;
   }
   const raw = read / 1e3 / (performance.now() - readStart);
   kv.close();
