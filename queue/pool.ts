@@ -57,6 +57,8 @@ export class JobTimeoutError extends Error {
   }
 }
 
+/** A worker without a job is ended after this time, and gives back its memory. */
+const IDLE_MS = 60_000;
 /** How long an aborted job may take to stop before it is ended with its worker. */
 const ABORT_MS = 100;
 
@@ -80,7 +82,8 @@ export class Pool<J extends Jobs> {
   readonly #start: () => PoolWorker;
   readonly #size: number;
   readonly #clock: Clock;
-  #idle: PoolWorker[] = [];
+  /** Warm workers without a job, and what keeps each from being ended for it. */
+  #idle = new Map<PoolWorker, () => void>();
   /** Workers with a job, and what ends it early. */
   #busy = new Map<PoolWorker, (error: Error) => void>();
   /** Jobs that wait for a worker, oldest first. */
@@ -163,7 +166,7 @@ export class Pool<J extends Jobs> {
   async close(graceMs = 1_000): Promise<void> {
     this.#closed = true;
     for (const { fail } of this.#waiting.splice(0)) fail(new PoolClosedError());
-    for (const worker of this.#idle.splice(0)) this.#end(worker);
+    for (const worker of this.#idle.keys()) this.#end(worker);
     if (this.#busy.size > 0) {
       await within(this.#clock, graceMs, new Promise<void>((resolve) => this.#drained = resolve));
     }
@@ -189,7 +192,7 @@ export class Pool<J extends Jobs> {
           reject(error);
         },
       };
-      if (this.#busy.size < this.#size) return this.#startNext(waiting, this.#idle.pop());
+      if (this.#busy.size < this.#size) return this.#startNext(waiting, this.#takeIdle());
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#waiting.push(waiting);
     });
@@ -213,7 +216,6 @@ export class Pool<J extends Jobs> {
       const fail = this.#busy.get(worker);
       if (fail) return fail(error);
       // It had no job: what an earlier one has left behind.
-      this.#idle = this.#idle.filter((other) => other !== worker);
       this.#end(worker);
     };
     worker.onerror = (event) => {
@@ -224,7 +226,20 @@ export class Pool<J extends Jobs> {
     return worker;
   }
 
+  /** The worker that has been idle for the shortest time: the others may be ended. */
+  #takeIdle(): PoolWorker | undefined {
+    const worker = [...this.#idle.keys()].pop();
+    if (worker) this.#leaveIdle(worker);
+    return worker;
+  }
+
+  #leaveIdle(worker: PoolWorker): void {
+    this.#idle.get(worker)?.();
+    this.#idle.delete(worker);
+  }
+
   #end(worker: PoolWorker): void {
+    this.#leaveIdle(worker);
     const gone = worker.terminate();
     if (!gone) return;
     this.#ending.add(gone);
@@ -236,7 +251,7 @@ export class Pool<J extends Jobs> {
     if (!healthy || this.#closed) this.#end(worker);
     const next = this.#waiting.shift();
     if (next) return this.#startNext(next, healthy ? worker : undefined);
-    if (healthy && !this.#closed) this.#idle.push(worker);
+    if (healthy && !this.#closed) this.#idle.set(worker, this.#clock.after(IDLE_MS, () => this.#end(worker)));
     if (this.#busy.size === 0) this.#drained?.();
   }
 }

@@ -180,6 +180,16 @@ Deno.test({
   },
 });
 
+Deno.test("a worker without a job for a minute is ended; the next job gets a new one", async () => {
+  const clock = new FakeClock();
+  const { pool, pids } = pidsOf(1, clock);
+  assertEquals([await pool.run("count", null, LONG), await pool.run("count", null, LONG)], [1, 2]);
+  await clock.advance(60_000);
+  if (Deno.build.os === "linux") await gone(pids[0]);
+  assertEquals(await pool.run("count", null, LONG), 1);
+  await pool.close();
+});
+
 Deno.test("a closed pool lets its jobs end, ends those that do not, and takes no more", async () => {
   const { pool, pids } = pidsOf(2);
   const job = pool.run("double", 21, LONG);

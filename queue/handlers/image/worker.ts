@@ -68,7 +68,7 @@ class ImageError extends Error {
 /** Size of the images that are drawn. */
 const DRAWN = { width: 1_024, height: 768 };
 /** After a picture with more pixels than this the worker's memory is given back. */
-const RETIRE_PIXELS = 8_000_000;
+const RETIRE_PIXELS = 16_000_000;
 
 /** Draws a gradient with circles. */
 function draw(seed: number): Pixels {
