@@ -84,7 +84,7 @@ export function emailSending(transport: MailTransport, clock: Clock): TaskDefini
       : "Messages to the built-in outbox, one file each.",
     params,
     concurrency: 10,
-    maxAttempts: 5,
+    maxAttempts: 10,
     timeoutMs: 24 * 60 * 60_000,
     backoff: { base: 10_000, factor: 4, cap: 900_000 },
     checkpointVersion: 2,
@@ -198,6 +198,7 @@ async function deliver(
     await ctx.artifact(name, await transport.render(message), "message/rfc822");
     return { status: "sent", words: "" };
   }
+  ctx.signal.throwIfAborted();
   mailing.current = index;
   const sending = transport.send(message);
   sending.catch(() => {});

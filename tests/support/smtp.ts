@@ -19,6 +19,8 @@ export interface Mailbox {
   onMail: (mail: Mail) => Promise<void> | void;
   /** Called for each recipient; what it throws is the answer. */
   onRecipient: (address: string) => void;
+  /** Breaks all connections. */
+  hangUp(): void;
   close(): Promise<void>;
 }
 
@@ -36,6 +38,11 @@ export async function openMailbox(
     mails: [],
     onMail: () => {},
     onRecipient: () => {},
+    hangUp: () => {
+      for (const connection of server.connections) {
+        (connection as unknown as { _socket: { destroy(): void } })._socket.destroy();
+      }
+    },
     close: () => new Promise<void>((resolve) => server.close(() => resolve())),
   };
   const server = new SMTPServer({

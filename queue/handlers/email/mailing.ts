@@ -85,14 +85,15 @@ export class Mailing {
 
   /** Records the outcome of the next recipient. It is durable once the promise resolves. */
   async record(outcome: Outcome, deferred?: Deferred): Promise<void> {
-    const { pages, outcomes } = this.#saved;
-    outcomes.push(outcome);
     this.outcomes.push(outcome);
-    if (deferred) this.#saved.deferred.push(deferred);
+    const { pages, outcomes } = this.#saved;
+    // A full page stands in the checkpoint already: a kill between the step and the next checkpoint forgets nothing.
     if (outcomes.length === PAGE) {
       await this.#ctx.step(nameOf(pages), () => outcomes as unknown as Json);
       this.#saved = { ...this.#saved, pages: pages + 1, outcomes: [] };
     }
+    this.#saved.outcomes.push(outcome);
+    if (deferred) this.#saved.deferred.push(deferred);
     await this.#save();
   }
 
@@ -119,9 +120,9 @@ export class Mailing {
   /** All recipients and what has become of them, as they stand now. */
   csv(recipients: Values[]): string {
     const rows = recipients.map(({ email }, i) => {
-      const [outcome, words] = this.current === i
-        ? ["unknown", "was on its way when the task was stopped"]
-        : this.outcomes[i] ?? ["skipped", "had not been sent when the task was stopped"];
+      let [outcome, words] = this.outcomes[i] ?? ["skipped", "had not been sent when the task was stopped"];
+      const final = this.outcomes[i] && outcome !== "deferred";
+      if (this.current === i && !final) [outcome, words] = ["unknown", "was on its way when the task was stopped"];
       return { number: i + 1, email, outcome: outcome === "deferred" ? "skipped" : outcome, words };
     });
     return stringify(rows, { columns: ["number", "email", "outcome", "words"] });

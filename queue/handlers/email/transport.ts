@@ -140,6 +140,8 @@ function createSmtp(smtpUrl: string, ca: string | undefined) {
   return nodemailer.createTransport({
     pool: true,
     maxConnections: 5,
+    // A message whose connection broke may have been taken: whether it goes again is not the library's to decide.
+    maxRequeues: 0,
     host: url.hostname,
     port: Number(url.port) || (secure ? 465 : 587),
     secure,

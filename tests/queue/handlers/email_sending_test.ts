@@ -272,6 +272,54 @@ Deno.test("a cancelled mailing says exactly who got it, and whose message was on
   });
 });
 
+Deno.test("a connection that breaks before the answer is no fault of a recipient, and is not hidden", async () => {
+  await withMailbox(async (mailbox, { submit, ends }) => {
+    let broken = false;
+    mailbox.onMail = ({ to }) => {
+      if (to !== "b@example.com" || broken) return;
+      broken = true;
+      mailbox.hangUp();
+    };
+    const { task, outcomes } = await ends(await submit({ recipients: ["a@example.com", "b@example.com"] }));
+    assertEquals(task.attempts.map(({ outcome }) => outcome), ["failed", "success"]);
+    // The server had it when the connection broke: it has it twice, and both say that they are one.
+    assertEquals(mailbox.mails.map(({ to }) => to), ["a@example.com", "b@example.com", "b@example.com"]);
+    assertEquals(mailbox.mails[1].messageId, mailbox.mails[2].messageId);
+    assertEquals(outcomes.map(([, , outcome]) => outcome), ["sent", "sent"]);
+  });
+});
+
+Deno.test("250 recipients take three pages, and a stop at the end of a page sends nobody a second mail", async () => {
+  const mailbox = await openMailbox();
+  const kv = await Deno.openKv(":memory:");
+  const transport = new MailTransport({ smtpUrl: `smtp://localhost:${mailbox.port}` });
+  const definitions = [emailSending(transport, systemClock)];
+  const list = `email\n${Array.from({ length: 250 }, (_, i) => `person${i}@example.com`).join("\n")}\n`;
+  let queue = new Queue({ kv, definitions });
+  await queue.start();
+  const { id: upload_id } = await queue.upload("l.csv", "text/csv", new Blob([list]).stream(), 1e6);
+  const input_params = { upload_id, rate_per_second: 1_000 };
+  const { task: { task: { id } } } = await queue.submit({ task_type: "email_sending", input_params });
+  for (const at of [99, 100, 199]) {
+    const stopped = new Promise<void>((resolve) => {
+      mailbox.onMail = () => {
+        if (mailbox.mails.length === at) resolve(queue.stop());
+      };
+    });
+    await stopped;
+    queue = new Queue({ kv, definitions });
+    mailbox.onMail = () => {};
+    await queue.start();
+  }
+  const { task } = await reaches(queue, id, "SUCCESS", "FAILED");
+  assertEquals([task.status, (task.result as { sent: number }).sent, mailbox.mails.length], ["SUCCESS", 250, 250]);
+  assertEquals(new Set(mailbox.mails.map(({ to }) => to)).size, 250);
+  await queue.stop();
+  transport.close();
+  await mailbox.close();
+  kv.close();
+});
+
 Deno.test("a preview keeps the first message and sends none", async () => {
   await withMailbox(async (mailbox, { queue, submit, upload, ends }) => {
     const upload_id = await upload("l.csv", "email,name\nnobody,A\nana@example.com,Ana\n");
