@@ -8,9 +8,12 @@
 import * as z from "zod";
 import { jsonSize } from "./codec.ts";
 import type { Committer } from "./commit.ts";
+import { InvalidInputError } from "./errors.ts";
+import type { Logger } from "./log.ts";
 import { readTask } from "./reads.ts";
 import type { Submitter } from "./submit.ts";
 import { isTerminal, type Json, type Retention, statusOf, summaryOf, type TaskState } from "./task.ts";
+import type { Write } from "./write.ts";
 
 /** The task type that delivers callbacks. */
 export const DELIVERY_TYPE = "webhook_delivery";
@@ -31,6 +34,7 @@ export class Callbacks {
     private readonly committer: Committer,
     private readonly submitter: Submitter,
     private readonly retention: Retention,
+    private readonly log: Logger,
   ) {}
 
   /** Deals with an entry that an end has left. */
@@ -38,11 +42,19 @@ export class Callbacks {
     const state = await readTask(this.kv, entry.key[2] as string);
     // Gone, or retried before it was told: its next end leaves another entry.
     if (!state?.task.callback_url || !isTerminal(statusOf(state))) return await this.committer.discard(entry);
-    const { write } = await this.submitter.prepare({
-      task_type: DELIVERY_TYPE,
-      input_params: { url: state.task.callback_url, body: this.#body(state) },
-      tags: ["callback", state.task.id],
-    });
+    let write: Write;
+    try {
+      ({ write } = await this.submitter.prepare({
+        task_type: DELIVERY_TYPE,
+        input_params: { url: state.task.callback_url, body: this.#body(state) },
+        tags: ["callback", state.task.id],
+      }));
+    } catch (error) {
+      if (!(error instanceof InvalidInputError)) throw error;
+      // Nothing of it would be different the next time; the type may have gone.
+      this.log.error("A callback could not be made.", { id: state.task.id, error });
+      return await this.committer.discard(entry);
+    }
     write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
     write.deletes.push(entry.key);
     // Whoever else has dealt with it wins.

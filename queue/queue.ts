@@ -178,7 +178,7 @@ export class Queue {
     });
     this.schedules = new Schedules(kv, committer, this.#submitter, notifier, clock, log);
     this.#scheduler = new Scheduler(kv, committer, this.schedules, notifier, clock, log);
-    const callbacks = new Callbacks(kv, committer, this.#submitter, this.retention);
+    const callbacks = new Callbacks(kv, committer, this.#submitter, this.retention, log);
     this.#releaser = new Releaser(kv, committer, this.registry, callbacks, notifier, clock, log);
     this.#recoverer = new Recoverer(kv, committer, clock, leaseMs, log);
     this.#heartbeat = new Heartbeat(committer, clock, leaseMs, log);

@@ -62,6 +62,7 @@ export function post(request: Post, allowPrivate: boolean, resolver: Resolver, c
   if (!allowPrivate && ipaddr.isValid(literal) && !isPublic(literal)) return Promise.reject(refusal(literal));
   const lookup: LookupFunction = (host, _options, callback) => {
     resolver(host).then((found) => {
+      if (found.length === 0) throw new Error(`${host} has no address`);
       // One private address among them is enough: which one is taken is not ours to say.
       if (!allowPrivate && !found.every(({ address }) => isPublic(address))) throw refusal(host);
       callback(null, found);

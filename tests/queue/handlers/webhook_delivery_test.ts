@@ -221,3 +221,31 @@ Deno.test("a callback tells each end of a task once, also of one that was cancel
   });
   kv.close();
 });
+
+Deno.test("a callback that cannot be made is let go, and holds up nothing else", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const held = heldType();
+  const delivery = webhookDelivery(systemClock, open);
+  const first = new Queue({ kv, definitions: [held.definition, delivery] });
+  await first.start();
+  const submission = { task_type: "held", callback_url: "http://127.0.0.1:9/" };
+  const { task: { task: { id } } } = await first.submit(submission);
+  await held.next();
+  await first.stop();
+  // The next version of the service has no such type any more.
+  const second = new Queue({ kv, definitions: [held.definition] });
+  await second.start();
+  (await held.next()).finish();
+  await reaches(second, id, "SUCCESS");
+  const keyed = { task_type: "held", concurrency_key: "a" };
+  const ids = [await second.submit(keyed), await second.submit(keyed)].map(({ task }) => task.task.id);
+  for (const one of ids) {
+    (await held.next()).finish();
+    await reaches(second, one, "SUCCESS");
+  }
+  await second.stop();
+  const follows = [];
+  for await (const { key } of kv.list({ prefix: ["follow"] })) follows.push(key);
+  assertEquals(follows, []);
+  kv.close();
+});
