@@ -12,13 +12,15 @@ import { defineTask, type OpenedFile, type TaskContext, type TaskDefinition } fr
 import { NonRetryableError } from "../errors.ts";
 import type { Pool } from "../pool.ts";
 import type { Json } from "../task.ts";
+import { type Block, blocksOf, joined } from "./csv/blocks.ts";
 import { withoutFormula } from "./csv/cleaned.ts";
 import type { ColumnStatistics } from "./csv/column.ts";
 import { DELIMITERS, detectDialect, type Dialect, ENCODINGS } from "./csv/encoding.ts";
+import { madeUpOrders } from "./csv/made_up.ts";
 import { buffersOf } from "./csv/state.ts";
 import type { TableOptions } from "./csv/table.ts";
 import type { CsvAnswer } from "./csv/worker.ts";
-import { randomFrom, seedOf } from "./random.ts";
+import { seedOf } from "./random.ts";
 import type { CsvJobs } from "./jobs.ts";
 
 const columnName = z.string().min(1).max(200);
@@ -249,55 +251,6 @@ function optionsOf(params: Params, { delimiter }: Dialect): TableOptions {
   };
 }
 
-interface Block {
-  bytes: Uint8Array<ArrayBuffer>;
-  /** Whether nothing comes after it. */
-  last: boolean;
-}
-
-/** A stream of `total` bytes in blocks of `size`; the next one is read while the last one is worked on. */
-async function* blocksOf(stream: ReadableStream<Uint8Array>, total: number, size: number): AsyncGenerator<Block> {
-  const reader = stream.getReader();
-  let over: Uint8Array = new Uint8Array();
-  let left = total;
-  const next = async (): Promise<Block> => {
-    const bytes = new Uint8Array(Math.min(size, left));
-    for (let filled = 0; filled < bytes.length;) {
-      if (over.length === 0) {
-        const { value, done } = await reader.read();
-        if (done) throw new Error("The file is shorter than it says.");
-        over = value;
-      }
-      const part = over.subarray(0, bytes.length - filled);
-      bytes.set(part, filled);
-      filled += part.length;
-      over = over.subarray(part.length);
-    }
-    left -= bytes.length;
-    return { bytes, last: left === 0 };
-  };
-  try {
-    let block = await next();
-    while (!block.last) {
-      const following = next();
-      following.catch(() => {});
-      yield block;
-      block = await following;
-    }
-    yield block;
-  } finally {
-    reader.releaseLock();
-  }
-}
-
-function joined(a: Uint8Array<ArrayBuffer>, b: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  if (a.length === 0 && b.byteLength === b.buffer.byteLength) return b;
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
-}
-
 /** An artifact that is written piece by piece; a slow store holds the writer back. */
 function artifactStream(ctx: TaskContext<Params>, name: string, mediaType: string) {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
@@ -377,23 +330,4 @@ function summaryCsv(columns: ColumnStatistics[], escapeFormulas: boolean): strin
   });
   const names = ["name", "type", "count", "missing", "distinct", "sum", "mean", "min", "max", "standard_deviation"];
   return stringify(plain, { columns: [...names, "p25", "p50", "p75", "p95", "p99", "top_value"] });
-}
-
-/** Made-up orders as CSV, the same for the same seed. Some values are missing. */
-function madeUpOrders(rows: number, seed: number): string {
-  const random = randomFrom(seed);
-  const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)];
-  const start = Date.UTC(2025, 0, 1);
-  const orders = Array.from({ length: rows }, (_, i) => ({
-    order_id: i + 1,
-    date: new Date(start + Math.floor(random() * 365) * 86_400_000).toISOString().slice(0, 10),
-    product: pick(["Kettle", "Lamp, small", "Desk", "Chair", 'Monitor 27"', "Notebook"]),
-    region: random() < 0.03 ? "" : pick(["North", "South", "East", "West"]),
-    quantity: 1 + Math.floor(random() * 20),
-    unit_price: Math.round((5 + random() * 495) * 100) / 100,
-    express: random() < 0.2,
-  }));
-  return stringify(orders, {
-    columns: ["order_id", "date", "product", "region", "quantity", "unit_price", "express"],
-  });
 }

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { TableError } from "./errors.ts";
 import type { FoundRecord } from "./records.ts";
-import { TableError } from "./table.ts";
 import { Kind, trimEnd, trimStart, ValueReader } from "./values.ts";
 
 /** How the cleaned file is written. */

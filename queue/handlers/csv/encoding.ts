@@ -5,6 +5,7 @@
  */
 
 import { isAscii, isUtf8 } from "node:buffer";
+import { EncodingError } from "./errors.ts";
 
 /** Encodings that are read. `latin1` is windows-1252, as the Encoding Standard of the web has it. */
 export const ENCODINGS = ["utf-8", "utf-16le", "utf-16be", "latin1"] as const;
@@ -28,11 +29,6 @@ export interface Dialect {
   delimiter: Delimiter;
   /** Whether lines end with a carriage return alone, as on the first Macs. */
   crOnly: boolean;
-}
-
-/** Text that cannot be read as what it is said to be. */
-export class EncodingError extends Error {
-  override name = "EncodingError";
 }
 
 const MARKS: [Encoding, number[]][] = [

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { TableError } from "./table.ts";
+import { TableError } from "./errors.ts";
 
 const QUOTE = 0x22;
 const NEWLINE = 0x0a;

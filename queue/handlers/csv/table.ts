@@ -7,6 +7,7 @@
 import { CleanedWriter, type Cleaning } from "./cleaned.ts";
 import { Column, type ColumnState, type ColumnStatistics } from "./column.ts";
 import { distinctLimit } from "./distinct.ts";
+import { TableError } from "./errors.ts";
 import type { FoundRecord } from "./records.ts";
 
 /** The most columns that are taken for a table. */
@@ -42,11 +43,6 @@ export interface TableState {
   bad: number;
   badRows: BadRow[];
   columns: ColumnState[] | null;
-}
-
-/** A file that cannot be taken as a table. */
-export class TableError extends Error {
-  override name = "TableError";
 }
 
 /** Gathers a table, one record at a time. */

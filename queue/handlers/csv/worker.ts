@@ -10,9 +10,10 @@ import { deserialize, serialize } from "node:v8";
 import type { JobResult } from "../../pool_worker.ts";
 import type { ColumnStatistics } from "./column.ts";
 import { assertUtf8, type Dialect, guessEncoding, sourceLength, toUtf8 } from "./encoding.ts";
+import { TableError } from "./errors.ts";
 import { MAX_RECORD_BYTES, RecordReader, tooLong } from "./records.ts";
 import { buffersOf, type ReadingState } from "./state.ts";
-import { type BadRow, Table, TableError, type TableOptions } from "./table.ts";
+import { type BadRow, Table, type TableOptions } from "./table.ts";
 
 /** A block of a file. */
 export interface CsvJob {

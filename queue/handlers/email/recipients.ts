@@ -7,7 +7,8 @@
 import { parse } from "@std/csv";
 import * as z from "zod";
 import { NonRetryableError } from "../../errors.ts";
-import { detectDelimiter, detectDialect, EncodingError, toUtf8 } from "../csv/encoding.ts";
+import { detectDelimiter, detectDialect, toUtf8 } from "../csv/encoding.ts";
+import { EncodingError } from "../csv/errors.ts";
 import type { Values } from "./template.ts";
 
 /** The most recipients of a mailing. */
