@@ -13,8 +13,8 @@ import { type Clock, repeat, type Repeating } from "./clock.ts";
 import type { FromWorker, PoolWorker, ToWorker } from "./pool.ts";
 import type { JobScope } from "./pool_worker.ts";
 
-/** What a process may do: read its code, load the native part of a codec, see an environment that is empty. */
-const FLAGS = ["--no-prompt", "--no-lock", "--allow-read", "--allow-ffi", "--allow-env", "--allow-sys"];
+/** What a process may do: read its code (which is there: the service has been started by the same lock file), load the native part of a codec, see an environment that is empty. */
+const FLAGS = ["--no-prompt", "--cached-only", "--allow-read", "--allow-ffi", "--allow-env", "--allow-sys"];
 /** The heap of a process in MB; what is beyond ends it, and nothing else. */
 const HEAP_MB = 1_024;
 /** How often the memory of a process with a job is looked at, in milliseconds. */
