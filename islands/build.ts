@@ -18,9 +18,13 @@ function hash(...parts: (string | Uint8Array)[]): string {
 /** What the build depends on: the islands, what they import, and the versions of everything. */
 async function hashSources(): Promise<string> {
   const names = ["deno.json", "deno.lock", "queue/task.ts"];
-  for await (const { name, isFile } of Deno.readDir(new URL("islands/", ROOT))) {
-    if (isFile) names.push(`islands/${name}`);
-  }
+  const walk = async (folder: string) => {
+    for await (const { name, isFile } of Deno.readDir(new URL(folder, ROOT))) {
+      if (isFile) names.push(folder + name);
+      else await walk(`${folder}${name}/`);
+    }
+  };
+  await walk("islands/");
   const parts: (string | Uint8Array)[] = [];
   for (const name of names.sort()) parts.push(name, await Deno.readFile(new URL(name, ROOT)));
   return hash(...parts);
@@ -42,13 +46,22 @@ if (await built() !== sources) {
   });
   await Deno.mkdir(OUT, { recursive: true });
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", "browser", "--minify", "--outdir", OUT.pathname, "islands/client.tsx"],
+    args: [
+      "bundle",
+      "--quiet",
+      "--platform=browser",
+      "--minify",
+      "--code-splitting",
+      `--outdir=${OUT.pathname}`,
+      "islands/client.tsx",
+    ],
     cwd: ROOT,
   }).output();
   if (!success) {
     console.error(new TextDecoder().decode(stderr));
     Deno.exit(1);
   }
+  // The chunks are named by what they hold; the entry is too.
   const bundle = new URL("client.js", OUT);
   const client = `client-${hash(await Deno.readFile(bundle))}.js`;
   await Deno.rename(bundle, new URL(client, OUT));

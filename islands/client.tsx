@@ -1,29 +1,134 @@
 /**
  * The entry of the browser: makes the store from what the server rendered, brings each island to life and connects.
+ * What is not in sight at first is loaded when it is wanted.
  *
  * @module
  */
 
-import { type ComponentType, hydrate } from "preact";
-import { ConnectionPill } from "./connection.tsx";
-import { goLive } from "./live.ts";
-import { createStore, type Store } from "./store.ts";
-import { TaskDetails } from "./task_details.tsx";
+import { type ComponentChild, hydrate, render } from "preact";
+import { effect } from "@preact/signals";
+import { Actions, setActions } from "./actions.ts";
+import { Filters } from "./filters.tsx";
+import { Banner, connectionWords, Header } from "./header.tsx";
+import { closeDetails, listenToKeys } from "./keyboard.ts";
+import { Live } from "./live.ts";
+import { Navigation } from "./navigate.ts";
+import { Announcer, Overlay } from "./overlay.tsx";
+import { createStore } from "./store.ts";
 import { TaskList } from "./task_list.tsx";
 import { Totals } from "./totals.tsx";
-
-const ISLANDS: Record<string, ComponentType<{ store: Store }>> = {
-  connection: ConnectionPill,
-  details: TaskDetails,
-  list: TaskList,
-  totals: Totals,
-};
+import { Types } from "./types.tsx";
+import type { View } from "./url.ts";
 
 const store = createStore(JSON.parse(document.body.dataset.page!));
-for (const root of document.querySelectorAll<HTMLElement>("[data-island]")) {
-  const Island = ISLANDS[root.dataset.island!];
-  hydrate(<Island store={store} />, root);
+const navigation = new Navigation(store);
+const island = (name: string) => document.querySelector<HTMLElement>(`[data-island="${name}"]`)!;
+
+const list = island("list");
+const live = new Live(
+  store,
+  () => navigation.readAll(),
+  () =>
+    scrollY > 100 || store.selected.value.size > 0 || list.matches(":hover") || list.contains(document.activeElement),
+);
+navigation.live = live;
+setActions(new Actions(store, navigation, live));
+
+const togglePause = () => store.paused.value === null ? live.pause() : live.resume();
+hydrate(<Header store={store} onPause={togglePause} />, island("header"));
+hydrate(<Banner store={store} onRetry={() => live.retryNow()} />, island("banner"));
+hydrate(<Totals store={store} />, island("totals"));
+hydrate(<Types store={store} />, island("types"));
+hydrate(
+  <Filters
+    store={store}
+    onSearch={(change, typing) => navigation.change(change, typing)}
+  />,
+  island("filters"),
+);
+hydrate(<TaskList store={store} />, list);
+hydrate(<Overlay store={store} />, island("overlay"));
+hydrate(<Announcer store={store} />, island("announcer"));
+listenToKeys(store, navigation, togglePause);
+
+/** Loads an island when it is wanted for the first time; from then on it follows the store. */
+function lazily(name: string, isWanted: (view: View) => boolean, load: () => Promise<ComponentChild>): void {
+  const stop = effect(() => {
+    if (!isWanted(store.view.value)) return;
+    queueMicrotask(() => stop());
+    const root = island(name);
+    void load().then((component) => {
+      // What the server rendered of a form knows nothing of what only a browser can.
+      if (root.firstChild && name === "details") hydrate(component, root);
+      else {
+        root.replaceChildren();
+        render(component, root);
+      }
+    });
+  });
 }
 
-const list = document.querySelector<HTMLElement>('[data-island="list"]')!;
-goLive(store, () => scrollY > 100 || list.matches(":hover") || list.contains(document.activeElement));
+const loaded = store.view.value.task;
+lazily("details", ({ task }) => task !== null, async () => {
+  const { TaskDetails } = await import("./details/details.tsx");
+  return <TaskDetails store={store} loaded={loaded} onClose={() => closeDetails(store, navigation)} />;
+});
+lazily("form", ({ form }) => form !== null, async () => {
+  const { SubmitForm } = await import("./form/form.tsx");
+  return <SubmitForm store={store} onChange={(change) => navigation.change(change)} />;
+});
+lazily("charts", ({ charts }) => charts !== null, async () => {
+  const { Charts } = await import("./charts/charts.tsx");
+  return <Charts store={store} />;
+});
+lazily("schedules", ({ schedules }) => schedules, async () => {
+  const { Schedules } = await import("./schedules.tsx");
+  return <Schedules store={store} />;
+});
+
+// The look follows what was chosen.
+effect(() => {
+  const { theme, density } = store.preferences.value;
+  document.documentElement.dataset.theme = theme;
+  document.documentElement.dataset.density = density;
+});
+effect(() => {
+  const { task, charts } = store.view.value;
+  document.body.classList.toggle("with-details", task !== null);
+  document.body.classList.toggle("with-charts", charts !== null);
+});
+// Times are told in the reader's zone; the server learns of it with the next page.
+const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+if (timeZone !== store.preferences.value.time.zone) {
+  const { preferences } = store;
+  preferences.value = { ...preferences.value, time: { ...preferences.value.time, zone: timeZone } };
+}
+
+// The title and the icon carry the state, for a page on a second screen or behind others.
+const icons = { plain: "/static/icon.svg", busy: "/static/icon-busy.svg", failed: "/static/icon-failed.svg" };
+let failedBefore = store.stats.value.by_status.FAILED;
+effect(() => {
+  const { by_status } = store.stats.value;
+  const task = store.task.value;
+  if (!document.hidden) failedBefore = Math.min(failedBefore, by_status.FAILED);
+  const fresh = by_status.FAILED - failedBefore;
+  const what = task ? `${task.status === "RUNNING" ? `${Math.round(task.progress)} % ` : ""}${task.title}` : "Tasks";
+  document.title = `${fresh > 0 ? `(${fresh} failed) ` : ""}${what} — ${connectionWords(store)} — Millrace`;
+  const href = fresh > 0 ? icons.failed : by_status.RUNNING > 0 ? icons.busy : icons.plain;
+  const link = document.querySelector<HTMLLinkElement>('link[rel="icon"]')!;
+  if (link.getAttribute("href") !== href) link.href = href;
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) failedBefore = store.stats.value.by_status.FAILED;
+});
+
+// What a summary of the open task lacks is read when it enters another state.
+let shown = "";
+effect(() => {
+  const task = store.task.value;
+  const state = task ? `${task.id} ${task.status} ${task.attempt}` : "";
+  if (state === shown) return;
+  const sameTask = task !== null && shown.startsWith(task.id);
+  shown = state;
+  if (sameTask) queueMicrotask(() => void navigation.refreshOpen());
+});

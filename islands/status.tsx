@@ -6,69 +6,45 @@
 
 import type { JSX } from "preact";
 import type { Status, TaskSummary } from "../queue/task.ts";
-
-const SHAPES: Record<Status, JSX.Element> = {
-  PENDING: (
-    <>
-      <circle cx="8" cy="8" r="6" class="line" />
-      <path d="M8 4.5V8l2.5 1.5" class="line" />
-    </>
-  ),
-  RUNNING: (
-    <>
-      <circle cx="8" cy="8" r="6" class="line" />
-      <path d="M8 2a6 6 0 0 1 0 12z" />
-    </>
-  ),
-  SUCCESS: (
-    <>
-      <circle cx="8" cy="8" r="7" />
-      <path d="M4.8 8.2l2.2 2.2 4.2-4.6" class="mark" />
-    </>
-  ),
-  FAILED: (
-    <>
-      <path d="M5 1h6l4 4v6l-4 4H5l-4-4V5z" />
-      <path d="M5.5 5.5l5 5m0-5l-5 5" class="mark" />
-    </>
-  ),
-  CANCELLED: (
-    <>
-      <circle cx="8" cy="8" r="6" class="line dashed" />
-      <path d="M4.5 11.5l7-7" class="line" />
-    </>
-  ),
-};
+import { duration } from "./format.ts";
+import { Icon } from "./icons.tsx";
+import { type Store, titleOf } from "./store.ts";
 
 /** Why a task that waits does not run. */
 const WAITING = {
-  ready: "waiting",
-  scheduled: "scheduled",
-  blocked: "waits for other tasks",
-  limited: "waits for its key",
+  ready: "Waiting for a slot",
+  scheduled: "Scheduled",
+  blocked: "Waits for other tasks",
+  limited: "Waits for its key",
 };
 
-/** The shape of a status. */
-export function StatusIcon({ status }: { status: Status }): JSX.Element {
-  return <svg class="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">{SHAPES[status]}</svg>;
-}
+/** Without progress for longer than this a note says so. */
+const QUIET_MS = 5 * 60_000;
 
 /** The badge of a status. */
 export function StatusBadge({ status }: { status: Status }): JSX.Element {
   return (
     <span class={`badge ${status.toLowerCase()}`}>
-      <StatusIcon status={status} />
+      <Icon name={status} />
       {status}
     </span>
   );
 }
 
 /** How far a task is: a bar, a number and what is being done. */
-export function Progress({ task }: { task: TaskSummary }): JSX.Element {
+export function Progress({ task, store }: { task: TaskSummary; store: Store }): JSX.Element {
   if (task.status === "PENDING") {
-    return <span class="muted">{WAITING[task.wait_reason ?? "ready"]}</span>;
+    const paused = store.stats.value.paused[task.task_type];
+    const why = WAITING[task.wait_reason ?? "ready"];
+    const again = task.attempt > 0 && task.error ? `Attempt ${task.attempt + 1} to come: ${task.error.message}` : null;
+    return (
+      <span class="muted note">
+        {paused && task.wait_reason === "ready" ? `${titleOf(store, task.task_type)} is paused` : again ?? why}
+      </span>
+    );
   }
   const percent = Math.round(task.progress);
+  const quiet = task.status === "RUNNING" && task.progress_at ? store.now.value - Date.parse(task.progress_at) : 0;
   return (
     <span class="progress">
       <progress
@@ -80,7 +56,9 @@ export function Progress({ task }: { task: TaskSummary }): JSX.Element {
         {percent} %
       </progress>
       <span class="percent">{percent} %</span>
-      {task.message && <span class="message">{task.message}</span>}
+      {quiet > QUIET_MS
+        ? <span class="message">No progress for {duration(quiet)}</span>
+        : <span class="message">{task.status === "FAILED" ? task.error?.message : task.message}</span>}
     </span>
   );
 }

@@ -5,126 +5,355 @@
  * @module
  */
 
-import { type Signal, signal } from "@preact/signals";
-import type { Stats, Status, Task, TaskHistoryEvent, TaskSummary, TypeInfo } from "../queue/task.ts";
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import type { Caller, Json, Permission, Stats, Task, TaskHistoryEvent, TaskSummary, TypeInfo } from "../queue/task.ts";
+import type { TimeStyle } from "./format.ts";
+import { fitsText, type View } from "./url.ts";
 
-/** What is wrong with a form, by field name; the empty name is for the whole. */
+/** What is wrong with a form, by JSON pointer; the empty one is for the whole. */
 export type FormErrors = Record<string, string>;
+
+/** A line of a task's log. */
+export type LogEvent = Extract<TaskHistoryEvent, { kind: "log" }>;
+
+/** What a person has chosen; kept in a cookie, so that the server renders it too. */
+export interface Preferences {
+  theme: "system" | "light" | "dark";
+  density: "comfortable" | "compact";
+  time: TimeStyle;
+  /** Whether single keys do something. */
+  shortcuts: boolean;
+  announce: "all" | "errors" | "off";
+}
+
+/** What is known of the list beside its rows. */
+export interface ListState {
+  next_cursor: string | null;
+  prev_cursor: string | null;
+  total: number;
+  total_capped: boolean;
+  /** How many tasks a search has looked at; null: all. */
+  searched: number | null;
+  /** The commit that the list is of. */
+  as_of: string;
+  /** When it was read, milliseconds since the epoch, by the server's clock. */
+  at: number;
+  loading: boolean;
+  /** Why the last reading failed. */
+  error: string | null;
+}
 
 /** Everything that the page is rendered from. */
 export interface PageData {
   types: TypeInfo[];
   stats: Stats;
-  /** What the URL asks for. */
-  view: {
-    statuses: Status[];
-    task_types: string[];
-    cursor: string | null;
-    task: string | null;
-    form: string | null;
-  };
+  view: View;
+  /** Parts of the URL that were not understood. */
+  ignored: string[];
   tasks: TaskSummary[];
-  next_cursor: string | null;
-  total: number;
-  /** Token of the stream: everything up to here is in `tasks`. */
-  since: string;
+  list: Omit<ListState, "loading" | "error" | "at">;
   /** Time of the server, RFC 3339. */
   server_time: string;
   open: { task: Task; log: LogEvent[] } | { missing: string } | null;
-  form: { values: Record<string, string>; errors: FormErrors; idempotency_key: string };
-  principal: { name: string; may_operate: boolean };
+  form: {
+    /** What stood in the fields of a form that comes back, by JSON pointer. */
+    texts: Record<string, string>;
+    errors: FormErrors;
+    idempotency_key: string;
+    /** The task whose parameters fill the form. */
+    source: { title: string; params: Record<string, Json> } | null;
+  };
+  caller: Caller;
   signed_in: boolean;
+  preferences: Preferences;
+  limits: { upload: number };
 }
 
-/** A line of a task's log. */
-export type LogEvent = Extract<TaskHistoryEvent, { kind: "log" }>;
-
 /** State of the connection to the server. */
-export type Connection = "connecting" | "live" | "reconnecting" | "signed_out";
+export type Connection = "connecting" | "live" | "catching_up" | "reconnecting" | "polling" | "offline" | "signed_out";
+
+/** The task in the details. */
+export type Open = { task: Task } | { missing: string } | { loading: string } | { failed: string; id: string };
+
+/** A message that stays until it is read. */
+export interface Toast {
+  id: number;
+  kind: "done" | "error";
+  text: string;
+  link?: { href: string; text: string };
+  details?: string[];
+}
+
+/** A question before something is done. */
+export interface Question {
+  title: string;
+  lines: string[];
+  /** The label of the button that does it. */
+  yes: string;
+  danger: boolean;
+  answer(yes: boolean): void;
+}
 
 /** The page's knowledge. */
 export interface Store {
-  data: PageData;
+  types: TypeInfo[];
+  caller: Caller;
+  signedIn: boolean;
+  limits: PageData["limits"];
+  view: Signal<View>;
+  ignored: Signal<string[]>;
   /** One signal a row, so that a change draws its own row and nothing else. */
-  rows: Map<string, Signal<TaskSummary>>;
+  rows: Map<string, Signal<Row>>;
   /** Ids of the rows, in the order in which they are shown. */
   order: Signal<string[]>;
+  list: Signal<ListState>;
   /** New tasks that wait for the reader. */
   waiting: Signal<TaskSummary[]>;
   stats: Signal<Stats>;
-  open: Signal<Task | null>;
+  open: Signal<Open | null>;
+  /** The open task, if it is there. */
+  task: ReadonlySignal<Task | null>;
   log: Signal<LogEvent[]>;
   connection: Signal<Connection>;
-  /** Milliseconds since the epoch; moves once a second while live. */
+  /** The last break: since when, how often it was tried, when the next try is. Server time. */
+  outage: Signal<{ since: number; tries: number; next: number } | null>;
+  /** Since when the reader has stopped the page; null: it moves. */
+  paused: Signal<number | null>;
+  /** Changes that wait for the page to go on. */
+  held: Signal<number>;
+  /** Milliseconds since the epoch by the server's clock; moves once a second while what is shown is current. */
   now: Signal<number>;
+  /** The same, but never standing still. */
+  clock: Signal<number>;
+  /** When the last word from the server came. */
+  freshAt: Signal<number>;
+  selected: Signal<ReadonlyMap<string, TaskSummary>>;
+  /** What was asked for and is not confirmed: by id, the verb and since when. */
+  asked: Signal<ReadonlyMap<string, { verb: string; since: number }>>;
+  toasts: Signal<Toast[]>;
+  question: Signal<Question | null>;
+  help: Signal<boolean>;
+  preferences: Signal<Preferences>;
+  /** What the two live regions say. */
+  polite: Signal<string>;
+  alert: Signal<string>;
+  form: PageData["form"];
 }
 
-/** Rows that the page holds; older ones are on the next page after a reload. */
-const MAX_ROWS = 500;
-
-function newestFirst(a: TaskSummary, b: TaskSummary): number {
-  return a.id < b.id ? 1 : -1;
+/** A row: the task, and whether it still belongs to the list. */
+export interface Row {
+  task: TaskSummary;
+  matches: boolean;
 }
 
-/** Log lines that are kept in the page. */
-const LOG_LINES = 1_000;
+/** Log lines that the page keeps. */
+export const LOG_LINES = 5_000;
+/** New tasks that wait at most; more are counted by the next reading of the list. */
+const MAX_WAITING = 1_000;
 
 /** Makes a store from what the server knows. */
 export function createStore(data: PageData): Store {
   const opened = data.open && "task" in data.open ? data.open : null;
+  const at = Date.parse(data.server_time);
+  const open = signal<Open | null>(opened ? { task: opened.task } : data.open as Open | null);
   return {
-    data,
-    rows: new Map(data.tasks.map((task) => [task.id, signal(task)])),
+    types: data.types,
+    caller: data.caller,
+    signedIn: data.signed_in,
+    limits: data.limits,
+    view: signal(data.view),
+    ignored: signal(data.ignored),
+    rows: new Map(data.tasks.map((task) => [task.id, signal({ task, matches: true })])),
     order: signal(data.tasks.map(({ id }) => id)),
+    list: signal({ ...data.list, at, loading: false, error: null }),
     waiting: signal([]),
     stats: signal(data.stats),
-    open: signal(opened?.task ?? null),
+    open,
+    task: computed(() => open.value && "task" in open.value ? open.value.task : null),
     log: signal(opened?.log ?? []),
     connection: signal("connecting"),
-    now: signal(Date.parse(data.server_time)),
+    outage: signal(null),
+    paused: signal(null),
+    held: signal(0),
+    now: signal(at),
+    clock: signal(at),
+    freshAt: signal(at),
+    selected: signal(new Map()),
+    asked: signal(new Map()),
+    toasts: signal([]),
+    question: signal(null),
+    help: signal(false),
+    preferences: signal(data.preferences),
+    polite: signal(""),
+    alert: signal(""),
+    form: data.form,
   };
 }
 
-/** Takes a changed task into its row; a task without one waits, if it belongs into the list. */
-export function mergeTask(store: Store, task: TaskSummary & { matches?: boolean }): void {
-  const row = store.rows.get(task.id);
-  if (row) {
-    if (task.version > row.value.version) row.value = task;
-    return;
-  }
-  const others = store.waiting.value.filter(({ id }) => id !== task.id);
-  const oldest = store.order.value.at(-1);
-  // Older pages do not grow, what belongs to an older page stays there, and so does what does not fit the filter.
-  const belongs = !store.data.view.cursor && task.matches !== false &&
-    !(store.data.next_cursor && oldest !== undefined && task.id < oldest);
-  if (belongs) others.push(task);
-  else if (others.length === store.waiting.value.length) return;
-  store.waiting.value = others.sort(newestFirst).slice(0, MAX_ROWS);
+/** Whether the caller may do something. */
+export function may(store: Store, permission: Permission): boolean {
+  return store.caller.permissions.includes(permission);
 }
 
-/** Shows the tasks that waited. */
+/** What a type is called. */
+export function titleOf(store: Store, type: string): string {
+  return store.types.find((one) => one.type === type)?.title ?? type;
+}
+
+/** Whether tasks that are new belong on the page that is shown. */
+function showsNew({ view }: Store): boolean {
+  return view.value.cursor === null && view.value.order === "newest";
+}
+
+function inOrder(view: View): (a: string, b: string) => number {
+  return view.order === "newest" ? (a, b) => a < b ? 1 : -1 : (a, b) => a < b ? -1 : 1;
+}
+
+/** A task as the stream tells of it. */
+export type Changed = (TaskSummary & { matches?: boolean; deleted?: undefined }) | { id: string; deleted: true };
+
+/** Takes changed tasks into their rows; one without a row waits, if it belongs to the list. */
+export function mergeTasks(store: Store, changes: Iterable<Changed>): void {
+  const view = store.view.value;
+  const last = store.order.value.at(-1);
+  const { next_cursor } = store.list.value;
+  const waiting = new Map(store.waiting.value.map((task) => [task.id, task]));
+  const answered: string[] = [];
+  let moved = false;
+  for (const task of changes) {
+    if (task.deleted) {
+      moved = waiting.delete(task.id) || moved;
+      removeTask(store, task.id);
+      continue;
+    }
+    const matches = task.matches !== false && fitsText(view, task, store.now.value);
+    if (store.asked.value.has(task.id)) answered.push(task.id);
+    const row = store.rows.get(task.id);
+    if (row) {
+      if (task.version > row.value.task.version) row.value = { task, matches };
+      continue;
+    }
+    // Later pages do not grow, what belongs to an older page stays there, and so does what does not fit the filter.
+    const beyond = next_cursor !== null && last !== undefined && task.id < last;
+    if (matches && showsNew(store) && !beyond) moved = !!waiting.set(task.id, task);
+    else moved = waiting.delete(task.id) || moved;
+  }
+  if (answered.length > 0) settle(store, answered);
+  if (!moved) return;
+  // What has waited longest is on a page of its own by now.
+  store.waiting.value = [...waiting.values()].slice(-MAX_WAITING);
+}
+
+/** Forgets what was asked for of tasks that have come to their end, or have left it. */
+function settle(store: Store, ids: string[]): void {
+  const done = ids.filter((id) => {
+    const status = (store.rows.get(id)?.value.task ?? store.task.value)?.status;
+    const ended = status !== "PENDING" && status !== "RUNNING";
+    return ended === (store.asked.value.get(id)!.verb === "Cancelling");
+  });
+  if (done.length > 0) forget(store, ...done);
+}
+
+/** Shows the tasks that waited; as many of the oldest leave for the next page. */
 export function showWaiting(store: Store): void {
   const tasks = store.waiting.value;
   if (tasks.length === 0) return;
-  for (const task of tasks) store.rows.set(task.id, signal(task));
-  const order = [...tasks.map(({ id }) => id), ...store.order.value].sort().reverse();
-  for (const id of order.splice(MAX_ROWS)) store.rows.delete(id);
-  store.order.value = order;
-  store.waiting.value = [];
+  const { limit } = store.view.value;
+  for (const task of tasks) store.rows.set(task.id, signal({ task, matches: true }));
+  const order = [...new Set([...tasks.map(({ id }) => id), ...store.order.value])].sort(inOrder(store.view.value));
+  const gone = order.splice(limit);
+  batch(() => {
+    store.order.value = order;
+    store.waiting.value = [];
+    const list = store.list.value;
+    store.list.value = {
+      ...list,
+      total: list.total + tasks.length,
+      next_cursor: gone.length > 0 ? order[order.length - 1] : list.next_cursor,
+    };
+  });
+  for (const id of gone) store.rows.delete(id);
+}
+
+/** Puts another list in the place of the one that is shown. Rows that stay keep what is newer. */
+export function replaceList(store: Store, tasks: TaskSummary[], list: ListState): void {
+  batch(() => {
+    const ids = new Set(tasks.map(({ id }) => id));
+    for (const task of tasks) {
+      const row = store.rows.get(task.id);
+      if (!row) store.rows.set(task.id, signal({ task, matches: true }));
+      else row.value = { task: row.value.task.version > task.version ? row.value.task : task, matches: true };
+    }
+    store.order.value = tasks.map(({ id }) => id);
+    store.waiting.value = [];
+    store.list.value = list;
+    for (const id of store.rows.keys()) if (!ids.has(id)) store.rows.delete(id);
+  });
 }
 
 /** Takes a task that was deleted out of the page. */
 export function removeTask(store: Store, id: string): void {
-  store.waiting.value = store.waiting.value.filter((other) => other.id !== id);
+  if (store.waiting.value.some((task) => task.id === id)) {
+    store.waiting.value = store.waiting.value.filter((other) => other.id !== id);
+  }
+  if (store.task.value?.id === id) store.open.value = { missing: id };
+  select(store, [id], false);
   if (!store.rows.delete(id)) return;
   store.order.value = store.order.value.filter((other) => other !== id);
 }
 
-/** Adds log lines that are not there yet. */
+/** Takes a newer state of the open task; what a summary lacks stays as it was. */
+export function mergeOpen(store: Store, task: TaskSummary | Task): void {
+  const known = store.task.value;
+  if (!known || known.id !== task.id || task.version < known.version) return;
+  if (task.version === known.version && !("input_params" in task)) return;
+  store.open.value = { task: { ...known, ...task, error: task.error && { ...known.error, ...task.error } } };
+}
+
+/** Adds log lines that are not there yet, at the end. */
 export function mergeLog(store: Store, events: TaskHistoryEvent[]): void {
   const last = store.log.value.at(-1);
   const isNew = (event: LogEvent) =>
     !last || event.attempt > last.attempt || (event.attempt === last.attempt && event.line > last.line);
   const lines = events.filter((event) => event.kind === "log").filter(isNew);
   if (lines.length > 0) store.log.value = [...store.log.value, ...lines].slice(-LOG_LINES);
+}
+
+/** Selects tasks or takes them out of the selection. */
+export function select(store: Store, ids: Iterable<string>, on: boolean): void {
+  const selected = new Map(store.selected.value);
+  for (const id of ids) {
+    const row = store.rows.get(id);
+    if (!on) selected.delete(id);
+    else if (row) selected.set(id, row.value.task);
+  }
+  store.selected.value = selected;
+}
+
+/** Remembers that something was asked for and waits for its confirmation. */
+export function ask(store: Store, ids: string[], verb: string): void {
+  const asked = new Map(store.asked.value);
+  for (const id of ids) asked.set(id, { verb, since: store.now.value });
+  store.asked.value = asked;
+}
+
+/** What was asked for is answered. */
+export function forget(store: Store, ...ids: string[]): void {
+  const asked = new Map(store.asked.value);
+  for (const id of ids) asked.delete(id);
+  store.asked.value = asked;
+}
+
+let toasts = 0;
+
+/** Shows a message. What went well leaves by itself; errors stay until they are dismissed. */
+export function toast(store: Store, message: Omit<Toast, "id">): void {
+  const id = ++toasts;
+  store.toasts.value = [...store.toasts.value, { id, ...message }].slice(-4);
+  if (message.kind === "done") setTimeout(() => dismiss(store, id), 8_000);
+}
+
+/** Takes a message away. */
+export function dismiss(store: Store, id: number): void {
+  store.toasts.value = store.toasts.value.filter((toast) => toast.id !== id);
 }

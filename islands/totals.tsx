@@ -7,13 +7,13 @@
 import type { JSX } from "preact";
 import { STATUSES } from "../queue/task.ts";
 import { number } from "./format.ts";
-import { StatusIcon } from "./status.tsx";
+import { Icon } from "./icons.tsx";
 import type { Store } from "./store.ts";
 import { hrefOf, toggled } from "./url.ts";
 
 /** Counts by status. */
 export function Totals({ store }: { store: Store }): JSX.Element {
-  const { view } = store.data;
+  const view = store.view.value;
   const counts = store.stats.value.by_status;
   return (
     <ul class="totals">
@@ -22,11 +22,11 @@ export function Totals({ store }: { store: Store }): JSX.Element {
           <a
             class={`total ${status.toLowerCase()}`}
             aria-current={view.statuses.includes(status) ? "true" : undefined}
-            href={hrefOf(view, { statuses: toggled(view.statuses, status), cursor: null })}
+            href={hrefOf(view, { statuses: toggled(view.statuses, status), cursor: null, first: 1 })}
           >
             <span class="count">{number(counts[status])}</span>
             <span class="name">
-              <StatusIcon status={status} />
+              <Icon name={status} />
               {status}
             </span>
           </a>

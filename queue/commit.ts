@@ -22,6 +22,7 @@ import { addCounts, type Counts, type LaneRecord, sumCounts } from "./counts.ts"
 import { ClosedError, ConflictError, FencedError, OutcomeUnknownError, RefusedWriteError } from "./errors.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
+import { addChanges, type LaneSeries, NO_SERIES, putMark, SAMPLE_BYTES, seriesPuts } from "./series.ts";
 import { statusOf, versionOf } from "./task.ts";
 import { type Change, emptyWrite, sizeOf, type Write, type WriteSize } from "./write.ts";
 
@@ -82,6 +83,7 @@ interface Lane {
   key: Deno.KvKey;
   versionstamp: string;
   counts: Counts;
+  series: LaneSeries;
   busy: boolean;
 }
 
@@ -127,7 +129,9 @@ export class Committer {
     await Promise.all(this.#flights);
     const opened = Array.from({ length: lanes }, (_, n) => keys.lane(instance, n));
     const result = await persist(clock, () => {
-      const atomic = kv.atomic().set(keys.instance(instance), encode({ started_at: clock.now() }));
+      const mark = putMark(clock.now(), instance, { kind: "start", task_type: null });
+      const atomic = kv.atomic().set(keys.instance(instance), encode({ started_at: clock.now() }))
+        .set(mark.key, mark.value);
       for (const key of opened) atomic.set(key, encode({ op: "open", counts: {} } satisfies LaneRecord));
       return atomic.commit();
     });
@@ -139,6 +143,7 @@ export class Committer {
       key,
       versionstamp: result.versionstamp,
       counts: {},
+      series: NO_SERIES,
       busy: false,
     }));
     this.#fenced = false;
@@ -309,6 +314,7 @@ export class Committer {
     let mutations = LANE_MUTATIONS;
     let keyBytes = 200;
     let bytes = LANE_BYTES;
+    const types = new Set<string>();
     let i = 0;
     for (; i < this.#queue.length; i++) {
       const operation = this.#queue[i];
@@ -323,6 +329,12 @@ export class Committer {
       mutations += size.mutations;
       keyBytes += size.keyBytes;
       bytes += size.bytes;
+      for (const type of typesOf(operation.write)) {
+        if (types.has(type)) continue;
+        types.add(type);
+        mutations++;
+        bytes += SAMPLE_BYTES;
+      }
       const full = checks > limits.checks || mutations > limits.mutations || keyBytes > limits.keyBytes ||
         bytes > limits.bytes;
       if (full && batch.length > 0) break;
@@ -337,13 +349,14 @@ export class Committer {
   async #fly(lane: Lane, batch: Operation[]): Promise<void> {
     let operations = batch;
     let op = this.#nextOp();
+    let series = this.#seriesOf(lane, operations);
     let failures = 0;
     while (operations.length > 0 && !this.#fenced && !this.#closing) {
       const counts = addCounts(lane.counts, operations.flatMap(({ write }) => write.counts));
       let error: unknown;
       try {
-        const result = await this.#atomic(lane, operations, op, counts).commit();
-        if (result.ok) return this.#landed(lane, operations, result.versionstamp, counts);
+        const result = await this.#atomic(lane, operations, op, counts, series).commit();
+        if (result.ok) return this.#landed(lane, operations, result.versionstamp, counts, series);
       } catch (thrown) {
         error = thrown;
       }
@@ -355,7 +368,7 @@ export class Committer {
         break;
       }
       const stored = decode<LaneRecord>(entry.value);
-      if (stored.op === op) return this.#landed(lane, operations, entry.versionstamp, stored.counts);
+      if (stored.op === op) return this.#landed(lane, operations, entry.versionstamp, stored.counts, series);
       lane.versionstamp = entry.versionstamp;
       lane.counts = stored.counts;
 
@@ -365,6 +378,7 @@ export class Committer {
         if (refused.size > 0) {
           operations = operations.filter((operation) => !refused.has(operation));
           op = this.#nextOp();
+          series = this.#seriesOf(lane, operations);
           continue;
         }
       } else if (isLimitError(error)) {
@@ -379,7 +393,9 @@ export class Committer {
       }
       failures++;
       // Whoever was told that the outcome is unknown need not have it tried for ever: this try has not happened.
-      operations = operations.filter((operation) => !operation.settled);
+      const left = operations.filter((operation) => !operation.settled);
+      if (left.length < operations.length) series = this.#seriesOf(lane, left);
+      operations = left;
       await delay(this.#options.clock, backoff(failures));
     }
     // Fenced (or closing) in the middle of it. With the lane gone nobody can tell whether the last try happened: a
@@ -405,7 +421,17 @@ export class Committer {
     return `${this.#instance}:${++this.#sequence}`;
   }
 
-  #atomic(lane: Lane, operations: Operation[], op: string, counts: Counts): Deno.AtomicOperation {
+  #seriesOf({ series }: Lane, operations: Operation[]): LaneSeries {
+    return addChanges(series, operations.flatMap(({ write }) => write.changes), this.#options.clock.now());
+  }
+
+  #atomic(
+    lane: Lane,
+    operations: Operation[],
+    op: string,
+    counts: Counts,
+    series: LaneSeries,
+  ): Deno.AtomicOperation {
     const { kv, clock, distributed } = this.#options;
     const atomic = kv.atomic().check({ key: lane.key, versionstamp: lane.versionstamp });
     const record: ChangeRecord = { at: clock.now(), changes: [] };
@@ -420,6 +446,7 @@ export class Committer {
       for (const change of write.changes) record.changes.push(toEntry(change));
     }
     atomic.set(lane.key, encode({ op, counts } satisfies LaneRecord));
+    for (const { key, value } of seriesPuts(series, this.#instance, lane.n)) atomic.set(key, value);
     if (record.changes.length > 0) {
       atomic.set([...keys.changes(), kv.commitVersionstamp()] as unknown as Deno.KvKey, encode(record));
     }
@@ -427,9 +454,16 @@ export class Committer {
     return atomic;
   }
 
-  #landed(lane: Lane, operations: Operation[], versionstamp: string, counts: Counts): void {
+  #landed(
+    lane: Lane,
+    operations: Operation[],
+    versionstamp: string,
+    counts: Counts,
+    series: LaneSeries,
+  ): void {
     lane.versionstamp = versionstamp;
     lane.counts = counts;
+    lane.series = series;
     this.stats.atomics++;
     const changes: Change[] = [];
     for (const { write, size } of operations) {
@@ -466,6 +500,11 @@ export class Committer {
     for (const operation of holders) this.#settle(operation, { error: new FencedError() });
     this.#options.onFenced();
   }
+}
+
+/** The types whose tasks a write moves. */
+export function typesOf({ changes }: Write): Set<string> {
+  return new Set(changes.map(({ before, after }) => (after ?? before)!.task.task_type));
 }
 
 function toEntry({ id, before, after }: Change): ChangeRecord["changes"][number] {

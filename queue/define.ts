@@ -109,8 +109,12 @@ export interface TaskDefinition<S extends z.ZodType = z.ZodType> {
   description: string;
   /** Schema of `input_params`. Properties with the meta `x-file` name uploads. */
   params: S;
-  /** What a task is called, from its parameters. Default: the type's title. */
-  titleOf?: (params: z.output<S>) => string;
+  /** What a task is called, from its parameters and the names of its uploads. Default: the type's title. */
+  titleOf?: (params: z.output<S>, files: string[]) => string;
+  /** Why running it once more is felt outside, such as "It sends its messages again."; the page asks before a retry. */
+  sideEffects?: string;
+  /** Parameters for an example that one click submits: it ends well and can be watched. Default: none is offered. */
+  example?: z.input<S>;
   /** Attempts that may fail before the task is FAILED. Default 3. */
   maxAttempts?: number;
   /** Longest run of an attempt in milliseconds. Default 10 minutes. */

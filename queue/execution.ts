@@ -271,9 +271,12 @@ export class Execution {
   /** The write that brings the run record up to what the handler has reported. */
   #advance(change: Partial<RunRecord>): Write {
     const before = this.#state;
+    const { progress, message } = before.run!;
+    const moved = progress !== this.#progress || message !== this.#message;
     const run: RunRecord = {
       ...before.run!,
       progress: this.#progress,
+      progress_at: moved ? this.#tools.clock.now() : before.run!.progress_at,
       message: this.#message,
       ...change,
       version: before.run!.version + 1,

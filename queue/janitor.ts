@@ -15,6 +15,7 @@ import type { CheckpointRecord } from "./checkpoint.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import { readTasks, type StoredFile } from "./reads.ts";
+import { foldSeries } from "./series.ts";
 import type { Upload } from "./submit.ts";
 import { isTerminal, type Retention, type TaskState } from "./task.ts";
 import { decodeTask, emptyWrite, entriesOf } from "./write.ts";
@@ -70,6 +71,18 @@ export class Janitor {
     await this.#trimChanges(now - CHANGES_KEPT_MS);
     await this.#removeUploads(now);
     await this.#removeUnfinished(now - PENDING_MS);
+    await this.#foldSeries(now);
+  }
+
+  async #foldSeries(now: number): Promise<void> {
+    const { puts, deletes } = await foldSeries(this.kv, now);
+    // The hours go first: minutes are deleted long after they were summed up.
+    for (const write of [{ puts, deletes: [] }, { puts: [], deletes }]) {
+      for (let i = 0; i < Math.max(write.puts.length, write.deletes.length); i += BATCH) {
+        const part = { puts: write.puts.slice(i, i + BATCH), deletes: write.deletes.slice(i, i + BATCH) };
+        await this.committer.commit({ ...emptyWrite("series"), ...part });
+      }
+    }
   }
 
   /** Removes ended tasks whose time, by their status, is over. */
@@ -146,6 +159,7 @@ export class Janitor {
   async #clear(id: string): Promise<void> {
     await this.#removePieces(keys.logOf(id), () => null);
     await this.#removePieces(keys.stepsOf(id), () => null);
+    await this.#removePieces(keys.allRetriedAs(id), () => null);
     // The chunks go with the next round of unfinished files.
     await this.#removePieces(keys.artifactsOf(id), (value) => decode<StoredFile>(value).blob);
     await this.committer.commit({ ...emptyWrite(id), deletes: [keys.removed(id)] });

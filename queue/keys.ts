@@ -19,6 +19,7 @@
  * | `drop, at, id` | when a task with a retention of its own is deleted | whoever ends it |
  * | `removed, id` | that pieces of a deleted task may be left | whoever deletes it; removed with the last piece |
  * | `unique, type, key` | the newest task with a unique key | submit; removed with the task |
+ * | `retried_as, old, new` | that a task was submitted as another one with changes | submit; removed with the old task |
  * | `step, id, generation, name` | the result of a finished step | the holder |
  * | `rate, type` | the last starts of a type with a rate limit | whoever claims |
  * | `pause, type` | that no task of the type is started | whoever pauses or resumes it |
@@ -38,6 +39,9 @@
  * | `lane, instance, n` | last operation and counters of a stream of commits: the fence | that instance; the recoverer folds it |
  * | `lane, "", 0` | the counters of all lanes that are gone | whoever folds a lane |
  * | `change, versionstamp` | which tasks a commit moved | every commit that moves a task |
+ * | `series, minute, at, type, instance, n` | what happened to the tasks of a type in a minute, as far as a lane tells | that lane, with its commits; the janitor deletes it |
+ * | `series, hour, at, type` | the same of an hour, of all lanes | the janitor |
+ * | `mark, at, by` | an instance started, a type was paused or resumed | with that; the janitor deletes it |
  * | `change_floor` | newest change that was trimmed | the janitor |
  * | `bell` | rung by each commit where instances share a store | every commit |
  *
@@ -78,6 +82,8 @@ export const keys = {
   removed: (id: string): Key => ["removed", id],
   allRemoved: (): Key => ["removed"],
   unique: (type: string, key: string): Key => ["unique", type, key],
+  retriedAs: (old: string, id: string): Key => ["retried_as", old, id],
+  allRetriedAs: (old: string): Key => ["retried_as", old],
   step: (id: string, generation: number, name: string): Key => ["step", id, generation, name],
   stepsOf: (id: string, generation?: number): Key => generation === undefined ? ["step", id] : ["step", id, generation],
   rate: (type: string): Key => ["rate", type],
@@ -114,6 +120,12 @@ export const keys = {
   baseLane: (): Key => ["lane", "", 0],
   change: (versionstamp: string): Key => ["change", versionstamp],
   changes: (): Key => ["change"],
+  minute: (at: number, type: string, instance: string, n: number): Key => ["series", "minute", at, type, instance, n],
+  minutes: (): Key => ["series", "minute"],
+  hour: (at: number, type: string): Key => ["series", "hour", at, type],
+  hours: (): Key => ["series", "hour"],
+  mark: (at: number, by: string): Key => ["mark", at, by],
+  marks: (): Key => ["mark"],
   changeFloor: (): Key => ["change_floor"],
   bell: (): Key => ["bell"],
   probe: (instance: string): Key => ["probe", instance],

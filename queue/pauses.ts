@@ -12,6 +12,7 @@ import type { Committer } from "./commit.ts";
 import type { Registry } from "./define.ts";
 import { NotFoundError } from "./errors.ts";
 import { keys } from "./keys.ts";
+import { putMark } from "./series.ts";
 import type { PauseInfo } from "./task.ts";
 import { emptyWrite } from "./write.ts";
 
@@ -63,7 +64,10 @@ export class Pauses {
     const info: PauseInfo = { by, at: new Date(this.clock.now()).toISOString(), reason };
     this.#known.set(type, info);
     const write = emptyWrite(`pause:${type}`);
-    write.puts.push({ key: keys.pause(type), value: encode(info) });
+    write.puts.push(
+      { key: keys.pause(type), value: encode(info) },
+      putMark(this.clock.now(), type, { kind: "pause", task_type: type }),
+    );
     await this.committer.commit(write);
     return info;
   }
@@ -77,6 +81,7 @@ export class Pauses {
     this.#assertType(type);
     const write = emptyWrite(`pause:${type}`);
     write.deletes.push(keys.pause(type));
+    write.puts.push(putMark(this.clock.now(), type, { kind: "resume", task_type: type }));
     await this.committer.commit(write);
     this.#known.delete(type);
   }

@@ -35,11 +35,12 @@ import { Releaser } from "./releaser.ts";
 import { Runner } from "./runner.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Schedules } from "./schedules.ts";
+import { type Range, readLastHour, readSeries } from "./series.ts";
 import { ChangeStream } from "./stream.ts";
 import type { IdempotencyKey } from "./once.ts";
 import { type Submission, Submitter, type Upload } from "./submit.ts";
 import { type LogPosition, readLog, readLogTail } from "./task_log.ts";
-import type { ArtifactInfo, PauseInfo, Retention, RetryFrom, TaskState } from "./task.ts";
+import type { ArtifactInfo, PauseInfo, Retention, RetryFrom, SeriesAnswer, TaskState } from "./task.ts";
 import { emptyWrite } from "./write.ts";
 
 const WEEK_MS = 7 * 24 * 3_600_000;
@@ -298,6 +299,17 @@ export class Queue {
     return readCounts(this.#kv);
   }
 
+  /** What happened lately, bucket by bucket; of these types, or of all. */
+  async series(range: Range, task_types?: readonly string[]): Promise<SeriesAnswer> {
+    const waiting = Object.entries(await this.counts()).map(([type, { PENDING = 0 }]) => [type, PENDING]);
+    return await readSeries(this.#kv, range, this.#clock.now(), Object.fromEntries(waiting), task_types);
+  }
+
+  /** What the last hour says of each type that had tasks in it. */
+  lastHour(): ReturnType<typeof readLastHour> {
+    return readLastHour(this.#kv, this.#clock.now());
+  }
+
   /** What files a task has made. */
   async artifacts(id: string): Promise<ArtifactInfo[]> {
     return (await readArtifacts(this.#kv, id)).map(({ blob: _, chunks: __, created_at, ...rest }) => ({
@@ -318,9 +330,18 @@ export class Queue {
     return { ...file, read: (from, until) => this.#blobs.read(blob, chunks, from, until) };
   }
 
-  /** The newest log lines of a task, oldest first, and where to read on. */
-  readLogTail(id: string, limit: number): ReturnType<typeof readLog> {
-    return readLogTail(this.#kv, id, limit);
+  /** Tasks that were submitted as a task with changes, oldest first, at most 20. */
+  async retriedAs(id: string): Promise<string[]> {
+    const found: string[] = [];
+    for await (const { key } of this.#kv.list({ prefix: keys.allRetriedAs(id) }, { limit: 20 })) {
+      found.push(key[2] as string);
+    }
+    return found;
+  }
+
+  /** The newest log lines of a task (before a position, if given), oldest first, and where to read on. */
+  readLogTail(id: string, limit: number, before?: LogPosition): ReturnType<typeof readLog> {
+    return readLogTail(this.#kv, id, limit, before);
   }
 
   /** Reads log lines of a task. */

@@ -35,6 +35,8 @@ export interface Page {
   states: TaskState[];
   /** Pass it as `cursor` for the next page; null on the last. */
   next_cursor: string | null;
+  /** Pass it as `cursor` for the page before, the empty string for the first one; null on the first. */
+  prev_cursor: string | null;
   total: number;
   /** Whether `total` stopped at {@linkcode SEARCH_LIMIT}. */
   total_capped: boolean;
@@ -103,6 +105,7 @@ export async function listTasks(
   const states: TaskState[] = [];
   let found = 0;
   let searched = 0;
+  const before: string[] = [];
   let more = false;
   const passed = (id: string) => cursor !== undefined && (order === "newest" ? id >= cursor : id <= cursor);
   for await (const state of walk(kv, filter, counts, order, searching ? undefined : cursor, limit + 1)) {
@@ -110,7 +113,10 @@ export async function listTasks(
     searched++;
     if (!matchesText(state, filter)) continue;
     found++;
-    if (passed(state.task.id)) continue;
+    if (passed(state.task.id)) {
+      if (before.push(state.task.id) > limit + 1) before.shift();
+      continue;
+    }
     if (states.length < limit) states.push(state);
     else {
       more = true;
@@ -126,10 +132,30 @@ export async function listTasks(
   return {
     states,
     next_cursor: more ? states[states.length - 1].task.id : null,
+    prev_cursor: cursor === undefined ? null : searching
+      // The page before ends with the cursor: what stands a page before that is its own cursor.
+      ? before[before.length - 1 - limit] ?? ""
+      : await pageBefore(kv, filter, limit, cursor, order, counts),
     total: total.total,
     total_capped: total.capped,
     searched: searching ? searched : null,
   };
+}
+
+/** The cursor of the page that ends with `cursor`: what stands a page before it, or "" for the beginning. */
+async function pageBefore(
+  kv: Deno.Kv,
+  filter: Filter,
+  limit: number,
+  cursor: string,
+  order: Order,
+  counts: Counts,
+): Promise<string> {
+  let left = limit;
+  for await (const state of walk(kv, filter, counts, order === "newest" ? "oldest" : "newest", cursor, limit)) {
+    if (--left === 0) return state.task.id;
+  }
+  return "";
 }
 
 /** Counts the tasks of a filter by status, type and time, up to {@linkcode SEARCH_LIMIT}. */

@@ -113,6 +113,22 @@ export class Schedules {
     return schedule;
   }
 
+  /**
+   * The next times of a schedule that there is not yet.
+   *
+   * @throws {InvalidInputError} If the expression or the time zone is none.
+   */
+  preview(cron: string, timezone: string, count: number): number[] {
+    assertTimes(cron, timezone);
+    const times: number[] = [];
+    for (let at: number | null = this.clock.now(); times.length < count;) {
+      at = nextAfter({ cron, timezone }, at);
+      if (at === null) break;
+      times.push(at);
+    }
+    return times;
+  }
+
   /** All schedules, oldest first. */
   async list(): Promise<Schedule[]> {
     const found: Schedule[] = [];

@@ -9,13 +9,14 @@ import { createHash } from "node:crypto";
 import { DELIVERY_TYPE } from "./callbacks.ts";
 import type { Clock } from "./clock.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
-import { type AtomicLimits, type Committer, LANE_BYTES, LANE_MUTATIONS } from "./commit.ts";
-import { parseParams, pointerTo, type Registry, uploadsOf } from "./define.ts";
+import { type AtomicLimits, type Committer, getAll, LANE_BYTES, LANE_MUTATIONS, typesOf } from "./commit.ts";
+import { type AnyTaskDefinition, parseParams, pointerTo, type Registry, uploadsOf } from "./define.ts";
 import { assertParents, follow, resolveRefs } from "./dependencies.ts";
 import { InvalidInputError } from "./errors.ts";
 import { newId } from "./ids.ts";
 import { keys } from "./keys.ts";
 import type { StoredFile } from "./reads.ts";
+import { SAMPLE_BYTES } from "./series.ts";
 import { claimIdempotencyKey, claimUniqueKey, type IdempotencyKey, type Unique } from "./once.ts";
 import { type Json, placementAt, type TaskRecord, type TaskState } from "./task.ts";
 import { emptyWrite, merge, sizeOf, transition, type Write } from "./write.ts";
@@ -105,7 +106,7 @@ export class Submitter {
     idempotency?: IdempotencyKey,
     internal = false,
   ): Promise<{ id: string; created: TaskState | null }> {
-    const made = this.#make(submission, "", internal);
+    const made = await this.#named(this.#make(submission, "", internal));
     await assertParents(this.#kv, made.task.depends_on, (i) => `/depends_on/${i}`);
     const state = this.#starter.startAtOnce(made);
     try {
@@ -123,7 +124,7 @@ export class Submitter {
     const body = idempotency ? idempotency.body ?? fingerprint(submission) : "";
     // Whoever loses a race (for the key, for an upload) looks again: each round, one of them wins.
     while (true) {
-      const write = transition(null, state);
+      const write = newTask(state);
       if (idempotency) {
         const known = await claimIdempotencyKey(this.#kv, this.#clock, write, idempotency, body, [state.task.id]);
         if (known) return { id: known[0], created: null };
@@ -157,7 +158,8 @@ export class Submitter {
     if (submissions.length === 0 || submissions.length > MAX_BATCH) {
       throw new InvalidInputError([{ pointer: "/tasks", detail: `A batch has 1 to ${MAX_BATCH} tasks.` }]);
     }
-    const states = submissions.map((submission, i) => this.#make(submission, `/tasks/${i}`));
+    const made = submissions.map((submission, i) => this.#make(submission, `/tasks/${i}`));
+    const states = await Promise.all(made.map((state) => this.#named(state)));
     const outside = resolveRefs(submissions, states);
     const parents = [...outside.keys()];
     await assertParents(this.#kv, parents, (i) => outside.get(parents[i])!);
@@ -167,7 +169,7 @@ export class Submitter {
     try {
       while (true) {
         const all = emptyWrite();
-        for (const state of started) merge(all, transition(null, state));
+        for (const state of started) merge(all, newTask(state));
         follow(all, parents);
         if (idempotency) {
           const known = await claimIdempotencyKey(this.#kv, this.#clock, all, idempotency, body, ids);
@@ -185,11 +187,12 @@ export class Submitter {
   /** @throws {InvalidInputError} If a batch is more than one atomic takes. */
   #assertFits(write: Write): void {
     const size = sizeOf(write);
+    const types = typesOf(write).size;
     const { mutations, keyBytes, bytes } = this.#limits;
     const over = ([
-      [size.mutations + LANE_MUTATIONS, mutations, "writes"],
+      [size.mutations + LANE_MUTATIONS + types, mutations, "writes"],
       [size.keyBytes, keyBytes, "bytes of keys"],
-      [size.bytes + LANE_BYTES, bytes, "bytes"],
+      [size.bytes + LANE_BYTES + types * SAMPLE_BYTES, bytes, "bytes"],
     ] as const).find(([needed, limit]) => needed > limit);
     if (!over) return;
     const [needed, limit, what] = over.map((part) => part.toLocaleString("en"));
@@ -204,11 +207,21 @@ export class Submitter {
    * @throws {InvalidInputError} As {@linkcode submit} does.
    */
   async prepare(submission: Submission): Promise<{ write: Write; state: TaskState; known: string | null }> {
-    const state = this.#make(submission, "");
-    const write = transition(null, state);
+    const state = await this.#named(this.#make(submission, ""));
+    const write = newTask(state);
     const known = submission.unique ? await claimUniqueKey(this.#kv, write, submission.unique, state.task) : null;
     await this.referToUploads(write, [state.task], () => "");
     return { write, state, known };
+  }
+
+  /** The task with a title that tells the names of its uploads. */
+  async #named(state: TaskState): Promise<TaskState> {
+    const { task } = state;
+    if (task.uploads.length === 0) return state;
+    const entries = await getAll(this.#kv, task.uploads.map((id) => keys.upload(id)));
+    const names = entries.flatMap(({ value }) => value ? [decode<Upload>(value).name] : []);
+    const title = titleOf(this.#registry.get(task.task_type)!, task.input_params, names);
+    return { run: state.run, task: { ...task, title } };
   }
 
   #make(submission: Submission, root: string, internal = false): TaskState {
@@ -247,7 +260,7 @@ export class Submitter {
       task: {
         id: newId(now),
         task_type: definition.type,
-        title: (definition.titleOf?.(params) ?? definition.title).slice(0, 200),
+        title: titleOf(definition, params, []),
         status: "PENDING",
         placement: depends_on.length > 0
           ? { kind: "blocked", unmet: depends_on.length }
@@ -316,6 +329,18 @@ export class Submitter {
       }
     }
   }
+}
+
+/** The write of a task that is new. */
+function newTask(state: TaskState): Write {
+  const write = transition(null, state);
+  const { id, retried_from } = state.task;
+  if (retried_from !== null) write.puts.push({ key: keys.retriedAs(retried_from, id), value: encode(0) });
+  return write;
+}
+
+function titleOf(definition: AnyTaskDefinition, params: Json, files: string[]): string {
+  return (definition.titleOf?.(params, files) || definition.title).slice(0, 200);
 }
 
 /** A hash of what was sent (SHA-256 of its JSON), to tell whether the same came again. */

@@ -118,6 +118,8 @@ export interface RunRecord {
   started_at: number;
   progress: number;
   message: string;
+  /** When progress or message last changed. */
+  progress_at: number;
   /** Whether this attempt has saved a checkpoint. */
   checkpointed: boolean;
   version: number;
@@ -252,6 +254,7 @@ export function claim(state: TaskState, instance: string, now: number): TaskStat
       started_at: now,
       progress: 0,
       message: "",
+      progress_at: now,
       checkpointed: false,
       version: task.version + 1,
     },
@@ -414,6 +417,8 @@ export interface TaskSummary {
   /** 0 to 100. */
   progress: number;
   message: string;
+  /** When the running attempt last told of progress; null while it does not run. */
+  progress_at: string | null;
   error: Omit<TaskError, "stack"> | null;
   attempt: number;
   max_attempts: number;
@@ -463,6 +468,8 @@ export interface Task extends Omit<TaskSummary, "error"> {
   timeout: number;
   /** How long it is kept after its end, in seconds; null: as its status says. */
   retention: number | null;
+  /** Tasks that were submitted with this one as their `retried_from`. */
+  retried_as: string[];
   artifacts: ArtifactInfo[];
   attempts: (Omit<Attempt, "started_at" | "completed_at"> & { started_at: string; completed_at: string })[];
 }
@@ -489,6 +496,7 @@ export function summaryOf(state: TaskState, retention: Retention): TaskSummary {
     wait_reason: run ? null : task.placement?.kind ?? null,
     progress: run?.progress ?? task.progress,
     message: run?.message ?? task.message,
+    progress_at: time(run?.progress_at ?? null),
     error: task.error && !run ? { code: task.error.code, message: task.error.message } : null,
     attempt: run?.attempt ?? task.attempt,
     max_attempts: task.max_attempts,
@@ -509,7 +517,12 @@ export function summaryOf(state: TaskState, retention: Retention): TaskSummary {
 }
 
 /** The whole public form of a state. */
-export function taskOf(state: TaskState, artifacts: ArtifactInfo[], retention: Retention): Task {
+export function taskOf(
+  state: TaskState,
+  artifacts: ArtifactInfo[],
+  retention: Retention,
+  retriedAs: string[] = [],
+): Task {
   const { task, run } = state;
   return {
     ...summaryOf(state, retention),
@@ -523,6 +536,7 @@ export function taskOf(state: TaskState, artifacts: ArtifactInfo[], retention: R
     interruptions: task.interruptions,
     timeout: task.timeout_ms / 1000,
     retention: task.retention_ms === null ? null : task.retention_ms / 1000,
+    retried_as: retriedAs,
     artifacts,
     attempts: task.attempts.map((attempt) => ({
       ...attempt,
@@ -550,6 +564,10 @@ export interface TypeInfo {
   rate_limit: string | null;
   /** Set while no task of this type is started. */
   paused: PauseInfo | null;
+  /** What running a task once more does outside; null: nothing. */
+  side_effects: string | null;
+  /** Parameters of an example that is worth watching; null: there is none. */
+  example: Json;
 }
 
 /** Who stopped a type from being started, when, and why. */
@@ -560,11 +578,58 @@ export interface PauseInfo {
   reason: string;
 }
 
+/** Something that a caller may do. */
+export type Permission = "view" | "submit" | "cancel" | "retry" | "pause" | "schedule" | "delete";
+
+/** Who calls, and what they may do. */
+export interface Caller {
+  name: string;
+  role: string;
+  permissions: Permission[];
+}
+
 /** How many tasks there are, in all, by status and by type. */
 export interface Stats {
   total: number;
   by_status: Record<Status, number>;
   by_type: Record<string, Record<Status, number>>;
+  /** What the last hour says of each type that had tasks in it; times in milliseconds. */
+  last_hour: Record<string, { failed: number; run_p95: number | null }>;
+  /** The types that are paused. */
+  paused: Record<string, PauseInfo>;
+}
+
+/** What happened in one bucket of a series. Times are milliseconds; null: there was nothing to measure. */
+export interface SeriesBucket {
+  /** When it begins, RFC 3339. */
+  at: string;
+  submitted: number;
+  succeeded: number;
+  failed: number;
+  cancelled: number;
+  wait_p50: number | null;
+  wait_p95: number | null;
+  /** Of runs that succeeded. */
+  run_p50: number | null;
+  run_p95: number | null;
+  /** How many tasks of each type waited at its end. */
+  waiting: Record<string, number>;
+}
+
+/** Something that a chart marks. */
+export interface SeriesMark {
+  at: string;
+  kind: "start" | "pause" | "resume";
+  /** Which type was paused or resumed; null for the start of an instance. */
+  task_type: string | null;
+}
+
+/** The series of a range, oldest bucket first; the last one is not over yet. */
+export interface SeriesAnswer {
+  range: string;
+  bucket_seconds: number;
+  buckets: SeriesBucket[];
+  marks: SeriesMark[];
 }
 
 /** Something that happened to a task. `at` is RFC 3339. */

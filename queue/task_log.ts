@@ -124,15 +124,26 @@ export async function readLog(
   return { lines, next };
 }
 
-/** Reads the newest `limit` lines of a task's log, oldest first. */
-export async function readLogTail(kv: Deno.Kv, id: string, limit: number): ReturnType<typeof readLog> {
+/** Reads the newest `limit` lines of a task's log, oldest first; of those before a position, if it is given. */
+export async function readLogTail(
+  kv: Deno.Kv,
+  id: string,
+  limit: number,
+  before: LogPosition = { attempt: Infinity, line: Infinity },
+): ReturnType<typeof readLog> {
   let from: LogPosition = { attempt: 0, line: 0 };
   let found = 0;
-  for await (const entry of kv.list({ prefix: keys.logOf(id) }, { reverse: true, batchSize: 10 })) {
+  const prefix = keys.logOf(id);
+  // The whole of that attempt is in range; what comes after the position is passed over.
+  for await (const entry of kv.list({ prefix }, { reverse: true, batchSize: 10 })) {
+    const attempt = entry.key[2] as number;
     const page = decode<LogPage>(entry.value);
-    found += page.lines.length;
-    from = { attempt: entry.key[2] as number, line: page.first + Math.max(0, found - limit) };
+    const end = attempt < before.attempt ? Infinity : attempt > before.attempt ? 0 : before.line;
+    const count = Math.max(0, Math.min(page.lines.length, end - page.first));
+    if (count === 0) continue;
+    found += count;
+    from = { attempt, line: page.first + Math.max(0, found - limit) };
     if (found >= limit) break;
   }
-  return await readLog(kv, id, from, limit);
+  return await readLog(kv, id, from, Math.min(limit, found));
 }

@@ -12,6 +12,7 @@ import { pageRoutes } from "./page.tsx";
 import { Problem, problemResponse, toProblem } from "./problem.ts";
 import { scheduleRoutes } from "./schedules.ts";
 import { staticRoutes } from "./static.ts";
+import { StatsFeed } from "./stats.ts";
 import { streamRoutes } from "./stream.ts";
 import { systemRoutes } from "./system.ts";
 import { taskRoutes } from "./tasks.ts";
@@ -23,6 +24,7 @@ const CONTENT_SECURITY_POLICY = [
   "style-src 'self'",
   "img-src 'self'",
   "connect-src 'self'",
+  "frame-src 'self'",
   "form-action 'self'",
   "base-uri 'none'",
   "frame-ancestors 'none'",
@@ -31,7 +33,8 @@ const CONTENT_SECURITY_POLICY = [
 /** Makes the application; `close` ends its sockets. */
 export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): void } {
   const app = new Hono<AppEnv>({ strict: false });
-  const stream = streamRoutes(options);
+  const stats = new StatsFeed(options.queue, options.clock, options.log);
+  const stream = streamRoutes(options, stats);
 
   app.use(async (c, next) => {
     await next();
@@ -49,11 +52,11 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): vo
   app.route("/api/tasks", taskRoutes(options));
   app.route("/api/schedules", scheduleRoutes(options));
   app.route("/api/uploads", uploadRoutes(options));
-  app.route("/api", systemRoutes(options));
+  app.route("/api", systemRoutes(options, stats));
   app.route("/", stream.app);
   app.route("/static", staticRoutes());
   app.route("/", loginRoutes(options));
-  app.route("/", pageRoutes(options));
+  app.route("/", pageRoutes(options, stats));
 
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);

@@ -22,7 +22,7 @@ export function contentDisposition(name: string, mediaType: string): string {
 }
 
 /** Whatever is inside a file can run nothing and reach nothing. */
-const HARMLESS = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+const HARMLESS = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox";
 
 /** Whether a header that lists entity tags names this one. */
 function names(header: string | undefined, etag: string): boolean {
@@ -64,12 +64,14 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
       c.req.param("name"),
     );
     const etag = `"${sha256}"`;
+    const shown = c.req.query("show") !== undefined && media_type === "text/html";
     const headers = {
       ETag: etag,
       "Last-Modified": new Date(created_at).toUTCString(),
       "Accept-Ranges": "bytes",
       "Content-Type": media_type,
-      "Content-Disposition": contentDisposition(name, media_type),
+      // A page of the task's own is shown only where it was asked to be, in a frame without any rights.
+      "Content-Disposition": contentDisposition(name, shown ? "text/plain" : media_type),
       // RFC 9530: what the whole file hashes to, also where a part is sent.
       "Repr-Digest": `sha-256=:${Uint8Array.fromHex(sha256).toBase64()}:`,
       "Content-Security-Policy": HARMLESS,

@@ -7,6 +7,7 @@
 import { timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { getSignedCookie, setSignedCookie } from "hono/cookie";
+import type { Caller, Permission } from "../queue/task.ts";
 import type { AppEnv, AppOptions, Principal } from "./env.ts";
 import { Problem } from "./problem.ts";
 import { isLoopback, type Role, ROLES, type Token } from "./settings.ts";
@@ -88,6 +89,24 @@ export function requireRole(role: Role): MiddlewareHandler<AppEnv> {
 /** Whether someone has a role or one above it. */
 export function mayActAs(principal: Principal, role: Role): boolean {
   return ROLES.indexOf(principal.role) >= ROLES.indexOf(role);
+}
+
+/** What a caller may do, and the least role that may do it. */
+const PERMISSIONS: Record<Permission, Role> = {
+  view: "viewer",
+  submit: "operator",
+  cancel: "operator",
+  retry: "operator",
+  pause: "operator",
+  schedule: "operator",
+  delete: "admin",
+};
+
+/** Who calls, and what they may do. */
+export function callerOf(principal: Principal): Caller {
+  const { name, role } = principal;
+  const all = Object.keys(PERMISSIONS) as Permission[];
+  return { name, role, permissions: all.filter((permission) => mayActAs(principal, PERMISSIONS[permission])) };
 }
 
 function hostName(host: string): string {

@@ -14,22 +14,27 @@ export interface DocumentProps {
   script?: string;
   /** JSON that the script starts from. */
   page?: string;
+  /** `light` or `dark`; else as the system is. */
+  theme?: string;
+  density?: string;
+  className?: string;
   children: ComponentChildren;
 }
 
-function Document({ title, script, page, children }: DocumentProps): JSX.Element {
+function Document({ title, script, page, theme, density, className, children }: DocumentProps): JSX.Element {
   return (
-    <html lang="en">
+    <html lang="en" data-theme={theme} data-density={density}>
       <head>
         <meta charSet="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
         <title>{title}</title>
         <link rel="icon" href="/static/icon.svg" type="image/svg+xml" />
+        <link rel="stylesheet" href="/static/tokens.css" />
         <link rel="stylesheet" href="/static/styles.css" />
         {script && <script type="module" src={script} />}
       </head>
-      <body data-page={page}>{children}</body>
+      <body class={className || undefined} data-page={page}>{children}</body>
     </html>
   );
 }

@@ -10,13 +10,15 @@ import type { JSX } from "preact";
 import { findToken, SESSION_COOKIE, signIn } from "./auth.ts";
 import { readForm } from "./body.ts";
 import { renderDocument } from "./document.tsx";
+import { safeBack } from "./safe_back.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 
-function LoginPage({ error }: { error?: string }): JSX.Element {
+function LoginPage({ error, back }: { error?: string; back: string }): JSX.Element {
   return (
     <main class="login">
       <h1>Millrace</h1>
       <form method="post" action="/login">
+        <input type="hidden" name="back" value={back} />
         <label for="token">Token</label>
         <input
           id="token"
@@ -37,16 +39,18 @@ function LoginPage({ error }: { error?: string }): JSX.Element {
 /** The routes of signing in and out. */
 export function loginRoutes({ tokens, clock }: AppOptions): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
-  const render = (error?: string) =>
-    renderDocument({ title: "Sign in – Millrace", children: <LoginPage error={error} /> });
+  const render = (back: string, error?: string) =>
+    renderDocument({ title: "Sign in — Millrace", children: <LoginPage error={error} back={back} /> });
 
-  app.get("/login", (c) => c.html(render()));
+  app.get("/login", (c) => c.html(render(safeBack(c.req.query("back") ?? null))));
 
   app.post("/login", async (c) => {
-    const token = findToken(tokens, (await readForm(c)).get("token") ?? "");
-    if (!token) return c.html(render("This is not a valid token."), 401);
+    const form = await readForm(c);
+    const token = findToken(tokens, form.get("token") ?? "");
+    const back = safeBack(form.get("back"));
+    if (!token) return c.html(render(back, "This is not a valid token."), 401);
     await signIn(c, token, clock.now());
-    return c.redirect("/", 303);
+    return c.redirect(back, 303);
   });
 
   app.post("/logout", (c) => {

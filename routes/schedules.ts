@@ -8,10 +8,10 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { MISSED_POLICIES, nextTimes, type Schedule } from "../queue/schedules.ts";
 import { UNIQUE_STATES } from "../queue/once.ts";
-import { taskOf } from "../queue/task.ts";
 import { requireRole } from "./auth.ts";
 import { readJson } from "./body.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
+import { wholeTask } from "./whole_task.ts";
 import { nameSchema, submissionFields, toFields } from "./submission.ts";
 
 /** How many of its next times a schedule shows. */
@@ -77,6 +77,11 @@ export function scheduleRoutes({ queue }: AppOptions): Hono<AppEnv> {
 
   app.get("/", async (c) => c.json({ schedules: (await schedules.list()).map(shown) }));
 
+  app.get("/next", (c) => {
+    const { cron = "", timezone = "UTC" } = c.req.query();
+    return c.json({ next_times: schedules.preview(cron.slice(0, 200), timezone.slice(0, 64), NEXT_TIMES).map(time) });
+  });
+
   app.get("/:id", async (c) => c.json(shown(await schedules.get(c.req.param("id")))));
 
   app.delete("/:id", requireRole("operator"), async (c) => {
@@ -96,7 +101,7 @@ export function scheduleRoutes({ queue }: AppOptions): Hono<AppEnv> {
     const { id, created } = await schedules.trigger(c.req.param("id"));
     c.header("Location", `/api/tasks/${id}`);
     const state = created ?? await queue.get(id);
-    return c.json(taskOf(state, await queue.artifacts(id), queue.retention), created ? 201 : 200);
+    return c.json(await wholeTask(queue, state), created ? 201 : 200);
   });
 
   return app;

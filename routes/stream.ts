@@ -18,9 +18,10 @@ import { type Retention, STATUSES, statusOf, summaryOf, type TaskState, versionO
 import type { AppEnv, AppOptions } from "./env.ts";
 import { TaskFollower } from "./follow.ts";
 import { Problem } from "./problem.ts";
+import type { StatsFeed } from "./stats.ts";
 
 /** What a client may send. */
-const frameSchema = z.discriminatedUnion("type", [
+const frameSchema = z.union([
   z.strictObject({
     type: z.literal("subscribe"),
     sub: z.string().min(1).max(64),
@@ -29,11 +30,12 @@ const frameSchema = z.discriminatedUnion("type", [
     statuses: z.array(z.enum(STATUSES)).max(5).optional(),
     since: z.string().max(64).optional(),
   }),
+  z.strictObject({ type: z.literal("subscribe"), sub: z.string().min(1).max(64), stats: z.literal(true) }),
   z.strictObject({ type: z.literal("unsubscribe"), sub: z.string().min(1).max(64) }),
   z.strictObject({ type: z.literal("ping") }),
 ]);
 
-type Subscribe = Extract<z.output<typeof frameSchema>, { type: "subscribe" }>;
+type Subscribe = Exclude<Extract<z.output<typeof frameSchema>, { type: "subscribe" }>, { stats: true }>;
 
 const HEARTBEAT_MS = 10_000;
 /** Characters of a frame that a client may send. */
@@ -102,6 +104,8 @@ function concerned(frame: Subscribe, change: TaskChange): boolean {
 /** One socket. */
 class Connection {
   readonly #subscriptions = new Map<string, Subscription>();
+  /** What ends each subscription of the numbers. */
+  readonly #stats = new Map<string, () => void>();
   #work: Promise<void> = Promise.resolve();
   #unsubscribe: (() => void) | null = null;
   #cancelBeat: () => void = () => {};
@@ -113,6 +117,7 @@ class Connection {
   constructor(
     private readonly socket: WebSocket,
     private readonly queue: Queue,
+    private readonly stats: StatsFeed,
     private readonly clock: Clock,
     private readonly log: Logger,
     /** When the caller's sign-in ends; undefined: never. */
@@ -134,6 +139,7 @@ class Connection {
     this.#cancelSession();
     this.#cancelRetry?.();
     this.#subscriptions.clear();
+    for (const unfollow of this.#stats.values()) unfollow();
     if (this.socket.readyState <= WebSocket.OPEN) this.socket.close(code ?? 1000, reason);
     this.onClosed();
   }
@@ -196,10 +202,14 @@ class Connection {
     if (!parsed.success) return this.#refuse(z.prettifyError(parsed.error));
     const frame = parsed.data;
     if (frame.type === "ping") return this.#send(JSON.stringify({ type: "pong", server_time: this.#time() }));
+    // The same name again replaces what it stood for.
+    this.#stats.get(frame.sub)?.();
+    this.#stats.delete(frame.sub);
     if (frame.type === "unsubscribe") return void this.#subscriptions.delete(frame.sub);
-    if (!this.#subscriptions.has(frame.sub) && this.#subscriptions.size >= MAX_SUBSCRIPTIONS) {
+    if (!this.#subscriptions.has(frame.sub) && this.#subscriptions.size + this.#stats.size >= MAX_SUBSCRIPTIONS) {
       return this.#refuse(`A socket has at most ${MAX_SUBSCRIPTIONS} subscriptions.`);
     }
+    if ("stats" in frame) return this.#followStats(frame.sub);
     await this.#subscribe(frame);
   }
 
@@ -225,6 +235,19 @@ class Connection {
     }
     if (frame.since !== undefined) this.#send(JSON.stringify({ type: "resync", sub: frame.sub }));
     await this.#snapshot(subscription);
+  }
+
+  #followStats(sub: string): void {
+    this.#subscriptions.delete(sub);
+    let told = "";
+    const name = JSON.stringify(sub);
+    const unfollow = this.stats.follow((json) => {
+      // A socket without room is told the newest numbers once it has some.
+      if (json === told || this.socket.bufferedAmount > MAX_BUFFERED) return;
+      told = json;
+      this.#send(`{"type":"stats","sub":${name},"stats":${json}}`);
+    });
+    this.#stats.set(sub, unfollow);
   }
 
   async #snapshot(subscription: Subscription): Promise<void> {
@@ -349,7 +372,7 @@ function upgrade(request: Request): Deno.WebSocketUpgrade {
 }
 
 /** The route of the stream, and what closes every socket. */
-export function streamRoutes(options: AppOptions): { app: Hono<AppEnv>; close(): void } {
+export function streamRoutes(options: AppOptions, stats: StatsFeed): { app: Hono<AppEnv>; close(): void } {
   const app = new Hono<AppEnv>({ strict: false });
   const connections = new Set<Connection>();
 
@@ -362,6 +385,7 @@ export function streamRoutes(options: AppOptions): { app: Hono<AppEnv>; close():
     const connection: Connection = new Connection(
       socket,
       options.queue,
+      stats,
       options.clock,
       options.log,
       c.get("principal").expires_at,

@@ -7,11 +7,14 @@
 import { Hono } from "hono";
 import { paramsSchema } from "../queue/define.ts";
 import type { Queue } from "../queue/queue.ts";
-import { type Stats, type Status, STATUSES, type TypeInfo } from "../queue/task.ts";
+import { type Range, RANGES } from "../queue/series.ts";
+import type { TypeInfo } from "../queue/task.ts";
 import * as z from "zod";
-import { requireRole } from "./auth.ts";
+import { callerOf, requireRole } from "./auth.ts";
 import { readOptionalJson } from "./body.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
+import { Problem } from "./problem.ts";
+import type { StatsFeed } from "./stats.ts";
 
 /** The catalogue. */
 export async function typeInfos(queue: Queue): Promise<TypeInfo[]> {
@@ -27,27 +30,13 @@ export async function typeInfos(queue: Queue): Promise<TypeInfo[]> {
     concurrency_per_key: definition.concurrencyPerKey ?? 1,
     rate_limit: queue.rateOf(definition),
     paused: pauses.get(definition.type) ?? null,
+    side_effects: definition.sideEffects ?? null,
+    example: definition.example ?? null,
   }));
 }
 
-/** The exact counters. */
-export async function readStats(queue: Queue): Promise<Stats> {
-  const counts = await queue.counts();
-  const zeros = () => Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
-  const stats: Stats = { total: 0, by_status: zeros(), by_type: {} };
-  for (const type of new Set([...queue.registry.public().map(({ type }) => type), ...Object.keys(counts)])) {
-    const of = stats.by_type[type] = zeros();
-    for (const status of STATUSES) {
-      of[status] = counts[type]?.[status] ?? 0;
-      stats.by_status[status] += of[status];
-      stats.total += of[status];
-    }
-  }
-  return stats;
-}
-
 /** The routes of the service itself. */
-export function systemRoutes({ queue }: AppOptions): Hono<AppEnv> {
+export function systemRoutes({ queue }: AppOptions, stats: StatsFeed): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
 
   app.get("/task-types", async (c) => c.json({ task_types: await typeInfos(queue) }));
@@ -64,7 +53,24 @@ export function systemRoutes({ queue }: AppOptions): Hono<AppEnv> {
     return c.json(await infoOf(c.req.param("type")));
   });
 
-  app.get("/stats", async (c) => c.json({ ...await readStats(queue), instance: queue.instance }));
+  app.get("/stats", async (c) => {
+    const as_of = await queue.stream.head();
+    return c.json({ ...await stats.read(), as_of, instance: queue.instance });
+  });
+
+  app.get("/series", async (c) => {
+    const query = new URL(c.req.url).searchParams;
+    const range = query.get("range") ?? "1h";
+    if (!(range in RANGES)) {
+      throw new Problem(400, "bad_query", "The query is not valid; see errors.", [
+        { parameter: "range", detail: `One of ${Object.keys(RANGES).join(", ")}.` },
+      ]);
+    }
+    const types = query.getAll("task_type").flatMap((value) => value.split(",")).filter(Boolean);
+    return c.json(await queue.series(range as Range, types.length > 0 ? types : undefined));
+  });
+
+  app.get("/me", (c) => c.json(callerOf(c.get("principal"))));
 
   app.get("/health", async (c) => {
     const { kv, runner, backlog_age_ms } = await queue.health();

@@ -16,8 +16,10 @@ import { artifactRoutes } from "./artifacts.ts";
 import { bulkRoutes } from "./bulk.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { TaskFollower } from "./follow.ts";
+import { logRoutes } from "./logs.ts";
 import { Problem } from "./problem.ts";
 import { readFilter } from "./query.ts";
+import { wholeTask } from "./whole_task.ts";
 import { batchTaskSchema, submissionSchema, toSubmission } from "./submission.ts";
 
 /** What the header Idempotency-Key asks for. */
@@ -37,7 +39,7 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
   const { queue, clock } = options;
   const app = new Hono<AppEnv>({ strict: false });
   const summary = (state: TaskState) => summaryOf(state, queue.retention);
-  const whole = async (state: TaskState) => taskOf(state, await queue.artifacts(state.task.id), queue.retention);
+  const whole = (state: TaskState) => wholeTask(queue, state);
 
   app.post("/submit", requireRole("operator"), async (c) => {
     const body = await readJson(c, submissionSchema);
@@ -74,27 +76,6 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
   app.post("/:id/retry", requireRole("operator"), async (c) => {
     const { from } = await readOptionalJson(c, z.strictObject({ from: z.enum(RETRY_FROM).default("checkpoint") }));
     return c.json(await whole(await queue.retry(c.req.param("id"), from, mayActAs(c.get("principal"), "admin"))), 202);
-  });
-
-  app.get("/:id/logs", async (c) => {
-    await queue.get(c.req.param("id"));
-    const [attempt, line] = (c.req.query("after") ?? "0:0").split(":").map(Number);
-    const limit = Number(c.req.query("limit") ?? 1_000);
-    if (![attempt, line].every((n) => Number.isInteger(n) && n >= 0)) {
-      throw new Problem(400, "bad_query", "The query is not valid; see errors.", [
-        { parameter: "after", detail: "Pass next of the page before, such as 1:500." },
-      ]);
-    }
-    if (!Number.isInteger(limit) || limit < 1 || limit > 5_000) {
-      throw new Problem(400, "bad_query", "The query is not valid; see errors.", [
-        { parameter: "limit", detail: "A whole number from 1 to 5000." },
-      ]);
-    }
-    const { lines, next } = await queue.readLog(c.req.param("id"), { attempt, line }, limit);
-    return c.json({
-      lines: lines.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })),
-      next: `${next.attempt}:${next.line}`,
-    });
   });
 
   app.get("/:id/events", async (c) => {
@@ -141,6 +122,7 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
     });
   });
 
+  app.route("/", logRoutes(options));
   app.route("/", artifactRoutes(options));
 
   return app;

@@ -27,50 +27,70 @@ const columnName = z.string().min(1).max(200);
 
 const params = z.strictObject({
   num_rows: z.int().min(100).max(10_000).default(1_000)
-    .meta({ title: "Rows", description: "Rows of made-up orders to process." }),
+    .meta({ title: "Rows", description: "Of made-up orders." }),
   processing_time: z.number().min(5).max(60).default(10)
-    .meta({ title: "Processing time", description: "Seconds to spread the work over.", "x-unit": "s" }),
+    .meta({ title: "Processing time", description: "What the work on made-up orders is spread over.", "x-unit": "s" }),
   upload_id: z.string().length(26).optional()
     .meta({
       title: "CSV file",
-      description: "Process this file at full speed instead.",
+      description: "Processed at full speed. Without one, orders are made up.",
       "x-file": { accept: ".csv,.tsv,.txt,text/csv,text/tab-separated-values" },
     }),
   delimiter: z.enum(DELIMITERS).optional()
     .meta({
       title: "Delimiter",
+      "x-group": "How to read the file",
       description: "Of the file; detected if not given.",
       "x-enumLabels": ["comma", "semicolon", "tab", "pipe"],
     }),
   encoding: z.enum(ENCODINGS).optional()
     .meta({
       title: "Encoding",
+      "x-group": "How to read the file",
       description: "Of the file; detected if not given.",
       "x-enumLabels": ["UTF-8", "UTF-16, little endian", "UTF-16, big endian", "Latin-1 (windows-1252)"],
     }),
   decimal: z.enum([".", ","]).optional()
     .meta({
       title: "Decimal sign",
+      "x-group": "How to read the file",
       description: "With a comma, 1,5 is a number too; so it is if not given, between semicolons.",
       "x-enumLabels": ["point", "comma or point"],
     }),
-  header: z.boolean().default(true).meta({ title: "The first row holds the names", description: "Of the file." }),
+  header: z.boolean().default(true).meta({
+    title: "The first row holds the names",
+    description: "Of the file.",
+    "x-group": "How to read the file",
+  }),
   max_bad_rows: z.int().min(0).max(1_000_000_000).default(100_000)
-    .meta({ title: "Bad rows", description: "With more of them the task fails." }),
+    .meta({ title: "Bad rows", description: "With more of them the task fails.", "x-group": "How to read the file" }),
   cleaned: z.boolean().default(false)
-    .meta({ title: "Write a cleaned CSV", description: "As an artifact: UTF-8, the same delimiter." }),
+    .meta({
+      title: "Write a cleaned CSV",
+      description: "As an artifact: UTF-8, the same delimiter.",
+      "x-group": "A cleaned copy",
+    }),
   columns: z.array(columnName).min(1).max(2_000).optional()
-    .meta({ title: "Columns to keep", description: "In the cleaned CSV, one a line, in this order; else all." }),
+    .meta({
+      title: "Columns to keep",
+      description: "In the cleaned CSV, one a line, in this order; else all.",
+      "x-group": "A cleaned copy",
+    }),
   rename: z.record(columnName, columnName).optional()
-    .meta({ title: "New names", description: "In the cleaned CSV, old=new, one a line." }),
+    .meta({ title: "New names", description: "In the cleaned CSV, old=new, one a line.", "x-group": "A cleaned copy" }),
   drop_bad_rows: z.boolean().default(true)
-    .meta({ title: "Leave bad rows out", description: "Of the cleaned CSV; else they are filled up or cut." }),
+    .meta({
+      title: "Leave bad rows out",
+      description: "Of the cleaned CSV; else they are filled up or cut.",
+      "x-group": "A cleaned copy",
+    }),
   escape_formulas: z.boolean().default(false)
     .meta({
       title: "Escape formulas",
+      "x-group": "A cleaned copy",
       description: "In the cleaned CSV, an apostrophe before what a spreadsheet would run.",
     }),
-});
+}).meta({ "x-order": ["upload_id", "num_rows", "processing_time"] });
 
 type Params = z.output<typeof params>;
 
@@ -103,8 +123,9 @@ export function csvProcessing(pool: Pool<CsvJobs>, clock: Clock): TaskDefinition
     concurrency: 4,
     timeoutMs: 6 * 60 * 60_000,
     checkpointVersion: 2,
-    titleOf: ({ upload_id, num_rows }) =>
-      upload_id ? "Uploaded CSV" : `${num_rows.toLocaleString("en")} made-up orders`,
+    example: { num_rows: 2_000, processing_time: 8 },
+    titleOf: ({ upload_id, num_rows }, [file]) =>
+      upload_id ? file ?? "Uploaded CSV" : `${num_rows.toLocaleString("en")} made-up orders`,
     run: (ctx) => run(ctx, pool, clock),
   });
 }

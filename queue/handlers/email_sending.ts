@@ -13,7 +13,7 @@ import { AbortedError, NonRetryableError } from "../errors.ts";
 import type { Json } from "../task.ts";
 import { type Deferred, Mailing, MAX_DEFERRED, type Outcome } from "./email/mailing.ts";
 import { isAddress, MAX_LIST_BYTES, parseRecipients } from "./email/recipients.ts";
-import { fieldsOf, fill, fillHtml, fillLine, type Values } from "./email/template.ts";
+import { fieldsOf, fill, fillHtml, fillLine, previewPage, type Values } from "./email/template.ts";
 import { type Attachment, type Delivery, type MailTransport, type Message, ServerError } from "./email/transport.ts";
 import { randomFrom, seedOf } from "./random.ts";
 
@@ -38,21 +38,56 @@ const params = z.strictObject({
       "x-multiline": true,
     }),
   html: z.string().min(1).max(15_000).optional()
-    .meta({ title: "HTML", description: "The same as HTML; values are filled in as text.", "x-multiline": true }),
+    .meta({
+      title: "HTML",
+      description: "The same as HTML; values are filled in as text.",
+      "x-multiline": true,
+      "x-group": "More of the message",
+    }),
   attachments: z.array(z.string().length(26)).min(1).max(10).optional()
-    .meta({ title: "Attachments", description: "10 MB together.", "x-file": { multiple: true } }),
-  reply_to: z.email().optional().meta({ title: "Reply to", description: "Where answers go." }),
+    .meta({
+      title: "Attachments",
+      description: "10 MB together.",
+      "x-file": { multiple: true, maxBytes: 10_000_000 },
+      "x-group": "More of the message",
+    }),
+  reply_to: z.email().optional().meta({
+    title: "Reply to",
+    description: "Where answers go.",
+    "x-group": "More of the message",
+  }),
   list_unsubscribe: oneLine(z.string().regex(/^(https:\/\/|mailto:)[^\s<>]+$/, "An https or mailto URL.").max(500))
     .optional()
-    .meta({ title: "Unsubscribe", description: "An https or mailto URL for List-Unsubscribe; fields are filled in." }),
+    .meta({
+      title: "Unsubscribe",
+      description: "An https or mailto URL for List-Unsubscribe; fields are filled in.",
+      "x-group": "More of the message",
+    }),
   delay_per_email: z.number().min(0.5).max(5).default(1)
-    .meta({ title: "Delay", description: "Seconds between two messages.", "x-unit": "s" }),
+    .meta({
+      title: "Delay",
+      description: "Between two messages.",
+      "x-unit": "s",
+      "x-group": "Pace and trial",
+    }),
   rate_per_second: z.number().min(0.1).max(1_000).optional()
-    .meta({ title: "Rate", description: "Messages a second at most, instead of the delay." }),
+    .meta({
+      title: "Rate",
+      description: "Messages a second at most, instead of the delay.",
+      "x-group": "Pace and trial",
+    }),
   failure_rate: z.number().min(0).max(1).default(0)
-    .meta({ title: "Failure rate", description: "Share of made-up addresses that bounce, 0 to 1." }),
+    .meta({
+      title: "Failure rate",
+      description: "Share of made-up addresses that bounce.",
+      "x-group": "Pace and trial",
+    }),
   dry_run: z.boolean().default(false)
-    .meta({ title: "Only a preview", description: "Keep the first message as a file, and send none." }),
+    .meta({
+      title: "Only a preview",
+      description: "Keep the first message as a file, and send none.",
+      "x-group": "Pace and trial",
+    }),
 });
 
 type Params = z.output<typeof params>;
@@ -88,8 +123,12 @@ export function emailSending(transport: MailTransport, clock: Clock): TaskDefini
     timeoutMs: 24 * 60 * 60_000,
     backoff: { base: 10_000, factor: 4, cap: 900_000 },
     checkpointVersion: 2,
-    titleOf: ({ num_emails, recipients, upload_id, subject }) =>
-      `${upload_id ? "list" : recipients?.length ?? num_emails} × ${subject}`,
+    sideEffects: "It sends its messages again; those that are recorded as sent only if it starts from the beginning.",
+    example: { num_emails: 8, delay_per_email: 0.8 },
+    titleOf: ({ num_emails, recipients, upload_id, subject }, files) => {
+      const to = upload_id ? files[0] ?? "list" : `${recipients?.length ?? num_emails}`;
+      return `${subject} → ${to}${upload_id ? "" : to === "1" ? " recipient" : " recipients"}`;
+    },
     run: (ctx) => run(ctx, transport, clock),
   });
 }
@@ -108,6 +147,7 @@ async function run(ctx: TaskContext<Params>, transport: MailTransport, clock: Cl
   const bounces = bouncesOf(ctx, recipients.length);
   const pace = paceOf(ctx, clock);
   if (mailing.next > 0) ctx.log.info(`going on after message ${mailing.next}`);
+  else await keepPreview(ctx, messageOf(ctx, transport, letter, 0));
   while (mailing.next < recipients.length) {
     const index = mailing.next;
     const { email } = recipients[index];
@@ -245,12 +285,19 @@ function messageOf(ctx: TaskContext<Params>, transport: MailTransport, letter: L
   };
 }
 
+/** Keeps what the first message looks like, for the page. */
+async function keepPreview(ctx: TaskContext<Params>, message: Message): Promise<void> {
+  await ctx.artifact("preview.html", previewPage(message), "text/html");
+}
+
 async function preview(ctx: TaskContext<Params>, transport: MailTransport, letter: Letter): Promise<Json> {
   const { recipients } = letter;
   const invalid = recipients.filter(({ email }) => !isAddress(email)).length;
   const first = recipients.findIndex(({ email }) => isAddress(email));
   if (first < 0) throw new NonRetryableError("None of the recipients has an address.");
-  await ctx.artifact("preview.eml", await transport.render(messageOf(ctx, transport, letter, first)), "message/rfc822");
+  const message = messageOf(ctx, transport, letter, first);
+  await ctx.artifact("preview.eml", await transport.render(message), "message/rfc822");
+  await keepPreview(ctx, message);
   ctx.log.info("a preview only: nothing was sent");
   return { dry_run: true, recipients: recipients.length, not_addresses: invalid, sent: 0 };
 }

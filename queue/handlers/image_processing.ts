@@ -15,7 +15,10 @@ import { seedOf } from "./random.ts";
 import type { ImageJobs } from "./jobs.ts";
 
 const params = z.strictObject({
-  num_images: z.int().min(1).max(20).default(3).meta({ title: "Images", description: "Images to draw and resize." }),
+  num_images: z.int().min(1).max(20).default(3).meta({
+    title: "Images",
+    description: "How many to draw, without files.",
+  }),
   target_width: z.int().min(100).max(2_000).default(800).meta({ title: "Width", "x-unit": "px" }),
   target_height: z.int().min(100).max(2_000).default(600).meta({ title: "Height", "x-unit": "px" }),
   fit: z.enum(FITS).default("cover")
@@ -23,15 +26,29 @@ const params = z.strictObject({
   format: z.enum(["png", "jpeg", "webp"]).default("png").meta({ title: "Format" }),
   upload_ids: z.array(z.string().length(26)).min(1).max(20).optional().meta({
     title: "Image files",
-    description: "Resize these PNG, JPEG, GIF, TIFF or WebP files instead.",
+    description: "PNG, JPEG, GIF, TIFF or WebP. Without any, pictures are drawn.",
     "x-file": { accept: "image/png,image/jpeg,image/gif,image/tiff,image/webp", multiple: true },
   }),
-  quality: z.int().min(1).max(100).default(85).meta({ title: "Quality", description: "Of JPEG and WebP." }),
+  quality: z.int().min(1).max(100).default(85).meta({
+    title: "Quality",
+    description: "Of JPEG and WebP.",
+    "x-slider": true,
+    "x-group": "Quality and colours",
+  }),
   background: z.string().regex(/^#[0-9a-fA-F]{6}$/, "A colour such as #ffffff.").optional()
-    .meta({ title: "Background", description: "Behind what is transparent, such as #ffffff; JPEG always has one." }),
+    .meta({
+      title: "Background",
+      description: "Behind what is transparent; JPEG always has one.",
+      examples: ["#ffffff"],
+      "x-group": "Quality and colours",
+    }),
   keep_metadata: z.boolean().default(false)
-    .meta({ title: "Keep metadata", description: "EXIF and colour profile; else they are left out." }),
-});
+    .meta({
+      title: "Keep metadata",
+      description: "EXIF and colour profile; else they are left out.",
+      "x-group": "Quality and colours",
+    }),
+}).meta({ "x-order": ["upload_ids"] });
 
 type Params = z.output<typeof params>;
 
@@ -72,8 +89,12 @@ export function imageProcessing(
     concurrency: 2,
     checkpointVersion: 2,
     timeoutMs: 30 * 60_000,
-    titleOf: ({ num_images, upload_ids, target_width, target_height }) =>
-      `${upload_ids?.length ?? num_images} ${upload_ids ? "" : "drawn "}images → ${target_width}×${target_height}`,
+    example: { num_images: 6, target_width: 480, target_height: 360, format: "jpeg" },
+    titleOf: ({ num_images, upload_ids, target_width, target_height }, files) => {
+      const count = upload_ids?.length ?? num_images;
+      const what = count === 1 && files[0] ? files[0] : `${count} ${upload_ids ? "" : "drawn "}images`;
+      return `${what} → ${target_width}×${target_height}`;
+    },
     async run(ctx) {
       const total = ctx.params.upload_ids?.length ?? ctx.params.num_images;
       const outcomes = (ctx.resume as unknown as (Outcome | null)[] | undefined) ?? Array(total).fill(null);

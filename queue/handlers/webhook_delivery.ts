@@ -42,6 +42,7 @@ export function webhookDelivery(
     title: "Deliver a webhook",
     description: "POSTs JSON to a URL, signed, and tries again until it is taken.",
     params,
+    sideEffects: "It delivers its message again.",
     titleOf: ({ url }) => `POST ${new URL(url).host}`,
     concurrency: 20,
     timeoutMs: POST_TIMEOUT_MS + 5_000,

@@ -14,9 +14,11 @@ browserTest("submit by form, see the bar move, see SUCCESS, open the details; no
     await page.goto(origin);
     await page.getByText("Live", { exact: true }).waitFor();
     await page.getByRole("link", { name: "New task" }).click();
-    await page.locator('[name="params.num_rows"]').fill("500");
+    await page.locator('[name="params/input_params/num_rows"]').fill("500");
     await page.getByLabel("Processing time").fill("5");
-    await page.getByRole("button", { name: "Submit" }).click();
+    await page.getByRole("button", { name: "Submit", exact: true }).click();
+    const row = page.locator(".list tbody tr").first();
+    await row.getByRole("link", { name: "500 made-up orders" }).click();
 
     const bar = page.locator(".details progress");
     await bar.waitFor();
@@ -39,7 +41,8 @@ browserTest("submit by form, see the bar move, see SUCCESS, open the details; no
     await page.getByRole("link", { name: "Back to the list" }).click();
     await page.getByRole("link", { name: "500 made-up orders" }).click();
     await page.getByRole("heading", { name: "Result" }).waitFor();
-    await page.getByRole("cell", { name: "unit_price" }).waitFor();
+    await page.getByRole("tab", { name: "Output" }).click();
+    await page.getByRole("rowheader", { name: "unit_price" }).waitFor();
     await page.getByRole("link", { name: "summary.csv" }).waitFor();
     assertEquals(found, []);
   });
@@ -55,8 +58,8 @@ browserTest("without JavaScript: submit with an upload, list, filter, open, canc
       mimeType: "text/csv",
       buffer: Buffer.from("town,people\nA,10\nB,32\n"),
     });
-    await page.getByRole("button", { name: "Submit" }).click();
-    await page.getByRole("heading", { name: "Uploaded CSV" }).waitFor();
+    await page.getByRole("button", { name: "Submit", exact: true }).click();
+    await page.getByRole("heading", { name: "towns.csv" }).waitFor();
     await allReach(queue, 1, "SUCCESS");
     const { task: { task: { id } } } = await queue.submit({ task_type: "held" });
     const first = await held.next();
@@ -83,13 +86,13 @@ browserTest("what a form gets wrong comes back at its field with the values kept
     // Past the browser's own check, as an old client would.
     const body = new FormData();
     body.set("task_type", "csv_processing");
-    body.set("params.num_rows", "99");
-    body.set("params.processing_time", "7");
+    body.set("params/input_params/num_rows", "99");
+    body.set("params/input_params/processing_time", "7");
     const answer = await fetch(`${origin}/tasks`, { method: "POST", body });
     assertEquals(answer.status, 422);
     await page.setContent(await answer.text());
-    assertEquals(await page.locator('[name="params.processing_time"]').inputValue(), "7");
-    const field = page.locator('[name="params.num_rows"]');
+    assertEquals(await page.locator('[name="params/input_params/processing_time"]').inputValue(), "7");
+    const field = page.locator('[name="params/input_params/num_rows"]');
     assertEquals([await field.inputValue(), await field.getAttribute("aria-invalid")], ["99", "true"]);
     assertEquals((await queue.list({}, 1)).total, 0);
 
@@ -98,7 +101,7 @@ browserTest("what a form gets wrong comes back at its field with the values kept
       const form = new FormData();
       form.set("task_type", "csv_processing");
       form.set("idempotency_key", "one");
-      form.set("params.upload_id", new File(["a\n1\n"], "a.csv"));
+      form.set("params/input_params/upload_id", new File(["a\n1\n"], "a.csv"));
       return fetch(`${origin}/tasks`, { method: "POST", body: form, redirect: "manual" });
     };
     const answers = [await twice(), await twice()];

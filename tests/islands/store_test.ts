@@ -1,43 +1,125 @@
-import { createStore, mergeTask, type PageData, removeTask, showWaiting } from "../../islands/store.ts";
-import type { TaskSummary } from "../../queue/task.ts";
+import {
+  createStore,
+  mergeLog,
+  mergeOpen,
+  mergeTasks,
+  type PageData,
+  removeTask,
+  replaceList,
+  select,
+  showWaiting,
+} from "../../islands/store.ts";
+import { HOME, type View } from "../../islands/url.ts";
+import type { Task, TaskHistoryEvent, TaskSummary } from "../../queue/task.ts";
 import { assertEquals } from "../support/assert.ts";
 
-function task(id: string, status: TaskSummary["status"], version = 1): TaskSummary {
-  return { id, status, version } as TaskSummary;
+function task(id: string, status: TaskSummary["status"], version = 1, more: Partial<TaskSummary> = {}): TaskSummary {
+  const created_at = "2030-01-01T00:00:00.000Z";
+  return {
+    id,
+    status,
+    version,
+    title: `Task ${id}`,
+    task_type: "t",
+    message: "",
+    tags: [],
+    created_at,
+    ...more,
+  } as TaskSummary;
 }
 
-function storeOf(tasks: TaskSummary[], next_cursor: string | null = null) {
-  const view = { statuses: [], task_types: [], cursor: null, task: null, form: null };
+function storeOf(tasks: TaskSummary[], next_cursor: string | null = null, view: Partial<View> = {}) {
+  const list = { next_cursor, prev_cursor: null, total: tasks.length, total_capped: false, searched: null, as_of: "0" };
   return createStore(
-    { tasks, next_cursor, view, stats: {}, open: null, server_time: "2030-01-01T00:00:00Z" } as unknown as PageData,
+    {
+      tasks,
+      list,
+      view: { ...HOME, ...view },
+      types: [],
+      stats: {},
+      open: null,
+      server_time: "2030-01-01T00:00:00Z",
+    } as unknown as PageData,
   );
 }
 
+const waiting = (store: ReturnType<typeof storeOf>) => store.waiting.value.map(({ id }) => id);
+
 Deno.test("a row takes the newest version and never an older one", () => {
   const store = storeOf([task("B", "RUNNING", 2)]);
-  mergeTask(store, task("B", "PENDING", 1));
-  assertEquals(store.rows.get("B")!.value.status, "RUNNING");
-  mergeTask(store, task("B", "SUCCESS", 3));
-  assertEquals(store.rows.get("B")!.value.status, "SUCCESS");
+  mergeTasks(store, [task("B", "PENDING", 1)]);
+  assertEquals(store.rows.get("B")!.value.task.status, "RUNNING");
+  mergeTasks(store, [task("B", "SUCCESS", 3)]);
+  assertEquals(store.rows.get("B")!.value.task.status, "SUCCESS");
+});
+
+Deno.test("a row that stops matching stays, and says so", () => {
+  const store = storeOf([task("B", "RUNNING")], null, { statuses: ["RUNNING"] });
+  mergeTasks(store, [{ ...task("B", "SUCCESS", 2), matches: false }]);
+  assertEquals(store.order.value, ["B"]);
+  assertEquals(store.rows.get("B")!.value.matches, false);
 });
 
 Deno.test("a new task waits, and one that left the filter while it waited waits no more", () => {
   const store = storeOf([task("B", "RUNNING")]);
-  mergeTask(store, { ...task("C", "RUNNING"), matches: true });
-  mergeTask(store, { ...task("D", "RUNNING"), matches: true });
-  mergeTask(store, { ...task("C", "SUCCESS", 2), matches: false });
-  assertEquals(store.waiting.value.map(({ id }) => id), ["D"]);
+  mergeTasks(store, [{ ...task("C", "RUNNING"), matches: true }, { ...task("D", "RUNNING"), matches: true }]);
+  mergeTasks(store, [{ ...task("C", "SUCCESS", 2), matches: false }]);
+  assertEquals(waiting(store), ["D"]);
   removeTask(store, "D");
-  assertEquals(store.waiting.value, []);
+  assertEquals(waiting(store), []);
+});
+
+Deno.test("what the stream does not filter by, the page does: text, tag and time", () => {
+  const store = storeOf([], null, { q: "orders", tag: "x", created_from: "2030-01-01" });
+  mergeTasks(store, [
+    task("A", "PENDING", 1, { title: "Orders", tags: ["x"] }),
+    task("B", "PENDING", 1, { title: "Orders" }),
+    task("C", "PENDING", 1, { tags: ["x"] }),
+    task("D", "PENDING", 1, { title: "Orders", tags: ["x"], created_at: "2029-12-31T23:59:59.000Z" }),
+  ]);
+  assertEquals(waiting(store), ["A"]);
 });
 
 Deno.test("a task that comes to fit the filter takes its place in the order, unless that is on an older page", () => {
   const whole = storeOf([task("D", "FAILED"), task("B", "FAILED")]);
-  mergeTask(whole, { ...task("C", "FAILED"), matches: true });
-  mergeTask(whole, { ...task("A", "FAILED"), matches: true });
+  mergeTasks(whole, [{ ...task("C", "FAILED"), matches: true }, { ...task("A", "FAILED"), matches: true }]);
   showWaiting(whole);
   assertEquals(whole.order.value, ["D", "C", "B", "A"]);
   const paged = storeOf([task("D", "FAILED"), task("B", "FAILED")], "B");
-  mergeTask(paged, { ...task("A", "FAILED"), matches: true });
-  assertEquals(paged.waiting.value, []);
+  mergeTasks(paged, [{ ...task("A", "FAILED"), matches: true }]);
+  assertEquals(waiting(paged), []);
+  const later = storeOf([task("B", "FAILED")], null, { cursor: "C" });
+  mergeTasks(later, [task("D", "FAILED")]);
+  assertEquals(waiting(later), []);
+});
+
+Deno.test("what joins a full page pushes the oldest onto the next one", () => {
+  const many = Array.from({ length: 50 }, (_, i) => task(String(99 - i), "PENDING"));
+  const store = storeOf(many);
+  mergeTasks(store, [task("A1", "PENDING")]);
+  showWaiting(store);
+  assertEquals([store.order.value.length, store.order.value[0], store.order.value.at(-1)], [50, "A1", "51"]);
+  assertEquals(store.list.value.next_cursor, "51");
+  assertEquals(store.rows.has("50"), false);
+});
+
+Deno.test("a list that is read anew keeps what is newer, and the selection stays", () => {
+  const store = storeOf([task("B", "SUCCESS", 5), task("A", "FAILED")]);
+  select(store, ["A", "B"], true);
+  replaceList(store, [task("C", "PENDING"), task("B", "RUNNING", 4)], { ...store.list.value, total: 2 });
+  assertEquals(store.order.value, ["C", "B"]);
+  assertEquals(store.rows.get("B")!.value.task.status, "SUCCESS");
+  assertEquals([...store.selected.value.keys()], ["A", "B"]);
+});
+
+Deno.test("the open task keeps what a summary lacks, and log lines come once", () => {
+  const store = storeOf([]);
+  store.open.value = { task: { ...task("B", "RUNNING", 2), input_params: { n: 1 } } as unknown as Task };
+  mergeOpen(store, task("B", "RUNNING", 3, { progress: 40 }));
+  mergeOpen(store, task("B", "RUNNING", 1, { progress: 10 }));
+  assertEquals([store.task.value?.progress, store.task.value?.input_params], [40, { n: 1 }]);
+  const line = (line: number): TaskHistoryEvent => ({ kind: "log", at: "", attempt: 1, line, level: "info", text: "" });
+  mergeLog(store, [line(0), line(1)]);
+  mergeLog(store, [line(1), line(2)]);
+  assertEquals(store.log.value.map(({ line }) => line), [0, 1, 2]);
 });

@@ -32,6 +32,15 @@ export function fillLine(template: string, values: Values): string {
 
 const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 
+/** A message as a page, to be looked at in a frame without any rights. */
+export function previewPage(message: { to: string; subject: string; text: string; html?: string }): string {
+  const head = (name: string, value: string) => `<p><strong>${name}:</strong> ${escapeHtml(value)}</p>`;
+  const style = "body{font:14px system-ui,sans-serif;margin:16px}pre{white-space:pre-wrap;font:inherit}";
+  const body = message.html ?? `<pre>${escapeHtml(message.text)}</pre>`;
+  return `<!DOCTYPE html><meta charset="utf-8"><title>${escapeHtml(message.subject)}</title><style>${style}</style>` +
+    `${head("To", message.to)}${head("Subject", message.subject)}<hr>${body}`;
+}
+
 function escapeHtml(text: string): string {
   return text.replaceAll(/[&<>"']/g, (character) => ENTITIES[character]);
 }

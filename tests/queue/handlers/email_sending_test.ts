@@ -20,7 +20,7 @@ Deno.test("each message is in the outbox once, with its address, subject and a M
     const { task: { result } } = await reaches(queue, task.id, "SUCCESS");
     assertEquals(result, { sent: 2, failed: 0, skipped: 0, failures: [] });
     const files = await queue.artifacts(task.id);
-    assertEquals(files.map(({ name }) => name), ["0001.eml", "0002.eml", "outcomes.csv"]);
+    assertEquals(files.map(({ name }) => name), ["0001.eml", "0002.eml", "outcomes.csv", "preview.html"]);
     const message = await (await call(`/api/tasks/${task.id}/artifacts/0002.eml`)).text();
     assertMatch(message, /^To: ben@example\.com\r$/m);
     assertMatch(message, new RegExp(`^Message-ID: <${task.id.toLowerCase()}\\.2@localhost>\r$`, "m"));

@@ -1,0 +1,335 @@
+/**
+ * The open task, in sections: what it is, how it went, what it said, what it has made.
+ *
+ * @module
+ */
+
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Json, Task, TaskError } from "../../queue/task.ts";
+import { act, canBe, label } from "../actions.ts";
+import { absolute, duration, number, shortId, time } from "../format.ts";
+import { Icon } from "../icons.tsx";
+import { Progress, StatusBadge } from "../status.tsx";
+import { may, type Store, titleOf } from "../store.ts";
+import { hrefOf, type Tab, TABS } from "../url.ts";
+import { Log } from "./log.tsx";
+import { Output } from "./output.tsx";
+import { Timeline } from "./timeline.tsx";
+import { FieldList } from "./value.tsx";
+
+const NAMES: Record<Tab, string> = {
+  overview: "Overview",
+  timeline: "Timeline",
+  logs: "Logs",
+  output: "Output",
+  attempts: "Attempts",
+  raw: "Raw",
+};
+
+function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
+  const view = store.view.value;
+  const back = hrefOf(view, {});
+  const asked = store.asked.value.get(task.id);
+  const doable = (["cancel", "retry"] as const).filter((action) => canBe(action, task) && may(store, action));
+  const known = store.types.some(({ type }) => type === task.task_type);
+  const offline = store.connection.value === "offline";
+  return (
+    <div class="buttons">
+      {asked && <span class="muted">{asked.verb}… {duration(store.clock.value - asked.since)}</span>}
+      {!asked && doable.map((action) => (
+        <form key={action} method="post" action={`/tasks/${task.id}/${action}`}>
+          <input type="hidden" name="back" value={back} />
+          <button
+            type="submit"
+            class={action === "cancel" ? "danger-quiet" : undefined}
+            disabled={offline}
+            title={offline ? "You are offline." : undefined}
+            onClick={(event) => {
+              event.preventDefault();
+              if (action === "cancel") void act().cancel(task);
+              else void act().retry(task);
+            }}
+          >
+            {label(action)} task
+          </button>
+        </form>
+      ))}
+      {may(store, "submit") && known && (
+        <a class="button" href={hrefOf(view, { form: task.task_type, from: task.id })}>
+          {canBe("retry", task) ? "Retry with changes" : "Submit again"}
+        </a>
+      )}
+      <button
+        type="button"
+        class="quiet js"
+        onClick={() => act().copy(new URL(hrefOf(view, { form: null }), location.origin).href, "The link")}
+      >
+        <Icon name="copy" /> Copy link
+      </button>
+    </div>
+  );
+}
+
+/** The first frame of a stack that is the handler's own. */
+function ownFrame(stack: string): string | null {
+  const frames = stack.split("\n").filter((line) => /^\s*at /.test(line));
+  return (frames.find((line) => !/node_modules|ext:|node:|npm:/.test(line)) ?? frames[0])?.trim() ?? null;
+}
+
+function ErrorBox({ task, error }: { task: Task; error: TaskError }): JSX.Element {
+  const frame = error.stack ? ownFrame(error.stack) : null;
+  return (
+    <div class="error-box" role="group" aria-label="Error">
+      <strong>{error.message}</strong>
+      <span class="meta">{error.code} · attempt {task.attempt} of {task.max_attempts}</span>
+      {frame && <code>{frame}</code>}
+      {error.stack && (
+        <details>
+          <summary>Show full stack</summary>
+          <pre tabIndex={0}>{error.stack}</pre>
+        </details>
+      )}
+      <button type="button" class="quiet js" onClick={() => act().copy(error.stack ?? error.message, "The error")}>
+        <Icon name="copy" /> Copy error
+      </button>
+    </div>
+  );
+}
+
+function summaryOf(result: Json): { [key: string]: Json } {
+  if (typeof result !== "object" || result === null || Array.isArray(result)) return { result };
+  const plain = Object.entries(result).filter(([, value]) => value === null || typeof value !== "object");
+  return Object.fromEntries(plain.slice(0, 8));
+}
+
+function Overview({ task, store }: { task: Task; store: Store }): JSX.Element {
+  const view = store.view.value;
+  const style = store.preferences.value.time;
+  const now = store.now.value;
+  const properties = (store.types.find(({ type }) => type === task.task_type)?.params.properties ?? {}) as Record<
+    string,
+    { title?: string; "x-unit"?: string }
+  >;
+  const when = (at: string | null) => at === null ? null : time(Date.parse(at), now, style);
+  const facts: [string, JSX.Element | string | null][] = [
+    ["Created", when(task.created_at)],
+    ["Starts", task.status === "PENDING" ? when(task.run_at) : null],
+    ["Attempts", `${task.attempt} of ${task.max_attempts}`],
+    ["Priority", number(task.priority)],
+    ["Timeout", duration(task.timeout * 1000)],
+    ["Instance", task.instance && shortId(task.instance)],
+    ["Tags", task.tags.join(", ") || null],
+    ["Key", task.concurrency_key],
+    ["Expires", when(task.expires_at)],
+    ["Deleted", when(task.delete_at)],
+    ["Calls back", task.callback_url],
+  ];
+  return (
+    <>
+      {task.error && task.status !== "CANCELLED" && <ErrorBox task={task} error={task.error} />}
+      {task.error && task.status === "CANCELLED" && <p class="note">{task.error.message}</p>}
+      <Progress task={task} store={store} />
+      {task.retried_from && (
+        <p class="note">
+          Retried with changes from{" "}
+          <a href={hrefOf(view, { task: task.retried_from, tab: "overview" })}>task {shortId(task.retried_from)}</a>
+        </p>
+      )}
+      {task.retried_as.length > 0 && (
+        <p class="note">
+          Submitted again as {task.retried_as.map((id, i) => (
+            <>
+              {i > 0 && ", "}
+              <a key={id} href={hrefOf(view, { task: id, tab: "overview" })}>task {shortId(id)}</a>
+            </>
+          ))}
+        </p>
+      )}
+      {task.depends_on.length > 0 && (
+        <p class="note">
+          After {task.depends_on.map((id, i) => (
+            <>
+              {i > 0 && ", "}
+              <a key={id} href={hrefOf(view, { task: id, tab: "overview" })}>task {shortId(id)}</a>
+            </>
+          ))}
+        </p>
+      )}
+      <dl class="fields">
+        {facts.filter(([, value]) => value !== null).map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      {task.result !== null && (
+        <section>
+          <h3>Result</h3>
+          <FieldList of={summaryOf(task.result)} />
+          <p>
+            <a href={hrefOf(view, { tab: "output" })}>
+              Show the output{task.artifacts.length > 0
+                ? ` and ${task.artifacts.length === 1 ? "its file" : `${number(task.artifacts.length)} files`}`
+                : ""}
+            </a>
+          </p>
+        </section>
+      )}
+      <section>
+        <h3>Parameters</h3>
+        <FieldList of={task.input_params as { [key: string]: Json }} schema={properties} />
+      </section>
+    </>
+  );
+}
+
+function Attempts({ task, store }: { task: Task; store: Store }): JSX.Element {
+  const style = store.preferences.value.time;
+  if (task.attempts.length === 0 && task.status !== "RUNNING") return <p class="muted">It has not been started.</p>;
+  return (
+    <ol class="attempt-list">
+      {task.status === "RUNNING" && (
+        <li>
+          <strong>Attempt {task.attempt}</strong> is running on {task.instance && shortId(task.instance)} since{" "}
+          {absolute(Date.parse(task.started_at!), style)}
+        </li>
+      )}
+      {task.attempts.toReversed().map((attempt) => (
+        <li key={attempt.attempt}>
+          <strong>Attempt {attempt.attempt}</strong>: {attempt.outcome} after{" "}
+          {duration(Date.parse(attempt.completed_at) - Date.parse(attempt.started_at))}
+          <span class="meta">
+            {absolute(Date.parse(attempt.started_at), style)} · instance {shortId(attempt.instance)}
+          </span>
+          {attempt.error && <p class="bad">{attempt.error.code}: {attempt.error.message}</p>}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Raw({ task }: { task: Task }): JSX.Element {
+  const text = JSON.stringify(task, null, 2);
+  return (
+    <section aria-label="Raw">
+      <p class="result-line">
+        <a href={`/api/tasks/${task.id}`}>As JSON</a>
+        <button type="button" class="quiet js" onClick={() => act().copy(text, "The task")}>
+          <Icon name="copy" /> Copy
+        </button>
+      </p>
+      <pre class="raw" tabIndex={0}>{text}</pre>
+    </section>
+  );
+}
+
+function Tabs({ store }: { store: Store }): JSX.Element {
+  const view = store.view.value;
+  const [focused, setFocused] = useState<Tab>(view.tab);
+  useEffect(() => setFocused(view.tab), [view.tab]);
+  const onKeyDown = (event: KeyboardEvent & { currentTarget: HTMLElement }) => {
+    const steps: Record<string, number> = { ArrowRight: 1, ArrowLeft: -1, Home: -99, End: 99 };
+    const step = steps[event.key];
+    if (event.key === " ") {
+      event.preventDefault();
+      (event.target as HTMLElement).click();
+    }
+    if (!step) return;
+    event.preventDefault();
+    const at = TABS.indexOf(focused);
+    const next = Math.abs(step) > 1 ? (step < 0 ? 0 : TABS.length - 1) : (at + step + TABS.length) % TABS.length;
+    setFocused(TABS[next]);
+    event.currentTarget.querySelectorAll<HTMLElement>("a")[next].focus();
+  };
+  return (
+    <div class="tabs" role="tablist" aria-label="Sections of the task" onKeyDown={onKeyDown}>
+      {TABS.map((tab) => (
+        <a
+          key={tab}
+          id={`tab-${tab}`}
+          role="tab"
+          aria-selected={tab === view.tab}
+          aria-controls="tab-panel"
+          tabIndex={tab === focused ? 0 : -1}
+          href={hrefOf(view, { tab })}
+        >
+          {NAMES[tab]}
+        </a>
+      ))}
+    </div>
+  );
+}
+
+/** The open task, or why there is none. */
+export function TaskDetails({ store, loaded, onClose }: {
+  store: Store;
+  /** The task that the page was loaded with: nobody has gone to it. */
+  loaded?: string | null;
+  onClose?: () => void;
+}): JSX.Element | null {
+  const view = store.view.value;
+  const open = store.open.value;
+  const heading = useRef<HTMLHeadingElement>(null);
+  const task = store.task.value;
+  const id = view.task;
+  const known = useRef(loaded);
+  // Whoever opens a task is taken to it; whoever loads its page begins at the top.
+  useEffect(() => {
+    if (known.current !== id) heading.current?.focus({ preventScroll: true });
+    if (known.current !== id) known.current = null;
+  }, [id, task !== null]);
+  if (!id || !open) return null;
+  const close = (
+    <a
+      class="button quiet close"
+      href={hrefOf(view, { task: null, tab: "overview" })}
+      onClick={(event) => {
+        if (!onClose) return;
+        event.preventDefault();
+        onClose();
+      }}
+    >
+      <Icon name="back" />
+      Back to the list
+    </a>
+  );
+  if (!task) {
+    return (
+      <article class="details">
+        {close}
+        <h2 ref={heading} tabIndex={-1}>
+          {"missing" in open ? "Not found" : "failed" in open ? "Could not be loaded" : "Loading…"}
+        </h2>
+        {"missing" in open && <p>Task {open.missing}: not found, or deleted when its time was over.</p>}
+        {"failed" in open && <p>{open.failed}</p>}
+      </article>
+    );
+  }
+  return (
+    <article class="details">
+      {close}
+      <header>
+        <StatusBadge status={task.status} />
+        <h2 ref={heading} tabIndex={-1} id="details-title">{task.title}</h2>
+        <p class="meta">
+          {titleOf(store, task.task_type)} · <code>{task.id}</code>
+          <button type="button" class="quiet js" aria-label="Copy the id" onClick={() => act().copy(task.id, "The id")}>
+            <Icon name="copy" />
+          </button>
+        </p>
+        <Actions task={task} store={store} />
+      </header>
+      <Tabs store={store} />
+      <div id="tab-panel" role="tabpanel" aria-labelledby={`tab-${view.tab}`} class="panel">
+        {view.tab === "overview" && <Overview task={task} store={store} />}
+        {view.tab === "timeline" && <Timeline task={task} store={store} />}
+        {view.tab === "logs" && <Log key={task.id} task={task} store={store} />}
+        {view.tab === "output" && <Output task={task} store={store} />}
+        {view.tab === "attempts" && <Attempts task={task} store={store} />}
+        {view.tab === "raw" && <Raw task={task} />}
+      </div>
+    </article>
+  );
+}

@@ -1,0 +1,219 @@
+/**
+ * The log of a task. Of however many lines, only those in sight are on the page.
+ *
+ * @module
+ */
+
+import type { JSX } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { Task } from "../../queue/task.ts";
+import { act } from "../actions.ts";
+import { clockTime, count, number } from "../format.ts";
+import type { LogEvent, Store } from "../store.ts";
+
+/** Height of a line that is not wrapped, in pixels: as in the style sheet. */
+const LINE_PX = 20;
+/** Lines on the page beyond those in sight. */
+const OVERSCAN = 60;
+/** Wrapped lines differ in height: so many of the newest are on the page. */
+const WRAPPED = 1_000;
+/** Lines of the server's page: no script, no window. */
+const SERVED = 200;
+const EARLIER = 5_000;
+
+// deno-lint-ignore no-control-regex
+const ESCAPES = /\u001b\[[0-9;?]*[ -/]*[@-~]|[\u0000-\u0008\u000b-\u001f\u007f]/g;
+
+/** A line without what terminals take for commands. */
+export function plain(text: string): string {
+  return text.replaceAll(ESCAPES, "");
+}
+
+function lineId({ attempt, line }: LogEvent): string {
+  return `L${attempt}-${line + 1}`;
+}
+
+/** The log, with what finds one's way in it. */
+export function Log({ task, store }: { task: Task; store: Store }): JSX.Element {
+  const [text, setText] = useState("");
+  const [level, setLevel] = useState("");
+  const [attempt, setAttempt] = useState(0);
+  const [wrap, setWrap] = useState(false);
+  const [follow, setFollow] = useState(true);
+  const [aloud, setAloud] = useState(false);
+  const [top, setTop] = useState(0);
+  const [height, setHeight] = useState(400);
+  const [earlier, setEarlier] = useState<"more" | "reading" | "none">("more");
+  const [seen, setSeen] = useState(store.log.value.length);
+  const box = useRef<HTMLDivElement>(null);
+  const all = store.log.value;
+  const wanted = text.toLowerCase();
+  const lines = wanted || level || attempt
+    ? all.filter((line) =>
+      (!level || line.level === level) && (!attempt || line.attempt === attempt) &&
+      (!wanted || line.text.toLowerCase().includes(wanted))
+    )
+    : all;
+  const style = store.preferences.value.time;
+  const served = typeof document === "undefined";
+  const complete = earlier === "none" || all[0] === undefined || (all[0].attempt <= 1 && all[0].line === 0);
+
+  // At the end it stays at the end, whatever is added.
+  useLayoutEffect(() => {
+    const { current } = box;
+    if (current && follow) {
+      current.scrollTop = current.scrollHeight;
+      setSeen(all.length);
+    }
+  }, [all.length, lines.length, follow, wrap]);
+  useEffect(() => {
+    const { current } = box;
+    if (!current) return;
+    const observer = new ResizeObserver(() => setHeight(current.clientHeight));
+    observer.observe(current);
+    return () => observer.disconnect();
+  }, []);
+  // A link to a line is followed once.
+  useEffect(() => {
+    const match = /^#L(\d+)-(\d+)$/.exec(location.hash);
+    if (!match) return;
+    const at = lines.findIndex((line) => line.attempt === Number(match[1]) && line.line === Number(match[2]) - 1);
+    if (at < 0 || !box.current) return;
+    setFollow(false);
+    box.current.scrollTop = at * LINE_PX - 100;
+  }, []);
+
+  const readEarlier = async () => {
+    const first = all[0];
+    setEarlier("reading");
+    setFollow(false);
+    const from = box.current!.scrollHeight - box.current!.scrollTop;
+    const query = new URLSearchParams({ before: `${first.attempt}:${first.line}`, limit: String(EARLIER) });
+    const answer = await fetch(`/api/tasks/${task.id}/logs?${query}`).catch(() => null);
+    if (!answer?.ok) return setEarlier("more");
+    const body: { lines: Omit<LogEvent, "kind">[] } = await answer.json();
+    store.log.value = [...body.lines.map((line): LogEvent => ({ kind: "log", ...line })), ...store.log.value];
+    setEarlier(body.lines.length < EARLIER ? "none" : "more");
+    // What was in sight stays in sight.
+    requestAnimationFrame(() => {
+      if (box.current) box.current.scrollTop = box.current.scrollHeight - from;
+    });
+  };
+
+  const first = served || wrap
+    ? Math.max(0, lines.length - (wrap ? WRAPPED : SERVED))
+    : Math.max(0, Math.floor(top / LINE_PX) - OVERSCAN);
+  const last = served || wrap ? lines.length : Math.min(lines.length, Math.ceil((top + height) / LINE_PX) + OVERSCAN);
+  const attempts = [...new Set(all.map((line) => line.attempt))];
+  const unseen = all.length - seen;
+  return (
+    <section class="log-view" aria-label="Log">
+      <div class="log-tools js">
+        <label class="hidden" for="log-text">Find in the log</label>
+        <input
+          id="log-text"
+          type="search"
+          placeholder="Find"
+          value={text}
+          onInput={({ currentTarget }) => setText(currentTarget.value)}
+        />
+        <label class="hidden" for="log-level">Level</label>
+        <select id="log-level" value={level} onChange={({ currentTarget }) => setLevel(currentTarget.value)}>
+          <option value="">All levels</option>
+          <option value="info">info</option>
+          <option value="warn">warn</option>
+          <option value="error">error</option>
+        </select>
+        {attempts.length > 1 && (
+          <>
+            <label class="hidden" for="log-attempt">Attempt</label>
+            <select
+              id="log-attempt"
+              value={attempt}
+              onChange={({ currentTarget }) => setAttempt(Number(currentTarget.value))}
+            >
+              <option value={0}>All attempts</option>
+              {attempts.map((n) => <option key={n} value={n}>Attempt {n}</option>)}
+            </select>
+          </>
+        )}
+        <button type="button" class="quiet" aria-pressed={wrap} onClick={() => setWrap(!wrap)}>Wrap</button>
+        <button type="button" class="quiet" data-follow aria-pressed={follow} onClick={() => setFollow(!follow)}>
+          Follow
+        </button>
+        <button type="button" class="quiet" aria-pressed={aloud} onClick={() => setAloud(!aloud)}>
+          Read new lines
+        </button>
+        <button
+          type="button"
+          class="quiet"
+          onClick={() => act().copy(lines.map((line) => plain(line.text)).join("\n"), "The log")}
+        >
+          Copy
+        </button>
+      </div>
+      <p class="result-line">
+        <span class="muted">
+          {wanted || level || attempt
+            ? `${count(lines.length, "line")} of ${number(all.length)} match`
+            : count(all.length, "line")}
+          {complete ? "" : " so far"}
+        </span>
+        <a href={`/api/tasks/${task.id}/logs.txt`} download={`${task.id}.log`}>Download the whole log</a>
+      </p>
+      {!complete && (
+        <button
+          type="button"
+          class="js quiet"
+          disabled={earlier === "reading"}
+          onClick={() => void readEarlier()}
+        >
+          {earlier === "reading" ? "Loading…" : "Load earlier"}
+        </button>
+      )}
+      {all.length === 0 ? <p class="muted">No log lines{task.status === "PENDING" ? " yet" : ""}.</p> : (
+        <div
+          ref={box}
+          class={wrap ? "log wrap" : "log"}
+          role="log"
+          aria-live={aloud ? "polite" : "off"}
+          aria-label="Log lines"
+          tabIndex={0}
+          onScroll={({ currentTarget }) => {
+            const { scrollTop, scrollHeight, clientHeight } = currentTarget;
+            setTop(scrollTop);
+            const atEnd = scrollHeight - scrollTop - clientHeight < LINE_PX;
+            if (atEnd !== follow) setFollow(atEnd);
+          }}
+        >
+          {!served && !wrap && <div style={{ height: `${first * LINE_PX}px` }} />}
+          {lines.slice(first, last).map((line) => (
+            <div key={lineId(line)} id={lineId(line)} class={`line ${line.level}`}>
+              <a href={`#${lineId(line)}`} class="line-number">{line.line + 1}</a>
+              <span class="muted">{clockTime(Date.parse(line.at), style)}</span>
+              {line.level !== "info" && <strong>{line.level}</strong>}
+              <Text text={plain(line.text)} wrap={wrap} />
+            </div>
+          ))}
+          {!served && !wrap && <div style={{ height: `${(lines.length - last) * LINE_PX}px` }} />}
+        </div>
+      )}
+      {!follow && (
+        <button type="button" class="js jump" onClick={() => setFollow(true)}>
+          Jump to latest{unseen > 0 ? ` · ${number(unseen)} new` : ""}
+        </button>
+      )}
+    </section>
+  );
+}
+
+/** The text of a line; of several lines the first, unless it is wrapped. */
+function Text({ text, wrap }: { text: string; wrap: boolean }): JSX.Element {
+  const end = text.indexOf("\n");
+  if (end < 0 || wrap) return <span class="line-text">{text}</span>;
+  return (
+    <span class="line-text" title={text.slice(0, 2_000)}>
+      {text.slice(0, end)} <span class="muted">⏎ {count(text.split("\n").length - 1, "more line")}</span>
+    </span>
+  );
+}

@@ -1,0 +1,258 @@
+/**
+ * What a task has made: files, pictures, statistics, the outcomes of a mailing, or any JSON.
+ *
+ * @module
+ */
+
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import type { ArtifactInfo, Json, Task } from "../../queue/task.ts";
+import { absolute, bytes, count, number } from "../format.ts";
+import { Icon } from "../icons.tsx";
+import { CloseButton, Dialog } from "../overlay.tsx";
+import type { Store } from "../store.ts";
+import { CsvOutput, type CsvResult, isCsv } from "./csv.tsx";
+import { FieldList } from "./value.tsx";
+
+type Fields = { [key: string]: Json };
+
+function address(task: Task, name: string): string {
+  return `/api/tasks/${task.id}/artifacts/${encodeURIComponent(name)}`;
+}
+
+/** Pictures that browsers show. */
+const PICTURE = /^image\/(png|jpeg|webp)$/;
+
+interface Picture {
+  file: string;
+  alt: string;
+  width: number;
+  height: number;
+}
+
+function picturesOf(task: Task): Picture[] {
+  const result = task.result as { images?: { file?: string; resized?: { width: number; height: number } }[] } | null;
+  const sizes = new Map((result?.images ?? []).map((image) => [image.file, image.resized]));
+  // What the result names is what was asked for; the originals are among the files.
+  const wanted = ({ name, media_type }: ArtifactInfo) =>
+    PICTURE.test(media_type) && (sizes.size === 0 || sizes.has(name));
+  return task.artifacts.filter(wanted).map(({ name, media_type, size }, i) => {
+    const known = sizes.get(name);
+    const kind = media_type.slice("image/".length).toUpperCase();
+    return {
+      file: name,
+      alt: `Output ${i + 1}, ${kind}${known ? ` ${known.width}×${known.height}` : ""}, ${bytes(size)}`,
+      width: known?.width ?? 4,
+      height: known?.height ?? 3,
+    };
+  });
+}
+
+const THUMBNAIL = 96;
+
+function Pictures({ task }: { task: Task }): JSX.Element | null {
+  const pictures = picturesOf(task);
+  const [shown, setShown] = useState<number | null>(null);
+  if (pictures.length === 0) return null;
+  const at = shown === null ? null : pictures[shown];
+  const step = (by: number) => setShown((shown! + by + pictures.length) % pictures.length);
+  return (
+    <>
+      <ul class="images">
+        {pictures.map(({ file, alt, width, height }, i) => {
+          const scale = THUMBNAIL / Math.max(width, height);
+          return (
+            <li key={file}>
+              <a
+                href={address(task, file)}
+                target="_blank"
+                onClick={(event) => {
+                  event.preventDefault();
+                  setShown(i);
+                }}
+              >
+                <img
+                  src={address(task, file)}
+                  alt={alt}
+                  width={Math.max(1, Math.round(width * scale))}
+                  height={Math.max(1, Math.round(height * scale))}
+                  loading="lazy"
+                />
+              </a>
+            </li>
+          );
+        })}
+      </ul>
+      {at && (
+        <Dialog label="Picture" onClose={() => setShown(null)} kind="viewer">
+          <header class="dialog-head">
+            <h2>{at.file}</h2>
+            <CloseButton onClose={() => setShown(null)} />
+          </header>
+          <img
+            src={address(task, at.file)}
+            alt={at.alt}
+            width={at.width}
+            height={at.height}
+            tabIndex={0}
+            onKeyDown={({ key }) => {
+              if (key === "ArrowLeft") step(-1);
+              if (key === "ArrowRight") step(1);
+            }}
+          />
+          <div class="buttons">
+            <button type="button" onClick={() => step(-1)}>
+              <Icon name="back" /> Previous
+            </button>
+            <span class="muted">{shown! + 1} of {pictures.length} · {at.alt}</span>
+            <button type="button" onClick={() => step(1)}>
+              Next <Icon name="next" />
+            </button>
+          </div>
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function Files({ task, store }: { task: Task; store: Store }): JSX.Element | null {
+  if (task.artifacts.length === 0) return null;
+  const shown = task.artifacts.slice(0, 100);
+  return (
+    <section aria-label="Files">
+      <h3>Files</h3>
+      <table class="rows files">
+        <thead>
+          <tr>
+            <th scope="col">Name</th>
+            <th scope="col">Type</th>
+            <th scope="col" class="number">Size</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map(({ name, size, media_type }: ArtifactInfo) => (
+            <tr key={name}>
+              <td>
+                <a href={address(task, name)} download={name}>{name}</a>
+              </td>
+              <td>{media_type}</td>
+              <td class="number">{bytes(size)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {task.artifacts.length > shown.length && (
+        <p class="muted">and {number(task.artifacts.length - shown.length)} more in the zip</p>
+      )}
+      <p class="result-line">
+        <span class="muted">
+          {task.delete_at && `Kept until ${absolute(Date.parse(task.delete_at), store.preferences.value.time)}`}
+        </span>
+        {task.artifacts.length > 1 && <a href={`/api/tasks/${task.id}/artifacts.zip`} download>Download all</a>}
+      </p>
+    </section>
+  );
+}
+
+interface MailResult {
+  sent: number;
+  failed?: number;
+  skipped?: number;
+  failures?: { [key: string]: Json }[];
+}
+
+function isMail(result: Json): boolean {
+  return typeof result === "object" && result !== null && "sent" in result && !Array.isArray(result);
+}
+
+function MailOutput({ result, task }: { result: MailResult; task: Task }): JSX.Element {
+  const failures = result.failures ?? [];
+  const preview = task.artifacts.find(({ name }) => name === "preview.html");
+  return (
+    <section aria-label="Outcomes">
+      <ul class="outcomes">
+        <li class="success">
+          <strong>{number(result.sent)}</strong> sent
+        </li>
+        <li class={result.failed ? "failed" : undefined}>
+          <strong>{number(result.failed ?? 0)}</strong> bounced
+        </li>
+        <li>
+          <strong>{number(result.skipped ?? 0)}</strong> skipped
+        </li>
+      </ul>
+      {failures.length > 0 && (
+        <table class="rows">
+          <caption>Not sent</caption>
+          <thead>
+            <tr>{Object.keys(failures[0]).map((name) => <th key={name} scope="col">{name}</th>)}</tr>
+          </thead>
+          <tbody>
+            {failures.slice(0, 100).map((failure, i) => (
+              <tr key={i}>{Object.values(failure).map((value, j) => <td key={j}>{String(value)}</td>)}</tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {preview && (
+        <>
+          <h3>The message</h3>
+          <iframe
+            class="message-frame"
+            sandbox=""
+            title="The message"
+            src={`${address(task, preview.name)}?show`}
+            loading="lazy"
+          />
+        </>
+      )}
+    </section>
+  );
+}
+
+function ImageOutcomes({ result }: { result: Fields }): JSX.Element {
+  const images = (result.images ?? []) as unknown as {
+    name: string;
+    ok: boolean;
+    error?: string;
+    original?: { width: number; height: number };
+    resized?: { width: number; height: number };
+    milliseconds?: number;
+  }[];
+  const bad = images.filter(({ ok }) => !ok);
+  return (
+    <section aria-label="Images">
+      <p>
+        {count(images.length - bad.length, "image")} resized{bad.length > 0 && (
+          <>
+            , <strong class="bad">{number(bad.length)} failed</strong>
+          </>
+        )}
+      </p>
+      {bad.length > 0 && <ul class="values">{bad.map(({ name, error }) => <li key={name}>{name}: {error}</li>)}</ul>}
+    </section>
+  );
+}
+
+/** The output of a task. */
+export function Output({ task, store }: { task: Task; store: Store }): JSX.Element {
+  const { result } = task;
+  if (result === null && task.artifacts.length === 0) {
+    return <p class="muted">{task.completed_at ? "It has made no output." : "No output yet."}</p>;
+  }
+  return (
+    <>
+      {result !== null && (
+        isCsv(result)
+          ? <CsvOutput result={result as unknown as CsvResult} />
+          : isMail(result)
+          ? <MailOutput result={result as unknown as MailResult} task={task} />
+          : typeof result === "object" && !Array.isArray(result)
+          ? "images" in result ? <ImageOutcomes result={result} /> : <FieldList of={result} />
+          : <FieldList of={{ result }} />
+      )}
+      <Pictures task={task} />
+      <Files task={task} store={store} />
+    </>
+  );
+}

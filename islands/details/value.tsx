@@ -1,0 +1,80 @@
+/**
+ * JSON as people read it: names and values, and a collapsed tree where it is nested.
+ *
+ * @module
+ */
+
+import type { JSX } from "preact";
+import type { Json } from "../../queue/task.ts";
+import { count, number, words } from "../format.ts";
+
+type Fields = { [key: string]: Json };
+
+function isPlain(value: Json): boolean {
+  return value === null || typeof value !== "object";
+}
+
+function isWide(value: Json): boolean {
+  return !isPlain(value) || (typeof value === "string" && value.length > 40);
+}
+
+/** Items of a list that are shown. */
+const SHOWN = 200;
+
+/** One value. */
+export function Value({ value, unit }: { value: Json; unit?: string }): JSX.Element {
+  if (value === null) return <span class="muted">–</span>;
+  if (typeof value === "number") return <span>{number(value)}{unit && ` ${unit}`}</span>;
+  if (typeof value === "boolean") return <span>{value ? "yes" : "no"}</span>;
+  if (typeof value === "string") return <span class="text">{value || <span class="muted">empty</span>}</span>;
+  const entries = Object.entries(value);
+  if (entries.length === 0) return <span class="muted">none</span>;
+  if (Array.isArray(value) && value.every(isPlain) && value.length <= 10) {
+    return (
+      <ul class="values">
+        {value.map((item, i) => (
+          <li key={i}>
+            <Value value={item} />
+          </li>
+        ))}
+      </ul>
+    );
+  }
+  return (
+    <details class="tree">
+      <summary>{Array.isArray(value) ? count(entries.length, "item") : count(entries.length, "field")}</summary>
+      <dl>
+        {entries.slice(0, SHOWN).map(([name, item]) => (
+          <div key={name}>
+            <dt>{Array.isArray(value) ? Number(name) + 1 : name}</dt>
+            <dd>
+              <Value value={item} />
+            </dd>
+          </div>
+        ))}
+      </dl>
+      {entries.length > SHOWN && <p class="muted">and {number(entries.length - SHOWN)} more</p>}
+    </details>
+  );
+}
+
+/** Names and values; a schema gives them labels and units. */
+export function FieldList({ of, schema = {} }: {
+  of: Fields;
+  schema?: Record<string, { title?: string; "x-unit"?: string }>;
+}): JSX.Element {
+  const entries = Object.entries(of);
+  if (entries.length === 0) return <p class="muted">none</p>;
+  return (
+    <dl class="fields">
+      {entries.map(([name, value]) => (
+        <div key={name} class={isWide(value) ? "wide" : undefined}>
+          <dt>{schema[name]?.title ?? words(name)}</dt>
+          <dd>
+            <Value value={value} unit={schema[name]?.["x-unit"]} />
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

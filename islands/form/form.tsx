@@ -1,0 +1,565 @@
+/**
+ * The form of a task type. Without JavaScript it is a plain form whose complaints come back at their fields; with it,
+ * it says what is wrong as one types, sends files with progress, and keeps what was entered whatever happens.
+ *
+ * @module
+ */
+
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Json, Task, TaskSummary, TypeInfo } from "../../queue/task.ts";
+import { act } from "../actions.ts";
+import { alert, say } from "../announce.ts";
+import { absolute, bytes, count } from "../format.ts";
+import { Icon } from "../icons.tsx";
+import { CloseButton, Dialog } from "../overlay.tsx";
+import { type FormErrors, mergeTasks, showWaiting, type Store, toast } from "../store.ts";
+import { hrefOf, type View } from "../url.ts";
+import { controlProps, type FieldProps, Fields } from "./fields.tsx";
+import { MORE, REPEAT } from "./more.ts";
+import { checkFields, type FormReader, labelOf, readFields, type Schema } from "./schema.ts";
+import { fileComplaint, type FilePreview, previewOf, UploadError, uploadFile } from "./upload.ts";
+
+/** A chosen file and how far it is. */
+interface Chosen {
+  file: File;
+  complaint: string | null;
+  preview: FilePreview | null;
+  /** Bytes that have gone; null: not begun. */
+  sent: number | null;
+  id: string | null;
+  failed: string | null;
+}
+
+type Files = Record<string, Chosen[]>;
+
+function newKey(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+const draftKey = (type: string) => `millrace draft ${type}`;
+
+function readDraft(type: string): Record<string, string> {
+  try {
+    return JSON.parse(sessionStorage.getItem(draftKey(type)) ?? "{}");
+  } catch {
+    return {};
+  }
+}
+
+/** What the fields of a form hold, by pointer. Times without a zone are the browser's. */
+function textsOf(form: HTMLFormElement): Record<string, string> {
+  const texts: Record<string, string> = {};
+  for (const [name, value] of new FormData(form)) {
+    if (typeof value === "string" && name.startsWith("params/")) texts[name.slice("params".length)] = value;
+  }
+  return texts;
+}
+
+function FileList({ chosen, onRemove, disabled }: {
+  chosen: Chosen[];
+  onRemove: (file: File) => void;
+  disabled: boolean;
+}): JSX.Element | null {
+  if (chosen.length === 0) return null;
+  return (
+    <ul class="uploads">
+      {chosen.map(({ file, complaint, preview, sent, id, failed }) => (
+        <li key={`${file.name} ${file.size} ${file.lastModified}`}>
+          <span class="upload-name">
+            <Icon name="file" />
+            {preview?.text ?? `${file.name}, ${bytes(file.size)}`}
+          </span>
+          {sent !== null && (
+            <progress max={file.size} value={id ? file.size : sent} aria-label={`Sending ${file.name}`} />
+          )}
+          {id && <span class="muted">sent</span>}
+          {(complaint ?? failed) && <span class="error">Error: {complaint ?? failed}</span>}
+          <button
+            type="button"
+            class="quiet"
+            aria-label={`Remove ${file.name}`}
+            disabled={disabled}
+            onClick={() =>
+              onRemove(file)}
+          >
+            <Icon name="close" />
+          </button>
+          {preview && preview.rows.length > 0 && (
+            <div class="scroll" tabIndex={0} role="region" aria-label={`First rows of ${file.name}`}>
+              <table class="rows">
+                <thead>
+                  <tr>{preview.rows[0].map((cell, i) => <th key={i} scope="col">{cell}</th>)}</tr>
+                </thead>
+                <tbody>
+                  {preview.rows.slice(1).map((row, i) => (
+                    <tr key={i}>{row.map((cell, j) => <td key={j}>{cell}</td>)}</tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          )}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** The form, in its dialog. */
+export function SubmitForm({ store, onChange }: {
+  store: Store;
+  /** Goes to another view; only in the browser. */
+  onChange?: (change: Partial<View>) => void;
+}): JSX.Element | null {
+  const view = store.view.value;
+  const info = store.types.find(({ type }) => type === view.form);
+  if (!info) return null;
+  const close = () => onChange?.({ form: null, from: null });
+  return (
+    <Dialog label="New task" onClose={close} kind="form">
+      <header class="dialog-head">
+        <h2>New task</h2>
+        <CloseButton onClose={close} />
+        <a class="nojs button" href={hrefOf(view, { form: null, from: null })}>Close</a>
+      </header>
+      <nav class="tabs" aria-label="Task type">
+        {store.types.map((one) => (
+          <a
+            key={one.type}
+            href={hrefOf(view, { form: one.type, from: null })}
+            aria-current={one.type === info.type ? "page" : undefined}
+          >
+            {one.title}
+          </a>
+        ))}
+      </nav>
+      <TypeForm key={`${info.type} ${view.from}`} info={info} store={store} onChange={onChange} />
+    </Dialog>
+  );
+}
+
+function TypeForm({ info, store, onChange }: {
+  info: TypeInfo;
+  store: Store;
+  onChange?: (change: Partial<View>) => void;
+}): JSX.Element {
+  const schema = info.params as Schema;
+  const from = store.view.value.from;
+  const given = store.form;
+  const [source, setSource] = useState<{ title: string; params: Record<string, Json> } | null>(given.source);
+  const [missing, setMissing] = useState(false);
+  const [errors, setErrors] = useState<FormErrors>(given.errors);
+  const [files, setFiles] = useState<Files>({});
+  const [busy, setBusy] = useState<string | null>(null);
+  const [texts] = useState(() =>
+    typeof sessionStorage === "undefined" || from || Object.keys(given.texts).length > 0
+      ? given.texts
+      : readDraft(info.type)
+  );
+  const form = useRef<HTMLFormElement>(null);
+  const summary = useRef<HTMLDivElement>(null);
+  const key = useRef(given.idempotency_key || (typeof document === "undefined" ? "" : newKey()));
+  const abort = useRef<AbortController | null>(null);
+  const tried = useRef(Object.keys(given.errors).length > 0);
+  const edited = useRef(new Set<string>());
+  const [times, setTimes] = useState<string[] | string | null>(null);
+
+  useEffect(() => {
+    if (!from || source) return;
+    void fetch(`/api/tasks/${from}`).then(async (answer) => {
+      if (!answer.ok) return setMissing(true);
+      const task: Task = await answer.json();
+      setSource({ title: task.title, params: task.input_params as Record<string, Json> });
+    }, () => setMissing(true));
+  }, []);
+  useEffect(() => {
+    const warn = (event: BeforeUnloadEvent) => event.preventDefault();
+    if (busy) addEventListener("beforeunload", warn);
+    return () => removeEventListener("beforeunload", warn);
+  }, [busy]);
+  useEffect(() => () => abort.current?.abort(), []);
+
+  const isFile = (pointer: string) => (files[pointer] ?? []).length > 0;
+  const fileIds = (pointer: string) => {
+    const ids = (files[pointer] ?? []).map(({ id, file }) => id ?? file.name);
+    if (ids.length > 0) return ids;
+    return form.current ? [...new FormData(form.current).getAll(`kept${pointer}`)].map(String) : [];
+  };
+
+  const reader = (): FormReader => {
+    const element = form.current!;
+    const data = new FormData(element);
+    return {
+      text: (pointer) => {
+        const value = data.get(`params${pointer}`);
+        if (typeof value !== "string") return null;
+        // A time without a zone is the reader's own.
+        return /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/.test(value) ? new Date(value).toISOString() : value;
+      },
+      files: fileIds,
+      groups: (pointer) =>
+        Number(element.querySelector<HTMLElement>(`[data-groups="${CSS.escape(pointer)}"]`)?.dataset.count ?? 0),
+    };
+  };
+
+  /** Reads everything that was entered, and what is wrong with it. */
+  const read = () => {
+    const found: FormErrors = {};
+    const values = readFields(schema, reader(), found, "/input_params");
+    checkFields(schema, values, found, "/input_params");
+    const more = readFields(MORE, reader(), found);
+    checkFields(MORE, more, found);
+    const repeat = readFields(REPEAT, reader(), found);
+    for (const [pointer, chosen] of Object.entries(files)) {
+      const complaint = chosen.find(({ complaint }) => complaint)?.complaint;
+      if (complaint) found[pointer] = complaint;
+    }
+    return { values, more, repeat, found };
+  };
+
+  const onEdit = (pointer: string, left: boolean) => {
+    if (!left) {
+      edited.current.add(pointer);
+      key.current = newKey();
+      const kept = textsOf(form.current!);
+      sessionStorage.setItem(draftKey(info.type), JSON.stringify(kept));
+      if (pointer === "/cron" || pointer === "/timezone") void showTimes();
+      // Until it is right again: what was complained of is looked at with each change.
+      if (!errors[pointer]) return;
+    } else if (!edited.current.has(pointer)) return;
+    const { found } = read();
+    setErrors(({ [pointer]: _, ...others }) => found[pointer] ? { ...others, [pointer]: found[pointer] } : others);
+  };
+
+  const showTimes = async () => {
+    const { repeat } = read();
+    if (!repeat.cron) return setTimes(null);
+    const query = new URLSearchParams({
+      cron: String(repeat.cron),
+      ...repeat.timezone ? { timezone: String(repeat.timezone) } : {},
+    });
+    const answer = await fetch(`/api/schedules/next?${query}`);
+    const body = await answer.json();
+    setTimes(answer.ok ? body.next_times : body.errors?.[0]?.detail ?? body.detail);
+  };
+
+  const choose = async (pointer: string, schema: Schema, list: File[]) => {
+    const { accept, maxBytes = Infinity } = schema["x-file"]!;
+    key.current = newKey();
+    const limit = Math.min(maxBytes, store.limits.upload);
+    const chosen: Chosen[] = list.map((file) => ({
+      file,
+      complaint: fileComplaint(file, accept, limit),
+      preview: null,
+      sent: null,
+      id: null,
+      failed: null,
+    }));
+    setFiles((all) => ({ ...all, [pointer]: chosen }));
+    setErrors(({ [pointer]: _, ...others }) => others);
+    for (const { file } of chosen.slice(0, 5)) {
+      const preview = await previewOf(file).catch(() => null);
+      change(pointer, file, { preview });
+    }
+  };
+
+  const change = (pointer: string, file: File, what: Partial<Chosen>) =>
+    setFiles((all) => ({
+      ...all,
+      [pointer]: (all[pointer] ?? []).map((one) => one.file === file ? { ...one, ...what } : one),
+    }));
+
+  const refuse = (found: FormErrors) => {
+    tried.current = true;
+    setErrors(found);
+    setBusy(null);
+    alert(store, `Not submitted: ${count(Object.keys(found).length, "field")} to put right.`);
+    requestAnimationFrame(() => summary.current?.focus());
+  };
+
+  /** Sends what has not been sent. */
+  const sendFiles = async (): Promise<Map<File, string>> => {
+    const ids = new Map<File, string>();
+    const all = Object.entries(files).flatMap(([pointer, list]) => list.map((one) => ({ pointer, ...one })));
+    for (const { pointer, file, id } of all) {
+      if (id) {
+        ids.set(file, id);
+        continue;
+      }
+      setBusy(`${ids.size} of ${all.length} uploaded…`);
+      change(pointer, file, { sent: 0, failed: null });
+      try {
+        const sent = await uploadFile(file, (sent) => change(pointer, file, { sent }), abort.current!.signal);
+        ids.set(file, sent);
+        change(pointer, file, { id: sent });
+      } catch (error) {
+        change(pointer, file, { sent: null, failed: (error as Error).message });
+        throw error;
+      }
+    }
+    if (all.length > 0) say(store, `${count(all.length, "file")} uploaded.`);
+    return ids;
+  };
+
+  const submit = async (stay: boolean) => {
+    if (busy) return;
+    const { values, more, repeat, found } = read();
+    if (Object.keys(found).length > 0) return refuse(found);
+    setErrors({});
+    setBusy("Submitting…");
+    abort.current = new AbortController();
+    try {
+      const ids = await sendFiles();
+      setBusy("Submitting…");
+      // A field for one file that was given several makes a task of each.
+      let several: { name: string; ids: string[] } | null = null;
+      for (const [pointer, chosen] of Object.entries(files)) {
+        const name = pointer.replace("/input_params/", "");
+        const sent = chosen.map(({ file }) => ids.get(file)!);
+        if (sent.length === 0) continue;
+        if (schema.properties?.[name]?.type === "array") values[name] = sent;
+        else if (sent.length === 1) values[name] = sent[0];
+        else several = { name, ids: sent };
+      }
+      const body = { task_type: info.type, input_params: values, ...more, ...from ? { retried_from: from } : {} };
+      const { cron, timezone, name } = repeat;
+      const [path, what] = cron
+        ? ["/api/schedules", { ...without(body, "run_at", "retried_from"), cron, timezone, name }] as const
+        : several
+        ? ["/api/tasks/batch", {
+          tasks: several.ids.map((id) => ({ ...body, input_params: { ...values, [several.name]: id } })),
+        }] as const
+        : ["/api/tasks/submit", body] as const;
+      await finish(await post(path, what), stay);
+    } catch (error) {
+      setBusy(null);
+      if (error instanceof UploadError && error.status === -1) return;
+      const text = error instanceof UploadError
+        ? error.message
+        : `Not sent: ${(error as Error).message} Nothing is lost; try again.`;
+      refuse({ "": text });
+    }
+  };
+
+  /** Sends a submit; one whose outcome is not known is asked for again with the same key. */
+  const post = async (path: string, body: unknown): Promise<Response> => {
+    for (let tries = 1;; tries++) {
+      const answer = await fetch(path, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", "Idempotency-Key": key.current },
+        body: JSON.stringify(body),
+        signal: abort.current!.signal,
+      });
+      if (answer.status !== 503 || tries === 3) return answer;
+    }
+  };
+
+  const finish = async (answer: Response, stay: boolean) => {
+    const body = await answer.json();
+    if (!answer.ok) {
+      if (answer.status === 401) store.connection.value = "signed_out";
+      const found: FormErrors = {};
+      for (const { pointer = "", detail } of body.errors ?? []) {
+        const at = pointer.replace(/^\/tasks\/\d+/, "");
+        const known = form.current!.querySelector(`[id="${CSS.escape(`field${at}`)}"]`) || isFile(at);
+        const place = known ? at : /^\/input_params\/[^/]+/.exec(at)?.[0] ?? "";
+        found[place] ??= detail;
+      }
+      if (Object.keys(found).length === 0) found[""] = body.detail ?? `The service answered ${answer.status}.`;
+      return refuse(found);
+    }
+    sessionStorage.removeItem(draftKey(info.type));
+    key.current = newKey();
+    setBusy(null);
+    if ("cron" in body) {
+      toast(store, { kind: "done", text: `Schedule “${body.name}” created.` });
+      return onChange?.({ form: null, from: null, schedules: true });
+    }
+    const tasks: TaskSummary[] = "tasks" in body ? body.tasks : [body];
+    act().submitted(tasks);
+    mergeTasks(store, tasks);
+    showWaiting(store);
+    const [first] = tasks;
+    const shown = store.rows.has(first.id);
+    if (!shown || tasks.length > 1 || stay) {
+      const text = tasks.length > 1
+        ? `${count(tasks.length, "task")} created.`
+        : `Task ${first.id.slice(-6).toLowerCase()} created.`;
+      toast(store, {
+        kind: "done",
+        text,
+        link: { href: hrefOf(store.view.value, { task: first.id, form: null, from: null }), text: "Open" },
+      });
+    }
+    if (stay) return;
+    onChange?.({ form: null, from: null });
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() =>
+        document.querySelector<HTMLElement>(`tr[data-id="${CSS.escape(first.id)}"] .task a`)?.focus()
+      )
+    );
+  };
+
+  const values = source?.params ?? {};
+  const context = {
+    texts,
+    errors,
+    maxUpload: store.limits.upload,
+    onEdit: typeof document === "undefined" ? undefined : onEdit,
+    file: (props: FieldProps) => (
+      <FileField
+        {...props}
+        chosen={files[props.pointer] ?? []}
+        kept={values[props.name]}
+        busy={busy !== null}
+        onChoose={(list) => void choose(props.pointer, props.schema, list)}
+      />
+    ),
+  };
+  const listed = Object.entries(errors);
+  const many = Object.entries(files).find(([pointer, list]) =>
+    list.length > 1 && schema.properties?.[pointer.replace("/input_params/", "")]?.type !== "array"
+  );
+  const failed = Object.values(files).flat().some((one) => one.failed);
+  if (from && !source && !missing) return <p class="muted">Loading the parameters…</p>;
+  return (
+    <form
+      ref={form}
+      method="post"
+      action="/tasks"
+      encType="multipart/form-data"
+      noValidate={typeof document !== "undefined"}
+      onSubmit={(event) => {
+        event.preventDefault();
+        void submit((event.submitter as HTMLButtonElement | null)?.value === "stay");
+      }}
+      onKeyDown={(event) => {
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+          event.preventDefault();
+          void submit(false);
+        }
+      }}
+    >
+      <p class="muted">{info.description}</p>
+      {missing && <p class="note warn">The task whose parameters were asked for is gone; these are the defaults.</p>}
+      {source && <p class="note">Again, with changes: {source.title}</p>}
+      {listed.length > 0 && (
+        <div class="error-box" ref={summary} tabIndex={-1} role="group" aria-label="What is to be put right">
+          <strong>The task was not submitted.</strong>
+          <ul>
+            {listed.map(([pointer, message]) => (
+              <li key={pointer}>
+                {pointer
+                  ? (
+                    <a
+                      href={`#field${pointer}`}
+                      onClick={(event) => {
+                        event.preventDefault();
+                        const field = document.getElementById(`field${pointer}`);
+                        field?.closest("details")?.setAttribute("open", "");
+                        field?.focus();
+                      }}
+                    >
+                      {message}
+                    </a>
+                  )
+                  : message}
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
+      <input type="hidden" name="task_type" value={info.type} />
+      <input type="hidden" name="idempotency_key" value={key.current} />
+      {from && <input type="hidden" name="retried_from" value={from} />}
+      <Fields schema={schema} pointer="/input_params" values={values} context={context} />
+      <details class="more">
+        <summary>More options</summary>
+        <Fields schema={MORE} values={{}} context={context} />
+        <div class="js">
+          <Fields schema={REPEAT} values={{}} context={context} />
+          {typeof times === "string" && <p class="error">Error: {times}</p>}
+          {Array.isArray(times) && (
+            <div class="note">
+              Next times:
+              <ol class="times">
+                {times.map((at) => (
+                  <li key={at}>{absolute(Date.parse(at), { ...store.preferences.value.time, format: "local" })}</li>
+                ))}
+              </ol>
+            </div>
+          )}
+        </div>
+      </details>
+      {many && <p class="note">Creates {count(many[1].length, "task")}, one for each file.</p>}
+      <div class="buttons form-foot">
+        <button type="submit" class="primary" value="go">
+          {busy ?? (failed ? "Try again" : "Submit")}
+        </button>
+        {!busy && <button type="submit" class="js" value="stay">Submit, keep open</button>}
+        {busy && <button type="button" onClick={() => abort.current?.abort()}>Cancel</button>}
+      </div>
+    </form>
+  );
+}
+
+function without<T extends Record<string, unknown>>(body: T, ...names: string[]): Partial<T> {
+  return Object.fromEntries(Object.entries(body).filter(([name]) => !names.includes(name))) as Partial<T>;
+}
+
+function FileField(
+  props: FieldProps & {
+    chosen: Chosen[];
+    kept: Json | undefined;
+    busy: boolean;
+    onChoose: (files: File[]) => void;
+  },
+): JSX.Element {
+  const { schema, pointer, chosen, kept, busy, onChoose, name } = props;
+  const { accept, multiple } = schema["x-file"]!;
+  const [over, setOver] = useState(false);
+  const ids = (Array.isArray(kept) ? kept : [kept]).filter((id) => typeof id === "string");
+  return (
+    <div
+      class={over ? "drop over" : "drop"}
+      onDragOver={(event) => {
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={(event) => {
+        event.preventDefault();
+        setOver(false);
+        if (!busy && event.dataTransfer) onChoose([...event.dataTransfer.files]);
+      }}
+    >
+      <input
+        {...controlProps(props)}
+        type="file"
+        accept={accept}
+        // With JavaScript a field for one file takes several, and makes a task of each.
+        multiple={multiple || typeof document !== "undefined"}
+        disabled={busy}
+        aria-label={labelOf(name, schema)}
+        onInput={undefined}
+        onBlur={undefined}
+        onChange={({ currentTarget }) => {
+          const list = [...currentTarget.files ?? []];
+          if (list.length > 0) onChoose(list);
+        }}
+      />
+      <span class="js muted">or drop {multiple ? "files" : "a file"} here</span>
+      {chosen.length === 0 && ids.map((id) => (
+        <span key={id} class="note">
+          <input type="hidden" name={`kept${pointer}`} value={id} />
+          The same file as before, unless you choose another.
+        </span>
+      ))}
+      <FileList
+        chosen={chosen}
+        disabled={busy}
+        onRemove={(file) => onChoose(chosen.map((one) => one.file).filter((other) => other !== file))}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,10 @@
+/**
+ * Where a form may send its reader back to.
+ *
+ * @module
+ */
+
+/** A place within this page that a form may send its reader back to. */
+export function safeBack(value: string | null): string {
+  return value && /^\/(\?[\x21-\x7e]*)?$/.test(value) && !/[#\\]/.test(value) ? value : "/";
+}

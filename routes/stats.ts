@@ -1,0 +1,96 @@
+/**
+ * The numbers of the service: how many tasks there are, and what the last hour says. Whoever follows them is told when
+ * they change, at most four times a second.
+ *
+ * @module
+ */
+
+import type { Clock } from "../queue/clock.ts";
+import type { Logger } from "../queue/log.ts";
+import type { Queue } from "../queue/queue.ts";
+import { type Stats, type Status, STATUSES } from "../queue/task.ts";
+
+/** Between two frames at least, in milliseconds. */
+const FRAME_MS = 250;
+/** What moves no task (a pause, another minute) is noticed this often. */
+const LOOK_MS = 2_000;
+/** The last hour is read this often at most. */
+const HOUR_MS = 5_000;
+
+/** Reads and follows the numbers. */
+export class StatsFeed {
+  readonly #listeners = new Set<(json: string) => void>();
+  #hour: { at: number; read: Promise<Stats["last_hour"]> } | null = null;
+  #cancel: (() => void) | null = null;
+  #soon = false;
+  #unsubscribe: (() => void) | null = null;
+
+  constructor(private readonly queue: Queue, private readonly clock: Clock, private readonly log: Logger) {}
+
+  /** The numbers as they are now. */
+  async read(): Promise<Stats> {
+    const [counts, pauses, last_hour] = await Promise.all([
+      this.queue.counts(),
+      this.queue.pauses(),
+      this.#lastHour(),
+    ]);
+    const zeros = () => Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
+    const stats: Stats = { total: 0, by_status: zeros(), by_type: {}, last_hour, paused: Object.fromEntries(pauses) };
+    for (const type of new Set([...this.queue.registry.public().map(({ type }) => type), ...Object.keys(counts)])) {
+      const of = stats.by_type[type] = zeros();
+      for (const status of STATUSES) {
+        of[status] = counts[type]?.[status] ?? 0;
+        stats.by_status[status] += of[status];
+        stats.total += of[status];
+      }
+    }
+    return stats;
+  }
+
+  #lastHour(): Promise<Stats["last_hour"]> {
+    const now = this.clock.monotonic();
+    if (!this.#hour || now - this.#hour.at > HOUR_MS) this.#hour = { at: now, read: this.queue.lastHour() };
+    const { read } = this.#hour;
+    read.catch(() => this.#hour = null);
+    return read;
+  }
+
+  /** Tells the numbers as JSON: now, when they change, and every two seconds at least. Returns what ends it. */
+  follow(listener: (json: string) => void): () => void {
+    this.#listeners.add(listener);
+    if (this.#listeners.size === 1) void this.#start();
+    this.#schedule(0);
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size > 0) return;
+      this.#cancel?.();
+      this.#cancel = null;
+      this.#unsubscribe?.();
+      this.#unsubscribe = null;
+    };
+  }
+
+  async #start(): Promise<void> {
+    const unsubscribe = await this.queue.stream.subscribe(() => this.#schedule(FRAME_MS));
+    if (this.#listeners.size === 0 || this.#unsubscribe) unsubscribe();
+    else this.#unsubscribe = unsubscribe;
+  }
+
+  #schedule(ms: number): void {
+    if (ms < LOOK_MS) {
+      if (this.#soon) return;
+      this.#soon = true;
+    }
+    this.#cancel?.();
+    this.#cancel = this.clock.after(ms, async () => {
+      this.#soon = false;
+      try {
+        const json = JSON.stringify(await this.read());
+        for (const listener of this.#listeners) listener(json);
+      } catch (error) {
+        this.log.warn("The numbers could not be read; tried again.", { error });
+      }
+      if (this.#listeners.size > 0 && !this.#soon) this.#schedule(LOOK_MS);
+    });
+  }
+}
