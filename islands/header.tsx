@@ -141,6 +141,16 @@ export function Header({ store, onPause }: { store: Store; onPause?: () => void 
       <span class="space" />
       <a
         class="quiet button"
+        href={hrefOf(view, { charts: view.charts ? null : "1h" })}
+        aria-current={view.charts ? "true" : undefined}
+        title="Charts"
+      >
+        <Icon name="chart" />
+        <span class="wide-only">Charts</span>
+        <span class="hidden narrow-only">Charts</span>
+      </a>
+      <a
+        class="quiet button"
         href={hrefOf(view, { schedules: !view.schedules, form: null })}
         aria-current={view.schedules ? "true" : undefined}
       >

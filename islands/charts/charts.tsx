@@ -108,8 +108,12 @@ function Plot({ chart, series, store }: { chart: Chart; series: SeriesAnswer; st
     const observer = new ResizeObserver(() => plot.current?.setSize({ width: current.clientWidth, height: HEIGHT }));
     void import("uplot").then(({ default: UPlot }) => {
       if (gone) return;
-      const styles = getComputedStyle(current);
-      const color = (name: string) => styles.getPropertyValue(`--chart-${name}`).trim() || styles.color;
+      // A canvas knows nothing of light-dark(): an element that has the colour says what it comes to.
+      const probe = current.appendChild(document.createElement("span"));
+      const color = (name: string) => {
+        probe.style.color = `var(--chart-${name})`;
+        return getComputedStyle(probe).color;
+      };
       const { min: _, ...axis } = {
         min: 0,
         stroke: color("axis"),
