@@ -162,9 +162,8 @@ export function Header({ store, onPause }: { store: Store; onPause?: () => void 
         ? (
           <a class="button primary" href={hrefOf(view, { form: first.type, from: null })} title="New task (n)">
             <Icon name="plus" />
-            <span>
-              New<span class="wide-only">task</span>
-            </span>
+            <span class="wide-only">New task</span>
+            <span class="narrow-only">New</span>
           </a>
         )
         : <span class="muted">Read-only access</span>}
@@ -172,9 +171,7 @@ export function Header({ store, onPause }: { store: Store; onPause?: () => void 
       {store.signedIn && (
         <form method="post" action="/logout">
           <button type="submit" class="quiet" title={`Signed in as ${store.caller.name} (${store.caller.role})`}>
-            <span>
-              Sign out<span class="wide-only">{store.caller.name}</span>
-            </span>
+            Sign out
           </button>
         </form>
       )}

@@ -31,7 +31,7 @@ export function closeDetails(store: Store, navigation: Navigation): void {
   requestAnimationFrame(() => {
     const row = id && document.querySelector(`tr[data-id="${CSS.escape(id)}"]`);
     if (row) focusRow(row);
-    else document.querySelector<HTMLElement>(".list caption")?.focus();
+    else document.querySelector<HTMLElement>(".list")?.focus();
   });
 }
 

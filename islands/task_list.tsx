@@ -257,7 +257,7 @@ function Pager({ store }: { store: Store }): JSX.Element {
   const { next_cursor, prev_cursor } = store.list.value;
   const shown = store.order.value.length;
   return (
-    <nav class="pager" id="pager" aria-label="Pages">
+    <nav class="pager" aria-label="Pages">
       <span class="muted">{position(store)}</span>
       {view.cursor !== null && view.first > view.limit + 1 && (
         <a class="button" href={hrefOf(view, { cursor: null, first: 1 })}>First</a>
@@ -301,7 +301,7 @@ export function TaskList({ store }: { store: Store }): JSX.Element {
   const { loading, error } = store.list.value;
   const words = filterWords(view, (type) => titleOf(store, type));
   return (
-    <div class="list" aria-busy={loading}>
+    <div class="list" tabIndex={-1} aria-busy={loading}>
       {error && (
         <p class="banner error" role="group" aria-label="Error">
           The list could not be loaded: {error}
@@ -316,7 +316,7 @@ export function TaskList({ store }: { store: Store }): JSX.Element {
       <BulkBar store={store} />
       {order.length === 0 ? <Empty store={store} /> : (
         <table role="table">
-          <caption tabIndex={-1}>
+          <caption>
             Tasks{words && ` with ${words}`}, {view.order} first, {position(store)}
           </caption>
           <thead role="rowgroup">
@@ -351,7 +351,7 @@ export function TaskList({ store }: { store: Store }): JSX.Element {
           </tbody>
         </table>
       )}
-      {order.length > 0 && <Pager store={store} />}
+      <div id="pager" tabIndex={-1}>{order.length > 0 && <Pager store={store} />}</div>
     </div>
   );
 }

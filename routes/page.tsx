@@ -46,30 +46,32 @@ function Page({ store }: { store: Store }): JSX.Element {
       <header class="top" data-island="header">
         <Header store={store} />
       </header>
-      <div data-island="banner">
+      <section aria-label="Notices" data-island="banner">
         <Banner store={store} />
-      </div>
+      </section>
       <div class="layout">
         <nav class="rail" aria-label="Task types" data-island="types">
           <Types store={store} />
         </nav>
-        <main id="tasks" tabIndex={-1}>
+        <main>
           <h1 class="hidden">Tasks</h1>
-          <div data-island="schedules">{view.schedules && needsScript}</div>
-          <section aria-label="Totals" data-island="totals">
-            <Totals store={store} />
-          </section>
-          <section aria-label="Charts" data-island="charts">{view.charts && needsScript}</section>
-          <search id="filters" tabIndex={-1} data-island="filters">
-            <Filters store={store} />
-          </search>
-          <section aria-label="Tasks" data-island="list">
-            <TaskList store={store} />
+          <div class="work" id="tasks" tabIndex={-1}>
+            <div data-island="schedules">{view.schedules && needsScript}</div>
+            <section aria-label="Totals" data-island="totals">
+              <Totals store={store} />
+            </section>
+            <section aria-label="Charts" data-island="charts">{view.charts && needsScript}</section>
+            <search id="filters" tabIndex={-1} data-island="filters">
+              <Filters store={store} />
+            </search>
+            <section aria-label="Tasks" data-island="list">
+              <TaskList store={store} />
+            </section>
+          </div>
+          <section id="details" tabIndex={-1} aria-label="Details" class="details-region" data-island="details">
+            {view.task && <TaskDetails store={store} />}
           </section>
         </main>
-        <section id="details" tabIndex={-1} aria-label="Details" class="details-region" data-island="details">
-          {view.task && <TaskDetails store={store} />}
-        </section>
       </div>
       <div data-island="form">
         {view.form && store.caller.permissions.includes("submit") && <SubmitForm store={store} />}

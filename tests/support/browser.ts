@@ -1,6 +1,7 @@
 /** Debian's Chromium, driven by playwright-core. */
 
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
+import { packageFolder } from "./packages.ts";
 
 const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
@@ -68,4 +69,46 @@ export function complaints(page: Page): string[] {
     if (reason !== "net::ERR_ABORTED") found.push(`${reason}: ${request.url()}`);
   });
   return found;
+}
+
+/** A page of the application, opened and alive. */
+export async function openPage(
+  browser: Browser,
+  address: string,
+  options: BrowserContextOptions = {},
+): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  await page.goto(address);
+  if (options.javaScriptEnabled !== false) await isLive(page);
+  return page;
+}
+
+/** Waits until the page says that it is live. */
+export async function isLive(page: Page): Promise<void> {
+  await page.locator(".pill.live").waitFor();
+}
+
+/** The ids of the rows, in their order. */
+export function rowIds(page: Page): Promise<string[]> {
+  return page.locator("tr[data-id]").evaluateAll((rows) => rows.map((row) => (row as HTMLElement).dataset.id!));
+}
+
+/** The row of a task. */
+export function rowOf(page: Page, id: string): Locator {
+  return page.locator(`tr[data-id="${id}"]`);
+}
+
+let axeSource: Promise<string> | undefined;
+
+/** What axe-core finds wrong with a page by the rules of WCAG 2.2 AA and good practice. */
+export async function violations(page: Page): Promise<string[]> {
+  axeSource ??= packageFolder("axe-core@4.14.1").then((folder) => Deno.readTextFile(`${folder}axe.min.js`));
+  await page.evaluate(await axeSource);
+  return await page.evaluate(async () => {
+    // deno-lint-ignore no-explicit-any
+    const { violations } = await (globalThis as any).axe.run(document, { resultTypes: ["violations"] });
+    // deno-lint-ignore no-explicit-any
+    return violations.flatMap(({ id, nodes }: any) => nodes.map((node: any) => `${id}: ${node.html.slice(0, 160)}`));
+  });
 }
