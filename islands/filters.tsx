@@ -216,8 +216,9 @@ export function Filters({ store, onSearch }: {
       <p class="result-line">
         <span>
           {number(total)}
-          {total_capped ? "+" : ""} {total === 1 ? "task" : "tasks"} {isFiltered(view) ? "match" : ""}
-          <span class="muted">as of {clockTime(at, store.preferences.value.time)}</span>
+          {total_capped ? "+" : ""} {total === 1 ? "task" : "tasks"}
+          {isFiltered(view) ? ` ${total === 1 ? "matches" : "match"}` : ""}
+          <span class="muted">{` as of ${clockTime(at, store.preferences.value.time)}`}</span>
           {searched !== null && searched >= 10_000 && (
             <span class="muted">· searched the newest {number(searched)}</span>
           )}

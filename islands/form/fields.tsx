@@ -304,12 +304,15 @@ function Field(props: FieldProps): JSX.Element {
       </div>
     );
   }
+  const notes = [
+    !required && schema.default === undefined && control !== "fixed" ? "(optional)" : "",
+    bounds,
+    schema.format === "date-time" ? zoneWords() : "",
+  ].filter(Boolean);
   const words = (
     <>
       {label}
-      {!required && schema.default === undefined && control !== "fixed" && <span class="muted">(optional)</span>}
-      {bounds && <span class="muted">{bounds}</span>}
-      {schema.format === "date-time" && <span class="muted">{zoneWords()}</span>}
+      {notes.map((note) => <span key={note} class="muted">{` ${note}`}</span>)}
     </>
   );
   const wide = ["multiline", "lines", "pairs", "json", "file", "radios"].includes(control);

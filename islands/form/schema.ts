@@ -370,8 +370,16 @@ export function checkFields(
     else if (control === "groups" && Array.isArray(value)) {
       value.forEach((group, i) => checkFields(field.items!, group as Record<string, Json>, errors, `${at}/${i}`));
     }
-    if (control === "json" && value === undefined && !isRequired(schema, name)) continue;
-    const complaint = complaintOf(field, value, label, isRequired(schema, name));
+    // Of a file, the name stands where its id will be.
+    const checked = control === "file"
+      ? { minItems: field.minItems, maxItems: field.maxItems, type: field.type }
+      : field;
+    const complaint = complaintOf(
+      control === "file" && field.type !== "array" ? {} : checked,
+      value,
+      label,
+      isRequired(schema, name),
+    );
     if (complaint) errors[at] = complaint;
   }
 }

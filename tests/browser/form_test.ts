@@ -1,0 +1,299 @@
+/** Forms: by keyboard, errors at their fields, every keyword of the schema, uploads (scenarios 3 to 6). */
+
+import { Buffer } from "node:buffer";
+import * as z from "zod";
+import { defineTask } from "../../queue/define.ts";
+import type { Json } from "../../queue/task.ts";
+import { assertEquals, ok } from "../support/assert.ts";
+import { withApp } from "../support/app.ts";
+import { reaches } from "../support/queue.ts";
+import { browserTest, complaints, openPage, rowIds, rowOf } from "../support/browser.ts";
+
+browserTest("each type by keyboard alone: the new row gets the focus and reaches SUCCESS live", async (browser) => {
+  await withApp({}, async ({ origin }) => {
+    const page = await openPage(browser, origin);
+    const found = complaints(page);
+    const values: Record<string, [label: string, value: string][]> = {
+      "Process a CSV": [["Rows", "100"], ["Processing time", "5"]],
+      "Send emails": [["Emails", "1"]],
+      "Resize images": [["Images", "1"], ["Width", "120"], ["Height", "100"]],
+    };
+    for (const [type, fields] of Object.entries(values)) {
+      await page.keyboard.press("n");
+      const dialog = page.getByRole("dialog", { name: "New task" });
+      await dialog.waitFor();
+      const tab = dialog.getByRole("link", { name: type });
+      if (await tab.getAttribute("aria-current") === null) {
+        await tab.focus();
+        await page.keyboard.press("Enter");
+      }
+      for (const [label, value] of fields) {
+        const field = dialog.getByLabel(new RegExp(`^${label}`)).and(dialog.locator("input[type=number]"));
+        await field.focus();
+        await page.keyboard.press("Control+a");
+        await page.keyboard.type(value);
+      }
+      const before = await rowIds(page);
+      await page.keyboard.press("Control+Enter");
+      await dialog.waitFor({ state: "detached" });
+      await page.waitForFunction((count) => document.querySelectorAll("tr[data-id]").length > count, before.length);
+      const [id] = await rowIds(page);
+      await page.waitForFunction((id) => document.activeElement?.closest("tr")?.getAttribute("data-id") === id, id);
+      await rowOf(page, id).locator(".badge.success").waitFor();
+      await page.keyboard.press("Escape");
+    }
+    assertEquals(found, []);
+  });
+});
+
+/** A type with every keyword that forms know, one that they do not, and a rule that only the server has. */
+const fixture = defineTask({
+  type: "fixture",
+  title: "Fixture",
+  description: "Every kind of field.",
+  params: z.strictObject({
+    name: z.string().min(2).max(20).refine((name) => name !== "taken", "This name is taken."),
+    essay: z.string().max(600).optional().meta({ "x-multiline": true, title: "Essay" }),
+    mail: z.email().optional().meta({ title: "Mail" }),
+    site: z.url().optional().meta({ title: "Site" }),
+    at: z.iso.datetime({ offset: true }).optional().meta({ title: "At" }),
+    width: z.int().min(16).max(8_000).multipleOf(8).default(800).meta({ title: "Width", "x-unit": "px" }),
+    share: z.number().min(0).max(100).default(50).meta({ title: "Share", "x-unit": "%", "x-slider": true }),
+    flag: z.boolean().default(false).meta({ title: "Flag" }),
+    fit: z.enum(["a", "b"]).default("a").meta({ title: "Fit", "x-enumLabels": ["Alpha", "Beta"] }),
+    kind: z.enum(["k1", "k2", "k3", "k4", "k5", "k6"]).default("k1").meta({ title: "Kind" }),
+    to: z.array(z.email()).min(1).max(3).optional().meta({ title: "To" }),
+    names: z.record(z.string(), z.string()).optional().meta({ title: "Names" }),
+    box: z.strictObject({ depth: z.int().min(1).max(9).default(2).meta({ title: "Depth" }) }).optional().meta({
+      title: "Box",
+    }),
+    steps: z.array(z.strictObject({ what: z.string().min(1).meta({ title: "What" }) })).max(3).optional()
+      .meta({ title: "Steps" }),
+    fixed: z.literal("always").meta({ title: "Fixed" }),
+    anything: z.union([z.string(), z.int()]).optional().meta({ title: "Anything" }),
+  }),
+  run: ({ params }) => Promise.resolve(params as Json),
+});
+
+browserTest(
+  "every keyword of a schema is a control that validates; an unknown one is a box for JSON",
+  async (browser) => {
+    await withApp({ definitions: [fixture] }, async ({ origin, queue }) => {
+      const page = await openPage(browser, `${origin}/?new=fixture`);
+      const dialog = page.getByRole("dialog", { name: "New task" });
+      const fill = async (label: string, value: string) => {
+        await dialog.getByLabel(label).and(dialog.locator("input, textarea")).first().fill(value);
+      };
+      await dialog.getByText("16–8,000 px").waitFor();
+      await dialog.getByRole("button", { name: "Submit", exact: true }).click();
+      await dialog.getByText("Error: Name is missing.").waitFor();
+      ok(
+        await dialog.locator(".error-box").evaluate((box) => box === document.activeElement),
+        "the summary has the focus",
+      );
+
+      await fill("Name", "x");
+      await fill("Essay", "e".repeat(550));
+      await dialog.getByText("550 of 600 characters").waitFor();
+      await fill("Mail", "nobody");
+      await fill("Site", "nowhere");
+      await fill("Width", "9000");
+      await dialog.getByLabel(/^To/).and(dialog.locator("textarea")).fill("a@example.com\nb@\nc@example.com");
+      await dialog.getByText("3 addresses, 1 invalid (line 2)").waitFor();
+      await fill("Names", "novalue");
+      await fill("Anything", "{");
+      await dialog.getByLabel("What", { exact: true }).first().fill("");
+      await dialog.getByRole("button", { name: "Submit", exact: true }).click();
+      for (
+        const text of [
+          "Error: Name needs 2 characters or more.",
+          "Error: Mail must be an address such as ana@example.com.",
+          "Error: Site must be a URL such as https://example.com/path.",
+          "Error: Width must be 16–8,000 px. You entered 9,000.",
+          "Error: To: 1 invalid (line 2).",
+          "Error: “novalue” is not name=value.",
+          "Error: What is missing.",
+        ]
+      ) await dialog.getByText(text).waitFor();
+      await dialog.getByText(/Error: Not JSON/).waitFor();
+      assertEquals(await dialog.getByLabel("Width").getAttribute("aria-invalid"), "true");
+
+      await fill("Name", "right");
+      await fill("Mail", "ana@example.com");
+      await fill("Site", "https://example.com/");
+      await dialog.getByLabel(/^At \(/).fill("2030-05-06T07:08:09");
+      await fill("Width", "808");
+      await dialog.getByRole("slider", { name: "Share, slider" }).fill("75");
+      assertEquals(await dialog.locator('[id="field/input_params/share"]').inputValue(), "75");
+      await dialog.getByLabel("Flag", { exact: true }).check();
+      await dialog.getByLabel("Beta").check();
+      await dialog.getByLabel(/^Kind/).selectOption("k6");
+      await dialog.getByLabel(/^To/).and(dialog.locator("textarea")).fill("a@example.com\nc@example.com");
+      await fill("Names", "old=new");
+      await fill("Depth", "3");
+      await dialog.getByLabel("What", { exact: true }).first().fill("first");
+      await dialog.getByRole("button", { name: "Add" }).click();
+      await dialog.getByLabel("What", { exact: true }).nth(1).fill("second");
+      await dialog.getByRole("button", { name: "Move up" }).nth(1).click();
+      await fill("Anything", "7");
+      await dialog.getByRole("button", { name: "Submit", exact: true }).click();
+      await dialog.waitFor({ state: "detached" });
+      const { states: [{ task }] } = await queue.list({}, 1);
+      assertEquals(task.input_params, {
+        name: "right",
+        essay: "e".repeat(550),
+        mail: "ana@example.com",
+        site: "https://example.com/",
+        at: "2030-05-06T07:08:09.000Z",
+        width: 808,
+        share: 75,
+        flag: true,
+        fit: "b",
+        kind: "k6",
+        to: ["a@example.com", "c@example.com"],
+        names: { old: "new" },
+        box: { depth: 3 },
+        steps: [{ what: "second" }, { what: "first" }],
+        fixed: "always",
+        anything: 7,
+      });
+    });
+  },
+);
+
+browserTest(
+  "what the server refuses lands at the same field, values are kept, and nothing is made twice",
+  async (browser) => {
+    await withApp({ definitions: [fixture] }, async ({ origin, queue }) => {
+      const page = await openPage(browser, `${origin}/?new=fixture`);
+      const dialog = page.getByRole("dialog", { name: "New task" });
+      await dialog.getByLabel("Name", { exact: false }).first().fill("taken");
+      await dialog.getByLabel("What", { exact: true }).first().fill("w");
+      await dialog.getByLabel("Width").fill("88");
+      await dialog.getByRole("button", { name: "Submit", exact: true }).click();
+      await dialog.getByText("Error: This name is taken.").waitFor();
+      assertEquals(await dialog.getByLabel("Width").inputValue(), "88");
+      await dialog.getByRole("link", { name: "This name is taken." }).click();
+      assertEquals(await page.evaluate(() => document.activeElement?.id), "field/input_params/name");
+
+      // The first answer is lost on its way: the same key gives the same task.
+      let posts = 0;
+      await page.route("**/api/tasks/submit", async (route) => {
+        if (++posts > 1) return route.continue();
+        await route.fetch();
+        await route.abort("connectionreset");
+      });
+      await dialog.getByLabel("Name", { exact: false }).first().fill("free");
+      await dialog.getByRole("button", { name: "Submit", exact: true }).dblclick();
+      await dialog.getByText(/Not sent: .* Nothing is lost; try again/).waitFor();
+      await dialog.getByRole("button", { name: "Submit", exact: true }).click();
+      await dialog.waitFor({ state: "detached" });
+      assertEquals((await queue.list({}, 10)).total, 1);
+      assertEquals(posts, 2);
+
+      // A draft survives closing and loading.
+      await page.keyboard.press("n");
+      await dialog.getByLabel("Name", { exact: false }).first().fill("draft");
+      await page.keyboard.press("Escape");
+      await dialog.waitFor({ state: "detached" });
+      await page.goto(`${origin}/?new=fixture`);
+      await page.waitForFunction(() =>
+        (document.getElementById("field/input_params/name") as HTMLInputElement | null)?.value === "draft"
+      );
+    });
+  },
+);
+
+const csv = (name: string, text: string) => ({ name, mimeType: "text/csv", buffer: Buffer.from(text) });
+
+browserTest(
+  "uploads: too large, of the wrong kind, cancelled midway, broken and tried again, three files are three tasks",
+  async (browser) => {
+    await withApp({ maxUploadBytes: 300_000 }, async ({ origin, queue }) => {
+      const page = await openPage(browser, `${origin}/?new=csv_processing`);
+      const dialog = page.getByRole("dialog", { name: "New task" });
+      const input = dialog.locator('input[type="file"]');
+      const submit = dialog.getByRole("button", { name: "Submit", exact: true });
+      await dialog.getByText("CSV, TSV, TXT, up to 300 kB").waitFor();
+      await input.setInputFiles(csv("large.csv", "a\n" + "x\n".repeat(200_000)));
+      await dialog.getByText("large.csv has 400 kB; at most 300 kB can be sent.").first().waitFor();
+      await input.setInputFiles({ name: "photo.png", mimeType: "image/png", buffer: Buffer.from("x") });
+      await dialog.getByText(/photo\.png is of another kind/).first().waitFor();
+      await submit.click();
+      await dialog.locator(".error-box").waitFor();
+      assertEquals((await queue.list({}, 1)).total, 0);
+
+      await input.setInputFiles(csv("towns.csv", "town,people\nAarau,21\nBern,134\n"));
+      await dialog.getByText("towns.csv, 30 B: 2 rows, 2 columns").waitFor();
+      await dialog.getByRole("cell", { name: "Aarau" }).waitFor();
+
+      let mode: "hang" | "break" | "pass" = "hang";
+      let release: () => void = () => {};
+      await page.route("**/api/uploads?*", async (route) => {
+        if (mode === "hang") await new Promise<void>((resolve) => release = resolve);
+        if (mode === "pass") await route.continue();
+        else await route.abort("connectionreset").catch(() => {});
+      });
+      await submit.click();
+      await page.waitForTimeout(1500);
+      await page.screenshot({ path: "/tmp/s/up.png" });
+      await dialog.getByText("0 of 1 uploaded…").waitFor();
+      await dialog.getByRole("button", { name: "Cancel" }).click();
+      await dialog.getByText("Error: towns.csv: cancelled.").waitFor();
+      mode = "break";
+      release();
+      await dialog.getByRole("button", { name: "Try again" }).click();
+      await dialog.getByText("Error: towns.csv: the connection broke.").waitFor();
+      mode = "pass";
+      await input.setInputFiles([csv("a.csv", "n\n1\n"), csv("b.csv", "n\n2\n"), csv("c.csv", "n\n3\n")]);
+      await dialog.getByText("Creates 3 tasks, one for each file.").waitFor();
+      await submit.click();
+      await dialog.waitFor({ state: "detached" });
+      await page.getByText("3 tasks created.").waitFor();
+      const { states } = await queue.list({}, 10);
+      assertEquals(states.map(({ task }) => task.title).sort(), ["a.csv", "b.csv", "c.csv"]);
+      for (const { task } of states) await reaches(queue, task.id, "SUCCESS");
+    });
+  },
+);
+
+browserTest("an empty installation: one click, and a bar moves", async (browser) => {
+  await withApp({}, async ({ origin }) => {
+    const page = await openPage(browser, origin);
+    await page.getByRole("button", { name: "Try an example: Process a CSV" }).click();
+    await page.waitForFunction(() =>
+      (document.querySelector<HTMLProgressElement>(".details progress")?.value ?? 0) > 5
+    );
+    assertEquals(await page.title().then((title) => /% 2,000 made-up orders — Live — Millrace/.test(title)), true);
+    assertEquals(await page.locator('link[rel="icon"]').getAttribute("href"), "/static/icon-busy.svg");
+  });
+});
+
+browserTest(
+  "a schedule is made in the form, with its next times, and paused, triggered and deleted in its list",
+  async (browser) => {
+    await withApp({ worker: false }, async ({ origin, queue }) => {
+      const page = await openPage(browser, `${origin}/?new=noop`);
+      const dialog = page.getByRole("dialog", { name: "New task" });
+      await dialog.getByText("More options").click();
+      await dialog.getByLabel("Repeat").fill("not a cron");
+      await dialog.getByText(/Error: This is not a cron expression/).waitFor();
+      await dialog.getByLabel("Repeat").fill("0 6 * * *");
+      await dialog.locator(".times li").nth(4).waitFor();
+      await dialog.getByLabel("Name of the schedule").fill("Nightly");
+      await dialog.getByRole("button", { name: "Submit", exact: true }).click();
+      await page.getByRole("heading", { name: "Nightly" }).waitFor();
+      assertEquals((await queue.schedules.list()).length, 1);
+      await page.getByRole("button", { name: "Trigger now" }).click();
+      await page.getByText("Nightly: a task was submitted.").waitFor();
+      assertEquals((await queue.list({}, 10)).total, 1);
+      const schedule = page.locator(".schedule");
+      await schedule.getByRole("button", { name: "Pause" }).click();
+      await schedule.getByText("Paused", { exact: true }).waitFor();
+      await schedule.getByRole("button", { name: "Delete" }).click();
+      await page.getByRole("button", { name: "Delete schedule" }).click();
+      await page.getByText("No schedules yet.").waitFor();
+      assertEquals(await queue.schedules.list(), []);
+    });
+  },
+);
