@@ -55,7 +55,9 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
     )
     : all;
   const style = store.preferences.value.time;
-  const served = typeof document === "undefined";
+  // The first drawing is the server's, so that the browser's takes it over; a window needs heights.
+  const [served, setServed] = useState(true);
+  useEffect(() => setServed(false), []);
   const complete = earlier === "none" || all[0] === undefined || (all[0].attempt <= 1 && all[0].line === 0);
 
   // At the end it stays at the end, whatever is added.
@@ -65,7 +67,7 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
       current.scrollTop = current.scrollHeight;
       setSeen(all.length);
     }
-  }, [all.length, lines.length, follow, wrap]);
+  }, [all.length, lines.length, follow, wrap, served]);
   useEffect(() => {
     const { current } = box;
     if (!current) return;
@@ -76,12 +78,12 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
   // A link to a line is followed once.
   useEffect(() => {
     const match = /^#L(\d+)-(\d+)$/.exec(location.hash);
-    if (!match) return;
+    if (!match || served) return;
     const at = lines.findIndex((line) => line.attempt === Number(match[1]) && line.line === Number(match[2]) - 1);
     if (at < 0 || !box.current) return;
     setFollow(false);
     box.current.scrollTop = at * LINE_PX - 100;
-  }, []);
+  }, [served]);
 
   const readEarlier = async () => {
     const first = all[0];

@@ -20,6 +20,8 @@ async function openBreakable(page: Page, address: string) {
       if (mode !== "silent") socket.send(message);
     });
   });
+  // Without its network, the page cannot ask by HTTP either.
+  await page.route("**/api/me", (route) => mode === "refuse" ? route.abort() : route.continue());
   await page.clock.install();
   await page.goto(address);
   await isLive(page);
