@@ -61,7 +61,7 @@ export function systemRoutes({ queue }: AppOptions, stats: StatsFeed): Hono<AppE
   app.get("/series", async (c) => {
     const query = new URL(c.req.url).searchParams;
     const range = query.get("range") ?? "1h";
-    if (!(range in RANGES)) {
+    if (!Object.hasOwn(RANGES, range)) {
       throw new Problem(400, "bad_query", "The query is not valid; see errors.", [
         { parameter: "range", detail: `One of ${Object.keys(RANGES).join(", ")}.` },
       ]);
