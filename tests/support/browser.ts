@@ -1,6 +1,13 @@
 /** Debian's Chromium, driven by playwright-core. */
 
-import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContextOptions,
+  chromium,
+  type LaunchOptions,
+  type Locator,
+  type Page,
+} from "playwright-core";
 import { packageFolder } from "./packages.ts";
 
 const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -23,6 +30,13 @@ function existsSync(path: string): boolean {
   }
 }
 
+/** How Chromium is started: without anything that asks the network for something. */
+export function launchOptions(executablePath: string): LaunchOptions {
+  const flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking " +
+    "disable-component-update disable-sync";
+  return { executablePath, args: flags.split(" ").map((flag) => `--${flag}`) };
+}
+
 /** A test in a browser; skipped with a line that says so where there is none. */
 export function browserTest(name: string, test: (browser: Browser) => Promise<void>): void {
   const executablePath = findChromium();
@@ -34,19 +48,7 @@ export function browserTest(name: string, test: (browser: Browser) => Promise<vo
     sanitizeOps: false,
     sanitizeResources: false,
     async fn() {
-      const browser = await chromium.launch({
-        executablePath: executablePath!,
-        args: [
-          "--headless",
-          "--no-sandbox",
-          "--disable-gpu",
-          "--disable-quic",
-          "--no-first-run",
-          "--disable-background-networking",
-          "--disable-component-update",
-          "--disable-sync",
-        ],
-      });
+      const browser = await chromium.launch(launchOptions(executablePath!));
       try {
         await test(browser);
       } finally {
@@ -107,7 +109,7 @@ export async function violations(page: Page): Promise<string[]> {
   await page.evaluate(await axeSource);
   return await page.evaluate(async () => {
     // deno-lint-ignore no-explicit-any
-    const { violations } = await (globalThis as any).axe.run(document, { resultTypes: ["violations"] });
+    const { violations } = await (globalThis as any).axe.run(document, { resultTypes: ["violations"], iframes: false });
     // deno-lint-ignore no-explicit-any
     return violations.flatMap(({ id, nodes }: any) => nodes.map((node: any) => `${id}: ${node.html.slice(0, 160)}`));
   });
