@@ -8,7 +8,7 @@
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import type { Caller, Json, Permission, Stats, Task, TaskHistoryEvent, TaskSummary, TypeInfo } from "../queue/task.ts";
 import type { TimeStyle } from "./format.ts";
-import { fitsText, type View } from "./url.ts";
+import { fitsText, hrefOf, type View } from "./url.ts";
 
 /** What is wrong with a form, by JSON pointer; the empty one is for the whole. */
 export type FormErrors = Record<string, string>;
@@ -101,6 +101,8 @@ export interface Store {
   signedIn: boolean;
   limits: PageData["limits"];
   view: Signal<View>;
+  /** The address of the list alone, without what is open over it. */
+  base: ReadonlySignal<string>;
   ignored: Signal<string[]>;
   /** One signal a row, so that a change draws its own row and nothing else. */
   rows: Map<string, Signal<Row>>;
@@ -155,13 +157,15 @@ const MAX_WAITING = 1_000;
 export function createStore(data: PageData): Store {
   const opened = data.open && "task" in data.open ? data.open : null;
   const at = Date.parse(data.server_time);
+  const view = signal(data.view);
   const open = signal<Open | null>(opened ? { task: opened.task } : data.open as Open | null);
   return {
     types: data.types,
     caller: data.caller,
     signedIn: data.signed_in,
     limits: data.limits,
-    view: signal(data.view),
+    view,
+    base: computed(() => hrefOf(view.value, { task: null, tab: "overview", form: null, from: null })),
     ignored: signal(data.ignored),
     rows: new Map(data.tasks.map((task) => [task.id, signal({ task, matches: true })])),
     order: signal(data.tasks.map(({ id }) => id)),

@@ -5,7 +5,7 @@
  */
 
 import type { JSX } from "preact";
-import type { Signal } from "@preact/signals";
+import { type Signal, useComputed } from "@preact/signals";
 import type { TaskSummary } from "../queue/task.ts";
 import { act, type Action, canBe, label } from "./actions.ts";
 import { Chips } from "./filters.tsx";
@@ -13,7 +13,7 @@ import { absolute, count, duration, number, shortId, time } from "./format.ts";
 import { Icon } from "./icons.tsx";
 import { Progress, StatusBadge } from "./status.tsx";
 import { may, type Row, select, showWaiting, type Store, titleOf } from "./store.ts";
-import { filterWords, hrefOf, isFiltered, PAGE_SIZES } from "./url.ts";
+import { filterWords, hrefOf, isFiltered, PAGE_SIZES, withQuery } from "./url.ts";
 
 /** How long a task has waited and run, or does. */
 export function took(task: TaskSummary, now: number): { wait: number; run: number | null } {
@@ -38,7 +38,7 @@ export function selectRow(store: Store, id: string, range: boolean): void {
 }
 
 function RowMenu({ task, store }: { task: TaskSummary; store: Store }): JSX.Element {
-  const back = hrefOf(store.view.value, {});
+  const base = store.base.value;
   const doable: Action[] = (["cancel", "retry"] as const).filter((action) => canBe(action, task) && may(store, action));
   return (
     <details class="menu">
@@ -48,7 +48,7 @@ function RowMenu({ task, store }: { task: TaskSummary; store: Store }): JSX.Elem
       <div class="popup">
         {doable.map((action) => (
           <form key={action} method="post" action={`/tasks/${task.id}/${action}`}>
-            <input type="hidden" name="back" value={back} />
+            <input type="hidden" name="back" value={base} />
             <button
               type="submit"
               onClick={(event) => {
@@ -63,7 +63,7 @@ function RowMenu({ task, store }: { task: TaskSummary; store: Store }): JSX.Elem
           </form>
         ))}
         {may(store, "submit") && store.types.some(({ type }) => type === task.task_type) && (
-          <a href={hrefOf(store.view.value, { form: task.task_type, from: task.id })}>Submit again with changes</a>
+          <a href={withQuery(base, { new: task.task_type, from: task.id })}>Submit again with changes</a>
         )}
         <button type="button" class="js" onClick={() => act().copy(task.id, "The id")}>Copy id</button>
       </div>
@@ -71,22 +71,38 @@ function RowMenu({ task, store }: { task: TaskSummary; store: Store }): JSX.Elem
   );
 }
 
+/** When a task was made: moves with the clock, and nothing else of its row does. */
+function When({ created_at, store }: { created_at: string; store: Store }): JSX.Element {
+  const style = store.preferences.value.time;
+  const created = Date.parse(created_at);
+  return <time dateTime={created_at} title={absolute(created, style)}>{time(created, store.now.value, style)}</time>;
+}
+
+function Took({ task, store }: { task: TaskSummary; store: Store }): JSX.Element {
+  const live = task.status === "PENDING" || task.status === "RUNNING";
+  const { wait, run } = took(task, live ? store.now.value : 0);
+  if (run === null) return <span class="muted">{task.status === "PENDING" ? `waits ${duration(wait)}` : "–"}</span>;
+  return (
+    <>
+      {duration(run)}
+      {wait >= 1_000 && <span class="meta">+ {duration(wait)} wait</span>}
+    </>
+  );
+}
+
+function Asked({ asked, store }: { asked: { verb: string; since: number }; store: Store }): JSX.Element {
+  return <span class="muted note">{asked.verb}… {duration(store.clock.value - asked.since)}</span>;
+}
+
 function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX.Element {
   const { task, matches } = row.value;
-  const view = store.view.value;
-  const style = store.preferences.value.time;
-  const now = store.now.value;
-  const open = view.task === task.id;
-  const selected = store.selected.value.has(task.id);
-  const asked = store.asked.value.get(task.id);
-  const { wait, run } = took(task, now);
-  const created = Date.parse(task.created_at);
+  const { id } = task;
+  // Each row listens to what is said of it alone: a change of the selection draws the rows that it changes.
+  const open = useComputed(() => store.view.value.task === id).value;
+  const selected = useComputed(() => store.selected.value.has(id)).value;
+  const asked = useComputed(() => store.asked.value.get(id)).value;
   return (
-    <tr
-      role="row"
-      class={`${open ? "open" : ""}${selected ? " selected" : ""}${matches ? "" : " left"}`}
-      data-id={task.id}
-    >
+    <tr role="row" class={`${open ? "open" : ""}${selected ? " selected" : ""}${matches ? "" : " left"}`} data-id={id}>
       <td role="cell" class="check js">
         <input
           type="checkbox"
@@ -94,7 +110,11 @@ function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX.Elemen
           aria-label={`Select ${task.title}`}
           onClick={(event) => {
             event.preventDefault();
-            selectRow(store, task.id, event.shiftKey);
+            const { shiftKey } = event;
+            // The browser puts the box back after a prevented click; what it shows is set after that.
+            queueMicrotask(() =>
+              selectRow(store, id, shiftKey)
+            );
           }}
         />
       </td>
@@ -103,27 +123,20 @@ function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX.Elemen
         {!matches && <span class="meta">now {task.status}</span>}
       </td>
       <td role="cell" class="task">
-        <a href={hrefOf(view, { task: task.id })} aria-current={open ? "true" : undefined}>{task.title}</a>
+        <a href={withQuery(store.base.value, { task: id })} aria-current={open ? "true" : undefined}>{task.title}</a>
         <span class="meta">
-          {titleOf(store, task.task_type)} · {shortId(task.id)}
+          {titleOf(store, task.task_type)} · {shortId(id)}
           {task.tags.map((tag) => <span class="tag" key={tag}>{tag}</span>)}
         </span>
       </td>
       <td role="cell" class="bar">
-        {asked
-          ? <span class="muted note">{asked.verb}… {duration(store.clock.value - asked.since)}</span>
-          : <Progress task={task} store={store} />}
+        {asked ? <Asked asked={asked} store={store} /> : <Progress task={task} store={store} />}
       </td>
       <td role="cell" class="when">
-        <time dateTime={task.created_at} title={absolute(created, style)}>{time(created, now, style)}</time>
+        <When created_at={task.created_at} store={store} />
       </td>
       <td role="cell" class="took">
-        {run === null ? <span class="muted">{task.status === "PENDING" ? `waits ${duration(wait)}` : "–"}</span> : (
-          <>
-            {duration(run)}
-            {wait >= 1_000 && <span class="meta">+ {duration(wait)} wait</span>}
-          </>
-        )}
+        <Took task={task} store={store} />
       </td>
       <td role="cell" class="attempts">{task.attempt} of {task.max_attempts}</td>
       <td role="cell" class="priority">{task.priority}</td>

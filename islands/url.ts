@@ -198,6 +198,11 @@ export function hrefOf(view: View, change: Partial<View>): string {
   return text ? `/?${text}` : "/";
 }
 
+/** An address with more in its query. */
+export function withQuery(address: string, more: Record<string, string>): string {
+  return `${address}${address.includes("?") ? "&" : "?"}${new URLSearchParams(more)}`;
+}
+
 /** A view's filter, as the list of the API takes it and as a bulk action does. */
 export function filterOf(view: View, now: number): Record<string, string> {
   const filter: Record<string, string> = {};
