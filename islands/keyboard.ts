@@ -27,6 +27,8 @@ function focusRow(row: Element | null | undefined): void {
 /** Closes the details and gives the focus back to the row. */
 export function closeDetails(store: Store, navigation: Navigation): void {
   const id = store.view.value.task;
+  // What has the focus and is taken away makes the browser lay out everything at once, before it draws.
+  (document.activeElement as HTMLElement | null)?.blur();
   navigation.change({ task: null, tab: "overview" });
   requestAnimationFrame(() => {
     const row = id && document.querySelector(`tr[data-id="${CSS.escape(id)}"]`);

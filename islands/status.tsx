@@ -43,6 +43,7 @@ export function Progress({ task, store }: { task: TaskSummary; store: Store }): 
       </span>
     );
   }
+  if (task.status === "CANCELLED" && task.progress === 0) return <span class="muted note">{task.error?.message}</span>;
   const percent = Math.round(task.progress);
   const quiet = task.status === "RUNNING" && task.progress_at ? store.now.value - Date.parse(task.progress_at) : 0;
   return (

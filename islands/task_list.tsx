@@ -9,7 +9,7 @@ import { type Signal, useComputed } from "@preact/signals";
 import type { TaskSummary } from "../queue/task.ts";
 import { act, type Action, canBe, label } from "./actions.ts";
 import { Chips } from "./filters.tsx";
-import { absolute, count, duration, number, shortId, time } from "./format.ts";
+import { absolute, count, duration, number, relative, shortId, time } from "./format.ts";
 import { Icon } from "./icons.tsx";
 import { Progress, StatusBadge } from "./status.tsx";
 import { may, type Row, select, showWaiting, type Store, titleOf } from "./store.ts";
@@ -81,7 +81,15 @@ function When({ created_at, store }: { created_at: string; store: Store }): JSX.
 function Took({ task, store }: { task: TaskSummary; store: Store }): JSX.Element {
   const live = task.status === "PENDING" || task.status === "RUNNING";
   const { wait, run } = took(task, live ? store.now.value : 0);
-  if (run === null) return <span class="muted">{task.status === "PENDING" ? `waits ${duration(wait)}` : "–"}</span>;
+  if (run === null) {
+    const due = task.run_at === null ? NaN : Date.parse(task.run_at);
+    const text = task.status === "PENDING" && due > store.now.value
+      ? `starts ${relative(due, store.now.value)}`
+      : task.status === "PENDING"
+      ? `waits ${duration(wait)}`
+      : "–";
+    return <span class="muted">{text}</span>;
+  }
   return (
     <>
       {duration(run)}

@@ -114,28 +114,28 @@ export function CsvOutput({ result }: { result: CsvResult }): JSX.Element {
           <thead>
             <tr>
               <th scope="col">Column</th>
+              <th scope="col">Values</th>
               <th scope="col">Type</th>
               <th scope="col" class="number">Empty</th>
               <th scope="col" class="number">Distinct</th>
               <th scope="col" class="number">Min</th>
               <th scope="col" class="number">Mean</th>
               <th scope="col" class="number">Max</th>
-              <th scope="col">Values</th>
             </tr>
           </thead>
           <tbody>
             {result.columns.map((column, i) => (
               <tr key={i}>
                 <th scope="row">{column.name}</th>
+                <td>
+                  <Bars column={column} />
+                </td>
                 <td>{column.type}</td>
                 <td class="number">{number(column.missing)}</td>
                 <td class="number">{column.distinct_estimated ? "≈ " : ""}{number(column.distinct)}</td>
                 <td class="number">{shown(column.min)}</td>
                 <td class="number">{shown(column.mean)}</td>
                 <td class="number">{shown(column.max)}</td>
-                <td>
-                  <Bars column={column} />
-                </td>
               </tr>
             ))}
           </tbody>
