@@ -35,7 +35,7 @@ export function connectionWords(store: Store): string {
 export function ConnectionPill({ store }: { store: Store }): JSX.Element {
   const state = store.paused.value !== null ? "paused" : store.connection.value;
   return (
-    <span class={`pill ${state}`}>
+    <span class={`pill js ${state}`}>
       <span class="dot" aria-hidden="true" />
       {connectionWords(store)}
     </span>
@@ -110,6 +110,7 @@ function Settings({ store }: { store: Store }): JSX.Element {
           onChoose={(announce) => set(store, { announce })}
         />
         <button type="button" onClick={() => store.help.value = true}>Keyboard shortcuts</button>
+        <p class="meta">{store.caller.name}, {store.caller.role}</p>
       </div>
     </details>
   );

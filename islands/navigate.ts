@@ -33,17 +33,16 @@ export class Navigation {
   #list = new AbortController();
   #open = new AbortController();
   live: Live | null = null;
-  /** Told when the form opens or closes, or a task does. */
-  onMoved: (before: View, after: View) => void = () => {};
 
   constructor(store: Store) {
     this.#store = store;
     history.scrollRestoration = "manual";
     addEventListener("popstate", ({ state }) => {
-      this.#show(this.#parse(location.search), false);
       const at = (state as { scroll?: number } | null)?.scroll ?? 0;
-      // The list may have to be read first; then it is as high as it was.
-      requestAnimationFrame(() => scrollTo(0, at));
+      const back = () => requestAnimationFrame(() => scrollTo(0, at));
+      // If another list has to be read first, it is as high as it was only then.
+      void this.#show(this.#parse(location.search), false)?.then(back);
+      back();
     });
     document.addEventListener("click", (event) => {
       if (event.defaultPrevented || event.button !== 0) return;
@@ -77,9 +76,11 @@ export class Navigation {
     this.go(hrefOf(this.#store.view.value, change).slice(1), replace);
   }
 
-  #show(view: View, forward: boolean): void {
+  /** Shows a view; if its list is another one, the promise tells when it is there. */
+  #show(view: View, forward: boolean): Promise<void> | null {
     const store = this.#store;
     const before = store.view.value;
+    let reading: Promise<void> | null = null;
     batch(() => {
       store.view.value = view;
       if (view.task !== before.task) {
@@ -89,13 +90,13 @@ export class Navigation {
     });
     if (!sameList(before, view)) {
       if (forward && before.task === view.task) scrollTo(0, 0);
-      this.readList().then(() => {
+      reading = this.readList().then(() => {
         const { total, total_capped } = store.list.value;
         say(store, `${count(total, "task")}${total_capped ? " or more" : ""} match.`);
       }, () => {});
     }
     if (view.task !== before.task) void this.readOpen();
-    this.onMoved(before, view);
+    return reading;
   }
 
   /** Reads the list of the view. */

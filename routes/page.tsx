@@ -49,6 +49,9 @@ function Page({ store }: { store: Store }): JSX.Element {
       <section aria-label="Notices" data-island="banner">
         <Banner store={store} />
       </section>
+      <div data-island="form">
+        {view.form && store.caller.permissions.includes("submit") && <SubmitForm store={store} />}
+      </div>
       <div class="layout">
         <nav class="rail" aria-label="Task types" data-island="types">
           <Types store={store} />
@@ -72,9 +75,6 @@ function Page({ store }: { store: Store }): JSX.Element {
             {view.task && <TaskDetails store={store} />}
           </section>
         </main>
-      </div>
-      <div data-island="form">
-        {view.form && store.caller.permissions.includes("submit") && <SubmitForm store={store} />}
       </div>
       <div data-island="overlay">
         <Overlay store={store} />

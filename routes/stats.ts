@@ -65,6 +65,7 @@ export class StatsFeed {
       if (this.#listeners.size > 0) return;
       this.#cancel?.();
       this.#cancel = null;
+      this.#soon = false;
       this.#unsubscribe?.();
       this.#unsubscribe = null;
     };

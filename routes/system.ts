@@ -35,9 +35,28 @@ export async function typeInfos(queue: Queue): Promise<TypeInfo[]> {
   }));
 }
 
+/** How long an answer of a series is given again, in milliseconds. */
+const SERIES_FRESH_MS: Record<Range, number> = { "15m": 1_000, "1h": 2_000, "24h": 20_000, "30d": 60_000 };
+/** Answers that are kept. */
+const MAX_RECENT = 50;
+
 /** The routes of the service itself. */
-export function systemRoutes({ queue }: AppOptions, stats: StatsFeed): Hono<AppEnv> {
+export function systemRoutes({ queue, clock }: AppOptions, stats: StatsFeed): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
+
+  // Everyone who looks at the same charts is answered from one reading: a day has many minutes.
+  const recent = new Map<string, { until: number; answer: ReturnType<Queue["series"]> }>();
+  const series = (range: Range, types: string[]) => {
+    const key = JSON.stringify([range, types]);
+    const now = clock.monotonic();
+    for (const [key, { until }] of recent) if (until <= now) recent.delete(key);
+    const known = recent.get(key);
+    if (known) return known.answer;
+    const answer = queue.series(range, types.length > 0 ? types : undefined);
+    if (recent.size < MAX_RECENT) recent.set(key, { until: now + SERIES_FRESH_MS[range], answer });
+    answer.catch(() => recent.delete(key));
+    return answer;
+  };
 
   app.get("/task-types", async (c) => c.json({ task_types: await typeInfos(queue) }));
 
@@ -66,8 +85,8 @@ export function systemRoutes({ queue }: AppOptions, stats: StatsFeed): Hono<AppE
         { parameter: "range", detail: `One of ${Object.keys(RANGES).join(", ")}.` },
       ]);
     }
-    const types = query.getAll("task_type").flatMap((value) => value.split(",")).filter(Boolean);
-    return c.json(await queue.series(range as Range, types.length > 0 ? types : undefined));
+    const types = query.getAll("task_type").flatMap((value) => value.split(",")).filter(Boolean).sort();
+    return c.json(await series(range as Range, types));
   });
 
   app.get("/me", (c) => c.json(callerOf(c.get("principal"))));

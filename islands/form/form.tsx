@@ -224,6 +224,9 @@ function TypeForm({ info, store, onChange }: {
       edited.current.add(pointer);
       key.current = newKey();
       const kept = textsOf(form.current!);
+      for (const [name, field] of Object.entries(schema.properties ?? {})) {
+        if (field.writeOnly) delete kept[`/input_params/${name}`];
+      }
       sessionStorage.setItem(draftKey(info.type), JSON.stringify(kept));
       if (pointer === "/cron" || pointer === "/timezone") void showTimes();
       // Until it is right again: what was complained of is looked at with each change.

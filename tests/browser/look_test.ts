@@ -144,3 +144,25 @@ browserTest(
     });
   },
 );
+
+browserTest(
+  "theme and density are chosen in the settings, and the server renders them from then on",
+  async (browser) => {
+    await withApp({}, async ({ origin }) => {
+      const page = await openPage(browser, origin, { colorScheme: "light" });
+      await page.getByLabel("Settings").click();
+      await page.getByLabel("Dark").check();
+      await page.getByLabel("Compact").check();
+      const background = () => page.locator("body").evaluate((body) => getComputedStyle(body).backgroundColor);
+      assertEquals(await background(), "rgb(14, 17, 22)");
+      const html = await (await page.request.get(origin)).text();
+      ok(
+        html.startsWith('<!DOCTYPE html><html lang="en" data-theme="dark" data-density="compact">'),
+        html.slice(0, 90),
+      );
+      await page.reload();
+      await isLive(page);
+      assertEquals(await background(), "rgb(14, 17, 22)");
+    });
+  },
+);

@@ -53,6 +53,10 @@ browserTest("without JavaScript: submit with an upload, list, filter, open, canc
     const context = await browser.newContext({ javaScriptEnabled: false });
     const page = await context.newPage();
     await page.goto(`${origin}/?new=csv_processing`);
+    ok(
+      (await page.getByRole("heading", { name: "New task" }).boundingBox())!.y < 300,
+      "the form stands above the list",
+    );
     await page.getByLabel("CSV file").setInputFiles({
       name: "towns.csv",
       mimeType: "text/csv",

@@ -22,7 +22,7 @@ const PATIENCE = 1_000;
 /** A queue whose handlers wait to be told how they end. */
 class Real {
   readonly ids: string[] = [];
-  readonly handlers = new Map<string, { finish(result: Json): void; fail(error: Error): void }>();
+  readonly handlers = new Map<string, { attempt: number; finish(result: Json): void; fail(error: Error): void }>();
   queue!: Queue;
   #kill: () => void = () => {};
 
@@ -47,7 +47,7 @@ class Real {
       backoff: { base: 4_000, factor: 1, cap: 4_000 },
       run: (ctx: TaskContext) =>
         new Promise<Json>((finish, fail) => {
-          this.handlers.set(ctx.id, { finish, fail });
+          this.handlers.set(ctx.id, { attempt: ctx.attempt, finish, fail });
           ctx.signal.addEventListener("abort", () => fail(ctx.signal.reason));
         }),
     });
@@ -71,6 +71,9 @@ class Real {
     for (let turns = 0; turns < PATIENCE; turns++) {
       const states = await Promise.all(this.ids.map((id) => this.queue.get(id)));
       disagreement = model.disagreement(states as TaskState[]);
+      // What is said to run may be committed before its handler is called.
+      const called = states.every(({ task, run }) => !run || this.handlers.get(task.id)?.attempt === run.attempt);
+      if (!called) disagreement ??= "A handler has not been called.";
       if (disagreement === null) break;
       // No time passes, but what is due is done.
       await this.clock.advance(0);
