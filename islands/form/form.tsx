@@ -398,11 +398,7 @@ function TypeForm({ info, store, onChange }: {
     }
     if (stay) return;
     onChange?.({ form: null, from: null });
-    requestAnimationFrame(() =>
-      requestAnimationFrame(() =>
-        document.querySelector<HTMLElement>(`tr[data-id="${CSS.escape(first.id)}"] .task a`)?.focus()
-      )
-    );
+    focusRow(first.id);
   };
 
   const values = source?.params ?? {};
@@ -506,6 +502,15 @@ function TypeForm({ info, store, onChange }: {
       </div>
     </form>
   );
+}
+
+/** Gives the focus to a row, once the dialog has gone and given it back to where it was. */
+function focusRow(id: string, tries = 60): void {
+  requestAnimationFrame(() => {
+    const row = document.querySelector<HTMLElement>(`tr[data-id="${CSS.escape(id)}"] .task a`);
+    if (tries > 0 && (!row || document.querySelector("dialog[open]"))) focusRow(id, tries - 1);
+    else row?.focus();
+  });
 }
 
 function without<T extends Record<string, unknown>>(body: T, ...names: string[]): Partial<T> {
