@@ -5,7 +5,7 @@
  */
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Icon } from "./icons.tsx";
 import { savePreferences } from "./preferences.ts";
 import { dismiss, type Question, type Store } from "./store.ts";
@@ -18,7 +18,8 @@ export function Dialog({ label, onClose, children, kind = "" }: {
   kind?: string;
 }): JSX.Element {
   const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // At once when it goes, so that whoever closes it can take the focus elsewhere after that.
+  useLayoutEffect(() => {
     const dialog = ref.current!;
     const before = document.activeElement as HTMLElement | null;
     // The server has rendered it open, but nothing is modal before there is a script.

@@ -158,7 +158,7 @@ function TypeForm({ info, store, onChange }: {
   );
   const form = useRef<HTMLFormElement>(null);
   const summary = useRef<HTMLDivElement>(null);
-  const key = useRef(given.idempotency_key || (typeof document === "undefined" ? "" : newKey()));
+  const key = useRef(typeof document === "undefined" ? given.idempotency_key : newKey());
   const abort = useRef<AbortController | null>(null);
   const tried = useRef(Object.keys(given.errors).length > 0);
   const edited = useRef(new Set<string>());

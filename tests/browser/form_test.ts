@@ -257,6 +257,25 @@ browserTest(
   },
 );
 
+browserTest("the same form twice is two tasks, and the focus is on the newer one", async (browser) => {
+  await withApp({ worker: false }, async ({ origin, queue }) => {
+    const page = await openPage(browser, `${origin}/?new=noop`);
+    const dialog = page.getByRole("dialog", { name: "New task" });
+    for (let tasks = 1; tasks <= 3; tasks++) {
+      await dialog.getByRole("button", { name: "Submit", exact: true }).click();
+      await dialog.waitFor({ state: "detached" });
+      const { states: [{ task }], total } = await queue.list({}, 1);
+      assertEquals(total, tasks);
+      await page.waitForFunction(
+        (id) => document.activeElement?.closest("tr")?.getAttribute("data-id") === id,
+        task.id,
+      );
+      await page.keyboard.press("n");
+      await dialog.getByRole("link", { name: "Nothing" }).click();
+    }
+  });
+});
+
 browserTest("an empty installation: one click, and a bar moves", async (browser) => {
   await withApp({}, async ({ origin }) => {
     const page = await openPage(browser, origin);
