@@ -130,23 +130,25 @@ export function Overlay({ store }: { store: Store }): JSX.Element {
     <>
       {question && <Asked key={question.title} question={question} />}
       {store.help.value && <Help store={store} />}
-      <ul class="toasts">
-        {store.toasts.value.map(({ id, kind, text, link, details }) => (
-          <li key={id} class={`toast ${kind}`}>
-            <p>{text}</p>
-            {details && details.length > 0 && (
-              <details>
-                <summary>Show</summary>
-                <ul>{details.map((line) => <li key={line}>{line}</li>)}</ul>
-              </details>
-            )}
-            {link && <a href={link.href}>{link.text}</a>}
-            <button type="button" class="quiet" aria-label="Dismiss" onClick={() => dismiss(store, id)}>
-              <Icon name="close" />
-            </button>
-          </li>
-        ))}
-      </ul>
+      <section aria-label="Messages">
+        <ul class="toasts">
+          {store.toasts.value.map(({ id, kind, text, link, details }) => (
+            <li key={id} class={`toast ${kind}`}>
+              <p>{text}</p>
+              {details && details.length > 0 && (
+                <details>
+                  <summary>Show</summary>
+                  <ul>{details.map((line) => <li key={line}>{line}</li>)}</ul>
+                </details>
+              )}
+              {link && <a href={link.href}>{link.text}</a>}
+              <button type="button" class="quiet" aria-label="Dismiss" onClick={() => dismiss(store, id)}>
+                <Icon name="close" />
+              </button>
+            </li>
+          ))}
+        </ul>
+      </section>
     </>
   );
 }

@@ -132,6 +132,17 @@ await withApp({}, async ({ origin, call, send, submit, held, queue }) => {
   console.log("10,000 tasks\n");
   const html = new Uint8Array(await (await call("/", { headers: { "Accept-Encoding": "identity" } })).arrayBuffer());
   say("HTML with 50 rows, gzip", `${(gzipSync(html).length / 1000).toFixed(1)} kB`, "<= 20 kB");
+  const built = new URL("../../static/build/", import.meta.url);
+  const weights = new Map<string, number>();
+  for await (const { name } of Deno.readDir(built)) {
+    if (name.endsWith(".js")) weights.set(name, gzipSync(await Deno.readFile(new URL(name, built))).length / 1000);
+  }
+  const sum = (names: string[]) => names.reduce((total, name) => total + weights.get(name)!, 0).toFixed(1);
+  const all = [...weights.keys()];
+  const later = all.filter((name) => /^(charts|details|form|schedules|uPlot)/.test(name)).sort();
+  say("Scripts at first, gzip", `${sum(all.filter((name) => !later.includes(name)))} kB`, "<= 40 kB");
+  for (const name of later) say(`  later: ${name.split(/[-.]/)[0]}`, `${sum([name])} kB`, "");
+  say("All scripts but the chart library", `${sum(all.filter((name) => !/^uPlot/.test(name)))} kB`, "<= 40 kB");
   const times: number[] = [];
   for (let i = 0; i < 200; i++) {
     const start = performance.now();

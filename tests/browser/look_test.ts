@@ -145,6 +145,67 @@ browserTest(
   },
 );
 
+for (const colorScheme of ["light", "dark"] as const) {
+  browserTest(`what opens, is selected, asked, told or broken, ${colorScheme}: axe finds nothing`, async (browser) => {
+    await withApp({}, async (app) => {
+      const { images, failed } = await furnish(app);
+      const wrong: string[] = [];
+      for (const width of [360, 768, 1280]) {
+        const page = await openPage(browser, app.origin, { viewport: { width, height: 900 }, colorScheme });
+        const look = async (state: string) => {
+          for (const violation of await violations(page)) wrong.push(`${state} at ${width} px: ${violation}`);
+          await page.screenshot({ path: `${SHOTS}state-${state}-${width}-${colorScheme}.png` });
+        };
+        await page.locator("td.check input").nth(0).click();
+        await page.getByText("1 selected").waitFor();
+        await look("selected");
+        await page.locator("tr[data-id]:has(.badge.running) td.check input").first().click();
+        await page.locator(".bulk").getByRole("button", { name: /^Cancel/ }).first().click();
+        await page.locator("dialog.question:modal").waitFor();
+        await look("question");
+        await page.keyboard.press("Escape");
+        await page.locator("tr[data-id] summary").first().click();
+        await look("menu");
+        await page.getByRole("button", { name: "Copy id" }).first().click();
+        await page.locator(".toast").first().waitFor();
+        await look("toast");
+        await page.getByLabel("Settings").click();
+        await look("settings");
+        await page.getByRole("button", { name: "Keyboard shortcuts" }).click();
+        await page.locator("dialog:modal").waitFor();
+        await look("help");
+        await page.goto(`${app.origin}/?new=email_sending`);
+        await page.locator("dialog:modal").waitFor();
+        await page.getByLabel(/^Emails/).fill("1000");
+        await page.getByRole("button", { name: "Submit", exact: true }).click();
+        await page.locator("dialog .error-box").waitFor();
+        await page.getByText("Pace and trial").click();
+        await look("form-errors");
+        await page.goto(app.origin + images);
+        await isLive(page);
+        await page.locator(".images a").first().click();
+        await page.locator("dialog.viewer:modal").waitFor();
+        await look("viewer");
+        await page.goto(app.origin + failed);
+        await isLive(page);
+        await page.getByText("Show full stack").click();
+        await page.keyboard.press("p");
+        await page.getByText(/Paused · data/).waitFor();
+        await look("paused");
+        await page.keyboard.press("p");
+        // The banner comes after five seconds: once is enough.
+        if (width === 360) {
+          await page.context().setOffline(true);
+          await page.locator(".banner", { hasText: "Lost the live connection" }).waitFor();
+          await look("offline");
+        }
+        await page.context().close();
+      }
+      assertEquals([...new Set(wrong)], []);
+    });
+  });
+}
+
 browserTest(
   "theme and density are chosen in the settings, and the server renders them from then on",
   async (browser) => {
