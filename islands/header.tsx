@@ -81,6 +81,7 @@ function Settings({ store }: { store: Store }): JSX.Element {
         <Icon name="gear" />
       </summary>
       <div class="popup">
+        <Places store={store} className="narrow-only" />
         <Choice
           name="time"
           label="Times"
@@ -116,6 +117,31 @@ function Settings({ store }: { store: Store }): JSX.Element {
   );
 }
 
+/** What else the page can show. */
+function Places({ store, className }: { store: Store; className: string }): JSX.Element {
+  const view = store.view.value;
+  return (
+    <>
+      <a
+        class={`js ${className}`}
+        href={hrefOf(view, { charts: view.charts ? null : "1h" })}
+        aria-current={view.charts ? "true" : undefined}
+      >
+        <Icon name="chart" />
+        Charts
+      </a>
+      <a
+        class={`js ${className}`}
+        href={hrefOf(view, { schedules: !view.schedules, form: null })}
+        aria-current={view.schedules ? "true" : undefined}
+      >
+        <Icon name="clock" />
+        Schedules
+      </a>
+    </>
+  );
+}
+
 /** The header's controls. */
 export function Header({ store, onPause }: { store: Store; onPause?: () => void }): JSX.Element {
   const view = store.view.value;
@@ -140,25 +166,7 @@ export function Header({ store, onPause }: { store: Store; onPause?: () => void 
         <span class="hidden narrow-only">{paused ? "Resume live updates" : "Pause live updates"}</span>
       </button>
       <span class="space" />
-      <a
-        class="quiet button"
-        href={hrefOf(view, { charts: view.charts ? null : "1h" })}
-        aria-current={view.charts ? "true" : undefined}
-        title="Charts"
-      >
-        <Icon name="chart" />
-        <span class="wide-only">Charts</span>
-        <span class="hidden narrow-only">Charts</span>
-      </a>
-      <a
-        class="quiet button"
-        href={hrefOf(view, { schedules: !view.schedules, form: null })}
-        aria-current={view.schedules ? "true" : undefined}
-      >
-        <Icon name="clock" />
-        <span class="wide-only">Schedules</span>
-        <span class="hidden narrow-only">Schedules</span>
-      </a>
+      <Places store={store} className="quiet button wide-only" />
       {may(store, "submit") && first
         ? (
           <a class="button primary" href={hrefOf(view, { form: first.type, from: null })} title="New task (n)">

@@ -6,6 +6,7 @@
 
 import type { JSX } from "preact";
 import { type Signal, useComputed } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import type { TaskSummary } from "../queue/task.ts";
 import { act, type Action, canBe, label } from "./actions.ts";
 import { Chips } from "./filters.tsx";
@@ -109,6 +110,7 @@ function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX.Elemen
   const open = useComputed(() => store.view.value.task === id).value;
   const selected = useComputed(() => store.selected.value.has(id)).value;
   const asked = useComputed(() => store.asked.value.get(id)).value;
+  const range = useRef(false);
   return (
     <tr role="row" class={`${open ? "open" : ""}${selected ? " selected" : ""}${matches ? "" : " left"}`} data-id={id}>
       <td role="cell" class="check js">
@@ -116,13 +118,12 @@ function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX.Elemen
           type="checkbox"
           checked={selected}
           aria-label={`Select ${task.title}`}
-          onClick={(event) => {
-            event.preventDefault();
-            const { shiftKey } = event;
-            // The browser puts the box back after a prevented click; what it shows is set after that.
-            queueMicrotask(() =>
-              selectRow(store, id, shiftKey)
-            );
+          onClick={({ shiftKey }) =>
+            range.current = shiftKey}
+          onChange={({ currentTarget }) => {
+            selectRow(store, id, range.current);
+            // A range always selects, also where the click itself would have taken the row out.
+            currentTarget.checked = store.selected.value.has(id);
           }}
         />
       </td>

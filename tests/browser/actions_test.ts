@@ -97,6 +97,10 @@ browserTest(
       await rowOf(page, first[0]).getByRole("checkbox").click();
       await rowOf(page, first[2]).getByRole("checkbox").click({ modifiers: ["Shift"] });
       await page.getByText("3 selected").waitFor();
+      const boxes = await page.locator("td.check input").evaluateAll((all) =>
+        all.slice(0, 4).map((box) => (box as HTMLInputElement).checked)
+      );
+      assertEquals(boxes, [true, true, true, false]);
       assertEquals(
         await page.getByRole("checkbox", { name: "Select all on this page" }).evaluate((box) =>
           (box as HTMLInputElement).indeterminate
