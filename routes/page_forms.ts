@@ -21,6 +21,9 @@ import { submissionSchema, toSubmission } from "./submission.ts";
 import { safeBack } from "./safe_back.ts";
 import { RequestFiles } from "./uploads.ts";
 
+/** Repetitions of a group that a form can send. */
+const MAX_GROUPS = 100;
+
 interface Sent {
   fields: Map<string, string[]>;
   /** Ids of uploads, by the pointer of their field. */
@@ -41,7 +44,8 @@ function readerOf({ fields, uploads }: Sent): FormReader {
     groups(pointer) {
       const start = `params${pointer}/`;
       const numbers = [...fields.keys()].filter((name) => name.startsWith(start))
-        .map((name) => Number(name.slice(start.length).split("/")[0]));
+        .map((name) => Number(name.slice(start.length).split("/")[0]))
+        .filter((n) => Number.isInteger(n) && n >= 0 && n < MAX_GROUPS);
       return numbers.length === 0 ? 0 : Math.max(...numbers) + 1;
     },
   };
