@@ -10,26 +10,15 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Json, Task, TaskSummary, TypeInfo } from "../../queue/task.ts";
 import { act } from "../actions.ts";
 import { alert, say } from "../announce.ts";
-import { absolute, bytes, count } from "../format.ts";
-import { Icon } from "../icons.tsx";
+import { absolute, count } from "../format.ts";
 import { CloseButton, Dialog } from "../overlay.tsx";
 import { type FormErrors, mergeTasks, showWaiting, type Store, toast } from "../store.ts";
 import { hrefOf, type View } from "../url.ts";
-import { controlProps, type FieldProps, Fields } from "./fields.tsx";
+import { type FieldProps, Fields } from "./fields.tsx";
+import { type Chosen, FileField } from "./files.tsx";
 import { MORE, REPEAT } from "./more.ts";
-import { checkFields, type FormReader, labelOf, readFields, type Schema } from "./schema.ts";
-import { fileComplaint, type FilePreview, previewOf, UploadError, uploadFile } from "./upload.ts";
-
-/** A chosen file and how far it is. */
-interface Chosen {
-  file: File;
-  complaint: string | null;
-  preview: FilePreview | null;
-  /** Bytes that have gone; null: not begun. */
-  sent: number | null;
-  id: string | null;
-  failed: string | null;
-}
+import { checkFields, type FormReader, readFields, type Schema } from "./schema.ts";
+import { fileComplaint, previewOf, UploadError, uploadFile } from "./upload.ts";
 
 type Files = Record<string, Chosen[]>;
 
@@ -54,55 +43,6 @@ function textsOf(form: HTMLFormElement): Record<string, string> {
     if (typeof value === "string" && name.startsWith("params/")) texts[name.slice("params".length)] = value;
   }
   return texts;
-}
-
-function FileList({ chosen, onRemove, disabled }: {
-  chosen: Chosen[];
-  onRemove: (file: File) => void;
-  disabled: boolean;
-}): JSX.Element | null {
-  if (chosen.length === 0) return null;
-  return (
-    <ul class="uploads">
-      {chosen.map(({ file, complaint, preview, sent, id, failed }) => (
-        <li key={`${file.name} ${file.size} ${file.lastModified}`}>
-          <span class="upload-name">
-            <Icon name="file" />
-            {preview?.text ?? `${file.name}, ${bytes(file.size)}`}
-          </span>
-          {sent !== null && (
-            <progress max={file.size} value={id ? file.size : sent} aria-label={`Sending ${file.name}`} />
-          )}
-          {id && <span class="muted">sent</span>}
-          {(complaint ?? failed) && <span class="error">Error: {complaint ?? failed}</span>}
-          <button
-            type="button"
-            class="quiet"
-            aria-label={`Remove ${file.name}`}
-            disabled={disabled}
-            onClick={() =>
-              onRemove(file)}
-          >
-            <Icon name="close" />
-          </button>
-          {preview && preview.rows.length > 0 && (
-            <div class="scroll" tabIndex={0} role="region" aria-label={`First rows of ${file.name}`}>
-              <table class="rows">
-                <thead>
-                  <tr>{preview.rows[0].map((cell, i) => <th key={i} scope="col">{cell}</th>)}</tr>
-                </thead>
-                <tbody>
-                  {preview.rows.slice(1).map((row, i) => (
-                    <tr key={i}>{row.map((cell, j) => <td key={j}>{cell}</td>)}</tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
-          )}
-        </li>
-      ))}
-    </ul>
-  );
 }
 
 /** The form, in its dialog. */
@@ -515,61 +455,4 @@ function focusRow(id: string, tries = 60): void {
 
 function without<T extends Record<string, unknown>>(body: T, ...names: string[]): Partial<T> {
   return Object.fromEntries(Object.entries(body).filter(([name]) => !names.includes(name))) as Partial<T>;
-}
-
-function FileField(
-  props: FieldProps & {
-    chosen: Chosen[];
-    kept: Json | undefined;
-    busy: boolean;
-    onChoose: (files: File[]) => void;
-  },
-): JSX.Element {
-  const { schema, pointer, chosen, kept, busy, onChoose, name } = props;
-  const { accept, multiple } = schema["x-file"]!;
-  const [over, setOver] = useState(false);
-  const ids = (Array.isArray(kept) ? kept : [kept]).filter((id) => typeof id === "string");
-  return (
-    <div
-      class={over ? "drop over" : "drop"}
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={(event) => {
-        event.preventDefault();
-        setOver(false);
-        if (!busy && event.dataTransfer) onChoose([...event.dataTransfer.files]);
-      }}
-    >
-      <input
-        {...controlProps(props)}
-        type="file"
-        accept={accept}
-        // With JavaScript a field for one file takes several, and makes a task of each.
-        multiple={multiple || typeof document !== "undefined"}
-        disabled={busy}
-        aria-label={labelOf(name, schema)}
-        onInput={undefined}
-        onBlur={undefined}
-        onChange={({ currentTarget }) => {
-          const list = [...currentTarget.files ?? []];
-          if (list.length > 0) onChoose(list);
-        }}
-      />
-      <span class="js muted">or drop {multiple ? "files" : "a file"} here</span>
-      {chosen.length === 0 && ids.map((id) => (
-        <span key={id} class="note">
-          <input type="hidden" name={`kept${pointer}`} value={id} />
-          The same file as before, unless you choose another.
-        </span>
-      ))}
-      <FileList
-        chosen={chosen}
-        disabled={busy}
-        onRemove={(file) => onChoose(chosen.map((one) => one.file).filter((other) => other !== file))}
-      />
-    </div>
-  );
 }
