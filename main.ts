@@ -10,6 +10,8 @@ import { createLogger } from "./queue/log.ts";
 import { lockStore, OwnedError } from "./queue/store/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
 import { createApp } from "./routes/app.ts";
+import { Faults } from "./routes/faults.ts";
+import { boundedByFiles, serve, serveOnDeploy } from "./routes/serve.ts";
 import { readSettings, SettingError, type Settings } from "./routes/settings.ts";
 
 let settings: Settings;
@@ -23,6 +25,8 @@ try {
 const { kvPath } = settings;
 const clock = systemClock;
 const log = createLogger(settings.logLevel, settings.logFormat, () => clock.now(), (line) => console.log(line));
+
+const faults = new Faults(log);
 
 const distributed = kvPath === undefined || /^https?:/.test(kvPath);
 let lock: { release(): void } | undefined;
@@ -60,17 +64,22 @@ const queue = new Queue({
 });
 await queue.start();
 
-const { app, close } = createApp({ ...settings, queue, clock, log });
-const server = settings.roles.api
-  ? Deno.serve({
+const storePath = lock ? kvPath : undefined;
+const { app, close } = createApp({ ...settings, queue, clock, log, storePath, faults: () => faults.count });
+const listening = settings.roles.api
+  ? await (settings.onDeploy ? serveOnDeploy : serve)({
+    fetch: (request, env) => app.fetch(request, env),
     port: settings.port,
-    hostname: settings.host,
-    onListen: ({ hostname, port }) => {
-      const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-      log.info(`Millrace is ready at http://${host}:${port}/`, { instance: queue.instance });
-    },
-  }, app.fetch)
+    host: settings.host,
+    maxConnections: await boundedByFiles(settings.maxConnections),
+    clock,
+    log,
+  })
   : null;
+if (listening) {
+  const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
+  log.info(`Millrace is ready at http://${host}:${listening.port}/`, { instance: queue.instance });
+}
 
 let stopping = false;
 async function stop(signal: string): Promise<void> {
@@ -79,8 +88,8 @@ async function stop(signal: string): Promise<void> {
   log.info("Stopping: unfinished tasks go back to the queue.", { signal });
   // Whatever happens, the process is gone when its grace is over; recovery does the rest.
   clock.after(settings.shutdownGraceMs, () => Deno.exit(1));
-  close();
-  const served = server?.shutdown();
+  await within(clock, 200, close());
+  const served = listening?.stop();
   await queue.stop(settings.shutdownGraceMs);
   await handlers.close();
   await within(clock, 200, Promise.resolve(served));

@@ -119,12 +119,15 @@ export class Blobs {
    * that will not be finished, because nothing of it had come for too long.
    */
   adopt(write: Write, { blob, mark }: Pick<WrittenBlob, "blob" | "mark">): void {
+    // Under the file's lock: in one atomic with the janitor's write both would pass their checks.
+    write.locks.push(`blob:${blob}`);
     write.checks.push({ key: keys.blobPending(blob), versionstamp: mark });
     write.deletes.push(keys.blobPending(blob));
   }
 
   /** Adds to `write` what makes the janitor delete a file that loses its owner, with its next round. */
   disown(write: Write, blob: string): void {
+    if (!write.locks.includes(`blob:${blob}`)) write.locks.push(`blob:${blob}`);
     write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
   }
 

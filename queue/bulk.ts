@@ -9,12 +9,13 @@
 import * as z from "zod";
 import type { Commands } from "./commands.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "./define.ts";
-import { InvalidInputError, NonRetryableError, QueueError } from "./errors.ts";
+import { InvalidInputError, NonRetryableError, NotFoundError, QueueError } from "./errors.ts";
 import { isId } from "./ids.ts";
 import { readCounts } from "./counts.ts";
 import { type Filter, type Matched, matching, totalOf } from "./reads.ts";
 import type { Submitter } from "./submit.ts";
-import { type Json, type Status, STATUSES, type TaskState } from "./task.ts";
+import type { IdempotencyKey } from "./once.ts";
+import { type Json, type Status, STATUSES, statusOf, type TaskState } from "./task.ts";
 
 /** What can be done to many tasks. */
 export const BULK_ACTIONS = ["cancel", "retry", "delete"] as const;
@@ -35,6 +36,8 @@ export const MAX_BULK_IDS = 200;
 const BATCH = 50;
 /** Failures that a result names. */
 const NAMED = 100;
+/** How long a stop of the service may take to reach a handler, in milliseconds. */
+const STOP_MS = 10_000;
 /** Tasks that are looked at while the caller waits. */
 const LOOKED_AT = 2_000;
 
@@ -63,6 +66,8 @@ const params = z.strictObject({
   as_of: z.string(),
   /** How many there were at most when it was asked for. */
   expected: z.int(),
+  /** Who asked for it. */
+  by: z.string().nullable().default(null),
 });
 
 interface Progress {
@@ -71,7 +76,12 @@ interface Progress {
   done: number;
   failed: number;
   failures: BulkOutcome[];
+  /** Tasks of which it is not known whether it was done. */
+  unknown: string[];
 }
+
+/** What says nothing of a task: the service stops, was recovered, or the store has not answered. */
+const NO_OUTCOME = new Set(["closed", "fenced", "outcome_unknown"]);
 
 /** Acts on many tasks. */
 export class Bulk {
@@ -105,11 +115,11 @@ export class Bulk {
    *
    * @throws {InvalidInputError} If there are none or too many.
    */
-  async byIds(action: BulkAction, ids: readonly string[]): Promise<BulkOutcome[]> {
+  async byIds(action: BulkAction, ids: readonly string[], by: string | null = null): Promise<BulkOutcome[]> {
     if (ids.length === 0 || ids.length > MAX_BULK_IDS) {
       throw new InvalidInputError([{ pointer: "/ids", detail: `1 to ${MAX_BULK_IDS} ids; for more, use a filter.` }]);
     }
-    return await Promise.all([...new Set(ids)].map((id) => this.#one(action, id)));
+    return await Promise.all([...new Set(ids)].map((id) => this.#one(action, id, by)));
   }
 
   /**
@@ -117,7 +127,13 @@ export class Bulk {
    *
    * @returns Their outcomes, or the task that does the work if there are more than {@linkcode MAX_BULK_IDS}.
    */
-  async byFilter(action: BulkAction, filter: Filter, asOf: string): Promise<BulkOutcome[] | TaskState> {
+  async byFilter(
+    action: BulkAction,
+    filter: Filter,
+    asOf: string,
+    by: string | null = null,
+    idempotency?: IdempotencyKey,
+  ): Promise<BulkOutcome[] | TaskState> {
     const statuses = POSSIBLE[action].filter((status) => filter.statuses?.includes(status) ?? true);
     if (statuses.length === 0) return [];
     const possible: Filter = { ...filter, statuses };
@@ -128,11 +144,15 @@ export class Bulk {
       looked += matched.looked;
       if (ids.length <= MAX_BULK_IDS && looked <= LOOKED_AT) continue;
       const expected = totalOf(await readCounts(this.#kv), possible);
-      const input_params = { action, filter: possible, as_of: asOf, expected };
-      const { created } = await this.#submitter().submit({ task_type: BULK_TYPE, input_params }, undefined, true);
-      return created!;
+      const submission = {
+        task_type: BULK_TYPE,
+        input_params: { action, filter: possible, as_of: asOf, expected, by },
+        submitted_by: by ?? undefined,
+      };
+      const { id, created } = await this.#submitter().submit(submission, idempotency, true);
+      return created ?? await this.#commands().get(id);
     }
-    return await Promise.all(ids.map((id) => this.#one(action, id)));
+    return await Promise.all(ids.map((id) => this.#one(action, id, by)));
   }
 
   async *#matching(...from: [Filter, string, string | undefined]): AsyncGenerator<Matched> {
@@ -144,15 +164,15 @@ export class Bulk {
     }
   }
 
-  async #one(action: BulkAction, id: string): Promise<BulkOutcome> {
+  async #one(action: BulkAction, id: string, by: string | null): Promise<BulkOutcome> {
     try {
       if (!isId(id)) return { id: id.slice(0, 64), outcome: "not_found" };
       if (action === "cancel") {
-        const { run } = await this.#commands().cancel(id);
+        const { run } = await this.#commands().cancel(id, by);
         return { id, outcome: run ? "cancel_requested" : "done" };
       }
-      if (action === "retry") await this.#commands().retry(id, "checkpoint", false);
-      else await this.#commands().delete(id);
+      if (action === "retry") await this.#commands().retry(id, "checkpoint", by, false);
+      else await this.#commands().delete(id, by);
       return { id, outcome: "done" };
     } catch (error) {
       if (!(error instanceof QueueError)) throw error;
@@ -160,23 +180,54 @@ export class Bulk {
     }
   }
 
+  /** Whether an action that may have happened has. */
+  async #hasHappened(action: BulkAction, id: string): Promise<boolean> {
+    try {
+      const status = statusOf(await this.#commands().get(id));
+      return action === "cancel" ? status === "CANCELLED" : action === "retry" && !POSSIBLE.retry.includes(status);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+      return action === "delete";
+    }
+  }
+
   async #run(ctx: TaskContext<z.output<typeof params>>): Promise<Json> {
-    const { action, filter, as_of, expected } = ctx.params;
-    const progress = (ctx.resume as unknown as Progress | undefined) ??
-      { last: undefined, looked: 0, done: 0, failed: 0, failures: [] };
+    const { action, filter, as_of, expected, by } = ctx.params;
+    const progress: Progress = {
+      ...{ last: undefined, looked: 0, done: 0, failed: 0, failures: [], unknown: [] },
+      ...ctx.resume as unknown as Progress | undefined,
+    };
+    const save = () => ctx.checkpoint(progress as unknown as Json);
+    const act = async (ids: string[]) => {
+      const outcomes = await Promise.all(ids.map((id) => this.#one(action, id, by)));
+      const known = outcomes.filter(({ outcome }) => !NO_OUTCOME.has(outcome));
+      const failures = known.filter(({ outcome }) => outcome !== "done" && outcome !== "cancel_requested");
+      progress.done += known.length - failures.length;
+      progress.failed += failures.length;
+      progress.failures = [...progress.failures, ...failures].slice(0, NAMED);
+      const open = outcomes.filter(({ outcome }) => NO_OUTCOME.has(outcome));
+      if (open.length === 0) return;
+      // Those that have an outcome are not looked at again: they are counted before it stops here.
+      progress.unknown.push(...open.filter(({ outcome }) => outcome === "outcome_unknown").map(({ id }) => id));
+      await save();
+      // A stop ends this attempt in a moment; what the store does not tell, the next attempt asks again.
+      if (open.some(({ outcome }) => outcome === "closed")) await ctx.sleep(STOP_MS);
+      throw new Error(`It is not known what became of ${open.length} tasks: ${open[0].detail}`);
+    };
+    const unknown = progress.unknown;
+    progress.unknown = [];
+    for (const id of unknown) {
+      if (await this.#hasHappened(action, id)) progress.done++;
+      else await act([id]);
+    }
     for await (const { looked, last, ids } of this.#matching(filter, as_of, progress.last)) {
       for (let i = 0; i < ids.length; i += BATCH) {
         ctx.signal.throwIfAborted();
-        const batch = ids.slice(i, i + BATCH).filter((id) => id !== ctx.id);
-        const outcomes = await Promise.all(batch.map((id) => this.#one(action, id)));
-        const failures = outcomes.filter(({ outcome }) => outcome !== "done" && outcome !== "cancel_requested");
-        progress.done += outcomes.length - failures.length;
-        progress.failed += failures.length;
-        progress.failures = [...progress.failures, ...failures].slice(0, NAMED);
+        await act(ids.slice(i, i + BATCH).filter((id) => id !== ctx.id));
       }
       progress.looked += looked;
       progress.last = last;
-      await ctx.checkpoint(progress as unknown as Json);
+      await save();
       const message = `${progress.done.toLocaleString("en")} done, ${progress.failed.toLocaleString("en")} failed`;
       ctx.progress(Math.min(99, progress.looked / expected * 100), message);
     }

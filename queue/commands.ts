@@ -5,13 +5,14 @@
  */
 
 import { type Clock, delay } from "./clock.ts";
-import { encode } from "./codec.ts";
+import { decode, encode } from "./codec.ts";
 import type { Committer } from "./commit.ts";
 import type { Registry } from "./define.ts";
-import { ClosedError, IllegalTransitionError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
+import { ClosedError, ForbiddenError, IllegalTransitionError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
 import { isId } from "./ids.ts";
 import type { Janitor } from "./janitor.ts";
 import { keys } from "./keys.ts";
+import type { Logger } from "./log.ts";
 import { claimUniqueKey } from "./once.ts";
 import { guard, readTask, readTasks } from "./reads.ts";
 import type { Runner } from "./runner.ts";
@@ -20,6 +21,17 @@ import { emptyWrite, transition } from "./write.ts";
 
 /** How long an answer waits for the holder of a task on another instance. */
 const COMMAND_WAIT_MS = 2_000;
+
+/** What stands under `command, instance, id`: who asked the holder to cancel, and when. */
+interface CancelRequest {
+  at: number;
+  by: string | null;
+}
+
+/** Who has asked for a cancel; null: it is not known. */
+export function askedBy(stored: unknown): string | null {
+  return decode<CancelRequest | number>(stored) instanceof Object ? decode<CancelRequest>(stored).by : null;
+}
 
 /** Statuses of tasks that have not ended. */
 const OPEN: Status[] = ["PENDING", "RUNNING"];
@@ -35,6 +47,7 @@ export class Commands {
     private readonly runner: Runner,
     private readonly janitor: Janitor,
     private readonly clock: Clock,
+    private readonly log: Logger,
   ) {}
 
   /** Refuses what has not been done yet. */
@@ -50,7 +63,7 @@ export class Commands {
   }
 
   /** See {@linkcode Queue.cancel}. */
-  async cancel(id: string): Promise<TaskState> {
+  async cancel(id: string, by: string | null): Promise<TaskState> {
     const until = this.clock.monotonic() + COMMAND_WAIT_MS;
     while (true) {
       if (this.#stopping) throw new ClosedError();
@@ -60,22 +73,30 @@ export class Commands {
       if (isTerminal(status)) throw new IllegalTransitionError(`Task ${id} has ended already: it is ${status}.`);
       if (state.run) {
         const ended = state.run.instance === this.committer.instance
-          ? await this.runner.execution(id)?.cancel()
-          : await this.#askHolder(state.run.instance, id);
-        if (ended?.task.status === "CANCELLED" || ended?.run) return ended;
+          ? await this.runner.execution(id)?.cancel(by)
+          : await this.#askHolder(state.run.instance, id, by);
+        if (ended?.task.status === "CANCELLED" || ended?.run) {
+          this.log.info("A task was cancelled.", { id, by });
+          return ended;
+        }
         // It ended, moved on or is only just being started: look again.
         await delay(this.clock, 10);
         continue;
       }
-      const cancelled = cancel(state, this.clock.now());
-      if (await this.#move(state, cancelled)) return cancelled;
+      const cancelled = cancel(state, this.clock.now(), by);
+      if (!await this.#move(state, cancelled)) continue;
+      this.log.info("A task was cancelled.", { id, by });
+      return cancelled;
     }
   }
 
   /** Asks the instance that holds a task to cancel it, and waits for that. */
-  async #askHolder(instance: string, id: string): Promise<TaskState | null> {
+  async #askHolder(instance: string, id: string, by: string | null): Promise<TaskState | null> {
     const write = emptyWrite(`command:${id}`);
-    write.puts.push({ key: keys.command(instance, id), value: encode(this.clock.now()) });
+    write.puts.push({
+      key: keys.command(instance, id),
+      value: encode({ at: this.clock.now(), by } satisfies CancelRequest),
+    });
     await this.committer.commit(write);
     const until = this.clock.monotonic() + COMMAND_WAIT_MS;
     while (true) {
@@ -87,7 +108,7 @@ export class Commands {
   }
 
   /** See {@linkcode Queue.retry}. */
-  async retry(id: string, from: RetryFrom, internal: boolean): Promise<TaskState> {
+  async retry(id: string, from: RetryFrom, by: string | null, internal: boolean): Promise<TaskState> {
     while (true) {
       const state = await this.get(id);
       const status = statusOf(state);
@@ -99,18 +120,18 @@ export class Commands {
         throw new IllegalTransitionError(`There is no task type ${state.task.task_type} any more.`);
       }
       if (definition.internal && !internal) {
-        throw new IllegalTransitionError(
-          `Task ${id} is one of the service's own: only an admin retries it, by itself.`,
-        );
+        throw new ForbiddenError(`Task ${id} is one of the service's own: only an admin retries it, by itself.`);
       }
-      const again = retry(state, this.clock.now(), from);
+      const again = retry(state, this.clock.now(), from, by);
       if (again.task.placement?.kind === "blocked") await this.#assertParents(state.task.depends_on);
       const write = transition(state, again);
       if (state.task.unique_key !== null) {
         const other = await claimUniqueKey(this.kv, write, { key: state.task.unique_key, states: OPEN }, state.task);
         if (other) throw new IllegalTransitionError(`Task ${other} has the same unique key and has not ended.`);
       }
-      if (await guard(this.kv, state, write) && await this.committer.commitUnlessConflict(write)) return again;
+      if (!await guard(this.kv, state, write) || !await this.committer.commitUnlessConflict(write)) continue;
+      this.log.info("A task was retried.", { id, by, from });
+      return again;
     }
   }
 
@@ -131,13 +152,13 @@ export class Commands {
   }
 
   /** See {@linkcode Queue.delete}. */
-  async delete(id: string): Promise<void> {
+  async delete(id: string, by: string | null): Promise<void> {
     while (true) {
       const state = await this.get(id);
       const status = statusOf(state);
       if (!isTerminal(status)) throw new IllegalTransitionError(`Task ${id} is ${status}: cancel it first.`);
       const removed = await this.janitor.remove(state);
-      if (removed === "removed") return;
+      if (removed === "removed") return this.log.info("A task was deleted.", { id, by });
       if (removed === "needed") throw new IllegalTransitionError(`Tasks that have not ended depend on task ${id}.`);
     }
   }

@@ -89,8 +89,12 @@ interface Lane {
 
 /** Mutations that each atomic has beside its writes: lane, change, bell. */
 export const LANE_MUTATIONS = 3;
-/** Bytes that each atomic keeps for the lane's record and the change entry. */
+/** Bytes that each atomic keeps for the lane's record. */
 export const LANE_BYTES = 32_000;
+/** Bytes that a task takes in the change entry beside the name of its type: id, version, two statuses. */
+const CHANGE_BYTES = 80;
+/** Bytes of the change entry: it is one value. */
+const MAX_RECORD_BYTES = 60_000;
 const FIRST_BACKOFF_MS = 4;
 const LAST_BACKOFF_MS = 1_000;
 
@@ -314,6 +318,7 @@ export class Committer {
     let mutations = LANE_MUTATIONS;
     let keyBytes = 200;
     let bytes = LANE_BYTES;
+    let recordBytes = 0;
     const types = new Set<string>();
     let i = 0;
     for (; i < this.#queue.length; i++) {
@@ -335,8 +340,13 @@ export class Committer {
         mutations++;
         bytes += SAMPLE_BYTES;
       }
+      for (const { before, after } of operation.write.changes) {
+        const { task_type } = (after ?? before)!.task;
+        recordBytes += CHANGE_BYTES + task_type.length;
+        bytes += CHANGE_BYTES + task_type.length;
+      }
       const full = checks > limits.checks || mutations > limits.mutations || keyBytes > limits.keyBytes ||
-        bytes > limits.bytes;
+        bytes > limits.bytes || recordBytes > MAX_RECORD_BYTES;
       if (full && batch.length > 0) break;
       for (const lock of locks) this.#locked.add(lock);
       operation.flown = true;

@@ -219,6 +219,38 @@ export function paramsSchema(definition: AnyTaskDefinition): Record<string, unkn
   return schema;
 }
 
+const fixed = new WeakMap<AnyTaskDefinition, boolean>();
+
+/**
+ * Whether what a definition makes of parameters is something that it takes itself: then it is what is kept of a task,
+ * with all defaults. A transform may make something else of them.
+ */
+export function takesItsOutput(definition: AnyTaskDefinition): boolean {
+  let takes = fixed.get(definition);
+  if (takes === undefined) {
+    try {
+      const output = z.toJSONSchema(definition.params, { io: "output" });
+      takes = JSON.stringify(shapeOf(output)) === JSON.stringify(shapeOf(paramsSchema(definition)));
+    } catch {
+      // A transform has no schema.
+      takes = false;
+    }
+    fixed.set(definition, takes);
+  }
+  return takes;
+}
+
+/** A schema without what differs between input and output where nothing is transformed. */
+function shapeOf(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(shapeOf);
+  if (typeof schema !== "object" || schema === null) return schema;
+  return Object.fromEntries(
+    Object.entries(schema).filter(([name, value]) => {
+      return !(name === "required" && Array.isArray(value)) && !(name === "additionalProperties" && value === false);
+    }).map(([name, value]) => [name, shapeOf(value)]),
+  );
+}
+
 /** The JSON pointer of a value within parameters: of a field or of an item in one. */
 export function pointerTo(params: Json, value: string): string {
   for (const [name, field] of Object.entries(params as Record<string, Json>)) {

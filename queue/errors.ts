@@ -25,11 +25,16 @@ export interface InputIssue {
   detail: string;
 }
 
+/** Issues that an error names; of more it says how many there are. */
+const MAX_ISSUES = 100;
+
 /** An input was refused before anything was stored. */
 export class InvalidInputError extends QueueError {
   readonly issues: InputIssue[];
 
-  constructor(issues: InputIssue[]) {
+  constructor(all: InputIssue[]) {
+    const issues = all.slice(0, MAX_ISSUES);
+    if (all.length > MAX_ISSUES) issues.push({ pointer: "", detail: `… and ${all.length - MAX_ISSUES} more.` });
     super("invalid_input", issues.map((issue) => `${issue.pointer || "/"}: ${issue.detail}`).join("; "));
     this.issues = issues;
   }
@@ -46,6 +51,13 @@ export class NotFoundError extends QueueError {
 export class IllegalTransitionError extends QueueError {
   constructor(message: string) {
     super("illegal_transition", message);
+  }
+}
+
+/** The caller may not do this to this task. */
+export class ForbiddenError extends QueueError {
+  constructor(message: string) {
+    super("forbidden", message);
   }
 }
 

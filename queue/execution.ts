@@ -7,11 +7,11 @@
  */
 
 import { type Clock, delay } from "./clock.ts";
-import type { Blobs } from "./blobs.ts";
+import type { Blobs, WrittenBlob } from "./blobs.ts";
 import { Checkpoints } from "./checkpoint.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
 import type { Committer } from "./commit.ts";
-import type { AnyTaskDefinition, OpenedFile, TaskContext } from "./define.ts";
+import { type AnyTaskDefinition, type OpenedFile, parseParams, type TaskContext } from "./define.ts";
 import {
   AbortedError,
   ClosedError,
@@ -67,6 +67,8 @@ export class Execution {
   readonly #controller = new AbortController();
   readonly #log: LogBuffer;
   readonly #checkpoints: Checkpoints;
+  /** By name, the last thing that is being done with the artifact. */
+  readonly #turns = new Map<string, Promise<void>>();
   #state: TaskState;
   /** The last state before the end. */
   #running: TaskState;
@@ -158,9 +160,20 @@ export class Execution {
         this.#log.add(this.#tools.clock.now(), "warn", text);
       }
     }
-    const params = this.#definition.params.parse(task.input_params);
+    const params = this.#parse(task.input_params);
     this.#assertOpen();
     return await this.#definition.run(this.#context(params, run!.attempt, resume)) ?? null;
+  }
+
+  /** @throws {NonRetryableError} If the parameters, which were valid when they were sent, are so no more. */
+  #parse(sent: Json): unknown {
+    try {
+      return parseParams(this.#definition, sent, "");
+    } catch (error) {
+      if (!(error instanceof InvalidInputError)) throw error;
+      const what = "The definition of the task type has changed since the task was submitted";
+      throw new NonRetryableError(`${what}; its parameters do not fit any more: ${error.message}`, { cause: error });
+    }
   }
 
   async #finish(outcome: { result: Json } | { error: unknown }): Promise<void> {
@@ -194,14 +207,14 @@ export class Execution {
   }
 
   /** Cancels the attempt: the handler's signal fires at once, and the promise resolves with the committed state. */
-  async cancel(): Promise<TaskState> {
+  async cancel(by: string | null): Promise<TaskState> {
     if (this.#lost) throw new FencedError();
     if (this.#end) {
       await this.#end;
       return this.#state;
     }
     const now = this.#tools.clock.now();
-    const end = this.#endWith((state) => task.cancel(state, now));
+    const end = this.#endWith((state) => task.cancel(state, now, by));
     this.#controller.abort(new AbortedError("cancelled"));
     await end;
     return this.#state;
@@ -241,25 +254,32 @@ export class Execution {
   /** Adds the artifact that goes with the end. The end itself matters more: it comes without, if that fails. */
   async #storeLast({ name, content, mediaType }: LastArtifact, write: Write): Promise<void> {
     try {
-      const text = content();
-      await this.#store(name, new Blob([text]).stream(), mediaType, write);
+      const stream = new Blob([content()]).stream();
+      const written = await this.#tools.blobs.write(stream, MAX_ARTIFACT_BYTES, true);
+      await this.#inTurn(name, () => this.#store(name, written, mediaType, write));
     } catch (error) {
       this.#tools.log.error("The artifact at the end of an attempt was not kept.", { id: this.id, name, error });
     }
   }
 
-  /** Stores a file and adds to a write what makes it an artifact. */
-  async #store(name: string, stream: ReadableStream<Uint8Array>, mediaType: string, write: Write): Promise<string> {
+  /** Adds to a write what makes a stored file an artifact. */
+  async #store(name: string, written: WrittenBlob, mediaType: string, write: Write): Promise<void> {
     const { kv, blobs, clock } = this.#tools;
     const key = keys.artifact(this.id, name);
     const earlier = await kv.get(key);
-    const { mark, ...written } = await blobs.write(stream, MAX_ARTIFACT_BYTES, true);
-    const file: StoredFile = { ...written, name, media_type: mediaType, created_at: clock.now() };
+    const { mark, ...rest } = written;
+    const file: StoredFile = { ...rest, name, media_type: mediaType, created_at: clock.now() };
     write.puts.push({ key, value: encode(file) });
-    blobs.adopt(write, { blob: written.blob, mark });
+    blobs.adopt(write, { blob: rest.blob, mark });
     // Marked in the same atomic: whatever happens now, the janitor finds the chunks of the replaced file.
     if (earlier.value) blobs.disown(write, decode<StoredFile>(earlier.value).blob);
-    return written.blob;
+  }
+
+  /** Does one thing after the other with the artifact of a name: whoever replaces it must know what it replaces. */
+  async #inTurn(name: string, step: () => Promise<void>): Promise<void> {
+    const turn = (this.#turns.get(name) ?? Promise.resolve()).then(step);
+    this.#turns.set(name, turn.catch(() => {}));
+    await turn;
   }
 
   #commit(write: Write): Promise<string> {
@@ -366,13 +386,16 @@ export class Execution {
         this.#assertOpen();
         assertArtifactName(name);
         const stream = content instanceof ReadableStream ? content : new Blob([content as BlobPart]).stream();
-        const stored = emptyWrite();
-        const blob = await this.#store(name, stream, mediaType, stored);
-        if (this.#end) await blobs.delete(blob);
-        this.#assertOpen();
-        const write = this.#advance({});
-        merge(write, stored);
-        await this.#commit(write);
+        const written = await blobs.write(stream, MAX_ARTIFACT_BYTES, true);
+        await this.#inTurn(name, async () => {
+          const stored = emptyWrite();
+          await this.#store(name, written, mediaType, stored);
+          if (this.#end) await blobs.delete(written.blob);
+          this.#assertOpen();
+          const write = this.#advance({});
+          merge(write, stored);
+          await this.#commit(write);
+        });
       },
       artifactAtEnd: (name, content, mediaType) => {
         this.#assertOpen();

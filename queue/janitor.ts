@@ -223,6 +223,15 @@ export class Janitor {
     await this.committer.commitUnlessConflict(write);
   }
 
+  /** Bytes of uploads that no task and no schedule names. */
+  async unusedUploadBytes(): Promise<number> {
+    let bytes = 0;
+    for await (const { key, value } of this.kv.list({ prefix: keys.uploads() }, { batchSize: 200 })) {
+      if (!await this.#hasAny(keys.uploadRefsOf(key[1] as string))) bytes += decode<Upload>(value).size;
+    }
+    return bytes;
+  }
+
   async #removeUploads(now: number): Promise<void> {
     for await (const entry of this.kv.list({ prefix: keys.uploads() }, { batchSize: 100 })) {
       const id = entry.key[1] as string;
@@ -236,9 +245,10 @@ export class Janitor {
   async removeUpload({ key, value, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
     const { blob } = decode<Upload>(value);
     // A submit that names the upload rewrites it: then this check fails, and the upload stays.
-    const write = emptyWrite(`upload:${key[1] as string}`);
+    const write = emptyWrite(`upload:${key[1] as string}`, "upload_fence");
     write.checks.push({ key, versionstamp });
     write.deletes.push(key);
+    write.puts.push({ key: keys.uploadFence(), value: encode(0) });
     this.blobs.disown(write, blob);
     if (await this.committer.commitUnlessConflict(write)) await this.blobs.delete(blob);
   }

@@ -30,7 +30,9 @@
  * | `log, id, attempt, page` | a page of log lines | the holder |
  * | `artifact, id, name` | what a file of the task is, and its blob | the holder |
  * | `upload, id` | what an uploaded file is, and its blob | the upload; touched by each submit that names it |
+ * | `upload_fence` | rewritten by whoever deletes an upload; checked by whoever refers to uploads | the janitor |
  * | `upload_ref, upload, task` | that a task needs the upload | submit; removed with the task |
+ * | `ended_session, id` | a sign-in that was ended before its time | the sign-out; gone when the sign-in would be |
  * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
  * | `blob_pending, blob` | that a file is being written | whoever writes the file; the janitor |
  * | `idempotency, scope, key` | which task a key has made | submit |
@@ -102,6 +104,7 @@ export const keys = {
   artifactsOf: (id: string): Key => ["artifact", id],
   upload: (id: string): Key => ["upload", id],
   uploads: (): Key => ["upload"],
+  uploadFence: (): Key => ["upload_fence"],
   uploadRef: (upload: string, id: string): Key => ["upload_ref", upload, id],
   uploadRefsOf: (upload: string): Key => ["upload_ref", upload],
   blob: (blob: string, n: number): Key => ["blob", blob, n],
@@ -128,6 +131,7 @@ export const keys = {
   marks: (): Key => ["mark"],
   changeFloor: (): Key => ["change_floor"],
   bell: (): Key => ["bell"],
+  endedSession: (id: string): Key => ["ended_session", id],
   probe: (instance: string): Key => ["probe", instance],
 };
 

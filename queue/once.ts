@@ -49,6 +49,7 @@ export const UNIQUE_STATES: Status[] = ["PENDING", "RUNNING", "SUCCESS"];
  *
  * @param body A hash of what was sent.
  * @param ids What it makes.
+ * @param keyOf The entry of what it has made: a key does not outlive that. Default: of a task.
  * @returns The ids of what the key has made before, or null if it is claimed now.
  * @throws {IdempotencyMismatchError} If it was used for something else.
  */
@@ -59,14 +60,15 @@ export async function claimIdempotencyKey(
   { scope, key }: IdempotencyKey,
   body: string,
   ids: string[],
+  keyOf: (id: string) => Deno.KvKey = keys.task,
 ): Promise<string[] | null> {
   const entry = await kv.get(keys.idempotency(scope, key));
   const known = entry.value ? decode<IdempotencyRecord>(entry.value) : null;
   // KV collects expired keys late: what they say is void from their own time on.
   if (known && known.expires_at > clock.now()) {
     if (known.body !== body) throw new IdempotencyMismatchError();
-    // A key does not outlive its task: retention may be shorter than a day.
-    if ((await kv.get(keys.task(known.ids[0]))).value) return known.ids;
+    // Retention may be shorter than a day.
+    if ((await kv.get(keyOf(known.ids[0]))).value) return known.ids;
   }
   const record: IdempotencyRecord = { ids, body, expires_at: clock.now() + IDEMPOTENCY_MS };
   write.locks.push(`idempotency:${scope}:${key}`);

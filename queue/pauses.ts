@@ -12,26 +12,56 @@ import type { Committer } from "./commit.ts";
 import type { Registry } from "./define.ts";
 import { NotFoundError } from "./errors.ts";
 import { keys } from "./keys.ts";
+import type { Logger } from "./log.ts";
+import type { Notifier } from "./notifier.ts";
 import { putMark } from "./series.ts";
 import type { PauseInfo } from "./task.ts";
 import { emptyWrite } from "./write.ts";
 
 /** Pauses and resumes task types. */
 export class Pauses {
-  /** What this instance knows; complete where it is the sole owner of the store. */
+  /** What the store said when it was last read; complete where this instance is its sole owner. */
   #known = new Map<string, PauseInfo>();
+  /** By type, how many pauses and resumes are under way: what this instance knows of the type is about to change. */
+  readonly #moving = new Map<string, number>();
+  /** Pauses and resumes that have ended. */
+  #changes = 0;
+  #unlisten: () => void = () => {};
 
   constructor(
     private readonly kv: Deno.Kv,
     private readonly committer: Committer,
     private readonly registry: Registry,
+    private readonly notifier: Notifier,
     private readonly clock: Clock,
+    private readonly log: Logger,
     private readonly distributed: boolean,
   ) {}
 
-  /** Reads all pauses, to begin with. */
-  async load(): Promise<void> {
-    this.#known = await this.read();
+  /** Reads all pauses, and from then on again with each poll: a commit may come to pass after it was given up. */
+  async start(): Promise<void> {
+    await this.#refresh();
+    this.#unlisten = this.notifier.on("anything", () => {
+      this.#refresh().catch((error) => this.log.warn("The pauses could not be read; tried again.", { error }));
+    });
+  }
+
+  /** Reads no more. */
+  stop(): void {
+    this.#unlisten();
+  }
+
+  async #refresh(): Promise<void> {
+    const changes = this.#changes;
+    const stored = await this.read();
+    // It may be older than what has been paused or resumed meanwhile.
+    if (changes !== this.#changes) return await this.#refresh();
+    for (const type of new Set([...stored.keys(), ...this.#known.keys()])) {
+      if (this.#moving.has(type)) continue;
+      const info = stored.get(type);
+      if (info) this.#known.set(type, info);
+      else if (this.#known.delete(type)) this.notifier.ready(type);
+    }
   }
 
   /** All pauses. */
@@ -62,13 +92,16 @@ export class Pauses {
   async pause(type: string, by: string, reason: string): Promise<PauseInfo> {
     this.#assertType(type);
     const info: PauseInfo = { by, at: new Date(this.clock.now()).toISOString(), reason };
-    this.#known.set(type, info);
     const write = emptyWrite(`pause:${type}`);
     write.puts.push(
       { key: keys.pause(type), value: encode(info) },
       putMark(this.clock.now(), type, { kind: "pause", task_type: type }),
     );
-    await this.committer.commit(write);
+    await this.#moved(type, async () => {
+      // Nothing is started from here on, so that nothing is once it is answered.
+      this.#known.set(type, info);
+      await this.committer.commit(write);
+    });
     return info;
   }
 
@@ -82,8 +115,30 @@ export class Pauses {
     const write = emptyWrite(`pause:${type}`);
     write.deletes.push(keys.pause(type));
     write.puts.push(putMark(this.clock.now(), type, { kind: "resume", task_type: type }));
-    await this.committer.commit(write);
-    this.#known.delete(type);
+    await this.#moved(type, async () => {
+      await this.committer.commit(write);
+      this.#known.delete(type);
+    });
+  }
+
+  /** Does what changes a type. If it fails, the store says what is so. */
+  async #moved(type: string, change: () => Promise<void>): Promise<void> {
+    this.#moving.set(type, (this.#moving.get(type) ?? 0) + 1);
+    const settle = () => {
+      this.#changes++;
+      const left = this.#moving.get(type)! - 1;
+      if (left > 0) this.#moving.set(type, left);
+      else this.#moving.delete(type);
+    };
+    try {
+      await change();
+      settle();
+    } catch (error) {
+      settle();
+      // The store may not answer even now: the next poll asks again.
+      await this.#refresh().catch(() => {});
+      throw error;
+    }
   }
 
   #assertType(type: string): void {

@@ -21,7 +21,7 @@ import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "./com
 import { Commands } from "./commands.ts";
 import { type Counts, readCounts } from "./counts.ts";
 import { type AnyTaskDefinition, type OpenedFile, Registry } from "./define.ts";
-import { ClosedError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
+import { ClosedError, ConflictError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { isId, newId } from "./ids.ts";
 import { Janitor } from "./janitor.ts";
@@ -35,10 +35,11 @@ import { Releaser } from "./releaser.ts";
 import { Runner } from "./runner.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Schedules } from "./schedules.ts";
+import { Sessions } from "./sessions.ts";
 import { type Range, readLastHour, readSeries } from "./series.ts";
 import { ChangeStream } from "./stream.ts";
-import type { IdempotencyKey } from "./once.ts";
-import { type Submission, Submitter, type Upload } from "./submit.ts";
+import { claimIdempotencyKey, type IdempotencyKey } from "./once.ts";
+import { fingerprint, type Submission, Submitter, type Upload } from "./submit.ts";
 import { type LogPosition, readLog, readLogTail } from "./task_log.ts";
 import type { ArtifactInfo, PauseInfo, Retention, RetryFrom, SeriesAnswer, TaskState } from "./task.ts";
 import { emptyWrite } from "./write.ts";
@@ -94,6 +95,7 @@ export class Queue {
   readonly retention: Retention;
   readonly schedules: Schedules;
   readonly bulk: Bulk;
+  readonly sessions: Sessions;
   readonly #kv: Deno.Kv;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -161,7 +163,8 @@ export class Queue {
       startAtOnce: (state) => this.#runner.startAtOnce(state),
       submitted: (task) => this.#runner.submitted(task),
     });
-    this.#pauses = new Pauses(kv, committer, this.registry, clock, distributed);
+    this.sessions = new Sessions(kv, committer, clock);
+    this.#pauses = new Pauses(kv, committer, this.registry, notifier, clock, log, distributed);
     this.#runner = new Runner({
       kv,
       clock,
@@ -184,7 +187,7 @@ export class Queue {
     this.#recoverer = new Recoverer(kv, committer, clock, leaseMs, log);
     this.#heartbeat = new Heartbeat(committer, clock, leaseMs, log);
     this.#janitor = new Janitor(kv, committer, blobs, clock, this.retention, log);
-    this.#commands = new Commands(kv, committer, this.registry, this.#runner, this.#janitor, clock);
+    this.#commands = new Commands(kv, committer, this.registry, this.#runner, this.#janitor, clock, log);
   }
 
   /** Registers this instance, recovers what dead ones left, and begins to work. */
@@ -197,7 +200,7 @@ export class Queue {
     this.stream.start();
     this.#notifier.start();
     if (this.#worker) {
-      await this.#pauses.load();
+      await this.#pauses.start();
       this.#scheduler.start();
       this.#releaser.start();
       this.#janitor.start();
@@ -213,6 +216,7 @@ export class Queue {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#commands.stop();
+    this.#pauses.stop();
     // Handlers come first: whatever else is under way must not take their time.
     const others = [
       this.#scheduler,
@@ -352,12 +356,13 @@ export class Queue {
   /**
    * Cancels a task.
    *
+   * @param by Who asks; kept with the task.
    * @returns The task: CANCELLED, or still RUNNING if another instance holds it and did not answer within 2 s.
    * @throws {NotFoundError} If there is none.
    * @throws {IllegalTransitionError} If it has ended already.
    */
-  cancel(id: string): Promise<TaskState> {
-    return this.#commands.cancel(id);
+  cancel(id: string, by: string | null = null): Promise<TaskState> {
+    return this.#commands.cancel(id, by);
   }
 
   /**
@@ -365,12 +370,19 @@ export class Queue {
    *
    * @param from `checkpoint` (default): it goes on from its last checkpoint and keeps its finished steps; `start`: from
    * the beginning.
+   * @param by Who asks; kept with the task.
    * @param internal Whether tasks of the service's own types may be retried too. Default false.
+   * @throws {ForbiddenError} If it is one of them and `internal` is false.
    * @throws {NotFoundError} If there is none.
    * @throws {IllegalTransitionError} If it is in another state.
    */
-  retry(id: string, from: RetryFrom = "checkpoint", internal = false): Promise<TaskState> {
-    return this.#commands.retry(id, from, internal);
+  retry(
+    id: string,
+    from: RetryFrom = "checkpoint",
+    by: string | null = null,
+    internal = false,
+  ): Promise<TaskState> {
+    return this.#commands.retry(id, from, by, internal);
   }
 
   /**
@@ -379,8 +391,8 @@ export class Queue {
    * @throws {NotFoundError} If there is none.
    * @throws {IllegalTransitionError} If it has not ended, or others that have not ended depend on it.
    */
-  delete(id: string): Promise<void> {
-    return this.#commands.delete(id);
+  delete(id: string, by: string | null = null): Promise<void> {
+    return this.#commands.delete(id, by);
   }
 
   /**
@@ -413,6 +425,7 @@ export class Queue {
   /**
    * Stores an uploaded file.
    *
+   * @returns Its id, and whether it is new (false: the idempotency key has stored it before).
    * @throws {TooLargeError} As soon as it is larger than `maxBytes`; nothing stays.
    */
   async upload(
@@ -420,17 +433,50 @@ export class Queue {
     mediaType: string,
     stream: ReadableStream<Uint8Array>,
     maxBytes: number,
-  ): Promise<{ id: string; file: Upload }> {
+    idempotency?: IdempotencyKey,
+  ): Promise<{ id: string; file: Upload; created: boolean }> {
     const written = await this.#blobs.write(stream, maxBytes);
     const now = this.#clock.now();
     const id = newId(now);
     const { mark: _, ...stored } = written;
     const file: Upload = { ...stored, name, media_type: mediaType, created_at: now, used_at: now };
-    const write = emptyWrite(`upload:${id}`, `blob:${written.blob}`);
-    write.puts.push({ key: keys.upload(id), value: encode(file) });
-    this.#blobs.adopt(write, written);
-    await this.#committer.commit(write);
-    return { id, file };
+    for (let tries = 1;; tries++) {
+      const write = emptyWrite(`upload:${id}`);
+      write.puts.push({ key: keys.upload(id), value: encode(file) });
+      if (idempotency) {
+        const body = fingerprint([name, file.sha256]);
+        let known: string[] | null;
+        try {
+          known = await claimIdempotencyKey(
+            this.#kv,
+            this.#clock,
+            write,
+            idempotency,
+            body,
+            [id],
+            keys.upload,
+          );
+        } catch (error) {
+          await this.#blobs.delete(written.blob);
+          throw error;
+        }
+        if (known) {
+          await this.#blobs.delete(written.blob);
+          const entry = await this.#kv.get(keys.upload(known[0]));
+          if (entry.value) return { id: known[0], file: decode<Upload>(entry.value), created: false };
+          throw new NotFoundError(`Upload ${known[0]}`);
+        }
+      }
+      this.#blobs.adopt(write, written);
+      // Whoever loses the race for the key looks again; a file that the janitor has taken is lost for good.
+      if (await this.#committer.commitUnlessConflict(write)) return { id, file, created: true };
+      if (!idempotency || tries > 3) throw new ConflictError();
+    }
+  }
+
+  /** Bytes of uploads that no task and no schedule names. */
+  unusedUploadBytes(): Promise<number> {
+    return this.#janitor.unusedUploadBytes();
   }
 
   /** Removes an upload that no task names. */

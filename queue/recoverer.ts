@@ -7,7 +7,8 @@
  */
 
 import { type Clock, repeat, type Repeating } from "./clock.ts";
-import { decode, encode } from "./codec.ts";
+import { decode } from "./codec.ts";
+import { askedBy } from "./commands.ts";
 import { type Committer, retire } from "./commit.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
@@ -94,9 +95,11 @@ export class Recoverer {
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       write.deletes.push(entry.key);
       if (state?.run?.instance === instance) continue; // It is handed back first, with the command.
-      if (state?.run) write.puts.push({ key: keys.command(state.run.instance, id), value: encode(this.clock.now()) });
-      else if (state && !isTerminal(statusOf(state))) {
-        const guarded = await guard(this.kv, state, transition(state, cancel(state, this.clock.now())));
+      if (state?.run) {
+        write.puts.push({ key: keys.command(state.run.instance, id), value: entry.value as Uint8Array<ArrayBuffer> });
+      } else if (state && !isTerminal(statusOf(state))) {
+        const cancelled = cancel(state, this.clock.now(), askedBy(entry.value));
+        const guarded = await guard(this.kv, state, transition(state, cancelled));
         if (!guarded) continue;
         merge(write, guarded);
       }
@@ -109,7 +112,7 @@ export class Recoverer {
     if (state?.run?.instance !== instance) return;
     const now = this.clock.now();
     const command = await this.kv.get(keys.command(instance, id));
-    const write = transition(state, command.value ? cancel(state, now) : interrupt(state, now));
+    const write = transition(state, command.value ? cancel(state, now, askedBy(command.value)) : interrupt(state, now));
     write.checks.push({ key: keys.run(id), versionstamp });
     if (command.value) write.deletes.push(command.key);
     await this.committer.commitUnlessConflict(write);

@@ -89,14 +89,18 @@ export class Releaser {
 
   async #run(): Promise<void> {
     let entries: Entry[] = [];
+    const found = new Set<string>();
     for await (const entry of this.kv.list({ prefix: keys.follows() }, { batchSize: BATCH })) {
       entries.push(entry);
+      if (entry.key[1] === "task") found.add(entry.key[2] as string);
       if (entries.length < BATCH) continue;
       await this.#followAll(entries);
       entries = [];
       if (this.#stopped) return;
     }
     await this.#followAll(entries);
+    // What another instance has dealt with need not be watched any more.
+    for (const id of this.#watched) if (!found.has(id)) this.#watched.delete(id);
   }
 
   async #followAll(entries: Entry[]): Promise<void> {
@@ -226,7 +230,7 @@ export class Releaser {
       if (ends.length === 0) return;
       const failed = ends.find(({ state }) => state?.task.status !== "SUCCESS");
       const now = this.clock.now();
-      if (failed) merge(write, transition(state, cancel(state, now, whyNot(failed.id, failed.state))));
+      if (failed) merge(write, transition(state, cancel(state, now, null, whyNot(failed.id, failed.state))));
       else {
         merge(write, transition(state, meet(state, now, ends.length)));
         for (const parent of ends) write.puts.push({ key: keys.child(parent.id, id), value: encode(MET) });

@@ -7,6 +7,7 @@
 
 import { repeat, type Repeating, within } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
+import { askedBy } from "./commands.ts";
 import type { AtomicLimits } from "./commit.ts";
 import type { AnyTaskDefinition, Registry } from "./define.ts";
 import { ConflictError, FencedError } from "./errors.ts";
@@ -394,8 +395,9 @@ export class Runner {
     for await (const entry of kv.list({ prefix: keys.commandsOf(committer.instance) })) {
       const id = entry.key[2] as string;
       const execution = this.execution(id);
+      const by = askedBy(entry.value);
       const held = execution ?? (await readTasks(kv, [id]))[0]?.run?.instance === committer.instance;
-      await execution?.cancel();
+      await execution?.cancel(by);
       // A task whose claim has not been answered yet is held, and has no execution: the command waits for it.
       if (execution || !held) await committer.discard(entry);
     }

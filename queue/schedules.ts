@@ -15,7 +15,8 @@ import { isId, newId } from "./ids.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
 import type { Notifier } from "./notifier.ts";
-import type { Submission, Submitter } from "./submit.ts";
+import { claimIdempotencyKey, type IdempotencyKey } from "./once.ts";
+import { fingerprint, type Submission, type Submitter } from "./submit.ts";
 import type { Json, TaskState } from "./task.ts";
 import { emptyWrite, merge, type Write } from "./write.ts";
 
@@ -42,7 +43,7 @@ export interface ScheduleInput {
   /** Default `skip`. */
   missed?: MissedPolicy;
   /** What each tick submits. */
-  submission: Omit<Submission, "run_at" | "depends_on" | "ref" | "schedule_id" | "retried_from">;
+  submission: Omit<Submission, "run_at" | "depends_on" | "ref" | "schedule_id" | "retried_from" | "submitted_by">;
 }
 
 /** A schedule. Times are milliseconds since the epoch. */
@@ -78,9 +79,17 @@ export class Schedules {
   /**
    * Creates a schedule.
    *
+   * @param by Who asks.
+   * @param perHour Refuse it if all schedules together would then start more tasks an hour. Default: no bound.
+   *
+   * @returns The schedule, and whether it is new (false: the idempotency key has made it before).
    * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
    */
-  async create(input: ScheduleInput, by: string): Promise<Schedule> {
+  async create(
+    input: ScheduleInput,
+    by: string,
+    { idempotency, perHour = Infinity }: { idempotency?: IdempotencyKey; perHour?: number } = {},
+  ): Promise<{ schedule: Schedule; created: boolean }> {
     const { cron, timezone = "UTC", missed = "skip", submission } = input;
     const now = this.clock.now();
     assertTimes(cron, timezone);
@@ -102,15 +111,39 @@ export class Schedules {
       uploads: state.task.uploads,
     };
     if (schedule.next_at === null) refuse("/cron", "This expression has no time that is still to come.");
-    if ((await this.list()).length >= MAX_SCHEDULES) refuse("", `There are ${MAX_SCHEDULES} schedules already.`);
-    const write = emptyWrite(`schedule:${schedule.id}`);
-    put(write, null, schedule);
-    await this.submitter.referToUploads(write, [{
-      ...schedule,
-      input_params: schedule.submission.input_params as Json ?? {},
-    }], () => "");
-    await this.#commit(write, schedule);
-    return schedule;
+    const others = await this.list();
+    if (others.length >= MAX_SCHEDULES) refuse("", `There are ${MAX_SCHEDULES} schedules already.`);
+    const load = [...others.filter(({ paused }) => !paused), schedule].reduce(
+      (sum, one) => sum + startsPerHour(one),
+      0,
+    );
+    if (load > perHour) {
+      const detail = `All schedules together would start ${Math.round(load).toLocaleString("en")} tasks an hour; ` +
+        `${perHour.toLocaleString("en")} are allowed.`;
+      refuse("/cron", detail);
+    }
+    const owner = { ...schedule, input_params: schedule.submission.input_params as Json ?? {} };
+    while (true) {
+      const write = emptyWrite(`schedule:${schedule.id}`);
+      put(write, null, schedule);
+      if (idempotency) {
+        const body = idempotency.body ?? fingerprint(input);
+        const known = await claimIdempotencyKey(
+          this.kv,
+          this.clock,
+          write,
+          idempotency,
+          body,
+          [schedule.id],
+          keys.schedule,
+        );
+        if (known) return { schedule: await this.get(known[0]), created: false };
+      }
+      await this.submitter.referToUploads(write, [owner], () => "");
+      if (!await this.committer.commitUnlessConflict(write)) continue;
+      this.notifier.due(schedule.next_at!);
+      return { schedule, created: true };
+    }
   }
 
   /**
@@ -172,9 +205,13 @@ export class Schedules {
    * @throws {NotFoundError} If there is none.
    * @throws {InvalidInputError} If its submission is not valid any more.
    */
-  async trigger(id: string): Promise<{ id: string; created: TaskState | null }> {
+  async trigger(
+    id: string,
+    by?: string,
+    idempotency?: IdempotencyKey,
+  ): Promise<{ id: string; created: TaskState | null }> {
     const { submission } = await this.get(id);
-    return await this.submitter.submit({ ...submission, schedule_id: id });
+    return await this.submitter.submit({ ...submission, schedule_id: id, submitted_by: by }, idempotency);
   }
 
   /** Deals with a `tick` entry that is due. */
@@ -275,6 +312,15 @@ function refuse(pointer: string, detail: string): never {
 /** The next time of an expression after `from`, or null. */
 function nextAfter({ cron, timezone }: Pick<Schedule, "cron" | "timezone">, from: number): number | null {
   return new Cron(cron, { timezone }).nextRun(new Date(from))?.getTime() ?? null;
+}
+
+/** Times of a schedule that its load is estimated from. */
+const LOAD_TIMES = 20;
+
+/** About how many tasks a schedule starts in an hour, by its next times. */
+function startsPerHour(schedule: Schedule): number {
+  const times = nextTimes(schedule, LOAD_TIMES);
+  return times.length < 2 ? 0 : (times.length - 1) / (times.at(-1)! - times[0]) * 3_600_000;
 }
 
 /** The next `count` times of a schedule; none while it is paused. */

@@ -159,12 +159,16 @@ export async function foldSeries(kv: Deno.Kv, now: number): Promise<{ puts: Put[
   const deletes: Deno.KvKey[] = [];
   const hourOf = (ms: number) => Math.floor(ms / HOUR_MS);
   const settled = hourOf(now - HOUR_SETTLED_MS);
-  let last = hourOf(now - MINUTES_KEPT_MS) - 1;
+  // From the oldest minute on: after a long stop there are some that nobody has summed up, however old they are.
+  let first = settled;
+  for await (const { key } of kv.list({ prefix: keys.minutes() }, { limit: 1 })) {
+    first = Math.floor((key[2] as number) / 60);
+  }
   for await (const { key } of kv.list({ prefix: keys.hours() }, { reverse: true, limit: 1 })) {
-    last = Math.max(last, key[2] as number);
+    first = Math.max(first, key[2] as number);
   }
   // An hour without tasks leaves no entry; the last one that has some is summed up again, which changes nothing.
-  for (let hour = Math.max(last, hourOf(now - MINUTES_KEPT_MS)); hour < settled; hour++) {
+  for (let hour = first; hour < settled; hour++) {
     const whole = new Map<string, Sample>();
     for (const types of (await readMinutes(kv, hour * 60, (hour + 1) * 60)).values()) {
       for (const [type, sample] of types) {

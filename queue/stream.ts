@@ -22,8 +22,12 @@ export interface TaskChange {
   id: string;
   task_type: string;
   version: number;
+  /** The commit of its newest change. */
+  at: string;
   /** Statuses that it left within the batch. */
   left: Status[];
+  /** The status that it had after its newest change; null if it was deleted. */
+  to: Status | null;
   /** Its newest state; null if it was deleted. */
   state: TaskState | null;
 }
@@ -42,6 +46,8 @@ const REMEMBERED = 5_000;
 const READ = 500;
 /** Tasks that a replay tells of at most. */
 const REPLAYED = 2_000;
+/** Tasks that a replay looks through at most, for those that are wanted. */
+const LOOKED_THROUGH = 20_000;
 /** The token before the first commit. */
 const BEGINNING = "0".repeat(20);
 
@@ -52,6 +58,7 @@ export class ChangeStream {
   #cursor: string | null = null;
   #cancelTimer: (() => void) | null = null;
   #reading: Promise<void> = Promise.resolve();
+  #replays: Promise<unknown> = Promise.resolve();
   #dirty = false;
   #stopped = false;
   #unlisten: () => void = () => {};
@@ -120,24 +127,36 @@ export class ChangeStream {
     };
   }
 
-  /** Everything that changed after `since`, or null if that is no longer known and the client must start over. */
-  async replay(since: string): Promise<Batch | null> {
+  /**
+   * What changed after `since`, in the order of the newest change of each task, or null if that is no longer known and
+   * the client must start over.
+   *
+   * @param accepts Whether a change is wanted. The tasks of others are not read.
+   */
+  replay(since: string, accepts: (change: TaskChange) => boolean = () => true): Promise<Batch | null> {
+    // One after another: after a restart all come at once, and what one has read the next need not read.
+    const replay = this.#replays.then(() => this.#replay(since, accepts));
+    this.#replays = replay.catch(() => {});
+    return replay;
+  }
+
+  async #replay(since: string, accepts: (change: TaskChange) => boolean): Promise<Batch | null> {
     if (!/^[0-9a-f]{20}$/.test(since) || since < await this.#floor()) return null;
     if (since > await this.head()) return null;
-    const batch: Batch = { since, changes: [] };
     const byId = new Map<string, TaskChange>();
+    let from = since;
     while (true) {
-      const part = await this.#read(batch.since);
-      for (const change of part.changes) {
-        const known = byId.get(change.id);
-        byId.set(change.id, known ? { ...change, left: [...known.left, ...change.left] } : change);
-      }
-      batch.since = part.since;
-      // What is not much less than a fresh list is read as one.
-      if (byId.size > REPLAYED) return null;
+      const part = await this.#readFeed(from);
+      for (const change of part.changes) addChange(byId, change);
+      from = part.since;
+      if (byId.size > LOOKED_THROUGH) return null;
       if (part.commits < READ) break;
     }
-    return { since: batch.since, changes: [...byId.values()] };
+    const changes = [...byId.values()].filter(accepts);
+    // A list as long as this is read anew at no more cost.
+    if (changes.length > REPLAYED) return null;
+    await this.#addStates(changes);
+    return { since: from, changes };
   }
 
   #schedule(): void {
@@ -168,6 +187,13 @@ export class ChangeStream {
   }
 
   async #read(after: string): Promise<Batch & { commits: number }> {
+    const part = await this.#readFeed(after);
+    await this.#addStates(part.changes);
+    return part;
+  }
+
+  /** Reads some commits of the feed. The states of the tasks are not read yet. */
+  async #readFeed(after: string): Promise<Batch & { commits: number }> {
     const byId = new Map<string, TaskChange>();
     let since = after;
     let commits = 0;
@@ -175,22 +201,36 @@ export class ChangeStream {
     for await (
       const entry of this.kv.list({ prefix: keys.changes(), start }, { limit: READ, batchSize: READ })
     ) {
-      since = entry.key[1] as string;
+      const at = entry.key[1] as string;
+      since = at;
       commits++;
       for (const [id, version, task_type, from, to] of decode<ChangeRecord>(entry.value).changes) {
-        const left = byId.get(id)?.left ?? [];
-        if (from !== null && from !== to) left.push(from as Status);
-        byId.set(id, { id, version, task_type, left, state: null });
+        const left = from !== null && from !== to ? [from as Status] : [];
+        addChange(byId, { id, version, task_type, at, left, to: to as Status | null, state: null });
       }
     }
-    const missing: string[] = [];
-    for (const [id, change] of byId) {
-      const state = this.#remembered.get(id);
-      if (state && versionOf(state) >= change.version) change.state = state;
-      else missing.push(id);
-    }
-    const states = await readTasks(this.kv, missing);
-    missing.forEach((id, i) => byId.get(id)!.state = states[i]);
     return { since, commits, changes: [...byId.values()] };
   }
+
+  async #addStates(changes: TaskChange[]): Promise<void> {
+    const missing: TaskChange[] = [];
+    for (const change of changes) {
+      const state = this.#remembered.get(change.id);
+      if (state && versionOf(state) >= change.version) change.state = state;
+      else missing.push(change);
+    }
+    const states = await readTasks(this.kv, missing.map(({ id }) => id));
+    missing.forEach((change, i) => {
+      const state = change.state = states[i];
+      // Whoever resumes next, after a restart that is everybody, need not read it again.
+      if (state) this.#remembered.set(change.id, state);
+    });
+  }
+}
+
+/** Adds a change; a task stands in the place of its newest one. */
+function addChange(byId: Map<string, TaskChange>, change: TaskChange): void {
+  const earlier = byId.get(change.id);
+  byId.delete(change.id);
+  byId.set(change.id, earlier ? { ...change, left: [...earlier.left, ...change.left] } : change);
 }

@@ -10,11 +10,11 @@ import { DELIVERY_TYPE } from "./callbacks.ts";
 import type { Clock } from "./clock.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
 import { type AtomicLimits, type Committer, getAll, LANE_BYTES, LANE_MUTATIONS, typesOf } from "./commit.ts";
-import { type AnyTaskDefinition, parseParams, pointerTo, type Registry, uploadsOf } from "./define.ts";
+import { type AnyTaskDefinition, parseParams, pointerTo, type Registry, takesItsOutput, uploadsOf } from "./define.ts";
 import { assertParents, follow, resolveRefs } from "./dependencies.ts";
 import { InvalidInputError } from "./errors.ts";
 import { newId } from "./ids.ts";
-import { keys } from "./keys.ts";
+import { keys, sameKey } from "./keys.ts";
 import type { StoredFile } from "./reads.ts";
 import { SAMPLE_BYTES } from "./series.ts";
 import { claimIdempotencyKey, claimUniqueKey, type IdempotencyKey, type Unique } from "./once.ts";
@@ -56,6 +56,8 @@ export interface Submission {
   /** An http or https URL that is told how it ended, by a task of the type `webhook_delivery`. */
   callback_url?: string;
   retried_from?: string;
+  /** Who submits it; left out: a program that shares the process. */
+  submitted_by?: string;
 }
 
 /** An uploaded file. */
@@ -124,7 +126,7 @@ export class Submitter {
     const body = idempotency ? idempotency.body ?? fingerprint(submission) : "";
     // Whoever loses a race (for the key, for an upload) looks again: each round, one of them wins.
     while (true) {
-      const write = newTask(state);
+      const write = transition(null, state);
       if (idempotency) {
         const known = await claimIdempotencyKey(this.#kv, this.#clock, write, idempotency, body, [state.task.id]);
         if (known) return { id: known[0], created: null };
@@ -140,6 +142,7 @@ export class Submitter {
         }
       }
       follow(write, state.task.depends_on);
+      await this.#referToOlder(write, [state.task]);
       await this.referToUploads(write, [state.task], () => "");
       if (await this.#committer.commitUnlessConflict(write)) return { id: state.task.id, created: state };
     }
@@ -162,6 +165,10 @@ export class Submitter {
     const states = await Promise.all(made.map((state) => this.#named(state)));
     const outside = resolveRefs(submissions, states);
     const parents = [...outside.keys()];
+    // Before anything is read for it: a batch may name more tasks than could ever be stored.
+    const bare = emptyWrite();
+    for (const state of states) merge(bare, transition(null, state));
+    this.#assertFits(bare);
     await assertParents(this.#kv, parents, (i) => outside.get(parents[i])!);
     const ids = states.map(({ task }) => task.id);
     const body = idempotency ? idempotency.body ?? fingerprint(submissions) : "";
@@ -169,8 +176,9 @@ export class Submitter {
     try {
       while (true) {
         const all = emptyWrite();
-        for (const state of started) merge(all, newTask(state));
+        for (const state of started) merge(all, transition(null, state));
         follow(all, parents);
+        await this.#referToOlder(all, states.map(({ task }) => task));
         if (idempotency) {
           const known = await claimIdempotencyKey(this.#kv, this.#clock, all, idempotency, body, ids);
           if (known) return { ids: known, created: null };
@@ -208,7 +216,8 @@ export class Submitter {
    */
   async prepare(submission: Submission): Promise<{ write: Write; state: TaskState; known: string | null }> {
     const state = await this.#named(this.#make(submission, ""));
-    const write = newTask(state);
+    const write = transition(null, state);
+    await this.#referToOlder(write, [state.task]);
     const known = submission.unique ? await claimUniqueKey(this.#kv, write, submission.unique, state.task) : null;
     await this.referToUploads(write, [state.task], () => "");
     return { write, state, known };
@@ -233,8 +242,10 @@ export class Submitter {
       ]);
     }
     const pointer = `${root}/input_params`;
-    const params = parseParams(definition, submission.input_params ?? {}, pointer) as Json;
-    if (jsonSize(params) > MAX_PARAMS_BYTES) {
+    const sent = JSON.parse(JSON.stringify(submission.input_params ?? {})) as Json;
+    const params = parseParams(definition, sent, pointer) as Json;
+    const kept = takesItsOutput(definition) ? params : sent;
+    if (jsonSize(kept) > MAX_PARAMS_BYTES) {
       const detail = `Parameters may take ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload what is larger.`;
       throw new InvalidInputError([{ pointer, detail }]);
     }
@@ -251,6 +262,9 @@ export class Submitter {
     }
     const concurrency_key = submission.concurrency_key ?? null;
     const depends_on = [...submission.depends_on ?? []];
+    if (new Set(depends_on).size < depends_on.length) {
+      throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail: "A task is named twice." }]);
+    }
     if (depends_on.length > MAX_DEPENDENCIES) {
       const detail = `A task may depend on ${MAX_DEPENDENCIES} others.`;
       throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail }]);
@@ -267,7 +281,7 @@ export class Submitter {
           : placementAt(runAt ?? now, { priority, concurrency_key }, now),
         progress: 0,
         message: "",
-        input_params: params,
+        input_params: kept,
         result: null,
         error: null,
         attempt: 0,
@@ -291,15 +305,30 @@ export class Submitter {
         schedule_id: submission.schedule_id ?? null,
         callback_url: submission.callback_url ?? null,
         retried_from: submission.retried_from ?? null,
+        submitted_by: submission.submitted_by ?? null,
         attempts: [],
+        actions: [],
         uploads: uploadsOf(definition, params),
         version: 1,
       },
     };
   }
 
+  /** Adds to a write what lets older tasks know which ones were submitted in their place, as long as they are there. */
+  async #referToOlder(write: Write, tasks: TaskRecord[]): Promise<void> {
+    for (const { id, retried_from } of tasks) {
+      if (retried_from === null) continue;
+      const { key, value, versionstamp } = await this.#kv.get(keys.task(retried_from));
+      if (!value) continue;
+      // Whoever deletes the older task deletes the entry: it must not be written behind that.
+      if (!write.checks.some((check) => sameKey(check.key, key))) write.checks.push({ key, versionstamp });
+      write.puts.push({ key: keys.retriedAs(retried_from, id), value: encode(0) });
+    }
+  }
+
   /**
-   * Adds to a write what keeps uploads for as long as their owner is there.
+   * Adds to a write what keeps uploads for as long as their owner is there. However many they are, it takes one check:
+   * whoever deletes an upload rewrites the fence, and checks that the upload is as it was read.
    *
    * @throws {InvalidInputError} If one of them is not there.
    */
@@ -308,35 +337,30 @@ export class Submitter {
     owners: { id: string; uploads: string[]; input_params: Json }[],
     rootOf: (i: number) => string,
   ): Promise<void> {
+    if (owners.every(({ uploads }) => uploads.length === 0)) return;
+    const fence = await this.#kv.get(keys.uploadFence());
+    write.checks.push({ key: fence.key, versionstamp: fence.versionstamp });
+    const wanted = [...new Set(owners.flatMap(({ uploads }) => uploads))];
+    const entries = await getAll(this.#kv, wanted.map((upload) => keys.upload(upload)));
+    const stored = new Map(wanted.map((upload, i) => [upload, entries[i]]));
     const seen = new Set<string>();
     for (const [i, { id, uploads, input_params }] of owners.entries()) {
       for (const upload of uploads) {
         write.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
         if (seen.has(upload)) continue;
         seen.add(upload);
-        const entry = await this.#kv.get(keys.upload(upload));
+        const entry = stored.get(upload)!;
         const refuse = (detail: string) => {
           const pointer = `${rootOf(i)}/input_params${pointerTo(input_params, upload)}`;
           throw new InvalidInputError([{ pointer, detail }]);
         };
         if (!entry.value) refuse(`There is no upload ${upload}. Uploads without a task are kept for 24 hours.`);
-        if (write.checks.length >= this.#limits.checks - 2) refuse("These are more uploads than one request can name.");
         const used: Upload = { ...decode<Upload>(entry.value), used_at: this.#clock.now() };
         write.locks.push(`upload:${upload}`);
-        // Rewriting the upload makes a janitor that is about to delete it fail its check.
         write.puts.push({ key: keys.upload(upload), value: encode(used) });
-        write.checks.push({ key: keys.upload(upload), versionstamp: entry.versionstamp });
       }
     }
   }
-}
-
-/** The write of a task that is new. */
-function newTask(state: TaskState): Write {
-  const write = transition(null, state);
-  const { id, retried_from } = state.task;
-  if (retried_from !== null) write.puts.push({ key: keys.retriedAs(retried_from, id), value: encode(0) });
-  return write;
 }
 
 function titleOf(definition: AnyTaskDefinition, params: Json, files: string[]): string {

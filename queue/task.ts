@@ -44,6 +44,17 @@ export interface Attempt {
   error: TaskError | null;
 }
 
+/** Something that was done to a task from outside its attempts. `at` is milliseconds since the epoch. */
+export interface TaskAction {
+  action: "cancel" | "retry";
+  at: number;
+  /** Who asked for it; null: the service itself, since it expired or what it depends on did not succeed. */
+  by: string | null;
+  /** The last attempt before it, or the one that it ended; 0: there was none. */
+  attempt: number;
+  detail: string;
+}
+
 /**
  * Where a PENDING task waits. Each has exactly one place.
  *
@@ -104,7 +115,11 @@ export interface TaskRecord {
   /** Told how it ended. */
   callback_url: string | null;
   retried_from: string | null;
+  /** Who submitted it; null: a program that shares the process. */
+  submitted_by: string | null;
   attempts: Attempt[];
+  /** Cancels and retries, the last {@linkcode MAX_ACTIONS_KEPT} of them. */
+  actions: TaskAction[];
   /** Uploads that live as long as this task. */
   uploads: string[];
   version: number;
@@ -184,6 +199,9 @@ export const MAX_INTERRUPTIONS = 10;
 
 /** Attempts that a record remembers; older ones are dropped. */
 export const MAX_ATTEMPTS_KEPT = 25;
+
+/** Cancels and retries that a record remembers; older ones are dropped. */
+export const MAX_ACTIONS_KEPT = 25;
 
 /** What of a task decides where it waits. */
 type Waiting = Pick<TaskRecord, "priority" | "concurrency_key">;
@@ -356,19 +374,40 @@ export function interrupt(state: TaskState, now: number): TaskState {
 /** Why a task was cancelled on request. */
 const ON_REQUEST: TaskError = { code: "cancelled", message: "Cancelled on request." };
 
-/** The task is cancelled: someone asked for it, it expired, or a task that it depends on did not succeed. */
-export function cancel(state: TaskState, now: number, error: TaskError = ON_REQUEST): TaskState {
+function withAction(task: TaskRecord, action: TaskAction): TaskAction[] {
+  return [...task.actions, action].slice(-MAX_ACTIONS_KEPT);
+}
+
+/**
+ * The task is cancelled: someone asked for it, it expired, or a task that it depends on did not succeed.
+ *
+ * @param by Who asked for it; null: the service itself.
+ */
+export function cancel(
+  state: TaskState,
+  now: number,
+  by: string | null = null,
+  error: TaskError = ON_REQUEST,
+): TaskState {
   assertLegal("cancel", state);
   const task = state.run
     ? endAttempt(state, now, "cancelled", error)
     : { ...state.task, placement: null, version: state.task.version + 1 };
-  return { run: null, task: { ...task, status: "CANCELLED", error, completed_at: Math.max(now, task.created_at) } };
+  const completed_at = Math.max(now, task.created_at);
+  const actions = withAction(task, {
+    action: "cancel",
+    at: completed_at,
+    by,
+    attempt: task.attempt,
+    detail: error.message,
+  });
+  return { run: null, task: { ...task, status: "CANCELLED", error, completed_at, actions } };
 }
 
 /** A task was not started in time. */
 export function expire(state: TaskState, now: number): TaskState {
   const at = new Date(state.task.expires_at!).toISOString();
-  return cancel(state, now, { code: "expired", message: `It was not started by ${at}.` });
+  return cancel(state, now, null, { code: "expired", message: `It was not started by ${at}.` });
 }
 
 /** Where a retried task goes on from. */
@@ -378,7 +417,12 @@ export const RETRY_FROM = ["checkpoint", "start"] as const;
 export type RetryFrom = (typeof RETRY_FROM)[number];
 
 /** Someone asked for a task that had failed or was cancelled to be run again, with fresh attempts. */
-export function retry(state: TaskState, now: number, from: RetryFrom = "checkpoint"): TaskState {
+export function retry(
+  state: TaskState,
+  now: number,
+  from: RetryFrom = "checkpoint",
+  by: string | null = null,
+): TaskState {
   assertLegal("retry", state);
   const { task } = state;
   // Once it was started, all that it depends on had succeeded, and SUCCESS is for good.
@@ -401,6 +445,7 @@ export function retry(state: TaskState, now: number, from: RetryFrom = "checkpoi
       interruptions: 0,
       run_at: null,
       completed_at: null,
+      actions: withAction(task, { action: "retry", at: now, by, attempt: task.attempt, detail: `from ${from}` }),
       version: task.version + 1,
     },
   };
@@ -468,6 +513,10 @@ export interface Task extends Omit<TaskSummary, "error"> {
   timeout: number;
   /** How long it is kept after its end, in seconds; null: as its status says. */
   retention: number | null;
+  /** Who submitted it; null: a program that shares the process. */
+  submitted_by: string | null;
+  /** Cancels and retries, oldest first. */
+  actions: (Omit<TaskAction, "at"> & { at: string })[];
   /** Tasks that were submitted with this one as their `retried_from`. */
   retried_as: string[];
   artifacts: ArtifactInfo[];
@@ -536,6 +585,8 @@ export function taskOf(
     interruptions: task.interruptions,
     timeout: task.timeout_ms / 1000,
     retention: task.retention_ms === null ? null : task.retention_ms / 1000,
+    submitted_by: task.submitted_by,
+    actions: task.actions.map((action) => ({ ...action, at: time(action.at)! })),
     retried_as: retriedAs,
     artifacts,
     attempts: task.attempts.map((attempt) => ({

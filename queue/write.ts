@@ -95,7 +95,9 @@ const COMMON = {
   schedule_id: null,
   callback_url: null,
   retried_from: null,
+  submitted_by: null,
   attempts: [],
+  actions: [],
   uploads: [],
 } satisfies Partial<TaskRecord>;
 
@@ -114,7 +116,15 @@ function encodeTask(task: StoredTask): Uint8Array<ArrayBuffer> {
 /** A cold record as it was before it was stored. */
 export function decodeTask(bytes: unknown): StoredTask {
   // Lists of its own: what one reader does to a task must not reach another.
-  return { ...COMMON, tags: [], depends_on: [], attempts: [], uploads: [], ...decode<Packed>(bytes) } as StoredTask;
+  return {
+    ...COMMON,
+    tags: [],
+    depends_on: [],
+    attempts: [],
+    actions: [],
+    uploads: [],
+    ...decode<Packed>(bytes),
+  } as StoredTask;
 }
 
 function bucketOf(state: TaskState): Bucket {

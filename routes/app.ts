@@ -7,9 +7,12 @@
 import { Hono } from "hono";
 import { authenticate, checkHost, checkOrigin } from "./auth.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
+import { Guesses } from "./guesses.ts";
+import { LiveStreams } from "./live_streams.ts";
 import { loginRoutes } from "./login.tsx";
 import { pageRoutes } from "./page.tsx";
 import { Problem, problemResponse, toProblem } from "./problem.ts";
+import { Quotas } from "./quotas.ts";
 import { scheduleRoutes } from "./schedules.ts";
 import { staticRoutes } from "./static.ts";
 import { StatsFeed } from "./stats.ts";
@@ -31,10 +34,12 @@ const CONTENT_SECURITY_POLICY = [
 ].join("; ");
 
 /** Makes the application; `close` ends its sockets. */
-export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): void } {
+export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Promise<void> } {
   const app = new Hono<AppEnv>({ strict: false });
   const stats = new StatsFeed(options.queue, options.clock, options.log);
-  const stream = streamRoutes(options, stats);
+  const streams = new LiveStreams(options);
+  const guesses = new Guesses(options.clock, options.log);
+  const quotas = new Quotas(options);
 
   app.use(async (c, next) => {
     await next();
@@ -47,16 +52,16 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): vo
     headers.set("Referrer-Policy", "same-origin");
     headers.set("Cross-Origin-Resource-Policy", "same-origin");
   });
-  app.use(checkHost(options), checkOrigin(), authenticate(options));
+  app.use(checkHost(options), checkOrigin(), authenticate(options, guesses), quotas.assertRoom());
 
-  app.route("/api/tasks", taskRoutes(options));
-  app.route("/api/schedules", scheduleRoutes(options));
-  app.route("/api/uploads", uploadRoutes(options));
+  app.route("/api/tasks", taskRoutes(options, streams, quotas));
+  app.route("/api/schedules", scheduleRoutes(options, quotas));
+  app.route("/api/uploads", uploadRoutes(options, quotas));
   app.route("/api", systemRoutes(options, stats));
-  app.route("/", stream.app);
+  app.route("/", streamRoutes(options, stats, streams));
   app.route("/static", staticRoutes());
-  app.route("/", loginRoutes(options));
-  app.route("/", pageRoutes(options, stats));
+  app.route("/", loginRoutes(options, guesses, streams));
+  app.route("/", pageRoutes(options, stats, quotas));
 
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
@@ -70,7 +75,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): vo
   });
   app.onError((error, c) => problemResponse(c, toProblem(error, options.log)));
 
-  return { app, close: () => stream.close() };
+  return { app, close: () => streams.close() };
 }
 
 /** The methods that a path answers to. An address that is spelt out goes before one with a parameter. */

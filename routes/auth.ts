@@ -9,6 +9,8 @@ import type { Context, MiddlewareHandler } from "hono";
 import { getSignedCookie, setSignedCookie } from "hono/cookie";
 import type { Caller, Permission } from "../queue/task.ts";
 import type { AppEnv, AppOptions, Principal } from "./env.ts";
+import { addressOf, isSecure } from "./address.ts";
+import type { Guesses } from "./guesses.ts";
 import { Problem } from "./problem.ts";
 import { isLoopback, type Role, ROLES, type Token } from "./settings.ts";
 
@@ -18,7 +20,7 @@ export const SESSION_COOKIE = "millrace_session";
 const SESSION_S = 12 * 3_600;
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 /** Paths that a caller without a token may see. */
-const OPEN_PATHS = /^\/(login$|static\/)/;
+const OPEN_PATHS = /^\/(login$|static\/|api\/health\/?$)/;
 
 function sameSecret(a: string, b: string): boolean {
   const encoder = new TextEncoder();
@@ -26,44 +28,69 @@ function sameSecret(a: string, b: string): boolean {
   return left.length === right.length && timingSafeEqual(left, right);
 }
 
-/** The token with this secret, or undefined. */
-export function findToken(tokens: Token[], secret: string): Token | undefined {
+function findToken(tokens: Token[], secret: string): Token | undefined {
   return tokens.find((token) => sameSecret(token.secret, secret));
 }
 
+/**
+ * The token with this secret, or undefined.
+ *
+ * @throws {Problem} 429 if too many wrong ones came before it.
+ */
+export function checkToken(
+  c: Context<AppEnv>,
+  secret: string,
+  options: AppOptions,
+  guesses: Guesses,
+): Token | undefined {
+  const address = addressOf(c, options);
+  guesses.assertMayTry(address, secret);
+  const token = findToken(options.tokens, secret);
+  if (token) guesses.right(address, secret);
+  else guesses.wrong(address, secret);
+  return token;
+}
+
 /** Signs a caller in: the cookie names the token and is signed with its secret, so it ends with the token. */
-export async function signIn(c: Context, token: Token, now: number): Promise<void> {
-  const value = `${token.name}:${now + SESSION_S * 1000}`;
+export async function signIn(
+  c: Context<AppEnv>,
+  token: Token,
+  options: Pick<AppOptions, "clock" | "trustedProxies">,
+): Promise<void> {
+  const value = `${token.name}:${options.clock.now() + SESSION_S * 1000}:${crypto.randomUUID()}`;
   await setSignedCookie(c, SESSION_COOKIE, value, token.secret, {
     httpOnly: true,
     sameSite: "Strict",
     path: "/",
     maxAge: SESSION_S,
-    secure: new URL(c.req.url).protocol === "https:",
+    secure: isSecure(c, options),
   });
 }
 
-async function fromCookie(c: Context, tokens: Token[], now: number): Promise<Principal | undefined> {
+async function fromCookie(c: Context, { tokens, clock, queue }: AppOptions): Promise<Principal | undefined> {
   for (const { name, role, secret } of tokens) {
     const value = await getSignedCookie(c, secret, SESSION_COOKIE);
     if (!value) continue;
-    const at = value.lastIndexOf(":");
-    const expires_at = Number(value.slice(at + 1));
-    if (value.slice(0, at) === name && expires_at > now) return { name, role, expires_at };
+    const match = /^(.*):(\d+):([\w-]+)$/.exec(value);
+    const expires_at = Number(match?.[2]);
+    const session = match?.[3];
+    if (match?.[1] !== name || session === undefined || expires_at <= clock.now()) continue;
+    if (!await queue.sessions.isEnded(session)) return { name, role, session, expires_at };
   }
   return undefined;
 }
 
 /** Finds out who calls, and refuses whoever has no token where tokens are set. */
-export function authenticate({ tokens, clock }: AppOptions): MiddlewareHandler<AppEnv> {
+export function authenticate(options: AppOptions, guesses: Guesses): MiddlewareHandler<AppEnv> {
+  const { tokens } = options;
   return async (c, next) => {
     if (tokens.length === 0) {
       c.set("principal", { name: "local", role: "admin" });
       return await next();
     }
     const bearer = /^Bearer (.+)$/i.exec(c.req.header("Authorization") ?? "")?.[1];
-    const token = bearer ? findToken(tokens, bearer) : undefined;
-    const principal = token ? { name: token.name, role: token.role } : await fromCookie(c, tokens, clock.now());
+    const token = bearer ? checkToken(c, bearer, options, guesses) : undefined;
+    const principal = token ? { name: token.name, role: token.role } : await fromCookie(c, options);
     if (principal) {
       c.set("principal", principal);
       return await next();

@@ -12,6 +12,7 @@ import { STATUSES, summaryOf } from "../queue/task.ts";
 import { mayActAs, requireRole } from "./auth.ts";
 import { readJson } from "./body.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
+import { idempotencyOf } from "./idempotency.ts";
 import { Problem } from "./problem.ts";
 import { timeSchema } from "./query.ts";
 
@@ -50,14 +51,20 @@ export function bulkRoutes({ queue }: AppOptions): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
 
   app.post("/", requireRole("operator"), async (c) => {
-    const { action, ids, filter, as_of } = await readJson(c, bulkSchema);
+    const body = await readJson(c, bulkSchema);
+    const { action, ids, filter, as_of } = body;
+    const { name } = c.get("principal");
     if (action === "delete" && !mayActAs(c.get("principal"), "admin")) {
       throw new Problem(403, "forbidden", `Deleting needs the role admin; yours is ${c.get("principal").role}.`);
     }
     const { status: statuses, task_type: task_types, ...rest } = filter ?? {};
-    const done = ids
-      ? await queue.bulk.byIds(action, ids)
-      : await queue.bulk.byFilter(action, { ...rest, statuses, task_types }, as_of!);
+    const done = ids ? await queue.bulk.byIds(action, ids, name) : await queue.bulk.byFilter(
+      action,
+      { ...rest, statuses, task_types },
+      as_of!,
+      name,
+      idempotencyOf(c, ["bulk", body]),
+    );
     if (Array.isArray(done)) return c.json({ outcomes: done });
     c.header("Location", `/api/tasks/${done.task.id}`);
     return c.json({ task: summaryOf(done, queue.retention) }, 202);

@@ -7,6 +7,9 @@
 import type { Clock } from "../queue/clock.ts";
 import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
+import type { Network } from "./address.ts";
+import type { QuotaLimits } from "./quotas.ts";
+import type { ServerSocket } from "./serve.ts";
 import type { Role, Token } from "./settings.ts";
 
 /** What the routes work with. */
@@ -22,17 +25,44 @@ export interface AppOptions {
   maxUploadTotalBytes: number;
   /** The address that is served: a loopback one without tokens answers only to loopback names. */
   host: string;
+  /** Proxies whose word on the client's address and on TLS is believed. Default: none. */
+  trustedProxies?: Network[];
+  /** WebSockets and event streams of all callers together. Default 1,000. */
+  maxStreams?: number;
+  /** WebSockets and event streams of one token, and of one address. Default 250. */
+  maxStreamsPerCaller?: number;
+  /** Bounds on what callers may put into the store. */
+  quotas?: Partial<QuotaLimits>;
+  /** The file of the store, to know how full its disk is; undefined: it is no file. */
+  storePath?: string;
+  /** Faults that nobody has handled since the start. */
+  faults?: () => number;
 }
 
 /** Whoever calls. */
 export interface Principal {
   name: string;
   role: Role;
+  /** The sign-in, if it is one by cookie. */
+  session?: string;
   /** When a sign-in by cookie ends, milliseconds since the epoch; a token has no end. */
   expires_at?: number;
 }
 
+/** What the server knows of a request beside what the request says. */
+export interface Bindings {
+  /** The address of the peer: the client, or a proxy before it. */
+  address: string;
+  /**
+   * Answers a WebSocket handshake and hands over the socket once it is open; null: this is no handshake.
+   *
+   * @throws {TypeError} If the handshake is wrong.
+   */
+  upgrade: ((take: (socket: ServerSocket) => void) => Response) | null;
+}
+
 /** The types of Hono's context here. */
 export interface AppEnv {
+  Bindings: Bindings;
   Variables: { principal: Principal };
 }

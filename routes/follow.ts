@@ -6,18 +6,25 @@
 
 import type { Queue } from "../queue/queue.ts";
 import type { LogPosition } from "../queue/task_log.ts";
-import type { Status, TaskHistoryEvent, TaskState } from "../queue/task.ts";
+import type { Attempt, Status, TaskAction, TaskHistoryEvent, TaskState } from "../queue/task.ts";
 
 /** Log lines that are told at once. */
 const LINES = 1_000;
 
-/** Status that an attempt's outcome led to; a failure leads to FAILED only where no other attempt followed by itself. */
-function statusAfter({ task, run }: TaskState, i: number): Status {
-  const { outcome } = task.attempts[i];
+/** Lines of a log that were passed over: those after one position (null: the beginning) and before another. */
+export interface LogGap {
+  /** `attempt:line` of the last line that was told before the gap. */
+  after: string | null;
+  /** `attempt:line` of the first one that is told after it. */
+  before: string;
+}
+
+/** The status that an attempt led to. A failure is followed by another attempt, unless the task ended with it. */
+function statusAfter({ task, run }: TaskState, { attempt, outcome }: Attempt, isLast: boolean): Status {
   if (outcome === "success") return "SUCCESS";
-  if (outcome === "cancelled") return "CANCELLED";
-  const isLast = i === task.attempts.length - 1 && !run;
-  const ended = isLast && task.status === "FAILED" && task.completed_at === task.attempts[i].completed_at;
+  const after = task.actions.filter((action) => action.attempt === attempt);
+  // Whatever is retried by hand had ended: with this attempt, if it was not cancelled later.
+  const ended = after.length > 0 ? after[0].action === "retry" : isLast && !run && task.status === "FAILED";
   return ended ? "FAILED" : "PENDING";
 }
 
@@ -27,35 +34,51 @@ export function statusEvents(state: TaskState): TaskHistoryEvent[] {
   const events: TaskHistoryEvent[] = [];
   const add = (at: number, status: Status, attempt: number, detail: string) =>
     events.push({ kind: "status", at: new Date(at).toISOString(), status, attempt, detail });
-  add(task.created_at, "PENDING", 0, "submitted");
-  for (const [i, attempt] of task.attempts.entries()) {
-    add(attempt.started_at, "RUNNING", attempt.attempt, `attempt ${attempt.attempt} started`);
-    add(attempt.completed_at, statusAfter(state, i), attempt.attempt, attempt.error?.message ?? attempt.outcome);
-  }
+  const addActions = (after: number) => {
+    for (const { action, at, by, attempt, detail } of task.actions) {
+      if (attempt !== after) continue;
+      if (action === "retry") add(at, "PENDING", attempt, by === null ? "retried" : `retried by ${by}`);
+      else add(at, "CANCELLED", attempt, by === null ? detail : `${detail} By ${by}.`);
+    }
+  };
+  add(task.created_at, "PENDING", 0, task.submitted_by === null ? "submitted" : `submitted by ${task.submitted_by}`);
+  addActions(0);
+  task.attempts.forEach((each, i) => {
+    const { attempt, started_at, completed_at, outcome, error } = each;
+    add(started_at, "RUNNING", attempt, `attempt ${attempt} started`);
+    const isLast = i === task.attempts.length - 1;
+    // A cancel that ended an attempt is kept as an action too, which knows who asked for it.
+    if (outcome !== "cancelled") {
+      add(completed_at, statusAfter(state, each, isLast), attempt, error?.message ?? outcome);
+    }
+    addActions(attempt);
+  });
   if (run) add(run.started_at, "RUNNING", run.attempt, `attempt ${run.attempt} started`);
-  const last = task.attempts.at(-1);
-  // Cancelled while it waited: no attempt tells of it.
-  const cancelledWaiting = task.status === "CANCELLED" && !run && task.completed_at !== last?.completed_at;
-  if (cancelledWaiting) add(task.completed_at!, "CANCELLED", task.attempt, task.error?.message ?? "cancelled");
   return events;
 }
 
 /** Follows one task: each call of `next` gives what is new. Of a longer log the newest lines are told first. */
 export class TaskFollower {
   readonly #told = new Set<string>();
+  readonly #after: LogPosition | null;
   #position: LogPosition | null = null;
 
-  constructor(private readonly queue: Queue, private readonly id: string) {}
+  /** @param after The client has the log up to here, and is told what comes after it. */
+  constructor(private readonly queue: Queue, private readonly id: string, after: LogPosition | null = null) {
+    this.#after = after;
+  }
 
-  /** What happened since the last call, at most {@linkcode LINES} log lines of it; `more`: there are more of them. */
-  async next(state: TaskState): Promise<{ events: TaskHistoryEvent[]; more: boolean }> {
+  /**
+   * What happened since the last call, at most {@linkcode LINES} log lines of it; `more`: there are more of them; `gap`:
+   * the lines that were passed over.
+   */
+  async next(state: TaskState): Promise<{ events: TaskHistoryEvent[]; more: boolean; gap: LogGap | null }> {
     const all = statusEvents(state);
-    const keyOf = (event: TaskHistoryEvent) => `${event.at} ${event.kind === "status" ? event.status : ""}`;
+    const keyOf = (event: TaskHistoryEvent) =>
+      `${event.at} ${event.attempt} ${event.kind === "status" ? event.status : ""}`;
     const fresh = all.filter((event) => !this.#told.has(keyOf(event)));
     for (const event of fresh) this.#told.add(keyOf(event));
-    const { lines, next } = this.#position
-      ? await this.queue.readLog(this.id, this.#position, LINES)
-      : await this.queue.readLogTail(this.id, LINES);
+    const { lines, next, gap } = this.#position ? await this.#readOn(this.#position) : await this.#begin();
     this.#position = next;
     const logged = lines.map(({ at, ...line }): TaskHistoryEvent => ({
       kind: "log",
@@ -63,6 +86,28 @@ export class TaskFollower {
       ...line,
     }));
     const events = [...fresh, ...logged].sort((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0);
-    return { events, more: lines.length === LINES };
+    return { events, more: lines.length === LINES, gap };
   }
+
+  async #readOn(from: LogPosition) {
+    return { ...await this.queue.readLog(this.id, from, LINES), gap: null };
+  }
+
+  /** The newest lines. Whoever has been here before is told all that was missed, if it is not more than that. */
+  async #begin() {
+    const tail = await this.queue.readLogTail(this.id, LINES);
+    const [first] = tail.lines;
+    const after = this.#after;
+    if (after && (!first || isAtOrAfter(after, first))) return await this.#readOn(after);
+    const last = first && (await this.queue.readLogTail(this.id, 1, first)).lines.at(-1);
+    const isWhole = !last || after && isAtOrAfter(after, { ...last, line: last.line + 1 });
+    const gap: LogGap | null = isWhole
+      ? null
+      : { after: after && `${after.attempt}:${after.line - 1}`, before: `${first.attempt}:${first.line}` };
+    return { ...tail, gap };
+  }
+}
+
+function isAtOrAfter(a: LogPosition, b: LogPosition): boolean {
+  return a.attempt > b.attempt || a.attempt === b.attempt && a.line >= b.line;
 }

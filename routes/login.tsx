@@ -7,11 +7,15 @@
 import { Hono } from "hono";
 import { deleteCookie } from "hono/cookie";
 import type { JSX } from "preact";
-import { findToken, SESSION_COOKIE, signIn } from "./auth.ts";
+import { checkToken, SESSION_COOKIE, signIn } from "./auth.ts";
 import { readForm } from "./body.ts";
 import { renderDocument } from "./document.tsx";
 import { safeBack } from "./safe_back.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
+import type { Guesses } from "./guesses.ts";
+import type { LiveStreams } from "./live_streams.ts";
+import { Problem } from "./problem.ts";
+import type { Token } from "./settings.ts";
 
 function LoginPage({ error, back }: { error?: string; back: string }): JSX.Element {
   return (
@@ -37,7 +41,7 @@ function LoginPage({ error, back }: { error?: string; back: string }): JSX.Eleme
 }
 
 /** The routes of signing in and out. */
-export function loginRoutes({ tokens, clock }: AppOptions): Hono<AppEnv> {
+export function loginRoutes(options: AppOptions, guesses: Guesses, streams: LiveStreams): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
   const render = (back: string, error?: string) =>
     renderDocument({ title: "Sign in — Millrace", children: <LoginPage error={error} back={back} /> });
@@ -46,14 +50,25 @@ export function loginRoutes({ tokens, clock }: AppOptions): Hono<AppEnv> {
 
   app.post("/login", async (c) => {
     const form = await readForm(c);
-    const token = findToken(tokens, form.get("token") ?? "");
     const back = safeBack(form.get("back"));
+    let token: Token | undefined;
+    try {
+      token = checkToken(c, form.get("token") ?? "", options, guesses);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      return c.html(render(back, error.message), 429, error.headers);
+    }
     if (!token) return c.html(render(back, "This is not a valid token."), 401);
-    await signIn(c, token, clock.now());
+    await signIn(c, token, options);
     return c.redirect(back, 303);
   });
 
-  app.post("/logout", (c) => {
+  app.post("/logout", async (c) => {
+    const { session, expires_at } = c.get("principal");
+    if (session !== undefined) {
+      await options.queue.sessions.end(session, expires_at!);
+      streams.endSession(session);
+    }
     deleteCookie(c, SESSION_COOKIE, { path: "/" });
     return c.redirect("/login", 303);
   });

@@ -29,6 +29,7 @@ import type { AppEnv, AppOptions } from "./env.ts";
 import { TaskFollower } from "./follow.ts";
 import { pageFormRoutes } from "./page_forms.ts";
 import { type Manifest, readManifest } from "./static.ts";
+import type { Quotas } from "./quotas.ts";
 import type { StatsFeed } from "./stats.ts";
 import { typeInfos } from "./system.ts";
 import { wholeTask } from "./whole_task.ts";
@@ -166,7 +167,12 @@ export class Pages {
 
   /** The document of a page. */
   async render(data: PageData): Promise<string> {
-    const script = (await (this.#manifest ??= readManifest()))?.client;
+    // Of a failed reading nothing is kept: the next page tries again.
+    this.#manifest ??= readManifest().catch((error) => {
+      this.#manifest = undefined;
+      throw error;
+    });
+    const script = (await this.#manifest)?.client;
     const title = data.open && "task" in data.open ? data.open.task.title : "Tasks";
     const { theme, density } = data.preferences;
     return renderDocument({
@@ -182,10 +188,10 @@ export class Pages {
 }
 
 /** The routes of the page. */
-export function pageRoutes(options: AppOptions, stats: StatsFeed): Hono<AppEnv> {
+export function pageRoutes(options: AppOptions, stats: StatsFeed, quotas: Quotas): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
   const pages = new Pages(options, stats);
   app.get("/", async (c) => c.html(await pages.render(await pages.read(c, new URL(c.req.url).searchParams))));
-  app.route("/", pageFormRoutes(options, pages));
+  app.route("/", pageFormRoutes(options, pages, quotas));
   return app;
 }

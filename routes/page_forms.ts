@@ -16,6 +16,7 @@ import { requireRole } from "./auth.ts";
 import { readForm, readMultipart, refuseLong } from "./body.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import type { Pages } from "./page.tsx";
+import type { Quotas } from "./quotas.ts";
 import { Problem } from "./problem.ts";
 import { submissionSchema, toSubmission } from "./submission.ts";
 import { safeBack } from "./safe_back.ts";
@@ -52,12 +53,13 @@ function readerOf({ fields, uploads }: Sent): FormReader {
 }
 
 /** The routes that forms post to. */
-export function pageFormRoutes(options: AppOptions, pages: Pages): Hono<AppEnv> {
+export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas): Hono<AppEnv> {
   const { queue, clock } = options;
   const app = new Hono<AppEnv>({ strict: false });
 
   async function read(c: Context<AppEnv>): Promise<Sent> {
     refuseLong(c, options.maxUploadTotalBytes);
+    await quotas.assertRoomForUploads();
     const files = new RequestFiles(options);
     const uploads = new Map<string, string[]>();
     const hashes: string[] = [];
@@ -99,8 +101,9 @@ export function pageFormRoutes(options: AppOptions, pages: Pages): Hono<AppEnv> 
       try {
         const parsed = submissionSchema.safeParse(body);
         if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
+        await quotas.takeTasks(c, 1);
         const { task } = await queue.submit(
-          toSubmission(parsed.data, clock.now()),
+          { ...toSubmission(parsed.data, clock.now()), submitted_by: c.get("principal").name },
           // The same form sent twice is one task, though its file was stored twice.
           key
             ? { scope: `form:${c.get("principal").name}`, key, body: fingerprint([type, texts, sent.hashes]) }
@@ -126,15 +129,19 @@ export function pageFormRoutes(options: AppOptions, pages: Pages): Hono<AppEnv> 
     const type = (await readForm(c)).get("task_type") ?? "";
     const definition = queue.registry.public().find((one) => one.type === type);
     if (!definition?.example) throw new NotFoundError(`An example of ${type.slice(0, 64)}`);
-    const { task } = await queue.submit({ task_type: type, input_params: definition.example });
+    await quotas.takeTasks(c, 1);
+    const submitted_by = c.get("principal").name;
+    const { task } = await queue.submit({ task_type: type, input_params: definition.example, submitted_by });
     return c.redirect(hrefOf(HOME, { task: task.task.id }), 303);
   });
 
   for (const action of ["cancel", "retry"] as const) {
     app.post(`/tasks/:id/${action}`, requireRole("operator"), async (c) => {
       const back = (await readForm(c)).get("back");
+      const { name } = c.get("principal");
       try {
-        await queue[action](c.req.param("id"));
+        if (action === "cancel") await queue.cancel(c.req.param("id"), name);
+        else await queue.retry(c.req.param("id"), "checkpoint", name);
       } catch (error) {
         // It has moved on meanwhile: the view that follows shows where.
         if (!(error instanceof IllegalTransitionError)) throw error;

@@ -49,16 +49,19 @@ const TITLES: Record<number, string> = {
   413: "Too large",
   415: "Unsupported media type",
   421: "Misdirected request",
-  422: "Invalid input",
   416: "Range not satisfiable",
+  422: "Invalid input",
+  429: "Too many requests",
   500: "Internal error",
   503: "Unavailable",
+  507: "Insufficient storage",
 };
 
 /** The queue's errors by their code. */
 const STATUS: Record<string, ContentfulStatusCode> = {
   invalid_input: 422,
   not_found: 404,
+  forbidden: 403,
   illegal_transition: 409,
   idempotency_mismatch: 422,
   conflict: 409,

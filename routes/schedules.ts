@@ -11,6 +11,8 @@ import { UNIQUE_STATES } from "../queue/once.ts";
 import { requireRole } from "./auth.ts";
 import { readJson } from "./body.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
+import { idempotencyOf } from "./idempotency.ts";
+import type { Quotas } from "./quotas.ts";
 import { wholeTask } from "./whole_task.ts";
 import { nameSchema, submissionFields, toFields } from "./submission.ts";
 
@@ -63,16 +65,20 @@ function shown(schedule: Schedule): Record<string, unknown> {
 }
 
 /** The routes of schedules. */
-export function scheduleRoutes({ queue }: AppOptions): Hono<AppEnv> {
+export function scheduleRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
   const { schedules } = queue;
 
   app.post("/", requireRole("operator"), async (c) => {
-    const { name, cron, timezone, missed, ...fields } = await readJson(c, scheduleSchema);
+    const body = await readJson(c, scheduleSchema);
+    const { name, cron, timezone, missed, ...fields } = body;
     const input = { name, cron, timezone, missed, submission: toFields(fields) };
-    const schedule = await schedules.create(input, c.get("principal").name);
+    const { schedule, created } = await schedules.create(input, c.get("principal").name, {
+      idempotency: idempotencyOf(c, ["schedule", body]),
+      perHour: quotas.scheduledPerHour,
+    });
     c.header("Location", `/api/schedules/${schedule.id}`);
-    return c.json(shown(schedule), 201);
+    return c.json(shown(schedule), created ? 201 : 200);
   });
 
   app.get("/", async (c) => c.json({ schedules: (await schedules.list()).map(shown) }));
@@ -98,7 +104,10 @@ export function scheduleRoutes({ queue }: AppOptions): Hono<AppEnv> {
   });
 
   app.post("/:id/trigger", requireRole("operator"), async (c) => {
-    const { id, created } = await schedules.trigger(c.req.param("id"));
+    await quotas.takeTasks(c, 1);
+    const schedule = c.req.param("id");
+    const key = idempotencyOf(c, ["trigger", schedule]);
+    const { id, created } = await schedules.trigger(schedule, c.get("principal").name, key);
     c.header("Location", `/api/tasks/${id}`);
     const state = created ?? await queue.get(id);
     return c.json(await wholeTask(queue, state), created ? 201 : 200);

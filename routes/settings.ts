@@ -8,6 +8,9 @@ import { parseSender } from "../queue/handlers/email/transport.ts";
 import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
 import { parseRate } from "../queue/rate_limit.ts";
 import type { Retention } from "../queue/task.ts";
+import { type Network, parseNetwork } from "./address.ts";
+import { MAX_STREAMS, MAX_STREAMS_PER_CALLER } from "./live_streams.ts";
+import { DEFAULT_QUOTAS, type QuotaLimits } from "./quotas.ts";
 
 /** What a caller may do: each role includes those before it. */
 export const ROLES = ["viewer", "operator", "admin"] as const;
@@ -39,6 +42,14 @@ export interface Settings {
   maxUploadBytes: number;
   /** Bytes of all files of a request. */
   maxUploadTotalBytes: number;
+  /** Connections at once. */
+  maxConnections: number;
+  maxStreams: number;
+  maxStreamsPerCaller: number;
+  quotas: QuotaLimits;
+  trustedProxies: Network[];
+  /** Whether this runs on Deno Deploy. */
+  onDeploy: boolean;
   /** The most pixels of an image that is read. */
   maxImagePixels: number;
   webhook: { secrets: string[]; allowPrivate: boolean };
@@ -128,6 +139,23 @@ export function readSettings(env: (name: string) => string | undefined): Setting
       1,
       Number.MAX_SAFE_INTEGER,
     ),
+    maxConnections: integer("MAX_CONNECTIONS", 2_000, 10, 1_000_000),
+    maxStreams: integer("MAX_STREAMS", MAX_STREAMS, 1, 1_000_000),
+    maxStreamsPerCaller: integer("MAX_STREAMS_PER_CALLER", MAX_STREAMS_PER_CALLER, 1, 1_000_000),
+    quotas: {
+      tasksPerSecond: integer("MAX_TASKS_PER_SECOND", DEFAULT_QUOTAS.tasksPerSecond, 1, 1_000_000),
+      openTasks: integer("MAX_OPEN_TASKS", DEFAULT_QUOTAS.openTasks, 1, Number.MAX_SAFE_INTEGER),
+      unusedUploadBytes: integer(
+        "MAX_UNUSED_UPLOAD_BYTES",
+        DEFAULT_QUOTAS.unusedUploadBytes,
+        1,
+        Number.MAX_SAFE_INTEGER,
+      ),
+      scheduledPerHour: integer("MAX_SCHEDULED_PER_HOUR", DEFAULT_QUOTAS.scheduledPerHour, 1, 36_000_000),
+      freeDiskBytes: integer("MIN_FREE_DISK_BYTES", DEFAULT_QUOTAS.freeDiskBytes, 0, Number.MAX_SAFE_INTEGER),
+    },
+    trustedProxies: readNetworks(text("TRUSTED_PROXIES", "")),
+    onDeploy,
     maxImagePixels: integer("MAX_IMAGE_MEGAPIXELS", 40, 1, 1_000) * 1_000_000,
     mail: {
       smtpUrl: readSmtpUrl(text("SMTP_URL", "")),
@@ -159,6 +187,17 @@ function readTokens(text: string): Token[] {
     throw new SettingError("API_TOKENS", "two tokens have the same name.");
   }
   return tokens;
+}
+
+/** Addresses and networks, separated by commas. */
+function readNetworks(text: string): Network[] {
+  return text.split(",").map((part) => part.trim()).filter(Boolean).map((part) => {
+    try {
+      return parseNetwork(part);
+    } catch {
+      throw new SettingError("TRUSTED_PROXIES", `"${part}" is no address or network such as 10.0.0.0/8.`);
+    }
+  });
 }
 
 /** The address of a mail server. It may hold a password and is never repeated. */

@@ -15,9 +15,13 @@ import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Batch, TaskChange } from "../queue/stream.ts";
 import { type Retention, STATUSES, statusOf, summaryOf, type TaskState, versionOf } from "../queue/task.ts";
+import { NotFoundError } from "../queue/errors.ts";
+import type { LogPosition } from "../queue/task_log.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { TaskFollower } from "./follow.ts";
+import type { LiveStreams } from "./live_streams.ts";
 import { Problem } from "./problem.ts";
+import type { ServerSocket } from "./serve.ts";
 import type { StatsFeed } from "./stats.ts";
 
 /** What a client may send. */
@@ -29,6 +33,8 @@ const frameSchema = z.union([
     task_types: z.array(z.string().max(64)).max(50).optional(),
     statuses: z.array(z.enum(STATUSES)).max(5).optional(),
     since: z.string().max(64).optional(),
+    /** The last line of the log that the client has, as attempt:line. */
+    after: z.string().regex(/^\d{1,9}:\d{1,9}$/).optional(),
   }),
   z.strictObject({ type: z.literal("subscribe"), sub: z.string().min(1).max(64), stats: z.literal(true) }),
   z.strictObject({ type: z.literal("unsubscribe"), sub: z.string().min(1).max(64) }),
@@ -40,6 +46,8 @@ type Subscribe = Exclude<Extract<z.output<typeof frameSchema>, { type: "subscrib
 const HEARTBEAT_MS = 10_000;
 /** Characters of a frame that a client may send. */
 const MAX_FRAME = 16 * 1024;
+/** Frames, and characters of frames, that may wait to be dealt with; a client that sends more is closed. */
+const [MAX_WAITING, MAX_WAITING_CHARS] = [200, 128 * 1024];
 /** Subscriptions of one socket. */
 const MAX_SUBSCRIPTIONS = 32;
 /** Bytes that may wait in a socket's own buffer; above that nothing is added. */
@@ -54,8 +62,6 @@ const MAX_SLOW_MS = 30_000;
 const RETRY_MS = 250;
 /** Tasks of a snapshot. */
 const SNAPSHOT = 100;
-/** Sockets at once. */
-const MAX_SOCKETS = 1_000;
 
 interface Subscription {
   frame: Subscribe;
@@ -69,8 +75,23 @@ interface Subscription {
   stale: boolean;
   /** Whether the client has its beginning, so that changes may follow. */
   ready: boolean;
+  /** The newest commit of a task in `pending`. */
+  newest: string;
   /** Whether events wait to be told. */
   eventful: boolean;
+  /** Whether events are being told. */
+  telling: boolean;
+}
+
+function positionOf(after: string | undefined): LogPosition | null {
+  if (after === undefined) return null;
+  const [attempt, line] = after.split(":").map(Number);
+  return { attempt, line: line + 1 };
+}
+
+/** Whether a subscription has been told all that it has heard of. */
+function isCurrent({ pending, stale, ready, eventful, telling }: Subscription): boolean {
+  return ready && !stale && !eventful && !telling && pending.size === 0;
 }
 
 /** Serialized summaries, shared by all who are sent the same state. */
@@ -98,7 +119,13 @@ function fits(frame: Subscribe, state: TaskState): boolean {
 function concerned(frame: Subscribe, change: TaskChange): boolean {
   if (frame.id !== undefined && frame.id !== change.id) return false;
   if (frame.task_types && !frame.task_types.includes(change.task_type)) return false;
-  return !frame.statuses || !change.state || change.left.some((status) => frame.statuses!.includes(status));
+  return !frame.statuses || change.to === null || change.left.some((status) => frame.statuses!.includes(status));
+}
+
+/** Whether a change may be of interest: what can be told without its task. */
+function mayConcern(frame: Subscribe, change: TaskChange): boolean {
+  if (concerned(frame, change)) return true;
+  return concerned({ ...frame, statuses: undefined }, change) && frame.statuses!.includes(change.to!);
 }
 
 /** One socket. */
@@ -107,27 +134,29 @@ class Connection {
   /** What ends each subscription of the numbers. */
   readonly #stats = new Map<string, () => void>();
   #work: Promise<void> = Promise.resolve();
+  #waiting = { frames: 0, characters: 0 };
+  /** Pings that are answered once all that was missed has been told. */
+  #pings = 0;
   #unsubscribe: (() => void) | null = null;
   #cancelBeat: () => void = () => {};
   #cancelRetry: (() => void) | null = null;
-  #cancelSession: () => void = () => {};
   #slowSince: number | null = null;
+  /** Called as soon as there is room again, or the socket is closed. */
+  #onRoom: (() => void)[] = [];
   #closed = false;
 
   constructor(
-    private readonly socket: WebSocket,
+    private readonly socket: ServerSocket,
     private readonly queue: Queue,
     private readonly stats: StatsFeed,
     private readonly clock: Clock,
     private readonly log: Logger,
-    /** When the caller's sign-in ends; undefined: never. */
-    private readonly expiresAt: number | undefined,
     private readonly onClosed: () => void,
   ) {
-    socket.onopen = () => this.#then(() => this.#open());
-    socket.onmessage = ({ data }) => this.#then(() => this.#receive(data));
+    socket.onmessage = ({ data }) => this.#accept(data);
     socket.onclose = () => this.close();
     socket.onerror = () => this.close();
+    this.#then(() => this.#open());
   }
 
   /** Ends it; may be called any number of times. The peer need not answer. */
@@ -136,10 +165,10 @@ class Connection {
     this.#closed = true;
     this.#unsubscribe?.();
     this.#cancelBeat();
-    this.#cancelSession();
     this.#cancelRetry?.();
     this.#subscriptions.clear();
     for (const unfollow of this.#stats.values()) unfollow();
+    for (const go of this.#onRoom.splice(0)) go();
     if (this.socket.readyState <= WebSocket.OPEN) this.socket.close(code ?? 1000, reason);
     this.onClosed();
   }
@@ -161,10 +190,6 @@ class Connection {
   async #open(): Promise<void> {
     this.#send(JSON.stringify({ type: "hello", instance: this.queue.instance, server_time: this.#time() }));
     this.#beat();
-    if (this.expiresAt !== undefined) {
-      const left = this.expiresAt - this.clock.now();
-      this.#cancelSession = this.clock.after(left, () => this.close(4401, "signed out"));
-    }
     this.#unsubscribe = await this.queue.stream.subscribe((batch) => this.#hear(batch));
     if (this.#closed) this.#unsubscribe();
   }
@@ -176,7 +201,12 @@ class Connection {
   #beat(): void {
     this.#cancelBeat = this.clock.after(HEARTBEAT_MS, () => {
       if (this.socket.bufferedAmount < MAX_BUFFERED) {
-        this.#send(JSON.stringify({ type: "heartbeat", server_time: this.#time() }));
+        // A quiet subscription's token moves too: one that stood still would be too old to come back with.
+        const since = Object.fromEntries(
+          [...this.#subscriptions].filter(([, subscription]) => subscription.ready)
+            .map(([sub, { since }]) => [sub, since]),
+        );
+        this.#send(JSON.stringify({ type: "heartbeat", server_time: this.#time(), since }));
       }
       this.#beat();
     });
@@ -187,11 +217,26 @@ class Connection {
     this.close(1008, "bad frame");
   }
 
-  async #receive(data: unknown): Promise<void> {
-    // A client that asks and asks and never reads.
-    if (this.socket.bufferedAmount > MAX_BUFFERED) return this.close(1013, "too slow");
+  /** Takes a frame, to be dealt with in its turn. What waits is bounded: frames come whether they are read or not. */
+  #accept(data: unknown): void {
+    if (this.#closed) return;
     if (typeof data !== "string") return this.#refuse("Frames are JSON text.");
     if (data.length > MAX_FRAME) return this.close(1009, `a frame has at most ${MAX_FRAME} characters`);
+    this.#waiting.frames++;
+    this.#waiting.characters += data.length;
+    if (this.#waiting.frames > MAX_WAITING || this.#waiting.characters > MAX_WAITING_CHARS) {
+      return this.close(1008, "too many frames at once");
+    }
+    this.#then(async () => {
+      this.#waiting.frames--;
+      this.#waiting.characters -= data.length;
+      // A client that asks and asks and does not read is not answered before it has read.
+      await this.#untilRoom();
+      if (!this.#closed) await this.#receive(data);
+    });
+  }
+
+  async #receive(data: string): Promise<void> {
     let value: unknown;
     try {
       value = JSON.parse(data);
@@ -201,7 +246,10 @@ class Connection {
     const parsed = frameSchema.safeParse(value);
     if (!parsed.success) return this.#refuse(z.prettifyError(parsed.error));
     const frame = parsed.data;
-    if (frame.type === "ping") return this.#send(JSON.stringify({ type: "pong", server_time: this.#time() }));
+    if (frame.type === "ping") {
+      this.#pings++;
+      return this.#flush();
+    }
     // The same name again replaces what it stood for.
     this.#stats.get(frame.sub)?.();
     this.#stats.delete(frame.sub);
@@ -217,23 +265,32 @@ class Connection {
     const head = await this.queue.stream.head();
     const subscription: Subscription = {
       frame,
-      follower: frame.id === undefined ? null : new TaskFollower(this.queue, frame.id),
+      follower: frame.id === undefined ? null : new TaskFollower(this.queue, frame.id, positionOf(frame.after)),
       since: head,
       heard: head,
       pending: new Map(),
       stale: false,
       ready: false,
+      newest: "",
       eventful: frame.id !== undefined,
+      telling: false,
     };
     this.#subscriptions.set(frame.sub, subscription);
-    const replay = frame.since === undefined ? null : await this.queue.stream.replay(frame.since);
+    const { since } = frame;
+    const replay = since === undefined
+      ? null
+      : await this.queue.stream.replay(since, (change) => mayConcern(frame, change));
     if (replay) {
-      subscription.since = frame.since!;
+      subscription.since = since!;
+      // What came in while it was read is newer: it goes behind.
+      const meanwhile = [...subscription.pending.values()];
+      subscription.pending.clear();
       this.#take(subscription, replay);
+      this.#take(subscription, { since: replay.since, changes: meanwhile });
       subscription.ready = true;
       return this.#flush();
     }
-    if (frame.since !== undefined) this.#send(JSON.stringify({ type: "resync", sub: frame.sub }));
+    if (since !== undefined) this.#send(JSON.stringify({ type: "resync", sub: frame.sub }));
     await this.#snapshot(subscription);
   }
 
@@ -256,7 +313,10 @@ class Connection {
     const filter = { task_types: frame.task_types, statuses: frame.statuses };
     const states = frame.id === undefined
       ? (await this.queue.list(filter, SNAPSHOT)).states
-      : await this.queue.get(frame.id).then((state) => [state], () => []);
+      : await this.queue.get(frame.id).then((state) => [state], (error) => {
+        if (error instanceof NotFoundError) return [];
+        throw error;
+      });
     if (this.#subscriptions.get(frame.sub) !== subscription) return;
     const tasks = states.map((state) => summaryOf(state, this.queue.retention));
     subscription.since = since;
@@ -273,13 +333,20 @@ class Connection {
 
   async #tellEvents(subscription: Subscription): Promise<void> {
     const { frame, follower, since } = subscription;
+    subscription.telling = false;
     if (!follower || this.#subscriptions.get(frame.sub) !== subscription || !this.#hasRoom()) return;
+    subscription.telling = true;
     subscription.eventful = false;
-    const state = await this.queue.get(frame.id!).catch(() => null);
-    const { events, more } = state ? await follower.next(state) : { events: [], more: false };
-    if (events.length > 0) this.#send(JSON.stringify({ type: "events", sub: frame.sub, id: frame.id, events, since }));
-    if (!more) return;
-    subscription.eventful = true;
+    const state = await this.queue.get(frame.id!).catch((error) => {
+      if (error instanceof NotFoundError) return null;
+      throw error;
+    });
+    const { events, more, gap } = state ? await follower.next(state) : { events: [], more: false, gap: null };
+    subscription.telling = false;
+    subscription.eventful ||= more;
+    if (events.length > 0) {
+      this.#send(JSON.stringify({ type: "events", sub: frame.sub, id: frame.id, events, gap, since }));
+    }
     this.#flush();
   }
 
@@ -289,11 +356,14 @@ class Connection {
     for (const change of changes) {
       const matches = change.state !== null && fits(subscription.frame, change.state);
       const known = subscription.pending.get(change.id);
-      if (known && known.version > change.version) continue;
+      if (known && known.version >= change.version) continue;
       if (!matches && !known && !concerned(subscription.frame, change)) continue;
       own = true;
       const left = known ? [...known.left, ...change.left] : change.left;
-      subscription.pending.set(change.id, { ...change, left });
+      // In the order of their newest changes, so that the token can move with each frame.
+      if (change.at > subscription.newest) subscription.newest = change.at;
+      subscription.pending.delete(change.id);
+      subscription.pending.set(change.id, { ...change, left, at: subscription.newest });
     }
     return own;
   }
@@ -314,7 +384,10 @@ class Connection {
   #flush(): void {
     for (const subscription of this.#subscriptions.values()) {
       if (!subscription.ready) continue;
-      if (subscription.eventful) this.#then(() => this.#tellEvents(subscription));
+      if (subscription.eventful && !subscription.telling) {
+        subscription.telling = true;
+        this.#then(() => this.#tellEvents(subscription));
+      }
       while (subscription.pending.size > 0 || subscription.stale) {
         if (this.#closed || !this.#hasRoom()) return;
         if (subscription.stale) {
@@ -327,18 +400,22 @@ class Connection {
       }
       if (subscription.ready) subscription.since = subscription.heard;
     }
+    if (this.#pings > 0 && [...this.#subscriptions.values()].every(isCurrent)) {
+      for (; this.#pings > 0; this.#pings--) this.#send(JSON.stringify({ type: "pong", server_time: this.#time() }));
+    }
   }
 
   #sendTasks(subscription: Subscription): void {
     const { frame, pending } = subscription;
     const tasks: string[] = [];
     for (const [id, change] of pending) {
-      if (tasks.length === FRAME_TASKS) break;
+      // The token may stand at a commit only once all of that commit has been told.
+      if (tasks.length >= FRAME_TASKS && change.at > subscription.since) break;
       pending.delete(id);
       const matches = change.state !== null && fits(frame, change.state);
       tasks.push(taskJson(change, matches, this.queue.retention));
+      subscription.since = change.at > subscription.since ? change.at : subscription.since;
     }
-    // The token moves on only once everything up to it was sent.
     if (pending.size === 0) subscription.since = subscription.heard;
     const sub = JSON.stringify(frame.sub);
     this.#send(`{"type":"tasks","sub":${sub},"tasks":[${tasks.join(",")}],"since":"${subscription.since}"}`);
@@ -347,6 +424,7 @@ class Connection {
   #hasRoom(): boolean {
     if (this.socket.bufferedAmount < MAX_BUFFERED) {
       this.#slowSince = null;
+      for (const go of this.#onRoom.splice(0)) go();
       return true;
     }
     const now = this.clock.monotonic();
@@ -357,48 +435,36 @@ class Connection {
     }
     this.#cancelRetry ??= this.clock.after(RETRY_MS, () => {
       this.#cancelRetry = null;
-      this.#flush();
+      if (this.#hasRoom()) this.#flush();
     });
     return false;
   }
-}
 
-function upgrade(request: Request): Deno.WebSocketUpgrade {
-  try {
-    return Deno.upgradeWebSocket(request, { idleTimeout: 30 });
-  } catch (error) {
-    throw new Problem(400, "not_a_websocket", `This is not a WebSocket handshake: ${(error as Error).message}`);
+  async #untilRoom(): Promise<void> {
+    if (!this.#hasRoom() && !this.#closed) await new Promise<void>((resolve) => this.#onRoom.push(resolve));
   }
 }
 
 /** The route of the stream, and what closes every socket. */
-export function streamRoutes(options: AppOptions, stats: StatsFeed): { app: Hono<AppEnv>; close(): void } {
+export function streamRoutes(options: AppOptions, stats: StatsFeed, streams: LiveStreams): Hono<AppEnv> {
+  const { queue, clock, log } = options;
   const app = new Hono<AppEnv>({ strict: false });
-  const connections = new Set<Connection>();
 
   app.get("/ws", (c) => {
-    if (c.req.header("Upgrade")?.toLowerCase() !== "websocket") {
+    if (c.env.upgrade === null) {
       throw new Problem(400, "not_a_websocket", "This address speaks WebSocket only.", [], { Upgrade: "websocket" });
     }
-    if (connections.size >= MAX_SOCKETS) throw new Problem(503, "too_many_sockets", "Too many sockets are open.");
-    const { socket, response } = upgrade(c.req.raw);
-    const connection: Connection = new Connection(
-      socket,
-      options.queue,
-      stats,
-      options.clock,
-      options.log,
-      c.get("principal").expires_at,
-      () => connections.delete(connection),
-    );
-    connections.add(connection);
-    return response;
+    const place = streams.enter(c);
+    try {
+      return c.env.upgrade((socket) => {
+        const connection = new Connection(socket, queue, stats, clock, log, () => place.leave());
+        place.onEnd((code, reason) => connection.close(code, reason));
+      });
+    } catch (error) {
+      place.leave();
+      throw new Problem(400, "not_a_websocket", `This is not a WebSocket handshake: ${(error as Error).message}`);
+    }
   });
 
-  return {
-    app,
-    close() {
-      for (const connection of [...connections]) connection.close(1001, "the service stops");
-    },
-  };
+  return app;
 }

@@ -41,7 +41,7 @@ const SERIES_FRESH_MS: Record<Range, number> = { "15m": 1_000, "1h": 2_000, "24h
 const MAX_RECENT = 50;
 
 /** The routes of the service itself. */
-export function systemRoutes({ queue, clock }: AppOptions, stats: StatsFeed): Hono<AppEnv> {
+export function systemRoutes({ queue, clock, faults }: AppOptions, stats: StatsFeed): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
 
   // Everyone who looks at the same charts is answered from one reading: a day has many minutes.
@@ -94,12 +94,11 @@ export function systemRoutes({ queue, clock }: AppOptions, stats: StatsFeed): Ho
   app.get("/health", async (c) => {
     const { kv, runner, backlog_age_ms } = await queue.health();
     const healthy = kv && runner;
-    return c.json({
-      status: healthy ? "healthy" : "unhealthy",
-      checks: { kv, runner },
-      backlog_age_ms,
-      instance: queue.instance,
-    }, healthy ? 200 : 503);
+    const status = healthy ? "healthy" : "unhealthy";
+    // Whoever has no token learns whether it works, and nothing else.
+    const details = c.get("principal") &&
+      { checks: { kv, runner }, backlog_age_ms, faults: faults?.() ?? 0, instance: queue.instance };
+    return c.json({ status, ...details }, healthy ? 200 : 503);
   });
 
   return app;

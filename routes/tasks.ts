@@ -4,38 +4,26 @@
  * @module
  */
 
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import * as z from "zod";
-import type { IdempotencyKey } from "../queue/once.ts";
-import { fingerprint } from "../queue/submit.ts";
 import { isTerminal, RETRY_FROM, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
 import { mayActAs, requireRole } from "./auth.ts";
 import { readJson, readOptionalJson } from "./body.ts";
+import { idempotencyOf } from "./idempotency.ts";
+import type { LiveStreams } from "./live_streams.ts";
+import type { Quotas } from "./quotas.ts";
 import { artifactRoutes } from "./artifacts.ts";
 import { bulkRoutes } from "./bulk.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { TaskFollower } from "./follow.ts";
 import { logRoutes } from "./logs.ts";
-import { Problem } from "./problem.ts";
 import { readFilter } from "./query.ts";
 import { wholeTask } from "./whole_task.ts";
 import { batchTaskSchema, submissionSchema, toSubmission } from "./submission.ts";
 
-/** What the header Idempotency-Key asks for. */
-function idempotencyOf(c: Context<AppEnv>, body: unknown): IdempotencyKey | undefined {
-  const key = c.req.header("Idempotency-Key");
-  if (key === undefined) return undefined;
-  if (!/^[\x21-\x7e]{1,200}$/.test(key)) {
-    const detail = "An Idempotency-Key has 1 to 200 visible ASCII characters.";
-    throw new Problem(400, "bad_idempotency_key", detail, [{ parameter: "Idempotency-Key", detail }]);
-  }
-  // What was sent is compared, not what became of it: a delay is another time at each try.
-  return { scope: c.get("principal").name, key, body: fingerprint(body) };
-}
-
 /** The routes of tasks. */
-export function taskRoutes(options: AppOptions): Hono<AppEnv> {
+export function taskRoutes(options: AppOptions, streams: LiveStreams, quotas: Quotas): Hono<AppEnv> {
   const { queue, clock } = options;
   const app = new Hono<AppEnv>({ strict: false });
   const summary = (state: TaskState) => summaryOf(state, queue.retention);
@@ -43,7 +31,8 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
 
   app.post("/submit", requireRole("operator"), async (c) => {
     const body = await readJson(c, submissionSchema);
-    const submission = toSubmission(body, clock.now());
+    const submission = { ...toSubmission(body, clock.now()), submitted_by: c.get("principal").name };
+    await quotas.takeTasks(c, 1);
     const { task, created } = await queue.submit(submission, idempotencyOf(c, body));
     c.header("Location", `/api/tasks/${task.task.id}`);
     return c.json(created ? taskOf(task, [], queue.retention) : await whole(task), created ? 201 : 200);
@@ -51,7 +40,12 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
 
   app.post("/batch", requireRole("operator"), async (c) => {
     const body = await readJson(c, z.strictObject({ tasks: z.array(batchTaskSchema).min(1).max(200) }));
-    const submissions = body.tasks.map((task, i) => toSubmission(task, clock.now(), `/tasks/${i}`));
+    const submitted_by = c.get("principal").name;
+    const submissions = body.tasks.map((task, i) => ({
+      ...toSubmission(task, clock.now(), `/tasks/${i}`),
+      submitted_by,
+    }));
+    await quotas.takeTasks(c, submissions.length);
     const { tasks, created } = await queue.submitBatch(submissions, idempotencyOf(c, body));
     return c.json({ tasks: tasks.map(summary) }, created ? 201 : 200);
   });
@@ -68,14 +62,16 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
   app.get("/:id", async (c) => c.json(await whole(await queue.get(c.req.param("id")))));
 
   app.delete("/:id", requireRole("operator"), async (c) => {
-    const state = await queue.cancel(c.req.param("id"));
+    const state = await queue.cancel(c.req.param("id"), c.get("principal").name);
     if (statusOf(state) === "CANCELLED") return c.json(await whole(state));
     return c.json({ ...await whole(state), cancel_requested: true }, 202);
   });
 
   app.post("/:id/retry", requireRole("operator"), async (c) => {
     const { from } = await readOptionalJson(c, z.strictObject({ from: z.enum(RETRY_FROM).default("checkpoint") }));
-    return c.json(await whole(await queue.retry(c.req.param("id"), from, mayActAs(c.get("principal"), "admin"))), 202);
+    const caller = c.get("principal");
+    const state = await queue.retry(c.req.param("id"), from, caller.name, mayActAs(caller, "admin"));
+    return c.json(await whole(state), 202);
   });
 
   app.get("/:id/events", async (c) => {
@@ -84,9 +80,12 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
     const follower = new TaskFollower(queue, id);
     if (!c.req.header("Accept")?.includes("text/event-stream")) {
       const since = await queue.stream.head();
-      return c.json({ events: (await follower.next(first)).events, since });
+      const { events, gap } = await follower.next(first);
+      return c.json({ events, gap, since });
     }
+    const place = streams.enter(c);
     return streamSSE(c, async (stream) => {
+      place.onEnd(() => stream.abort());
       let wake: () => void = () => {};
       let version = 0;
       const unsubscribe = await queue.stream.subscribe(({ changes }) => {
@@ -103,6 +102,7 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
             for (let more = true; more;) {
               const told = await follower.next(state);
               more = told.more;
+              if (told.gap) await stream.writeSSE({ event: "gap", data: JSON.stringify(told.gap) });
               for (const event of told.events) {
                 await stream.writeSSE({ event: event.kind, data: JSON.stringify(event) });
               }
@@ -118,6 +118,7 @@ export function taskRoutes(options: AppOptions): Hono<AppEnv> {
         }
       } finally {
         unsubscribe();
+        place.leave();
       }
     });
   });

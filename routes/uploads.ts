@@ -11,7 +11,10 @@ import { requireRole } from "./auth.ts";
 import { readMultipart, refuseLong } from "./body.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { mediaTypeOf, peek } from "./media_type.ts";
+import type { IdempotencyKey } from "../queue/once.ts";
+import { idempotencyOf } from "./idempotency.ts";
 import { Problem } from "./problem.ts";
+import type { Quotas } from "./quotas.ts";
 
 /** What an upload answers. */
 export interface UploadAnswer {
@@ -36,11 +39,16 @@ export function fileName(name: string): string {
 /** Stores the files of one request: all of them, or none. */
 export class RequestFiles {
   readonly stored: UploadAnswer[] = [];
+  /** Ids of those that no earlier request with the same key has stored. */
+  readonly #made: string[] = [];
   readonly #options: AppOptions;
+  readonly #idempotency: IdempotencyKey | undefined;
   #left: number;
 
-  constructor(options: AppOptions) {
+  /** @param idempotency A key that the request has: each of its files has one of its own then. */
+  constructor(options: AppOptions, idempotency?: IdempotencyKey) {
     this.#options = options;
+    this.#idempotency = idempotency;
     this.#left = options.maxUploadTotalBytes;
   }
 
@@ -56,7 +64,10 @@ export class RequestFiles {
     const mediaType = await mediaTypeOf(peeked.first, named, stated);
     const limit = Math.min(maxUploadBytes, this.#left);
     try {
-      const { id, file } = await queue.upload(named, mediaType, peeked.stream, limit);
+      const key = this.#idempotency &&
+        { scope: `upload:${this.#idempotency.scope}`, key: `${this.#idempotency.key}#${this.stored.length}` };
+      const { id, file, created } = await queue.upload(named, mediaType, peeked.stream, limit, key);
+      if (created) this.#made.push(id);
       this.#left -= file.size;
       const { size, media_type, sha256 } = file;
       const answer = { upload_id: id, name: file.name, size, media_type, sha256 };
@@ -70,16 +81,18 @@ export class RequestFiles {
 
   /** Removes what was stored, since the request failed. */
   async discard(): Promise<void> {
-    for (const { upload_id } of this.stored.splice(0)) await this.#options.queue.discardUpload(upload_id);
+    this.stored.length = 0;
+    for (const id of this.#made.splice(0)) await this.#options.queue.discardUpload(id);
   }
 }
 
 /** The routes of uploads. */
-export function uploadRoutes(options: AppOptions): Hono<AppEnv> {
+export function uploadRoutes(options: AppOptions, quotas: Quotas): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
 
   app.post("/", requireRole("operator"), async (c) => {
-    const files = new RequestFiles(options);
+    await quotas.assertRoomForUploads();
+    const files = new RequestFiles(options, idempotencyOf(c, "upload"));
     try {
       if (/^multipart\/form-data/i.test(c.req.header("Content-Type") ?? "")) await fromMultipart(c, files);
       else await fromBody(c, files);

@@ -39,7 +39,7 @@ async function until(clock: FakeClock, tasks: () => Promise<number>, wanted: num
 
 Deno.test("each tick makes one task, however many instances run", async () => {
   await withQueues(3, async ([queue], clock, tasks) => {
-    const schedule = await driven(clock, queue.schedules.create(everyMinute, "ana"));
+    const { schedule } = await driven(clock, queue.schedules.create(everyMinute, "ana"));
     assertEquals(nextTimes(schedule, 2), [1, 2].map((minute) => Date.UTC(2030, 0, 1, 0, minute)));
     for (let minute = 1; minute <= 5; minute++) {
       await clock.advance(clock.now() % MINUTE === 0 ? MINUTE : MINUTE - clock.now() % MINUTE);
@@ -73,7 +73,7 @@ for (const [missed, expected] of [["skip", 0], ["once", 1]] as const) {
 
 Deno.test("a paused schedule makes no task, goes on from its next time, and a deleted one is gone", async () => {
   await withQueues(1, async ([queue], clock, tasks, kv) => {
-    const { id } = await queue.schedules.create(everyMinute, "ana");
+    const { schedule: { id } } = await queue.schedules.create(everyMinute, "ana");
     assertEquals(nextTimes(await queue.schedules.setPaused(id, true), 5), []);
     await clock.advance(10 * MINUTE);
     assertEquals(await tasks(), 0);
@@ -92,7 +92,7 @@ Deno.test("a paused schedule makes no task, goes on from its next time, and a de
 
 Deno.test("times follow the time zone over the change to summer time and back", async () => {
   await withQueues(1, async ([queue]) => {
-    const schedule = await queue.schedules.create({
+    const { schedule } = await queue.schedules.create({
       cron: "30 9 * * *",
       timezone: "Europe/Zurich",
       submission: { task_type: "noop" },
@@ -128,7 +128,7 @@ Deno.test("a wrong expression, time zone or submission is refused with its point
 Deno.test("a schedule with a unique key submits nothing while its last task is there, and says so", async () => {
   await withQueues(1, async ([queue], clock, tasks) => {
     const submission = { task_type: "noop", unique: { key: "report" } };
-    const { id } = await queue.schedules.create({ cron: "* * * * *", submission }, "ana");
+    const { schedule: { id } } = await queue.schedules.create({ cron: "* * * * *", submission }, "ana");
     await until(clock, tasks, 1);
     const first = (await queue.schedules.get(id)).last_task_id!;
     const skipped = async () => (await queue.schedules.get(id)).last_error;

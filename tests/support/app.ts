@@ -8,6 +8,7 @@ import { Queue } from "../../queue/queue.ts";
 import type { Task } from "../../queue/task.ts";
 import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/env.ts";
+import { serve, type ServeOptions } from "../../routes/serve.ts";
 import { heldType, noop } from "./queue.ts";
 
 /** A served application. */
@@ -27,9 +28,15 @@ export interface Served {
 
 /** Serves the application for one test. */
 export async function withApp(
-  options: Partial<AppOptions> & { definitions?: AnyTaskDefinition[]; worker?: boolean },
+  options: Partial<AppOptions> & {
+    definitions?: AnyTaskDefinition[];
+    worker?: boolean;
+    /** Of the server: times and connections. */
+    limits?: Partial<ServeOptions>;
+  },
   test: (served: Served) => Promise<void>,
 ): Promise<void> {
+  const { limits } = options;
   const kv = await Deno.openKv(":memory:");
   const handlers = createHandlers(systemClock);
   const held = heldType();
@@ -46,8 +53,15 @@ export async function withApp(
     host: "127.0.0.1",
     ...options,
   });
-  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, app.fetch);
-  const origin = `http://127.0.0.1:${server.addr.port}`;
+  const server = await serve({
+    fetch: (request, env) => app.fetch(request, env),
+    port: 0,
+    host: "127.0.0.1",
+    clock: systemClock,
+    log: silent,
+    ...limits,
+  });
+  const origin = `http://127.0.0.1:${server.port}`;
   const call = (path: string, init?: RequestInit) => fetch(origin + path, init);
   const send = (method: string, path: string, body: unknown, headers: HeadersInit = {}) =>
     call(path, {
@@ -63,9 +77,9 @@ export async function withApp(
   try {
     await test({ queue, kv, held, origin, call, send, submit });
   } finally {
-    close();
+    await close();
     await queue.stop(2_000);
-    await server.shutdown();
+    await server.stop();
     await handlers.close();
     kv.close();
   }

@@ -40,6 +40,13 @@ export async function rawRequest(
       await new Promise((resolve) => setTimeout(resolve, 0));
     }
     await reading.catch(() => {});
+    // A request that was refused before its end leaves a connection that the server closes.
+    if (answered) {
+      const rest = new Uint8Array(4_096);
+      await (async () => {
+        while (await connection.read(rest) !== null);
+      })().catch(() => {});
+    }
     return { status: Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1] ?? 0), sent };
   } finally {
     connection.close();

@@ -40,6 +40,8 @@ export function pending(placement: Placement = { kind: "ready", score: T }): Tas
       schedule_id: null,
       callback_url: null,
       retried_from: null,
+      submitted_by: null,
+      actions: [],
       attempts: [],
       uploads: [],
       version: 1,

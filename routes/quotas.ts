@@ -1,0 +1,144 @@
+/**
+ * Bounds on what callers may put into the store: tasks a second, tasks that wait, uploads that no task names, the load
+ * of schedules, and a floor of free disk. The defaults are far beyond what honest use needs; each is a setting.
+ *
+ * @module
+ */
+
+import type { Context, MiddlewareHandler } from "hono";
+import { statfs } from "node:fs/promises";
+import { RecentMap } from "../queue/recent_map.ts";
+import type { AppEnv, AppOptions } from "./env.ts";
+import { Problem } from "./problem.ts";
+
+/** Bounds of a store. */
+export interface QuotaLimits {
+  /** Tasks a second of one caller, over ten seconds. Default 10,000. */
+  tasksPerSecond: number;
+  /** Tasks that have not ended, of all callers. Default 5,000,000. */
+  openTasks: number;
+  /** Bytes of uploads that no task names. Default 20 GB. */
+  unusedUploadBytes: number;
+  /** Starts an hour of all schedules together. Default 36,000. */
+  scheduledPerHour: number;
+  /** Bytes of the store's disk that stay free. Default 200 MB. */
+  freeDiskBytes: number;
+}
+
+/** The bounds where nothing else is said. */
+export const DEFAULT_QUOTAS: QuotaLimits = {
+  tasksPerSecond: 10_000,
+  openTasks: 5_000_000,
+  unusedUploadBytes: 20_000_000_000,
+  scheduledPerHour: 36_000,
+  freeDiskBytes: 200_000_000,
+};
+
+/** Seconds of full rate that a caller may use at once. */
+const BURST_S = 10;
+/** How long what was read of the store or its disk counts as current. */
+const FRESH_MS = 1_000;
+/** Callers whose rate is remembered. */
+const REMEMBERED = 10_000;
+
+/** Reads something at most once a second. */
+class Fresh<T> {
+  #at = -Infinity;
+  #value: Promise<T> | null = null;
+
+  constructor(private readonly now: () => number, private readonly read: () => Promise<T>) {}
+
+  get(): Promise<T> {
+    const now = this.now();
+    if (!this.#value || now - this.#at > FRESH_MS) {
+      this.#at = now;
+      this.#value = this.read();
+      this.#value.catch(() => this.#value = null);
+    }
+    return this.#value;
+  }
+}
+
+/** Keeps callers within their bounds. */
+export class Quotas {
+  readonly #limits: QuotaLimits;
+  readonly #options: AppOptions;
+  /** By caller, how many tasks it may still submit, and when that was so. */
+  readonly #buckets = new RecentMap<string, { left: number; at: number }>(REMEMBERED);
+  readonly #open: Fresh<number>;
+  readonly #unused: Fresh<number>;
+  readonly #free: Fresh<number>;
+
+  constructor(options: AppOptions) {
+    const { queue, clock, storePath, log } = options;
+    this.#options = options;
+    this.#limits = { ...DEFAULT_QUOTAS, ...options.quotas };
+    const now = () => clock.monotonic();
+    this.#open = new Fresh(now, async () => {
+      const counts = Object.values(await queue.counts());
+      return counts.reduce((sum, { PENDING = 0, RUNNING = 0 }) => sum + PENDING + RUNNING, 0);
+    });
+    this.#unused = new Fresh(now, () => queue.unusedUploadBytes());
+    this.#free = new Fresh(now, async () => {
+      if (storePath === undefined) return Infinity;
+      try {
+        const { bavail, bsize } = await statfs(storePath);
+        return Number(bavail) * Number(bsize);
+      } catch (error) {
+        // Where it cannot be told, the store says itself when it is full.
+        log.warn("The free room on the store's disk is not known.", { error });
+        return Infinity;
+      }
+    });
+  }
+
+  /**
+   * Takes tasks that a caller is about to submit from what it may.
+   *
+   * @throws {Problem} 429 if they are too many a second, 503 if too many wait already.
+   */
+  async takeTasks(c: Context<AppEnv>, count: number): Promise<void> {
+    const { tasksPerSecond, openTasks } = this.#limits;
+    const now = this.#options.clock.monotonic();
+    const { name } = c.get("principal");
+    const bucket = this.#buckets.get(name) ?? { left: BURST_S * tasksPerSecond, at: now };
+    const left = Math.min(BURST_S * tasksPerSecond, bucket.left + (now - bucket.at) / 1000 * tasksPerSecond);
+    if (left < count) {
+      const detail = `A caller submits at most ${tasksPerSecond.toLocaleString("en")} tasks a second.`;
+      const wait = Math.ceil((count - left) / tasksPerSecond);
+      throw new Problem(429, "too_many_tasks", detail, [], { "Retry-After": String(wait) });
+    }
+    this.#buckets.set(name, { left: left - count, at: now });
+    if (await this.#open.get() + count <= openTasks) return;
+    const detail = `${openTasks.toLocaleString("en")} tasks have not ended, which is as many as may wait.`;
+    throw new Problem(503, "too_many_open_tasks", detail, [], { "Retry-After": "60" });
+  }
+
+  /** @throws {Problem} 507 if there are too many uploads that no task names. */
+  async assertRoomForUploads(): Promise<void> {
+    const { unusedUploadBytes } = this.#limits;
+    if (await this.#unused.get() < unusedUploadBytes) return;
+    const detail = `Uploads that no task names take ${unusedUploadBytes.toLocaleString("en")} bytes or more. ` +
+      "Each is removed after 24 hours.";
+    throw new Problem(507, "too_many_uploads", detail);
+  }
+
+  /** How many starts an hour all schedules may have together. */
+  get scheduledPerHour(): number {
+    return this.#limits.scheduledPerHour;
+  }
+
+  /** Refuses at once what a full disk would refuse after a long wait. */
+  assertRoom(): MiddlewareHandler<AppEnv> {
+    return async (c, next) => {
+      if (c.req.method === "POST" && !/\/(cancel|logout|login)$/.test(c.req.path)) {
+        const { freeDiskBytes } = this.#limits;
+        if (await this.#free.get() < freeDiskBytes) {
+          const detail = `The disk of the store has less than ${freeDiskBytes.toLocaleString("en")} bytes left.`;
+          throw new Problem(507, "disk_full", detail);
+        }
+      }
+      await next();
+    };
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * Serves the application. `Deno.serve` has no time limits, no bound on connections or on the size of a fragmented
+ * WebSocket message, and ends when the process runs out of files. So the service listens with `node:http`, which has
+ * all but the last, and `ws`. On Deno Deploy, where a proxy does that in front, it is `Deno.serve`.
+ *
+ * @module
+ */
+
+import { createAdaptorServer } from "@hono/node-server";
+import { type AddressInfo, connect } from "node:net";
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+// @ts-types="./ws.d.ts"
+import { WebSocketServer } from "ws";
+import { type Clock, delay, repeat } from "../queue/clock.ts";
+import type { Logger } from "../queue/log.ts";
+import type { Bindings } from "./env.ts";
+
+/** What both kinds of WebSocket have in common. */
+export type ServerSocket = Pick<
+  WebSocket,
+  "bufferedAmount" | "readyState" | "send" | "close" | "onmessage" | "onclose" | "onerror"
+>;
+
+/** How the application is served. Times are milliseconds. */
+export interface ServeOptions {
+  fetch(request: Request, env: Bindings): Response | Promise<Response>;
+  /** 0: any free port. */
+  port: number;
+  host: string;
+  clock: Clock;
+  log: Logger;
+  /** Connections at once; more are closed at once. Default 2,000. */
+  maxConnections?: number;
+  /** A request's head must be there within this time. Default 10,000. */
+  headMs?: number;
+  /** A connection on which nothing moves for this long in the middle of a request is closed. Default 60,000. */
+  stalledMs?: number;
+  /** A connection without a request is kept for this long. Default 75,000. */
+  idleMs?: number;
+}
+
+/** A service that listens. */
+export interface Listening {
+  port: number;
+  /** Takes no more connections; resolves once all requests have been answered. */
+  stop(): Promise<void>;
+}
+
+/** Bytes of a WebSocket message, in whatever fragments it comes. */
+const MAX_MESSAGE_BYTES = 64 * 1024;
+/** A WebSocket is pinged this often, and ended if the last ping was not answered. */
+const PING_MS = 15_000;
+/** Whether connections are still accepted is looked at this often. */
+const PROBE_MS = 5_000;
+/** How often, while it stops, connections without a request are closed. */
+const SWEEP_MS = 20;
+/** Bytes of a request's head. */
+const MAX_HEAD_BYTES = 32 * 1024;
+
+const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/** Listens with `node:http`. */
+export async function serve(options: ServeOptions): Promise<Listening> {
+  const { host, clock, log, headMs = 10_000, stalledMs = 60_000, idleMs = 75_000 } = options;
+  let answering = 0;
+  const server = createAdaptorServer({
+    fetch: (request, env) => {
+      const { incoming, outgoing } = env as { incoming: IncomingMessage; outgoing: ServerResponse };
+      answering++;
+      outgoing.once("close", () => answering--);
+      return options.fetch(request, { address: incoming.socket.remoteAddress ?? "", upgrade: null });
+    },
+    hostname: host,
+    overrideGlobalObjects: false,
+    serverOptions: {
+      headersTimeout: headMs,
+      // A large upload may take its time, as long as it moves.
+      requestTimeout: 0,
+      keepAliveTimeout: idleMs,
+      connectionsCheckingInterval: Math.min(1_000, headMs / 2),
+      maxHeaderSize: MAX_HEAD_BYTES,
+    },
+  }) as Server;
+  server.timeout = stalledMs;
+  server.maxConnections = options.maxConnections ?? 2_000;
+  server.on("timeout", (socket) => socket.destroy());
+  server.on("clientError", (_error, socket) => {
+    if (socket.writable) socket.end(BAD_REQUEST);
+    else socket.destroy();
+  });
+  let turns = 0;
+  server.on("connection", () => turns++);
+  server.on("drop", () => {
+    turns++;
+    server.closeIdleConnections();
+  });
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
+  server.on("upgrade", (incoming, socket, head) => {
+    upgrade(options, sockets, incoming, socket, head).catch((error) => {
+      log.error("A WebSocket handshake failed.", { error });
+      socket.destroy();
+    });
+  });
+
+  const listen = async (port: number) => {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, host, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+    return (server.address() as AddressInfo).port;
+  };
+  const port = await listen(options.port);
+  server.on("error", (error) => log.error("The server has a fault and goes on.", { error }));
+
+  // Once accepting has failed because no file was left, node:http of Deno never accepts again, and tells nobody.
+  const probe = repeat(clock, PROBE_MS, async () => {
+    const before = turns;
+    await reach(clock, host, port, () => turns > before);
+    if (turns > before || !server.listening) return;
+    log.warn("The server had stopped accepting connections and listens anew.");
+    server.close();
+    await listen(port);
+  }, (error) => log.warn("The server could not reach itself; tried again.", { error }));
+
+  return {
+    port,
+    async stop() {
+      await probe.stop();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      // What is answered is closed at once, also a connection that has never asked for anything.
+      const sweep = repeat(clock, SWEEP_MS, () => {
+        if (answering === 0) server.closeAllConnections();
+        else server.closeIdleConnections();
+        return Promise.resolve();
+      }, () => {});
+      await closed;
+      await sweep.stop();
+    },
+  };
+}
+
+/** Files that the process needs beside its connections: the store, workers, what it reads. */
+const OTHER_FILES = 128;
+
+/**
+ * A bound on connections that leaves files for all else: each takes one, and without any left nothing works. Where the
+ * limit of the process cannot be asked for, the bound is what was wanted.
+ */
+export async function boundedByFiles(wanted: number): Promise<number> {
+  if (Deno.build.os === "windows") return wanted;
+  if (Deno.permissions.querySync({ name: "run", command: "sh" }).state !== "granted") return wanted;
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", "ulimit -n"], stderr: "null" }).output();
+  const files = Number(new TextDecoder().decode(stdout).trim());
+  return Number.isInteger(files) && files > 0 ? Math.max(10, Math.min(wanted, files - OTHER_FILES)) : wanted;
+}
+
+/** Listens with `Deno.serve`, as Deno Deploy wants it. */
+export function serveOnDeploy({ fetch, port, host, log }: ServeOptions): Listening {
+  const server = Deno.serve({ port, hostname: host, onListen: () => {} }, (request, { remoteAddr }) =>
+    fetch(request, {
+      address: "hostname" in remoteAddr ? remoteAddr.hostname : "",
+      upgrade(take) {
+        const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 2 * PING_MS / 1000 });
+        socket.onopen = () => take(socket);
+        return response;
+      },
+    }));
+  server.finished.catch((error) => log.error("The server has ended.", { error }));
+  return { port: (server.addr as Deno.NetAddr).port, stop: () => server.shutdown() };
+}
+
+/** Connects to this server itself and waits a second for `isReached`. */
+async function reach(clock: Clock, host: string, port: number, isReached: () => boolean): Promise<void> {
+  const address = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  const socket = connect(port, address);
+  try {
+    await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+    for (let looks = 0; looks < 20 && !isReached(); looks++) await delay(clock, 50);
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function upgrade(
+  { fetch, clock }: ServeOptions,
+  sockets: WebSocketServer,
+  incoming: IncomingMessage,
+  socket: Duplex,
+  head: Uint8Array,
+): Promise<void> {
+  socket.on("error", () => {});
+  let take: ((socket: ServerSocket) => void) | null = null;
+  const { method, headers } = incoming;
+  const url = URL.parse(incoming.url ?? "/", `http://${headers.host ?? "localhost"}`);
+  // Of another protocol that is asked for (curl asks for h2c) nothing is taken: it is answered as any request.
+  if (!url || method !== "GET") return void socket.end(BAD_REQUEST);
+  const isHandshake = headers.upgrade?.toLowerCase() === "websocket";
+  const response = await fetch(
+    new Request(url, {
+      headers: Object.entries(headers).map(([name, value]): [string, string] => [name, String(value)]),
+    }),
+    {
+      address: incoming.socket.remoteAddress ?? "",
+      upgrade: isHandshake
+        ? (taker) => {
+          take = taker;
+          return new Response(null, { status: 204 });
+        }
+        : null,
+    },
+  );
+  if (!take) return await answer(socket, response);
+  const taker: (socket: ServerSocket) => void = take;
+  sockets.handleUpgrade(incoming, socket, head, (accepted) => {
+    let answered = true;
+    const ping = repeat(clock, PING_MS, () => {
+      if (!answered) accepted.terminate();
+      answered = false;
+      accepted.ping();
+      return Promise.resolve();
+    }, () => {});
+    accepted.on("pong", () => answered = true);
+    accepted.on("close", () => void ping.stop());
+    taker(accepted as unknown as ServerSocket);
+  });
+}
+
+/** Answers what has become no WebSocket. */
+async function answer(socket: Duplex, response: Response): Promise<void> {
+  const body = new Uint8Array(await response.arrayBuffer());
+  const headers = [...response.headers, ["connection", "close"], ["content-length", String(body.length)]];
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  const { status } = response;
+  socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}\r\n`);
+  socket.end(body);
+}
