@@ -95,7 +95,7 @@ export function repeat(
       return;
     }
     again = false;
-    running = job().catch(onError).finally(() => {
+    running = (async () => await job())().catch(onError).finally(() => {
       running = null;
       if (stopped) return;
       if (again) run();

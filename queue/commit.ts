@@ -480,7 +480,12 @@ export class Committer {
       this.stats.mutations += size.mutations;
       changes.push(...write.changes);
     }
-    if (changes.length > 0) this.#options.onCommitted(versionstamp, changes);
+    try {
+      if (changes.length > 0) this.#options.onCommitted(versionstamp, changes);
+    } catch (error) {
+      // It is committed, whoever fails to hear of it.
+      this.#options.log.error("News of a commit was not handed on.", { error });
+    }
     for (const operation of operations) {
       // An answer that comes after the fence: what it tells of may have been taken over already.
       if (this.#fenced && operation.holder) this.#settle(operation, { error: new FencedError() });

@@ -192,17 +192,21 @@ export class Pool<J extends Jobs> {
           reject(error);
         },
       };
-      if (this.#busy.size < this.#size) return this.#startNext(waiting, this.#takeIdle());
       signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiting.push(waiting);
+      if (this.#busy.size < this.#size) this.#startNext(waiting, this.#takeIdle());
+      else this.#waiting.push(waiting);
     });
   }
 
+  /** Gives a job its worker. Where none can be started, another that is busy may take the job in its time. */
   #startNext(waiting: Waiting, worker?: PoolWorker): void {
     try {
       worker ??= this.#open();
     } catch (error) {
-      return waiting.fail(error as Error);
+      if (this.#busy.size > 0) return void this.#waiting.unshift(waiting);
+      // Nobody is left who would come back to those that wait.
+      for (const each of [waiting, ...this.#waiting.splice(0)]) each.fail(error as Error);
+      return;
     }
     const taken = worker;
     this.#busy.set(taken, () => this.#giveBack(taken, false));
@@ -240,10 +244,16 @@ export class Pool<J extends Jobs> {
 
   #end(worker: PoolWorker): void {
     this.#leaveIdle(worker);
-    const gone = worker.terminate();
+    let gone: void | Promise<void>;
+    try {
+      gone = worker.terminate();
+    } catch {
+      // What has ended by itself need not be ended.
+      return;
+    }
     if (!gone) return;
-    this.#ending.add(gone);
-    void gone.then(() => this.#ending.delete(gone));
+    const ended = gone.catch(() => {}).finally(() => this.#ending.delete(ended));
+    this.#ending.add(ended);
   }
 
   #giveBack(worker: PoolWorker, healthy: boolean): void {

@@ -32,6 +32,12 @@ export interface JobScope {
   postMessage(message: FromWorker, transfer: Transferable[]): void;
 }
 
+/** Whether an error, or what it was caused by, says that no memory was left. */
+export function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Error &&
+    (/allocation failed|out of memory/i.test(error.message) || isOutOfMemory(error.cause));
+}
+
 /**
  * Answers jobs. Each kind's code is loaded when its first job comes.
  *
@@ -51,6 +57,10 @@ export function serveJobs(
       scope.postMessage({ type: "done", value, retire }, transfer);
     } catch (thrown) {
       const error: Error & { retire?: boolean } = thrown instanceof Error ? thrown : new Error(String(thrown));
+      if (isOutOfMemory(error)) {
+        const message = "It needs more memory than a worker may take.";
+        return scope.postMessage({ type: "failed", name: "OutOfMemory", message, retire: true }, []);
+      }
       const { name, message, retire = false } = error;
       scope.postMessage({ type: "failed", name, message, retire }, []);
     }

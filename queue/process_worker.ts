@@ -9,7 +9,6 @@
 
 import { Buffer } from "node:buffer";
 import { deserialize, serialize } from "node:v8";
-import { type Clock, repeat, type Repeating } from "./clock.ts";
 import type { FromWorker, PoolWorker, ToWorker } from "./pool.ts";
 import type { JobScope } from "./pool_worker.ts";
 
@@ -17,8 +16,8 @@ import type { JobScope } from "./pool_worker.ts";
 const FLAGS = ["--no-prompt", "--cached-only", "--allow-read", "--allow-ffi", "--allow-env", "--allow-sys"];
 /** The heap of a process in MB; what is beyond ends it, and nothing else. */
 const HEAP_MB = 1_024;
-/** How often the memory of a process with a job is looked at, in milliseconds. */
-const LOOK_MS = 200;
+/** What Deno itself takes of the limit on data before a job begins: stacks of threads and what V8 sets aside. */
+const BASE_BYTES = 640 * 1024 ** 2;
 
 /** What of the environment a process needs to find its code. No secret is among it. */
 const ENVIRONMENT = [
@@ -35,7 +34,8 @@ const ENVIRONMENT = [
 /** Whether processes can be started here. */
 export function mayStartProcesses(): boolean {
   if (Deno.env.get("DENO_DEPLOY") === "true" || Deno.env.get("DENO_DEPLOYMENT_ID") !== undefined) return false;
-  return Deno.permissions.querySync({ name: "run", command: Deno.execPath() }).state === "granted";
+  const commands = Deno.build.os === "windows" ? [Deno.execPath()] : [Deno.execPath(), "/bin/sh"];
+  return commands.every((command) => Deno.permissions.querySync({ name: "run", command }).state === "granted");
 }
 
 /** A process that is spoken to like a Web Worker. */
@@ -45,22 +45,23 @@ export class ProcessWorker implements PoolWorker {
   readonly #process: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #gone: Promise<void>;
-  readonly #maxBytes: number;
-  readonly #clock: Clock;
-  #look: Repeating | null = null;
-  #why: string | null = null;
   #ended = false;
 
   /**
    * @param module What it runs; it calls `serveJobs` with {@linkcode pipes}.
-   * @param maxBytes Of memory, all of it; with more it is killed (on Linux, where that can be told).
+   * @param maxBytes The memory that its jobs may take. The system refuses it more (RLIMIT_DATA of setrlimit(2), which
+   * holds for all private memory on Linux; on Windows there is no such limit).
    */
-  constructor(module: URL, maxBytes: number, clock: Clock) {
-    this.#maxBytes = maxBytes;
-    this.#clock = clock;
+  constructor(module: URL, maxBytes: number) {
     const known = ENVIRONMENT.map((name) => [name, Deno.env.get(name)]).filter(([, value]) => value !== undefined);
-    this.#process = new Deno.Command(Deno.execPath(), {
-      args: ["run", ...FLAGS, `--v8-flags=--max-old-space-size=${HEAP_MB}`, module.href],
+    const deno = [Deno.execPath(), "run", ...FLAGS, `--v8-flags=--max-old-space-size=${HEAP_MB}`, module.href];
+    const kilobytes = Math.floor((maxBytes + BASE_BYTES) / 1024);
+    // The shell sets the limit and becomes the process.
+    const [command, ...args] = Deno.build.os === "windows"
+      ? deno
+      : ["/bin/sh", "-c", `ulimit -d ${kilobytes} && exec "$0" "$@"`, ...deno];
+    this.#process = new Deno.Command(command, {
+      args,
       clearEnv: true,
       env: Object.fromEntries(known),
       stdin: "piped",
@@ -79,14 +80,19 @@ export class ProcessWorker implements PoolWorker {
 
   /** Sends a message. Nothing can be handed over to another process: `transfer` is copied as all else. */
   postMessage(message: ToWorker): void {
-    if (message.type === "job") this.#look ??= repeat(this.#clock, LOOK_MS, () => this.#lookAtMemory(), () => {});
     // A process that is gone is told of by its end.
     this.#writer.write(framed(message)).catch(() => {});
   }
 
   /** Kills the process; resolves when it is gone. */
   terminate(): Promise<void> {
-    if (!this.#ended) this.#process.kill("SIGKILL");
+    if (!this.#ended) {
+      try {
+        this.#process.kill("SIGKILL");
+      } catch {
+        // It has ended by itself a moment ago.
+      }
+    }
     this.#ended = true;
     return this.#gone;
   }
@@ -94,35 +100,17 @@ export class ProcessWorker implements PoolWorker {
   async #read(): Promise<void> {
     try {
       for await (const message of messagesOf(this.#process.stdout)) {
-        if ((message as FromWorker).type !== "progress") this.#stopLooking();
         this.onmessage?.(new MessageEvent("message", { data: message as FromWorker }));
       }
     } catch {
       // What breaks off in the middle of a message has ended, too.
     }
     const { code, signal } = await this.#process.status;
-    this.#stopLooking();
     await this.#writer.abort().catch(() => {});
     if (this.#ended) return;
     this.#ended = true;
-    const message = this.#why ?? `The worker ended (${signal ?? `code ${code}`}): it may have run out of memory.`;
+    const message = `The worker ended (${signal ?? `code ${code}`}): it may have run out of memory.`;
     this.onerror?.(new ErrorEvent("error", { message, cancelable: true }));
-  }
-
-  async #lookAtMemory(): Promise<void> {
-    if (Deno.build.os !== "linux") return;
-    const status = await Deno.readTextFile(`/proc/${this.#process.pid}/status`);
-    const bytes = Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
-    if (bytes <= this.#maxBytes || this.#ended) return;
-    this.#why = `It took more than ${
-      Math.round(this.#maxBytes / 1024 ** 2).toLocaleString("en")
-    } MB of memory and was ended.`;
-    this.#process.kill("SIGKILL");
-  }
-
-  #stopLooking(): void {
-    void this.#look?.stop();
-    this.#look = null;
   }
 }
 

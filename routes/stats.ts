@@ -24,6 +24,7 @@ export class StatsFeed {
   #cancel: (() => void) | null = null;
   #soon = false;
   #unsubscribe: (() => void) | null = null;
+  #subscribing = false;
 
   constructor(private readonly queue: Queue, private readonly clock: Clock, private readonly log: Logger) {}
 
@@ -58,7 +59,7 @@ export class StatsFeed {
   /** Tells the numbers as JSON: now, when they change, and every two seconds at least. Returns what ends it. */
   follow(listener: (json: string) => void): () => void {
     this.#listeners.add(listener);
-    if (this.#listeners.size === 1) void this.#start();
+    this.#start();
     this.#schedule(0);
     return () => {
       this.#listeners.delete(listener);
@@ -71,10 +72,16 @@ export class StatsFeed {
     };
   }
 
-  async #start(): Promise<void> {
-    const unsubscribe = await this.queue.stream.subscribe(() => this.#schedule(FRAME_MS));
-    if (this.#listeners.size === 0 || this.#unsubscribe) unsubscribe();
-    else this.#unsubscribe = unsubscribe;
+  /** Listens for changes. Until that succeeds, the numbers are looked at every two seconds. */
+  #start(): void {
+    if (this.#unsubscribe || this.#subscribing) return;
+    this.#subscribing = true;
+    this.queue.stream.subscribe(() => this.#schedule(FRAME_MS)).then((unsubscribe) => {
+      if (this.#listeners.size === 0) unsubscribe();
+      else this.#unsubscribe = unsubscribe;
+    }).catch((error) => {
+      this.log.warn("Changes of the numbers are not heard of yet; tried again.", { error });
+    }).finally(() => this.#subscribing = false);
   }
 
   #schedule(ms: number): void {
@@ -91,7 +98,9 @@ export class StatsFeed {
       } catch (error) {
         this.log.warn("The numbers could not be read; tried again.", { error });
       }
-      if (this.#listeners.size > 0 && !this.#soon) this.#schedule(LOOK_MS);
+      if (this.#listeners.size === 0) return;
+      this.#start();
+      if (!this.#soon) this.#schedule(LOOK_MS);
     });
   }
 }

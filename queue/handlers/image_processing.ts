@@ -161,7 +161,7 @@ async function one(
   } catch (error) {
     if (ctx.signal.aborted) throw ctx.signal.reason;
     // One broken image fails that image, not the task. What the store or the pool says is no fault of an image.
-    const ofImage = error instanceof JobError && ["ImageError", "WorkerCrash"].includes(error.name) ||
+    const ofImage = error instanceof JobError && ["ImageError", "OutOfMemory", "WorkerCrash"].includes(error.name) ||
       error instanceof JobTimeoutError || error instanceof ImageFileError;
     if (!ofImage) throw error;
     return { name, ok: false, error: error.message };

@@ -33,7 +33,7 @@ export function createHandlers(
   const webWorker = () => new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   // A picture is there as four bytes a pixel, several times over, and as floating point while it is resized.
   const memory = 512 * 1024 ** 2 + 40 * maxImagePixels;
-  const processWorker = () => new ProcessWorker(new URL("./process.ts", import.meta.url), memory, clock);
+  const processWorker = () => new ProcessWorker(new URL("./process.ts", import.meta.url), memory);
   const csvPool = new Pool<CsvJobs>(webWorker, size, clock);
   // Where no process can be started, the limits on what is read must do.
   const imagePool = new Pool<ImageJobs>(mayStartProcesses() ? processWorker : webWorker, size, clock);
