@@ -53,19 +53,37 @@ listenToKeys(store, navigation, togglePause);
 
 /** Loads an island when it is wanted for the first time; from then on it follows the store. */
 function lazily(name: string, isWanted: (view: View) => boolean, load: () => Promise<ComponentChild>): void {
-  const stop = effect(() => {
-    if (!isWanted(store.view.value)) return;
-    queueMicrotask(() => stop());
-    const root = island(name);
-    void load().then((component) => {
+  const root = island(name);
+  const show = () => {
+    load().then((component) => {
       // What the server rendered of a form knows nothing of what only a browser can.
       if (root.firstChild && name === "details") hydrate(component, root);
       else {
         root.replaceChildren();
         render(component, root);
       }
+    }).catch((error) => {
+      console.warn(error);
+      root.replaceChildren();
+      render(<NotLoaded onRetry={show} />, root);
     });
+  };
+  const stop = effect(() => {
+    if (!isWanted(store.view.value)) return;
+    queueMicrotask(() => stop());
+    show();
   });
+}
+
+/** What stands in the place of a part whose script did not come: a new version may have taken its place. */
+function NotLoaded({ onRetry }: { onRetry: () => void }) {
+  return (
+    <p class="banner error" role="alert">
+      This part of the page could not be loaded. There may be a new version.
+      <button type="button" onClick={onRetry}>Try again</button>
+      <button type="button" onClick={() => location.reload()}>Reload the page</button>
+    </p>
+  );
 }
 
 const loaded = store.view.value.task;

@@ -9,12 +9,22 @@ import { batch } from "@preact/signals";
 import { isTerminal, type Stats, type TaskHistoryEvent, type TaskSummary } from "../queue/task.ts";
 import { alert, say } from "./announce.ts";
 import { count } from "./format.ts";
-import { type Changed, mergeLog, mergeOpen, mergeTasks, showWaiting, type Store } from "./store.ts";
+import {
+  type Changed,
+  hasRoomForMore,
+  type LogGap,
+  mergeLog,
+  mergeOpen,
+  mergeTasks,
+  showWaiting,
+  type Store,
+} from "./store.ts";
 
 type Frame =
-  | { type: "hello" | "heartbeat" | "pong"; server_time: string }
+  | { type: "hello" | "pong"; server_time: string }
+  | { type: "heartbeat"; server_time: string; since: Record<string, string> }
   | { type: "snapshot" | "tasks"; sub: string; tasks: Changed[]; since: string }
-  | { type: "events"; sub: string; events: TaskHistoryEvent[] }
+  | { type: "events"; sub: string; events: TaskHistoryEvent[]; gap: LogGap | null }
   | { type: "stats"; stats: Stats }
   | { type: "resync"; sub: string }
   | { type: "error"; detail: string };
@@ -38,6 +48,8 @@ const HIDDEN_MS = 60_000;
 /** More new tasks a second than this wait behind the button. */
 const FEW = 5;
 const NEW_SAID_MS = 30_000;
+/** So long after a deletion the page is filled up: a bulk action deletes many one after another. */
+const FILL_MS = 500;
 
 /** Keeps a store current for as long as the page is open. */
 export class Live {
@@ -51,6 +63,10 @@ export class Live {
   #followed = new Map<string, { id: string; take(task: TaskSummary): void }>();
   #buffer = new Map<string, Changed>();
   #events: TaskHistoryEvent[] = [];
+  /** Lines that were passed over before the first of `#events`. */
+  #gap: LogGap | null = null;
+  /** Whether the list is to be read once more, since what was deleted leaves room on its page. */
+  #refill = false;
   #heldStats: Stats | null = null;
   #frame = 0;
   #stale = false;
@@ -59,6 +75,7 @@ export class Live {
   #refused = 0;
   #silence: ReturnType<typeof setTimeout> | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #filling: ReturnType<typeof setTimeout> | undefined;
   #blink: ReturnType<typeof setTimeout> | undefined;
   #hiddenAt: number | null = null;
   #arrivals: number[] = [];
@@ -88,6 +105,7 @@ export class Live {
     if (current && store.paused.value === null) store.now.value = now;
     if (store.paused.value !== null) store.held.value = this.#buffer.size + (this.#stale ? MAX_BUFFER : 0);
     const { value: outage } = store.outage;
+    this.#fillUp();
     if (outage && !this.#bannerSaid && now - outage.since > BANNER_MS && store.connection.value !== "signed_out") {
       this.#bannerSaid = true;
       alert(store, "The live connection is lost. What is shown may be old.");
@@ -104,6 +122,7 @@ export class Live {
   followOpen(since?: string): void {
     this.#tokens.set("open", since);
     this.#events = [];
+    this.#gap = null;
     if (this.#store.task.value) this.#subscribe("open");
     else this.#send({ type: "unsubscribe", sub: "open" });
   }
@@ -123,9 +142,11 @@ export class Live {
   #subscribe(sub: string): void {
     const { view, task } = this.#store;
     const some = <T>(values: T[]) => values.length > 0 ? values : undefined;
-    const what = sub === "list"
-      ? { task_types: some(view.value.task_types), statuses: some(view.value.statuses) }
-      : { id: sub === "open" ? task.value?.id : this.#followed.get(sub)?.id };
+    const last = sub === "open" ? this.#store.log.value.at(-1) : undefined;
+    const what = sub === "list" ? { task_types: some(view.value.task_types), statuses: some(view.value.statuses) } : {
+      id: sub === "open" ? task.value?.id : this.#followed.get(sub)?.id,
+      after: last && `${last.attempt}:${last.line}`,
+    };
     this.#send({ type: "subscribe", sub, since: this.#tokens.get(sub), ...what });
   }
 
@@ -227,6 +248,10 @@ export class Live {
     switch (frame.type) {
       case "pong":
         return this.#restored();
+      case "heartbeat":
+        // A quiet subscription moves on too; otherwise its token would be too old one day.
+        for (const [sub, since] of Object.entries(frame.since)) if (this.#tokens.has(sub)) this.#tokens.set(sub, since);
+        return;
       case "stats":
         if (store.paused.value === null) store.stats.value = frame.stats;
         else this.#heldStats = frame.stats;
@@ -236,7 +261,9 @@ export class Live {
         if (frame.sub === "list" || frame.sub === "open") this.#stale = true;
         return this.#draw();
       case "events":
-        if (frame.sub === "open") this.#events.push(...frame.events);
+        if (frame.sub !== "open") return;
+        this.#events.push(...frame.events);
+        if (frame.gap) this.#gap ??= frame.gap;
         return this.#draw();
       case "snapshot":
       case "tasks": {
@@ -308,7 +335,10 @@ export class Live {
     const changes = [...this.#buffer.values()];
     this.#buffer.clear();
     const events = this.#events;
+    const gap = this.#gap;
     this.#events = [];
+    this.#gap = null;
+    if (changes.some(({ deleted }) => deleted)) this.#refill = true;
     batch(() => {
       mergeTasks(store, changes);
       const own = open && changes.find(({ id }) => id === open.id);
@@ -316,17 +346,30 @@ export class Live {
         mergeOpen(store, own);
         this.#sayOpen(open, own);
       }
-      if (events.length > 0) mergeLog(store, events);
+      if (events.length > 0) mergeLog(store, events, gap);
       const now = Date.now();
       this.#arrivals = this.#arrivals.filter((at) => at > now - 1_000);
       // New rows move nothing away from under a pointer, the focus or a selection.
       if (store.waiting.value.length > 0 && this.#arrivals.length < FEW && !this.#isBusy()) showWaiting(store);
     });
+    this.#fillUp();
     const waiting = store.waiting.value.length;
     if (waiting > 0 && Date.now() - this.#newSaid > NEW_SAID_MS) {
       this.#newSaid = Date.now();
       say(store, `${count(waiting, "new task")}.`);
     }
+  }
+
+  /** After tasks were deleted, reads the list anew: its page has room, and how many there are is known. */
+  #fillUp(): void {
+    if (!this.#refill || !hasRoomForMore(this.#store) || this.#isBusy() || this.#filling) return;
+    this.#refill = false;
+    this.#filling = setTimeout(() => {
+      this.#filling = undefined;
+      this.#reload().catch(() => {
+        // The list says why it could not be read.
+      });
+    }, FILL_MS);
   }
 
   #sayOpen(before: TaskSummary, after: TaskSummary): void {

@@ -10,7 +10,7 @@ import type { Task, TaskSummary } from "../queue/task.ts";
 import { say } from "./announce.ts";
 import { count } from "./format.ts";
 import type { Live } from "./live.ts";
-import { type ListState, type LogEvent, mergeOpen, replaceList, type Store } from "./store.ts";
+import { type ListState, LOG_LINES, type LogEvent, mergeOpen, replaceList, type Store } from "./store.ts";
 import { hrefOf, listAddress, parseView, sameList, type View } from "./url.ts";
 
 interface ListAnswer extends Omit<ListState, "loading" | "error" | "at"> {
@@ -86,6 +86,8 @@ export class Navigation {
       if (view.task !== before.task) {
         store.open.value = view.task ? { loading: view.task } : null;
         store.log.value = [];
+        store.logLimit.value = LOG_LINES;
+        store.gaps.value = [];
       }
     });
     if (!sameList(before, view)) {

@@ -13,6 +13,12 @@ import { fitsText, hrefOf, type View } from "./url.ts";
 /** What is wrong with a form, by JSON pointer; the empty one is for the whole. */
 export type FormErrors = Record<string, string>;
 
+/** Lines of a log that were passed over, between two positions (`attempt:line`) that are there. */
+export interface LogGap {
+  after: string;
+  before: string;
+}
+
 /** A line of a task's log. */
 export type LogEvent = Extract<TaskHistoryEvent, { kind: "log" }>;
 
@@ -116,6 +122,10 @@ export interface Store {
   /** The open task, if it is there. */
   task: ReadonlySignal<Task | null>;
   log: Signal<LogEvent[]>;
+  /** How many lines of it are kept: more, once earlier ones were asked for. */
+  logLimit: Signal<number>;
+  /** Lines between those that are kept which were not loaded. */
+  gaps: Signal<LogGap[]>;
   connection: Signal<Connection>;
   /** The last break: since when, how often it was tried, when the next try is. Server time. */
   outage: Signal<{ since: number; tries: number; next: number } | null>;
@@ -175,6 +185,8 @@ export function createStore(data: PageData): Store {
     open,
     task: computed(() => open.value && "task" in open.value ? open.value.task : null),
     log: signal(opened?.log ?? []),
+    logLimit: signal(LOG_LINES),
+    gaps: signal([]),
     connection: signal("connecting"),
     outage: signal(null),
     paused: signal(null),
@@ -304,6 +316,13 @@ export function removeTask(store: Store, id: string): void {
   select(store, [id], false);
   if (!store.rows.delete(id)) return;
   store.order.value = store.order.value.filter((other) => other !== id);
+  const list = store.list.value;
+  store.list.value = { ...list, total: Math.max(0, list.total - 1) };
+}
+
+/** Whether the page shows fewer rows than there are for it. */
+export function hasRoomForMore({ order, view, list }: Store): boolean {
+  return list.value.next_cursor !== null && order.value.length < view.value.limit;
 }
 
 /** Takes a newer state of the open task; what a summary lacks stays as it was. */
@@ -315,12 +334,38 @@ export function mergeOpen(store: Store, task: TaskSummary | Task): void {
 }
 
 /** Adds log lines that are not there yet, at the end. */
-export function mergeLog(store: Store, events: TaskHistoryEvent[]): void {
+export function mergeLog(store: Store, events: TaskHistoryEvent[], gap: LogGap | null = null): void {
   const last = store.log.value.at(-1);
   const isNew = (event: LogEvent) =>
     !last || event.attempt > last.attempt || (event.attempt === last.attempt && event.line > last.line);
   const lines = events.filter((event) => event.kind === "log").filter(isNew);
-  if (lines.length > 0) store.log.value = [...store.log.value, ...lines].slice(-LOG_LINES);
+  if (lines.length === 0) return;
+  if (gap) store.gaps.value = [...store.gaps.value, gap];
+  store.log.value = [...store.log.value, ...lines].slice(-store.logLimit.value);
+  dropGaps(store);
+}
+
+/** A gap before the first line that is kept is no gap any more: whatever is earlier is not there. */
+function dropGaps(store: Store): void {
+  const [first] = store.log.value;
+  if (store.gaps.value.length === 0 || !first) return;
+  store.gaps.value = store.gaps.value.filter(({ before }) => {
+    const [attempt, line] = before.split(":").map(Number);
+    return attempt > first.attempt || attempt === first.attempt && line > first.line;
+  });
+}
+
+/** Adds lines before the first one, or into a gap. `isWhole`: there are no more of them. */
+export function addEarlier(store: Store, lines: LogEvent[], gap: LogGap | null, isWhole: boolean): void {
+  const log = store.log.value;
+  const positionOf = ({ attempt, line }: LogEvent) => `${attempt}:${line}`;
+  const at = gap ? log.findIndex((line) => positionOf(line) === gap.before) : 0;
+  if (at < 0) return;
+  store.logLimit.value = Math.max(store.logLimit.value, log.length + lines.length + LOG_LINES);
+  store.log.value = [...log.slice(0, at), ...lines, ...log.slice(at)];
+  if (!gap) return;
+  const left = isWhole || lines.length === 0 ? [] : [{ after: gap.after, before: positionOf(lines[0]) }];
+  store.gaps.value = store.gaps.value.flatMap((each) => each === gap ? left : [each]);
 }
 
 /** Selects tasks or takes them out of the selection. */
@@ -349,11 +394,16 @@ export function forget(store: Store, ...ids: string[]): void {
 }
 
 let toasts = 0;
+/** Messages of what went well that are shown at once. */
+const MAX_DONE = 3;
 
 /** Shows a message. What went well leaves by itself; errors stay until they are dismissed. */
 export function toast(store: Store, message: Omit<Toast, "id">): void {
   const id = ++toasts;
-  store.toasts.value = [...store.toasts.value, { id, ...message }].slice(-4);
+  const all = [...store.toasts.value, { id, ...message }];
+  // Of what went well only the last is worth the room; an error stays until it is dismissed.
+  const done = all.filter(({ kind }) => kind === "done").slice(-MAX_DONE);
+  store.toasts.value = all.filter((toast) => toast.kind === "error" || done.includes(toast));
   if (message.kind === "done") setTimeout(() => dismiss(store, id), 8_000);
 }
 

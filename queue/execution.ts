@@ -76,6 +76,8 @@ export class Execution {
   #progress = 0;
   #message = "";
   #dirty = false;
+  /** Whether something was kept for the task beside its record. */
+  #hasPieces = false;
   #cancelFlush: (() => void) | null = null;
   #cancelTimeout: () => void = () => {};
   /** What is written with an end that the handler has not brought about. */
@@ -241,7 +243,10 @@ export class Execution {
     if (!before.run) return Promise.resolve();
     this.#running = before;
     const last: RunRecord = { ...before.run, progress: this.#progress, message: this.#message };
-    const after = next({ task: before.task, run: last });
+    let after = next({ task: before.task, run: last });
+    // One that has left nothing else is deleted without a look for it.
+    const bare = last.attempt === 1 && before.task.generation === 0 && !this.#hasPieces && !this.#log.dirty;
+    if (bare && after.task.status === "SUCCESS") after = { ...after, task: { ...after.task, record_only: true } };
     const write = transition(before, after);
     this.#log.drainInto(write);
     if (after.task.status === "SUCCESS") this.#checkpoints.drop(write);
@@ -265,6 +270,7 @@ export class Execution {
   /** Adds to a write what makes a stored file an artifact. */
   async #store(name: string, written: WrittenBlob, mediaType: string, write: Write): Promise<void> {
     const { kv, blobs, clock } = this.#tools;
+    this.#hasPieces = true;
     const key = keys.artifact(this.id, name);
     const earlier = await kv.get(key);
     const { mark, ...rest } = written;
@@ -303,6 +309,7 @@ export class Execution {
     };
     this.#state = { task: before.task, run };
     this.#dirty = false;
+    if (this.#log.dirty) this.#hasPieces = true;
     const write = transition(before, this.#state);
     this.#log.drainInto(write);
     return write;
@@ -311,6 +318,7 @@ export class Execution {
   /** Commits something that the next attempt can build on. */
   async #save(fill: (write: Write) => void): Promise<void> {
     this.#assertOpen();
+    this.#hasPieces = true;
     const write = this.#advance({ checkpointed: true });
     fill(write);
     await this.#commit(write);

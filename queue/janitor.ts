@@ -8,19 +8,20 @@
 import { type Blobs } from "./blobs.ts";
 import { type Clock, repeat, type Repeating } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
-import type { ChangeRecord, Committer } from "./commit.ts";
+import { type ChangeRecord, type Committer, getAll } from "./commit.ts";
 import { readCounts } from "./counts.ts";
+import { ClosedError } from "./errors.ts";
 import { firstIdAt } from "./ids.ts";
 import type { CheckpointRecord } from "./checkpoint.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
-import { readTasks, type StoredFile } from "./reads.ts";
+import type { StoredFile } from "./reads.ts";
+import type { RoleLease } from "./role_lease.ts";
 import { foldSeries } from "./series.ts";
 import type { Upload } from "./submit.ts";
 import { isTerminal, type Retention, type TaskState } from "./task.ts";
-import { decodeTask, emptyWrite, entriesOf } from "./write.ts";
+import { decodeTask, emptyWrite, entriesOf, type StoredTask } from "./write.ts";
 
-const EVERY_MS = 60_000;
 /** The change feed is kept this long … */
 const CHANGES_KEPT_MS = 15 * 60_000;
 /** … or for this many commits, whichever is less. */
@@ -29,11 +30,62 @@ const CHANGES_KEPT = 100_000;
 export const UPLOAD_KEPT_MS = 24 * 3_600_000;
 /** A file whose writer has been silent this long will not be finished. */
 const PENDING_MS = 15 * 60_000;
-const BATCH = 200;
+/** Entries of a task that are deleted in one write. */
+const PIECES = 200;
+
+/** How one job of the janitor works. */
+export interface JanitorJob {
+  /** Pause after a run that has done all there was to do, in milliseconds. */
+  intervalMs: number;
+  /** Entries that are dealt with at once. */
+  batch: number;
+  /** Entries of a run at most; if there are more, the next run follows at once. */
+  limit: number;
+}
+
+/** The jobs of the janitor. They run beside each other: none waits for another. */
+export interface JanitorOptions {
+  /** Removes ended tasks after their retention. Default: each minute, 200 at once, 100,000 a run. */
+  tasks: JanitorJob;
+  /** Removes what removed tasks have left: logs, steps, files. Default: each minute, 50 tasks at once, 10,000 a run. */
+  pieces: JanitorJob;
+  /** Trims the change feed. Default: each minute, 500 commits at once, 200,000 a run. */
+  changes: JanitorJob;
+  /** Removes uploads that no task needs. Default: each minute, 20 at once, 1,000 a run. */
+  uploads: JanitorJob;
+  /** Removes files that were never finished, or have lost their owner. Default: each minute, 20 at once, 1,000 a run. */
+  files: JanitorJob;
+  /** Sums up the time series by the hour. Default: each minute, 200 entries at once, 5,000 a run. */
+  series: JanitorJob;
+}
+
+const DEFAULTS: JanitorOptions = {
+  tasks: { intervalMs: 60_000, batch: 200, limit: 100_000 },
+  pieces: { intervalMs: 60_000, batch: 50, limit: 10_000 },
+  changes: { intervalMs: 60_000, batch: 500, limit: 200_000 },
+  uploads: { intervalMs: 60_000, batch: 20, limit: 1_000 },
+  files: { intervalMs: 60_000, batch: 20, limit: 1_000 },
+  series: { intervalMs: 60_000, batch: 200, limit: 5_000 },
+};
+
+/** Child and `retried_as` entries that are read at once for a batch of tasks. */
+const MAX_NEIGHBOURS = 5_000;
+
+type JobName = keyof JanitorOptions;
 
 /** Removes what is no longer needed. */
 export class Janitor {
-  #job: Repeating | null = null;
+  readonly #options: JanitorOptions;
+  /** What each job does; it gives back whether it has stopped at its limit. */
+  readonly #work: Record<JobName, (job: JanitorJob, now: number) => Promise<boolean>> = {
+    tasks: (job, now) => this.#removeTasks(job, now),
+    pieces: (job) => this.#clearRemoved(job),
+    changes: (job, now) => this.#trimChanges(job, now - CHANGES_KEPT_MS),
+    uploads: (job, now) => this.#removeUploads(job, now),
+    files: (job, now) => this.#removeUnfinished(job, now - PENDING_MS),
+    series: (job, now) => this.#foldSeries(job, now),
+  };
+  readonly #jobs = new Map<JobName, Repeating>();
   #trimmedAt = 0;
   #stopped = false;
 
@@ -41,88 +93,135 @@ export class Janitor {
     private readonly kv: Deno.Kv,
     private readonly committer: Committer,
     private readonly blobs: Blobs,
+    private readonly lease: RoleLease,
     private readonly clock: Clock,
     private readonly retention: Retention,
     private readonly log: Logger,
-  ) {}
-
-  /** Cleans once a minute. */
-  start(): void {
-    this.#job = repeat(
-      this.clock,
-      EVERY_MS,
-      () => this.clean(),
-      (error) => this.log.warn("Cleaning failed; tried again in a minute.", { error }),
-    );
+    options: Partial<JanitorOptions> = {},
+  ) {
+    this.#options = { ...DEFAULTS, ...options };
   }
 
-  /** Stops and waits for a run under way. */
+  /** Starts all jobs. */
+  start(): void {
+    for (const name of Object.keys(this.#work) as JobName[]) {
+      const job = repeat(
+        this.clock,
+        this.#options[name].intervalMs,
+        async () => {
+          if (await this.lease.isMine() && await this.#run(name)) job.kick();
+        },
+        (error) => this.log.warn(`Cleaning failed (${name}); tried again.`, { error }),
+      );
+      this.#jobs.set(name, job);
+    }
+  }
+
+  /** Stops and waits for the runs under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#job?.stop();
+    await Promise.all([...this.#jobs.values()].map((job) => job.stop()));
   }
 
-  /** Cleans once. */
+  /** Does every job until there is nothing left to do. */
   async clean(): Promise<void> {
-    const now = this.clock.now();
-    await this.#removeTasks(now);
-    await this.#dropTasks(now);
-    await this.#clearRemoved();
-    await this.#trimChanges(now - CHANGES_KEPT_MS);
-    await this.#removeUploads(now);
-    await this.#removeUnfinished(now - PENDING_MS);
-    await this.#foldSeries(now);
+    for (const name of Object.keys(this.#work) as JobName[]) while (await this.#run(name));
   }
 
-  async #foldSeries(now: number): Promise<void> {
-    const { puts, deletes } = await foldSeries(this.kv, now);
+  async #run(name: JobName): Promise<boolean> {
+    if (this.#stopped) return false;
+    return await this.#work[name](this.#options[name], this.clock.now()) && !this.#stopped;
+  }
+
+  async #foldSeries({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
+    const { puts, deletes } = await foldSeries(this.kv, now, limit);
     // The hours go first: minutes are deleted long after they were summed up.
     for (const write of [{ puts, deletes: [] }, { puts: [], deletes }]) {
-      for (let i = 0; i < Math.max(write.puts.length, write.deletes.length); i += BATCH) {
-        const part = { puts: write.puts.slice(i, i + BATCH), deletes: write.deletes.slice(i, i + BATCH) };
+      for (let i = 0; i < Math.max(write.puts.length, write.deletes.length); i += batch) {
+        const part = { puts: write.puts.slice(i, i + batch), deletes: write.deletes.slice(i, i + batch) };
         await this.committer.commit({ ...emptyWrite("series"), ...part });
       }
     }
+    return deletes.length >= limit;
   }
 
-  /** Removes ended tasks whose time, by their status, is over. */
-  async #removeTasks(now: number): Promise<void> {
+  /** Removes ended tasks whose time is over, by their status or by a retention of their own. */
+  async #removeTasks({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
     const types = Object.keys(await readCounts(this.kv));
+    let left = limit;
+    const removeFrom = async (selector: Deno.KvListSelector, isDue: (entry: Deno.KvEntry<unknown>) => boolean) => {
+      let ids: string[] = [];
+      for await (const entry of this.kv.list(selector, { batchSize: 500 })) {
+        if (!isDue(entry)) continue;
+        ids.push(entry.key[entry.key.length - 1] as string);
+        if (--left <= 0) break;
+        if (ids.length < batch) continue;
+        await this.#removeAll(ids);
+        ids = [];
+        if (this.#stopped) return;
+      }
+      await this.#removeAll(ids);
+    };
     for (const status of ["SUCCESS", "FAILED", "CANCELLED"] as const) {
       const endedBefore = now - this.retention[status];
       for (const prefix of types.map((type) => keys.indexOf(status, type))) {
-        const ids: string[] = [];
+        if (left <= 0 || this.#stopped) return true;
         // A task that was made later has also ended later.
         const old = { prefix, end: [...prefix, firstIdAt(endedBefore)] };
-        for await (const entry of this.kv.list(old, { batchSize: 500 })) {
-          const ended = decode<number>(entry.value);
-          if (ended > 0 && ended < endedBefore) ids.push(entry.key[3] as string);
-        }
-        await this.#removeAll(ids);
+        await removeFrom(old, ({ value }) => decode<number>(value) > 0 && decode<number>(value) < endedBefore);
       }
     }
+    if (left > 0) await removeFrom({ prefix: keys.drops(), end: [...keys.drops(), now] }, () => true);
+    return left <= 0;
   }
 
-  /** Removes ended tasks with a retention of their own. */
-  async #dropTasks(now: number): Promise<void> {
-    const due: Deno.KvEntry<unknown>[] = [];
-    for await (const entry of this.kv.list({ prefix: keys.drops(), end: [...keys.drops(), now] }, { batchSize: 500 })) {
-      due.push(entry);
-    }
-    await this.#removeAll(due.map(({ key }) => key[2] as string));
-  }
-
-  async #removeAll(ids: string[]): Promise<void> {
-    for (let i = 0; i < ids.length; i += BATCH) {
-      const states = await readTasks(this.kv, ids.slice(i, i + BATCH));
-      for (const state of states) {
-        if (this.#stopped) return;
-        if (!state) continue;
-        await this.remove(state).catch((error) =>
-          this.log.error("A task was not deleted; tried again.", { error, id: state.task.id })
-        );
+  /** Removes tasks that have ended, as far as they are not needed and have not moved on. */
+  async #removeAll(wanted: string[]): Promise<void> {
+    if (wanted.length === 0 || this.#stopped) return;
+    const ids = wanted.toSorted();
+    const entries = await getAll(this.kv, ids.map((id) => keys.task(id)));
+    const related = await this.#related(ids);
+    await Promise.all(entries.map(async (entry) => {
+      if (!entry.value) return;
+      try {
+        await this.#remove(entry, decodeTask(entry.value), related);
+      } catch (error) {
+        if (error instanceof ClosedError) return;
+        this.log.error("A task was not deleted; tried again.", { error, id: entry.key[1] });
       }
+    }));
+  }
+
+  /** Which of some tasks have children, and under which keys they name the tasks that were submitted in their place. */
+  async #related(ids: string[]): Promise<{ needed: Set<string>; retriedAs: Map<string, Deno.KvKey[]> }> {
+    const needed = new Set<string>();
+    const retriedAs = new Map<string, Deno.KvKey[]>();
+    const among = new Set(ids);
+    // Ids that were made one after another are neighbours: one range has the entries of all of them.
+    const range = (prefix: Deno.KvKey) => ({ start: [...prefix, ids[0]], end: [...prefix, `${ids[ids.length - 1]}0`] });
+    const options = { limit: MAX_NEIGHBOURS, batchSize: 500 };
+    let found = 0;
+    for await (const { key } of this.kv.list(range(keys.children()), options)) {
+      found++;
+      needed.add(key[1] as string);
     }
+    if (found === MAX_NEIGHBOURS) {
+      for (const id of ids) if (await this.#hasAny(keys.childrenOf(id))) needed.add(id);
+    }
+    found = 0;
+    const add = (key: Deno.KvKey) => {
+      const id = key[1] as string;
+      if (among.has(id)) retriedAs.set(id, [...retriedAs.get(id) ?? [], key]);
+    };
+    for await (const { key } of this.kv.list(range(keys.retriedAsOfAll()), options)) {
+      found++;
+      add(key);
+    }
+    if (found === MAX_NEIGHBOURS) {
+      retriedAs.clear();
+      for (const id of ids) for await (const { key } of this.kv.list({ prefix: keys.allRetriedAs(id) })) add(key);
+    }
+    return { needed, retriedAs };
   }
 
   /**
@@ -131,46 +230,74 @@ export class Janitor {
    * @returns Whether it is gone, is needed by tasks that depend on it, or has moved on since it was read.
    */
   async remove({ task, run }: TaskState): Promise<"removed" | "needed" | "moved"> {
-    const { id, task_type, status, version } = task;
-    const [cold, checkpoint] = await this.kv.getMany<[unknown, unknown]>([keys.task(id), keys.checkpoint(id)]);
-    if (run || !isTerminal(status) || !cold.value || decodeTask(cold.value).version !== version) return "moved";
-    if (await this.#hasAny(keys.childrenOf(id))) return "needed";
-    const unique = task.unique_key === null ? null : await this.kv.get(keys.unique(task_type, task.unique_key));
+    const { id, version } = task;
+    const entry = await this.kv.get(keys.task(id));
+    if (run || !entry.value || decodeTask(entry.value).version !== version) return "moved";
+    const removed = await this.#remove(entry, decodeTask(entry.value), await this.#related([id]));
+    if (removed === "removed" && !task.record_only) await this.#clear(id);
+    return removed;
+  }
+
+  async #remove(
+    cold: Deno.KvEntryMaybe<unknown>,
+    stored: StoredTask,
+    { needed, retriedAs }: { needed: Set<string>; retriedAs: Map<string, Deno.KvKey[]> },
+  ): Promise<"removed" | "needed" | "moved"> {
+    const { result_apart, ...task } = stored;
+    const { id, task_type, status } = task;
+    if (!isTerminal(status)) return "moved";
+    if (needed.has(id)) return "needed";
     const write = emptyWrite(id);
     write.checks.push({ key: cold.key, versionstamp: cold.versionstamp });
-    write.puts.push({ key: keys.removed(id), value: encode(0) });
-    write.deletes.push(keys.task(id), keys.result(id), keys.checkpoint(id), keys.index(status, task_type, id));
-    write.deletes.push(...entriesOf({ task, run }));
+    write.deletes.push(keys.task(id), keys.index(status, task_type, id), ...retriedAs.get(id) ?? []);
+    if (result_apart) write.deletes.push(keys.result(id));
+    write.deletes.push(...entriesOf({ task, run: null }));
     for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
-    if (unique?.value && decode<string>(unique.value) === id) {
-      write.checks.push({ key: unique.key, versionstamp: unique.versionstamp });
-      write.deletes.push(unique.key);
+    if (!task.record_only) {
+      // There may be more of it than one atomic takes: the marker stays until all of it is gone.
+      write.puts.push({ key: keys.removed(id), value: encode(0) });
+      write.deletes.push(keys.checkpoint(id));
+      const checkpoint = await this.kv.get(keys.checkpoint(id));
+      const kept = checkpoint.value ? decode<CheckpointRecord>(checkpoint.value) : null;
+      if (kept?.blob) this.blobs.disown(write, kept.blob.blob);
     }
-    const kept = checkpoint.value ? decode<CheckpointRecord>(checkpoint.value) : null;
-    if (kept?.blob) this.blobs.disown(write, kept.blob.blob);
+    if (task.unique_key !== null) {
+      const unique = await this.kv.get(keys.unique(task_type, task.unique_key));
+      if (unique.value && decode<string>(unique.value) === id) {
+        write.checks.push({ key: unique.key, versionstamp: unique.versionstamp });
+        write.deletes.push(unique.key);
+      }
+    }
     write.counts.push({ task_type, status, delta: -1 });
-    write.changes.push({ id, before: { task, run }, after: null });
-    if (!await this.committer.commitUnlessConflict(write)) return "moved";
-    await this.#clear(id);
-    return "removed";
+    write.changes.push({ id, before: { task, run: null }, after: null });
+    return await this.committer.commitUnlessConflict(write) ? "removed" : "moved";
   }
 
   /** Deletes what was kept for a task that is gone: there may be more of it than one atomic takes. */
   async #clear(id: string): Promise<void> {
     await this.#removePieces(keys.logOf(id), () => null);
     await this.#removePieces(keys.stepsOf(id), () => null);
-    await this.#removePieces(keys.allRetriedAs(id), () => null);
     // The chunks go with the next round of unfinished files.
     await this.#removePieces(keys.artifactsOf(id), (value) => decode<StoredFile>(value).blob);
     await this.committer.commit({ ...emptyWrite(id), deletes: [keys.removed(id)] });
   }
 
-  /** Goes on where a removal was cut short. */
-  async #clearRemoved(): Promise<void> {
-    for await (const { key } of this.kv.list({ prefix: keys.allRemoved() }, { batchSize: 100 })) {
-      if (this.#stopped) return;
-      await this.#clear(key[1] as string);
+  /** Deletes what removed tasks have left. */
+  async #clearRemoved({ batch, limit }: JanitorJob): Promise<boolean> {
+    let ids: string[] = [];
+    let cleared = 0;
+    const clearAll = async () => {
+      await Promise.all(ids.map((id) => this.#clear(id)));
+      cleared += ids.length;
+      ids = [];
+    };
+    for await (const { key } of this.kv.list({ prefix: keys.allRemoved() }, { limit, batchSize: 100 })) {
+      ids.push(key[1] as string);
+      if (ids.length === batch) await clearAll();
+      if (this.#stopped) return false;
     }
+    await clearAll();
+    return cleared >= limit;
   }
 
   /** Deletes the entries of a prefix in pieces that fit; `blobOf` names the file that an entry owns. */
@@ -180,34 +307,41 @@ export class Janitor {
       write.deletes.push(key);
       const blob = blobOf(value);
       if (blob !== null) this.blobs.disown(write, blob);
-      if (write.deletes.length < BATCH) continue;
+      if (write.deletes.length < PIECES) continue;
       await this.committer.commit(write);
       write = emptyWrite(prefix.join("/"));
     }
     if (write.deletes.length > 0) await this.committer.commit(write);
   }
 
-  async #trimChanges(before: number): Promise<void> {
+  async #trimChanges({ batch, limit }: JanitorJob, before: number): Promise<boolean> {
+    let trimmed = 0;
     let old: Deno.KvKey[] = [];
-    for await (const entry of this.kv.list({ prefix: keys.changes() }, { batchSize: 500 })) {
-      if (decode<ChangeRecord>(entry.value).at >= before) break;
-      if (this.#stopped) return;
-      old.push(entry.key);
-      if (old.length === 500) {
-        await this.#forget(old);
-        old = [];
-      }
+    const forget = async () => {
+      if (old.length > 0) await this.#forget(old);
+      trimmed += old.length;
+      old = [];
+    };
+    // The newest commit stays, however old: what was read of the store since then is bound to it.
+    let last: Deno.KvKey | null = null;
+    for await (const entry of this.kv.list({ prefix: keys.changes() }, { limit, batchSize: 500 })) {
+      if (last) old.push(last);
+      if (old.length >= batch) await forget();
+      if (this.#stopped || decode<ChangeRecord>(entry.value).at >= before) break;
+      last = entry.key;
     }
-    if (old.length > 0) await this.#forget(old);
-    if (this.committer.stats.atomics - this.#trimmedAt < CHANGES_KEPT) return;
+    await forget();
+    if (trimmed >= limit - 1 || this.committer.stats.atomics - this.#trimmedAt < CHANGES_KEPT) {
+      return trimmed >= limit - 1;
+    }
     this.#trimmedAt = this.committer.stats.atomics;
     let kept = 0;
-    old = [];
     for await (const { key } of this.kv.list({ prefix: keys.changes() }, { reverse: true, batchSize: 500 })) {
       if (++kept > CHANGES_KEPT) old.push(key);
     }
-    old.reverse();
-    for (let i = 0; i < old.length; i += 500) await this.#forget(old.slice(i, i + 500));
+    const all = old.toReversed();
+    for (let i = 0; i < all.length; i += batch) await this.#forget(all.slice(i, i + batch));
+    return false;
   }
 
   async #forget(changes: Deno.KvKey[]): Promise<void> {
@@ -232,13 +366,23 @@ export class Janitor {
     return bytes;
   }
 
-  async #removeUploads(now: number): Promise<void> {
+  async #removeUploads({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
+    let due: Deno.KvEntry<unknown>[] = [];
+    let removed = 0;
+    const removeAll = async () => {
+      await Promise.all(due.map((entry) => this.removeUpload(entry)));
+      removed += due.length;
+      due = [];
+    };
     for await (const entry of this.kv.list({ prefix: keys.uploads() }, { batchSize: 100 })) {
-      const id = entry.key[1] as string;
-      if (this.#stopped) return;
+      if (this.#stopped || removed >= limit) break;
       if (decode<Upload>(entry.value).used_at + UPLOAD_KEPT_MS > now) continue;
-      if (!await this.#hasAny(keys.uploadRefsOf(id))) await this.removeUpload(entry);
+      if (await this.#hasAny(keys.uploadRefsOf(entry.key[1] as string))) continue;
+      due.push(entry);
+      if (due.length >= batch) await removeAll();
     }
+    await removeAll();
+    return removed >= limit;
   }
 
   /** Deletes an upload with its chunks, unless a task has come to need it since it was read. */
@@ -258,15 +402,30 @@ export class Janitor {
     return false;
   }
 
-  async #removeUnfinished(silentSince: number): Promise<void> {
+  async #removeUnfinished({ batch, limit }: JanitorJob, silentSince: number): Promise<boolean> {
+    let silent: Deno.KvEntry<unknown>[] = [];
+    let removed = 0;
+    const removeAll = async () => {
+      await Promise.all(silent.map((entry) => this.#removeFile(entry)));
+      removed += silent.length;
+      silent = [];
+    };
     for await (const entry of this.kv.list({ prefix: keys.allBlobPending() }, { batchSize: 100 })) {
-      if (this.#stopped) return;
+      if (this.#stopped || removed >= limit) break;
       if (decode<{ at: number }>(entry.value).at >= silentSince) continue;
-      // Marked anew first: whoever still writes the file finds that it is lost, and nobody adopts half of it.
-      const write = emptyWrite(`blob:${entry.key[1] as string}`);
-      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-      this.blobs.disown(write, entry.key[1] as string);
-      if (await this.committer.commitUnlessConflict(write)) await this.blobs.delete(entry.key[1] as string);
+      silent.push(entry);
+      if (silent.length >= batch) await removeAll();
     }
+    await removeAll();
+    return removed >= limit;
+  }
+
+  async #removeFile({ key, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
+    const blob = key[1] as string;
+    // Marked anew first: whoever still writes the file finds that it is lost, and nobody adopts half of it.
+    const write = emptyWrite(`blob:${blob}`);
+    write.checks.push({ key, versionstamp });
+    this.blobs.disown(write, blob);
+    if (await this.committer.commitUnlessConflict(write)) await this.blobs.delete(blob);
   }
 }

@@ -32,6 +32,7 @@
  * | `upload, id` | what an uploaded file is, and its blob | the upload; touched by each submit that names it |
  * | `upload_fence` | rewritten by whoever deletes an upload; checked by whoever refers to uploads | the janitor |
  * | `upload_ref, upload, task` | that a task needs the upload | submit; removed with the task |
+ * | `role, role` | which instance does the janitor's work, where several share a store | that instance; whoever takes the role |
  * | `ended_session, id` | a sign-in that was ended before its time | the sign-out; gone when the sign-in would be |
  * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
  * | `blob_pending, blob` | that a file is being written | whoever writes the file; the janitor |
@@ -45,6 +46,7 @@
  * | `series, hour, at, type` | the same of an hour, of all lanes | the janitor |
  * | `mark, at, by` | an instance started, a type was paused or resumed | with that; the janitor deletes it |
  * | `change_floor` | newest change that was trimmed | the janitor |
+ * | `probe, instance` | that the store is written and read | the health check; gone after a minute |
  * | `bell` | rung by each commit where instances share a store | every commit |
  *
  * @module
@@ -72,6 +74,7 @@ export const keys = {
   limitedOf: (type: string, key: string): Key => ["limited", type, key],
   slot: (type: string, key: string): Key => ["slot", type, key],
   child: (parent: string, id: string): Key => ["child", parent, id],
+  children: (): Key => ["child"],
   childrenOf: (parent: string): Key => ["child", parent],
   followTask: (id: string): Key => ["follow", "task", id],
   followSlot: (type: string, key: string): Key => ["follow", "slot", type, key],
@@ -85,6 +88,7 @@ export const keys = {
   allRemoved: (): Key => ["removed"],
   unique: (type: string, key: string): Key => ["unique", type, key],
   retriedAs: (old: string, id: string): Key => ["retried_as", old, id],
+  retriedAsOfAll: (): Key => ["retried_as"],
   allRetriedAs: (old: string): Key => ["retried_as", old],
   step: (id: string, generation: number, name: string): Key => ["step", id, generation, name],
   stepsOf: (id: string, generation?: number): Key => generation === undefined ? ["step", id] : ["step", id, generation],
@@ -131,6 +135,7 @@ export const keys = {
   marks: (): Key => ["mark"],
   changeFloor: (): Key => ["change_floor"],
   bell: (): Key => ["bell"],
+  role: (role: string): Key => ["role", role],
   endedSession: (id: string): Key => ["ended_session", id],
   probe: (instance: string): Key => ["probe", instance],
 };

@@ -24,12 +24,13 @@ import { type AnyTaskDefinition, type OpenedFile, Registry } from "./define.ts";
 import { ClosedError, ConflictError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { isId, newId } from "./ids.ts";
-import { Janitor } from "./janitor.ts";
+import { Janitor, type JanitorOptions } from "./janitor.ts";
 import { keys } from "./keys.ts";
 import { type Logger, silent } from "./log.ts";
 import { Notifier } from "./notifier.ts";
 import { Pauses } from "./pauses.ts";
 import { type Filter, listTasks, type Order, type Page, readArtifacts, readTasks, type StoredFile } from "./reads.ts";
+import { RoleLease } from "./role_lease.ts";
 import { Recoverer } from "./recoverer.ts";
 import { Releaser } from "./releaser.ts";
 import { Runner } from "./runner.ts";
@@ -84,6 +85,8 @@ export interface QueueOptions {
   limits?: AtomicLimits;
   /** Atomics in flight. Default: 16 if distributed, else 2. */
   lanes?: number;
+  /** Over the janitor's own numbers. */
+  janitor?: Partial<JanitorOptions>;
   /** After this time a caller is told that the outcome is unknown. Milliseconds, default 10,000. */
   commitDeadlineMs?: number;
 }
@@ -186,7 +189,8 @@ export class Queue {
     this.#releaser = new Releaser(kv, committer, this.registry, callbacks, notifier, clock, log);
     this.#recoverer = new Recoverer(kv, committer, clock, leaseMs, log);
     this.#heartbeat = new Heartbeat(committer, clock, leaseMs, log);
-    this.#janitor = new Janitor(kv, committer, blobs, clock, this.retention, log);
+    const lease = new RoleLease(kv, committer, clock, "janitor", distributed);
+    this.#janitor = new Janitor(kv, committer, blobs, lease, clock, this.retention, log, options.janitor);
     this.#commands = new Commands(kv, committer, this.registry, this.#runner, this.#janitor, clock, log);
   }
 

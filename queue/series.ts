@@ -154,7 +154,11 @@ async function readSamples(kv: Deno.Kv, selector: Deno.KvListSelector): Promise<
 }
 
 /** What the janitor writes and deletes: hours that are over and not summed up yet, and what is too old. */
-export async function foldSeries(kv: Deno.Kv, now: number): Promise<{ puts: Put[]; deletes: Deno.KvKey[] }> {
+export async function foldSeries(
+  kv: Deno.Kv,
+  now: number,
+  limit: number,
+): Promise<{ puts: Put[]; deletes: Deno.KvKey[] }> {
   const puts: Put[] = [];
   const deletes: Deno.KvKey[] = [];
   const hourOf = (ms: number) => Math.floor(ms / HOUR_MS);
@@ -185,7 +189,7 @@ export async function foldSeries(kv: Deno.Kv, now: number): Promise<{ puts: Put[
     { prefix: keys.marks(), end: [...keys.marks(), now - HOURS_KEPT_MS] },
   ];
   for (const selector of old) {
-    for await (const { key } of kv.list(selector, { limit: 5_000, batchSize: 500 })) deletes.push(key);
+    for await (const { key } of kv.list(selector, { limit, batchSize: 500 })) deletes.push(key);
   }
   return { puts, deletes };
 }

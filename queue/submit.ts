@@ -309,6 +309,7 @@ export class Submitter {
         attempts: [],
         actions: [],
         uploads: uploadsOf(definition, params),
+        record_only: false,
         version: 1,
       },
     };

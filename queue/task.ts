@@ -122,6 +122,8 @@ export interface TaskRecord {
   actions: TaskAction[];
   /** Uploads that live as long as this task. */
   uploads: string[];
+  /** Whether nothing is kept for it beside its record: no log, no file, no step, no checkpoint. */
+  record_only: boolean;
   version: number;
 }
 
@@ -445,6 +447,7 @@ export function retry(
       interruptions: 0,
       run_at: null,
       completed_at: null,
+      record_only: false,
       actions: withAction(task, { action: "retry", at: now, by, attempt: task.attempt, detail: `from ${from}` }),
       version: task.version + 1,
     },

@@ -99,6 +99,7 @@ const COMMON = {
   attempts: [],
   actions: [],
   uploads: [],
+  record_only: false,
 } satisfies Partial<TaskRecord>;
 
 type Packed = Partial<StoredTask>;

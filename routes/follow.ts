@@ -6,7 +6,7 @@
 
 import type { Queue } from "../queue/queue.ts";
 import type { LogPosition } from "../queue/task_log.ts";
-import type { Attempt, Status, TaskAction, TaskHistoryEvent, TaskState } from "../queue/task.ts";
+import type { Attempt, Status, TaskHistoryEvent, TaskState } from "../queue/task.ts";
 
 /** Log lines that are told at once. */
 const LINES = 1_000;

@@ -100,6 +100,10 @@ function Plot({ chart, series, store }: { chart: Chart; series: SeriesAnswer; st
   const data = [times, ...chart.lines.map(({ values }) => values)] as uPlot.AlignedData;
   const shape = chart.lines.map(({ label }) => label).join();
   const theme = store.preferences.value.theme;
+  // The plot is made once and drawn again and again: what it draws is the newest, not what it was made with.
+  const latest = useRef({ data, times, series });
+  latest.current = { data, times, series };
+  const [missing, setMissing] = useState(false);
 
   useEffect(() => {
     let gone = false;
@@ -153,6 +157,7 @@ function Plot({ chart, series, store }: { chart: Chart; series: SeriesAnswer; st
             drawAxes: [(plot) => {
               const { ctx, bbox } = plot;
               ctx.save();
+              const { times, series } = latest.current;
               ctx.fillStyle = color("unfinished");
               const from = plot.valToPos(times[times.length - 1] - series.bucket_seconds / 2, "x", true);
               ctx.fillRect(from, bbox.top, bbox.left + bbox.width - from, bbox.height);
@@ -170,11 +175,11 @@ function Plot({ chart, series, store }: { chart: Chart; series: SeriesAnswer; st
             }],
           },
         },
-        data,
+        latest.current.data,
         current,
       );
       observer.observe(current);
-    });
+    }).catch(() => setMissing(true));
     return () => {
       gone = true;
       observer.disconnect();
@@ -206,6 +211,7 @@ function Plot({ chart, series, store }: { chart: Chart; series: SeriesAnswer; st
         }}
         onBlur={() => setAt(null)}
       />
+      {missing && <p class="banner error">The drawing could not be loaded. Reload the page; the table is below.</p>}
       <ul class="legend">
         <li class="muted">
           {bucket && clockTime(Date.parse(bucket.at), style).slice(0, 5)}

@@ -9,7 +9,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Task } from "../../queue/task.ts";
 import { act } from "../actions.ts";
 import { clockTime, count, number } from "../format.ts";
-import type { LogEvent, Store } from "../store.ts";
+import { addEarlier, type LogEvent, type LogGap, type Store } from "../store.ts";
 
 /** Height of a line that is not wrapped, in pixels: as in the style sheet. */
 const LINE_PX = 20;
@@ -33,6 +33,18 @@ function lineId({ attempt, line }: LogEvent): string {
   return `L${attempt}-${line + 1}`;
 }
 
+/** Whether a line comes after a position such as `1:500`. */
+function isAfter({ attempt, line }: LogEvent, position: string): boolean {
+  const [at, number] = position.split(":").map(Number);
+  return attempt > at || attempt === at && line > number;
+}
+
+/** A position for people: lines are counted from one. */
+function shownAt(position: string): string {
+  const [attempt, line] = position.split(":").map(Number);
+  return `line ${number(line + 1)}${attempt > 1 ? ` of attempt ${attempt}` : ""}`;
+}
+
 /** The log, with what finds one's way in it. */
 export function Log({ task, store }: { task: Task; store: Store }): JSX.Element {
   const [text, setText] = useState("");
@@ -43,7 +55,8 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
   const [aloud, setAloud] = useState(false);
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(400);
-  const [earlier, setEarlier] = useState<"more" | "reading" | "none">("more");
+  /** The line before which there is none, as far as is known; or what is being done about it. */
+  const [earlier, setEarlier] = useState<"more" | "reading" | string>("more");
   const [seen, setSeen] = useState(store.log.value.length);
   const box = useRef<HTMLDivElement>(null);
   const all = store.log.value;
@@ -58,7 +71,11 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
   // The first drawing is the server's, so that the browser's takes it over; a window needs heights.
   const [served, setServed] = useState(true);
   useEffect(() => setServed(false), []);
-  const complete = earlier === "none" || all[0] === undefined || (all[0].attempt <= 1 && all[0].line === 0);
+  const first = all[0];
+  const gaps = store.gaps.value;
+  // What has left the page at the top since is there to be loaded again.
+  const isWhole = first === undefined || (first.attempt <= 1 && first.line === 0) || earlier === lineId(first);
+  const complete = isWhole && gaps.length === 0;
 
   // At the end it stays at the end, whatever is added.
   useLayoutEffect(() => {
@@ -85,24 +102,27 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
     box.current.scrollTop = at * LINE_PX - 100;
   }, [served]);
 
-  const readEarlier = async () => {
-    const first = all[0];
+  const readEarlier = async (gap: LogGap | null) => {
     setEarlier("reading");
     setFollow(false);
     const from = box.current!.scrollHeight - box.current!.scrollTop;
-    const query = new URLSearchParams({ before: `${first.attempt}:${first.line}`, limit: String(EARLIER) });
+    const before = gap?.before ?? `${first!.attempt}:${first!.line}`;
+    const query = new URLSearchParams({ before, limit: String(EARLIER) });
     const answer = await fetch(`/api/tasks/${task.id}/logs?${query}`).catch(() => null);
     if (!answer?.ok) return setEarlier("more");
     const body: { lines: Omit<LogEvent, "kind">[] } = await answer.json();
-    store.log.value = [...body.lines.map((line): LogEvent => ({ kind: "log", ...line })), ...store.log.value];
-    setEarlier(body.lines.length < EARLIER ? "none" : "more");
+    const read = body.lines.map((line): LogEvent => ({ kind: "log", ...line }));
+    const inGap = gap ? read.filter((line) => isAfter(line, gap.after)) : read;
+    addEarlier(store, inGap, gap, inGap.length < EARLIER);
+    const [top] = store.log.value;
+    setEarlier(!gap && read.length < EARLIER ? lineId(top) : "more");
     // What was in sight stays in sight.
     requestAnimationFrame(() => {
       if (box.current) box.current.scrollTop = box.current.scrollHeight - from;
     });
   };
 
-  const first = served || wrap
+  const from = served || wrap
     ? Math.max(0, lines.length - (wrap ? WRAPPED : SERVED))
     : Math.max(0, Math.floor(top / LINE_PX) - OVERSCAN);
   const last = served || wrap ? lines.length : Math.min(lines.length, Math.ceil((top + height) / LINE_PX) + OVERSCAN);
@@ -163,12 +183,20 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
         </span>
         <a href={`/api/tasks/${task.id}/logs.txt`} download={`${task.id}.log`}>Download the whole log</a>
       </p>
-      {!complete && (
+      {gaps.map((gap) => (
+        <p key={gap.before} class="banner js">
+          The lines between {shownAt(gap.after)} and {shownAt(gap.before)} are not loaded.
+          <button type="button" disabled={earlier === "reading"} onClick={() => void readEarlier(gap)}>
+            Load them
+          </button>
+        </p>
+      ))}
+      {!isWhole && (
         <button
           type="button"
           class="js quiet"
           disabled={earlier === "reading"}
-          onClick={() => void readEarlier()}
+          onClick={() => void readEarlier(null)}
         >
           {earlier === "reading" ? "Loading…" : "Load earlier"}
         </button>
@@ -188,8 +216,8 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
             if (atEnd !== follow) setFollow(atEnd);
           }}
         >
-          {!served && !wrap && <div style={{ height: `${first * LINE_PX}px` }} />}
-          {lines.slice(first, last).map((line) => (
+          {!served && !wrap && <div style={{ height: `${from * LINE_PX}px` }} />}
+          {lines.slice(from, last).map((line) => (
             <div key={lineId(line)} id={lineId(line)} class={`line ${line.level}`}>
               <a href={`#${lineId(line)}`} class="line-number">{line.line + 1}</a>
               <span class="muted">{clockTime(Date.parse(line.at), style)}</span>

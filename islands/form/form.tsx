@@ -296,6 +296,10 @@ function TypeForm({ info, store, onChange }: {
         signal: abort.current!.signal,
       });
       if (answer.status !== 503 || tries === 3) return answer;
+      await answer.body?.cancel();
+      // As long as the service asks for, and not all pages at once.
+      const seconds = Number(answer.headers.get("Retry-After")) || 2;
+      await pause(seconds * 1000 * (1 + Math.random() / 2), abort.current!.signal);
     }
   };
 
@@ -455,4 +459,15 @@ function focusRow(id: string, tries = 60): void {
 
 function without<T extends Record<string, unknown>>(body: T, ...names: string[]): Partial<T> {
   return Object.fromEntries(Object.entries(body).filter(([name]) => !names.includes(name))) as Partial<T>;
+}
+
+/** Waits; rejects as soon as the signal is aborted. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    }, { once: true });
+  });
 }
