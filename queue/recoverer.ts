@@ -112,7 +112,10 @@ export class Recoverer {
     if (state?.run?.instance !== instance) return;
     const now = this.clock.now();
     const command = await this.kv.get(keys.command(instance, id));
-    const write = transition(state, command.value ? cancel(state, now, askedBy(command.value)) : interrupt(state, now));
+    const write = transition(
+      state,
+      command.value ? cancel(state, now, askedBy(command.value)) : interrupt(state, now, true),
+    );
     write.checks.push({ key: keys.run(id), versionstamp });
     if (command.value) write.deletes.push(command.key);
     await this.committer.commitUnlessConflict(write);

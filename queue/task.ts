@@ -199,6 +199,12 @@ export const PRIORITY_STEP_MS = 60_000;
 /** Interruptions in a row without a new checkpoint after which a task is given up. */
 export const MAX_INTERRUPTIONS = 10;
 
+/** So many interruptions in a row make a task suspect of ending its process: after a crash it waits before the next start. */
+const SUSPECT = 2;
+/** That wait at first; it doubles with each further interruption. */
+const FIRST_SUSPICION_MS = 10_000;
+const LONGEST_SUSPICION_MS = 5 * 60_000;
+
 /** Attempts that a record remembers; older ones are dropped. */
 export const MAX_ATTEMPTS_KEPT = 25;
 
@@ -356,9 +362,12 @@ export function retryLater(state: TaskState, error: TaskError, now: number, runA
 
 /**
  * The attempt was cut short by a shutdown, a crash or a lost lease: not the handler's fault, so it goes back to the
- * head of the line, until {@linkcode MAX_INTERRUPTIONS} in a row say that the task itself ends its process.
+ * head of the line, until {@linkcode MAX_INTERRUPTIONS} in a row say that the task itself ends its process. Before
+ * that, one whose process has ended twice waits longer each time, so that others get their turn.
+ *
+ * @param crashed Whether its instance has ended without handing it back.
  */
-export function interrupt(state: TaskState, now: number): TaskState {
+export function interrupt(state: TaskState, now: number, crashed = false): TaskState {
   assertLegal("interrupt", state);
   const task = endAttempt(state, now, "interrupted", null);
   if (task.interruptions >= MAX_INTERRUPTIONS) {
@@ -368,6 +377,10 @@ export function interrupt(state: TaskState, now: number): TaskState {
       run: null,
       task: { ...task, status: "FAILED", error, completed_at: Math.max(now, task.started_at!) },
     };
+  }
+  if (crashed && task.interruptions >= SUSPECT) {
+    const due = now + Math.min(LONGEST_SUSPICION_MS, FIRST_SUSPICION_MS * 2 ** (task.interruptions - SUSPECT));
+    return { run: null, task: { ...task, status: "PENDING", run_at: due, placement: { kind: "scheduled", due } } };
   }
   const score = Math.min(task.run_at ?? task.created_at, now) - task.priority * PRIORITY_STEP_MS;
   return { run: null, task: { ...task, status: "PENDING", placement: { kind: "ready", score } } };

@@ -316,7 +316,7 @@ async function finish(ctx: TaskContext<Params>, { rows, bad, result }: Reading):
   const { columns, badRows } = result!;
   const summary = { rows, bad_rows: bad, first_bad_rows: badRows, columns };
   await ctx.artifact("summary.json", JSON.stringify(summary, null, 2), "application/json");
-  await ctx.artifact("summary.csv", summaryCsv(columns, ctx.params.escape_formulas), "text/csv");
+  await ctx.artifact("summary.csv", summaryCsv(columns), "text/csv");
   ctx.log.info(`${format(rows)} rows, ${columns.length} columns, ${format(bad)} bad rows`);
   ctx.progress(100, `${format(rows)} rows, ${columns.length} columns`);
   const shown: ColumnStatistics[] = [];
@@ -343,8 +343,8 @@ function lasting(seconds: number): string {
   return `${(seconds / 3_600).toFixed(1)} h`;
 }
 
-function summaryCsv(columns: ColumnStatistics[], escapeFormulas: boolean): string {
-  const shown = (value: unknown) => escapeFormulas && typeof value === "string" ? withoutFormula(value) : value;
+function summaryCsv(columns: ColumnStatistics[]): string {
+  const shown = (value: unknown) => typeof value === "string" ? withoutFormula(value) : value;
   const plain = columns.map(({ quantiles, top_values, histogram: _, ...column }) => {
     const row = { ...column, ...quantiles, top_value: top_values[0]?.value };
     return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, shown(value)]));

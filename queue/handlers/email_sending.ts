@@ -13,7 +13,16 @@ import { AbortedError, NonRetryableError } from "../errors.ts";
 import type { Json } from "../task.ts";
 import { type Deferred, Mailing, MAX_DEFERRED, type Outcome } from "./email/mailing.ts";
 import { isAddress, MAX_LIST_BYTES, parseRecipients } from "./email/recipients.ts";
-import { fieldsOf, fill, fillHtml, fillLine, previewPage, type Values } from "./email/template.ts";
+import {
+  escapeHtml,
+  fieldsOf,
+  fill,
+  filledLength,
+  fillHtml,
+  fillLine,
+  previewPage,
+  type Values,
+} from "./email/template.ts";
 import { type Attachment, type Delivery, type MailTransport, type Message, ServerError } from "./email/transport.ts";
 import { randomFrom, seedOf } from "./random.ts";
 
@@ -57,6 +66,7 @@ const params = z.strictObject({
     "x-group": "More of the message",
   }),
   list_unsubscribe: oneLine(z.string().regex(/^(https:\/\/|mailto:)[^\s<>]+$/, "An https or mailto URL.").max(500))
+    .refine(isUrlTemplate, "An https or mailto URL.")
     .optional()
     .meta({
       title: "Unsubscribe",
@@ -92,6 +102,14 @@ const params = z.strictObject({
 
 type Params = z.output<typeof params>;
 
+/** Whether a template gives a URL, whatever fills it in. */
+function isUrlTemplate(template: string): boolean {
+  const values = Object.fromEntries(fieldsOf(template).map((field) => [field, "x"]));
+  return URL.canParse(fill(template, values, encodeURIComponent));
+}
+
+/** Characters of a message with all its fields filled in, without attachments. */
+const MAX_MESSAGE = 10_000_000;
 /** Bytes of all attachments. */
 const MAX_ATTACHMENTS = 10_000_000;
 /** Recipients of a mailing into the outbox, which keeps a file for each. */
@@ -147,12 +165,17 @@ async function run(ctx: TaskContext<Params>, transport: MailTransport, clock: Cl
   const bounces = bouncesOf(ctx, recipients.length);
   const pace = paceOf(ctx, clock);
   if (mailing.next > 0) ctx.log.info(`going on after message ${mailing.next}`);
-  else await keepPreview(ctx, messageOf(ctx, transport, letter, 0));
+  else if (sizeOf(ctx, letter, 0) <= MAX_MESSAGE) await keepPreview(ctx, messageOf(ctx, transport, letter, 0));
   while (mailing.next < recipients.length) {
     const index = mailing.next;
     const { email } = recipients[index];
     await pace();
-    if (!isAddress(email)) await settle(ctx, mailing, index, email, ["skipped", "not an address"]);
+    const size = sizeOf(ctx, letter, index);
+    if (size > MAX_MESSAGE) {
+      const words = `the message would have ${size.toLocaleString("en")} characters; ` +
+        `${MAX_MESSAGE.toLocaleString("en")} are allowed`;
+      await settle(ctx, mailing, index, email, ["skipped", words]);
+    } else if (!isAddress(email)) await settle(ctx, mailing, index, email, ["skipped", "not an address"]);
     else if (bounces[index]) await settle(ctx, mailing, index, email, ["bounced", "550 no such mailbox (made up)"]);
     else {
       const delivery = await deliver(ctx, transport, clock, mailing, letter, index);
@@ -264,14 +287,24 @@ async function deliver(
   }
 }
 
+/** The values of a recipient. */
+function valuesOf({ recipients }: Letter, index: number): Values {
+  return { ...recipients[index], number: String(index + 1), total: String(recipients.length) };
+}
+
+/** How many characters a message will have, before it is made. */
+function sizeOf({ params }: TaskContext<Params>, letter: Letter, index: number): number {
+  const { subject, body, html, list_unsubscribe } = params;
+  const values = valuesOf(letter, index);
+  return filledLength(subject, values) + filledLength(body, values) +
+    (html ? filledLength(html, values, escapeHtml) : 0) +
+    (list_unsubscribe ? filledLength(list_unsubscribe, values, encodeURIComponent) : 0);
+}
+
 function messageOf(ctx: TaskContext<Params>, transport: MailTransport, letter: Letter, index: number): Message {
   const { subject, body, html, reply_to, list_unsubscribe } = ctx.params;
   const number = index + 1;
-  const values: Values = {
-    ...letter.recipients[index],
-    number: String(number),
-    total: String(letter.recipients.length),
-  };
+  const values = valuesOf(letter, index);
   return {
     to: values.email,
     subject: fillLine(subject, values),
@@ -280,7 +313,8 @@ function messageOf(ctx: TaskContext<Params>, transport: MailTransport, letter: L
     // Derived from task and number: a receiver can tell a repetition.
     messageId: `<${ctx.id.toLowerCase()}.${number}@${transport.from.address.split("@")[1]}>`,
     replyTo: reply_to,
-    unsubscribe: list_unsubscribe && fill(list_unsubscribe, values, encodeURIComponent),
+    // As URLs are written in a header: in ASCII, whatever the template holds.
+    unsubscribe: list_unsubscribe && new URL(fill(list_unsubscribe, values, encodeURIComponent)).href,
     attachments: letter.attachments,
   };
 }
@@ -295,6 +329,10 @@ async function preview(ctx: TaskContext<Params>, transport: MailTransport, lette
   const invalid = recipients.filter(({ email }) => !isAddress(email)).length;
   const first = recipients.findIndex(({ email }) => isAddress(email));
   if (first < 0) throw new NonRetryableError("None of the recipients has an address.");
+  const size = sizeOf(ctx, letter, first);
+  if (size > MAX_MESSAGE) {
+    throw new NonRetryableError(`The first message would have ${size.toLocaleString("en")} characters.`);
+  }
   const message = messageOf(ctx, transport, letter, first);
   await ctx.artifact("preview.eml", await transport.render(message), "message/rfc822");
   await keepPreview(ctx, message);

@@ -8,6 +8,7 @@
 import { stringify } from "@std/csv";
 import type { TaskContext } from "../../define.ts";
 import type { Json } from "../../task.ts";
+import { withoutFormula } from "../csv/cleaned.ts";
 import type { Values } from "./template.ts";
 
 /**
@@ -123,7 +124,13 @@ export class Mailing {
       let [outcome, words] = this.outcomes[i] ?? ["skipped", "had not been sent when the task was stopped"];
       const final = this.outcomes[i] && outcome !== "deferred";
       if (this.current === i && !final) [outcome, words] = ["unknown", "was on its way when the task was stopped"];
-      return { number: i + 1, email, outcome: outcome === "deferred" ? "skipped" : outcome, words };
+      // What a stranger has written is opened by a spreadsheet.
+      return {
+        number: i + 1,
+        email: withoutFormula(email),
+        outcome: outcome === "deferred" ? "skipped" : outcome,
+        words: withoutFormula(words),
+      };
     });
     return stringify(rows, { columns: ["number", "email", "outcome", "words"] });
   }

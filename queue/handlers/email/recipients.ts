@@ -13,6 +13,8 @@ import type { Values } from "./template.ts";
 
 /** The most recipients of a mailing. */
 export const MAX_RECIPIENTS = 20_000;
+/** Characters of a value, and of all values of a row. */
+const [MAX_VALUE, MAX_ROW] = [32_768, 262_144];
 /** The largest list of recipients in bytes. */
 export const MAX_LIST_BYTES = 8_000_000;
 
@@ -45,8 +47,26 @@ export function parseRecipients(bytes: Uint8Array): Values[] {
   }
   const email = Object.keys(rows[0]).find((name) => /^e-?mail$/i.test(name.trim()));
   if (email === undefined) throw new NonRetryableError("The list has no column named email.");
-  return rows.map((row) => {
+  return rows.map((row, i) => {
+    assertSizes(row, i);
     const values = Object.entries(row).map(([name, value]) => [name.trim(), value ?? ""]);
     return { ...Object.fromEntries(values), email: (row[email] ?? "").trim() };
   });
+}
+
+/** A value that fills in a field a thousand times must not make a message of any size. */
+function assertSizes(row: Record<string, string | undefined>, i: number): void {
+  let whole = 0;
+  for (const [name, value = ""] of Object.entries(row)) {
+    whole += value.length;
+    if (value.length <= MAX_VALUE && whole <= MAX_ROW) continue;
+    const [what, length, limit] = value.length > MAX_VALUE
+      ? [`the value of ${name.slice(0, 100)} in row ${i + 1}`, value.length, MAX_VALUE]
+      : [`row ${i + 1}`, whole, MAX_ROW];
+    throw new NonRetryableError(
+      `In the list, ${what} has ${length.toLocaleString("en")} characters or more; ${
+        limit.toLocaleString("en")
+      } are allowed.`,
+    );
+  }
 }

@@ -4,19 +4,79 @@
  * @module
  */
 
-const FIELD = /\{\{\s*([^{}]+?)\s*\}\}/g;
+import { RecentMap } from "../../recent_map.ts";
 
 /** What fills in the fields of one message. */
 export type Values = Readonly<Record<string, string>>;
 
-/** The fields that a template names. */
-export function fieldsOf(template: string): string[] {
-  return [...template.matchAll(FIELD)].map(([, name]) => name);
+/** Characters of a field's name. */
+const MAX_NAME = 200;
+/** Templates that are remembered as they were read: a mailing fills the same few in again and again. */
+const READ = 32;
+
+/** A piece of a template: text that stays, or a field with what stands for it in the template. */
+type Piece = string | { field: string; written: string };
+
+const read = new RecentMap<string, Piece[]>(READ);
+
+/** The pieces of a template, found in one pass over it. */
+function piecesOf(template: string): Piece[] {
+  const known = read.get(template);
+  if (known) return known;
+  const pieces: Piece[] = [];
+  let from = 0;
+  let text = 0;
+  for (let end = template.indexOf("}}", from); end >= 0; end = template.indexOf("}}", from)) {
+    // The last opening before an end: a name holds no braces.
+    const start = template.lastIndexOf("{{", end - 1);
+    const field = start >= from ? template.slice(start + 2, end).trim() : "";
+    if (field !== "" && field.length <= MAX_NAME && !/[{}]/.test(field)) {
+      pieces.push(template.slice(text, start), { field, written: template.slice(start, end + 2) });
+      text = end + 2;
+    }
+    from = end + 2;
+  }
+  pieces.push(template.slice(text));
+  read.set(template, pieces);
+  return pieces;
 }
 
+/** The fields that a template names. */
+export function fieldsOf(template: string): string[] {
+  return piecesOf(template).flatMap((piece) => typeof piece === "string" ? [] : [piece.field]);
+}
+
+type Writer = (value: string) => string;
+
+const asIs: Writer = (value) => value;
+
 /** Fills in a text. What has no value stays as it is. */
-export function fill(template: string, values: Values, as: (value: string) => string = (value) => value): string {
-  return template.replaceAll(FIELD, (whole, name) => Object.hasOwn(values, name) ? as(values[name]) : whole);
+export function fill(template: string, values: Values, as: Writer = asIs): string {
+  const written = new Map<string, string>();
+  return piecesOf(template).map((piece) => {
+    if (typeof piece === "string") return piece;
+    const { field } = piece;
+    if (!Object.hasOwn(values, field)) return piece.written;
+    const known = written.get(field) ?? as(values[field]);
+    written.set(field, known);
+    return known;
+  }).join("");
+}
+
+/** How many characters {@linkcode fill} would give, without giving them. */
+export function filledLength(template: string, values: Values, as: Writer = asIs): number {
+  const lengths = new Map<string, number>();
+  let length = 0;
+  for (const piece of piecesOf(template)) {
+    if (typeof piece === "string") length += piece.length;
+    else if (!Object.hasOwn(values, piece.field)) length += piece.written.length;
+    else {
+      const known = lengths.get(piece.field) ?? as(values[piece.field]).length;
+      lengths.set(piece.field, known);
+      length += known;
+    }
+  }
+  return length;
 }
 
 /** Fills in HTML: a value is text there, whatever it holds. */
@@ -41,6 +101,7 @@ export function previewPage(message: { to: string; subject: string; text: string
     `${head("To", message.to)}${head("Subject", message.subject)}<hr>${body}`;
 }
 
-function escapeHtml(text: string): string {
+/** A text as HTML shows it. */
+export function escapeHtml(text: string): string {
   return text.replaceAll(/[&<>"']/g, (character) => ENTITIES[character]);
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { inflateSync } from "node:zlib";
+
 /** Formats that are read. */
 export type Format = "png" | "jpeg" | "gif" | "tiff" | "webp";
 
@@ -162,7 +164,54 @@ function readTiff(view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
   if (tileWidth > width + 1_024 || tileHeight > height + 1_024 || (numbers.get(277) ?? 1) > 4) {
     throw new HeaderError("This TIFF is of a kind that is not read.");
   }
+  assertStrips(bytes, { width, height });
   return { width, height, animated: false };
+}
+
+/** Bytes of one sample at most: a number of double precision. */
+const SAMPLE_BYTES = 8;
+
+/**
+ * Refuses a TIFF whose compressed pieces unpack to more than its pixels take. The library unpacks them to whatever they
+ * hold, and a Deflate stream holds up to a thousand times its length.
+ */
+function assertStrips(bytes: Uint8Array, { width, height }: { width: number; height: number }): void {
+  const numbers = readTags(bytes);
+  const compression = numbers.get(259) ?? 1;
+  if (compression !== 8 && compression !== 32_946) return;
+  // What the largest samples would take, and a row more for what is filled up.
+  const most = (width + 1_024) * (height + 1_024) * (numbers.get(277) ?? 1) * SAMPLE_BYTES;
+  let left = Math.min(most, MAX_UNPACKED);
+  const tiled = numbers.has(322);
+  const offsets = readList(bytes, tiled ? 324 : 273);
+  const lengths = readList(bytes, tiled ? 325 : 279);
+  offsets.forEach((offset, i) => {
+    try {
+      left -= inflateSync(bytes.subarray(offset, offset + (lengths[i] ?? 0)), { maxOutputLength: left }).length;
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ERR_BUFFER_TOO_LARGE") return;
+      throw new HeaderError("This TIFF unpacks to more than its pixels take.");
+    }
+  });
+}
+
+/** Bytes that the pieces of a TIFF may unpack to, whatever it says of its size. */
+const MAX_UNPACKED = 1024 ** 3;
+
+/** The numbers of a tag, however many. */
+function readList(bytes: Uint8Array, wanted: number): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const little = view.getUint16(0) === 0x4949;
+  for (const { tag, type, count, at } of tiffTags(bytes)) {
+    if (tag !== wanted || type !== 3 && type !== 4) continue;
+    const size = type === 3 ? 2 : 4;
+    const start = count * size <= 4 ? at : view.getUint32(at, little);
+    return Array.from({ length: count }, (_, i) => {
+      const place = start + i * size;
+      return type === 3 ? view.getUint16(place, little) : view.getUint32(place, little);
+    });
+  }
+  return [];
 }
 
 /** Bytes of a value by its type (TIFF 6.0, page 15). */

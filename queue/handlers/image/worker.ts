@@ -7,7 +7,7 @@
 
 import { Image } from "imagescript";
 import { systemClock } from "../../clock.ts";
-import type { JobResult } from "../../pool_worker.ts";
+import { isOutOfMemory, type JobResult } from "../../pool_worker.ts";
 import { randomFrom } from "../random.ts";
 import { decode, encode, type OutputFormat, type Pixels, resize } from "./codecs.ts";
 import { coveredArea, type Fit, fittedSize, type Size } from "./fit.ts";
@@ -146,6 +146,7 @@ async function readable(source: Uint8Array<ArrayBuffer>, { format, width, height
   try {
     pixels = await decode(source, format);
   } catch (error) {
+    if (isOutOfMemory(error)) throw error;
     // What the decoders say is for their authors.
     throw new ImageError(
       `The ${format.toUpperCase()} is damaged, cut short or of a kind that is not read.`,
