@@ -7,6 +7,7 @@
 import { systemClock, within } from "./queue/clock.ts";
 import { createHandlers } from "./queue/handlers/mod.ts";
 import { createLogger } from "./queue/log.ts";
+import { prepareStore, StoreFileError } from "./queue/store/file.ts";
 import { lockStore, OwnedError } from "./queue/store/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
 import { createApp } from "./routes/app.ts";
@@ -31,17 +32,20 @@ const faults = new Faults(log);
 const distributed = kvPath === undefined || /^https?:/.test(kvPath);
 let lock: { release(): void } | undefined;
 if (kvPath !== undefined && !distributed && kvPath !== ":memory:") {
-  await Deno.mkdir(kvPath.replace(/[^/\\]+$/, "") || ".", { recursive: true });
   try {
+    await prepareStore(kvPath);
     lock = await lockStore(kvPath);
   } catch (error) {
-    if (!(error instanceof OwnedError)) throw error;
+    if (!(error instanceof OwnedError || error instanceof StoreFileError)) throw error;
     console.error(`Millrace did not start. ${error.message}`);
-    Deno.exit(3);
+    Deno.exit(error instanceof OwnedError ? 3 : 4);
   }
 }
 
-const kv = await Deno.openKv(kvPath);
+const kv = await Deno.openKv(kvPath).catch((error: Error) => {
+  console.error(`Millrace did not start. The store could not be opened: ${error.message}`);
+  Deno.exit(4);
+});
 const handlers = createHandlers(clock, settings);
 for (const [name, types] of [["CONCURRENCY", settings.concurrency], ["RATE_LIMIT", settings.rates]] as const) {
   const known: string[] = handlers.definitions.map(({ type }) => type);

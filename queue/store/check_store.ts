@@ -8,6 +8,7 @@
 import { systemClock } from "../clock.ts";
 import { checkStore, type StoreReport } from "./check.ts";
 import { copyStore, storePath, whyNotAFile } from "./copy.ts";
+import { assertStore, StoreFileError } from "./file.ts";
 import { lockStore, OwnedError } from "./owner_lock.ts";
 import { repairStore } from "./repair.ts";
 
@@ -55,6 +56,12 @@ if (unknown !== undefined) fail(`"${unknown}" is not an option. Usage: deno task
 const path = storePath();
 const problem = await whyNotAFile(path);
 if (problem) fail(problem);
+try {
+  await assertStore(path, Infinity);
+} catch (error) {
+  if (!(error instanceof StoreFileError)) throw error;
+  fail(error.message);
+}
 
 let lock: { release(): void } | null = null;
 try {

@@ -1,6 +1,7 @@
 /**
  * A store on a file has one owner: a second process on it would run into "database is locked" at every turn. The
- * lock is the operating system's, on a file beside the store, so it is free again however the owner ends.
+ * lock is the operating system's, on a file beside the store and on what the path really names, so it is free again
+ * however the owner ends, and holds for every name that the store has.
  *
  * @module
  */
@@ -14,16 +15,22 @@ export class OwnedError extends Error {
 }
 
 /**
- * Takes the lock beside the store at `path`.
+ * Takes the lock of the store at `path`, which must be there.
  *
  * @returns What gives it back.
  * @throws {OwnedError} If another process has it.
  */
 export async function lockStore(path: string): Promise<{ release(): void }> {
-  const file = await Deno.open(`${path}.lock`, { create: true, write: true });
-  if (!await file.tryLock(true)) {
-    file.close();
+  const real = await Deno.realPath(path);
+  const files = [await Deno.open(`${real}.lock`, { create: true, write: true, mode: 0o600 })];
+  // Behind a hard link stands the same file under another name. On Linux a lock of flock(2) is the file's own, and
+  // SQLite, which locks ranges of it by fcntl(2), does not notice. Elsewhere the two would meet.
+  if (Deno.build.os === "linux") files.push(await Deno.open(real));
+  const release = () => files.forEach((file) => file.close());
+  for (const file of files) {
+    if (await file.tryLock(true)) continue;
+    release();
     throw new OwnedError(path);
   }
-  return { release: () => file.close() };
+  return { release };
 }
