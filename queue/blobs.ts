@@ -20,8 +20,8 @@ export const CHUNK_BYTES = 60 * 1024;
 /** Chunks in one atomic: 480 KiB, well inside its limit. */
 const CHUNKS_PER_WRITE = 8;
 
-/** Chunks that are read at once: 960 KiB. */
-const CHUNKS_PER_READ = 16;
+/** Chunks that are read at once: 240 KiB, which is what a slow reader holds in memory. */
+const CHUNKS_PER_READ = 4;
 
 /** Keys deleted in one atomic. */
 const DELETES_PER_WRITE = 500;

@@ -107,6 +107,13 @@ export class ClosedError extends QueueError {
   }
 }
 
+/** There is too much to do at the moment; nothing was done. */
+export class BusyError extends QueueError {
+  constructor(message: string) {
+    super("busy", message);
+  }
+}
+
 /** Something is larger than its limit allows. */
 export class TooLargeError extends QueueError {
   /** The limit in bytes. */

@@ -21,6 +21,18 @@ export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 /** One of {@linkcode LOG_LEVELS}. */
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+// deno-lint-ignore no-control-regex
+const CONTROLS = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]/g;
+
+/** A text on one line: what would begin another line, or what a terminal obeys, is written as an escape. */
+export function oneLine(text: string): string {
+  return text.replaceAll(CONTROLS, (character) => {
+    if (character === "\n") return "\\n";
+    if (character === "\r") return "\\r";
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
+
 function plain(value: unknown): unknown {
   return value instanceof Error ? value.stack ?? String(value) : value;
 }
@@ -48,7 +60,7 @@ export function createLogger(
     const rest = Object.entries(shown).map(([name, value]) =>
       ` ${name}=${typeof value === "string" ? value : JSON.stringify(value)}`
     );
-    write(`${time} ${of.toUpperCase().padEnd(5)} ${message}${rest.join("")}`);
+    write(`${time} ${of.toUpperCase().padEnd(5)} ${oneLine(message + rest.join(""))}`);
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }

@@ -35,6 +35,7 @@ import { Recoverer } from "./recoverer.ts";
 import { Releaser } from "./releaser.ts";
 import { Runner } from "./runner.ts";
 import { Scheduler } from "./scheduler.ts";
+import { Searches } from "./searches.ts";
 import { Schedules } from "./schedules.ts";
 import { Sessions } from "./sessions.ts";
 import { type Range, readLastHour, readSeries } from "./series.ts";
@@ -117,6 +118,7 @@ export class Queue {
   readonly #pauses: Pauses;
   readonly #commands: Commands;
   readonly #blobs: Blobs;
+  readonly #searches = new Searches();
   #started = false;
   #stopping = false;
 
@@ -297,9 +299,15 @@ export class Queue {
     return this.#commands.get(id);
   }
 
-  /** Reads tasks by filter, newest first unless told otherwise. */
+  /**
+   * Reads tasks by filter, newest first unless told otherwise.
+   *
+   * @throws {BusyError} If it searches for text or a tag, and too many others do.
+   */
   list(filter: Filter, limit: number, cursor?: string, order?: Order): Promise<Page> {
-    return listTasks(this.#kv, filter, limit, cursor, order);
+    const read = () => listTasks(this.#kv, filter, limit, cursor, order);
+    if (filter.q === undefined && filter.tag === undefined) return read();
+    return this.#searches.run(JSON.stringify([filter, limit, cursor, order]), read);
   }
 
   /** The exact number of tasks by type and status. */

@@ -38,7 +38,7 @@ export interface Page {
   /** Pass it as `cursor` for the page before, the empty string for the first one; null on the first. */
   prev_cursor: string | null;
   total: number;
-  /** Whether `total` stopped at {@linkcode SEARCH_LIMIT}. */
+  /** Whether `total` stopped at {@linkcode SEARCH_LIMIT}, or where a search had read enough. */
   total_capped: boolean;
   /** How many tasks were searched, where `q` or `tag` was given; null otherwise. */
   searched: number | null;
@@ -46,6 +46,9 @@ export interface Page {
 
 /** `q` and `tag` look at this many tasks from the beginning of the list; other totals are counted up to here. */
 export const SEARCH_LIMIT = 10_000;
+
+/** … or at so many bytes of their records, if these are longer than most. */
+const SEARCH_BYTES = 32_000_000;
 
 const CHUNK = 200;
 
@@ -67,9 +70,14 @@ export async function readTask(kv: Deno.Kv, id: string): Promise<TaskState | nul
   return state;
 }
 
-/** Reads many tasks; null where there is none. Each is of one snapshot. */
-export async function readTasks(kv: Deno.Kv, ids: readonly string[]): Promise<(TaskState | null)[]> {
+/** Reads many tasks; null where there is none. Each is of one snapshot. `onBytes` is told how long each record is. */
+export async function readTasks(
+  kv: Deno.Kv,
+  ids: readonly string[],
+  onBytes: (bytes: number) => void = () => {},
+): Promise<(TaskState | null)[]> {
   const entries = await getAll(kv, ids.flatMap((id) => [keys.task(id), keys.run(id)]));
+  for (const { value } of entries) if (value) onBytes((value as Uint8Array).length);
   return ids.map((_, i) => {
     const task = entries[2 * i].value;
     const run = entries[2 * i + 1].value;
@@ -107,9 +115,13 @@ export async function listTasks(
   let searched = 0;
   const before: string[] = [];
   let more = false;
+  let bytes = 0;
+  let cut = false;
   const passed = (id: string) => cursor !== undefined && (order === "newest" ? id >= cursor : id <= cursor);
-  for await (const state of walk(kv, filter, counts, order, searching ? undefined : cursor, limit + 1)) {
-    if (searching && searched === SEARCH_LIMIT) break;
+  const onBytes = (read: number) => bytes += read;
+  for await (const state of walk(kv, filter, counts, order, searching ? undefined : cursor, limit + 1, onBytes)) {
+    cut = searching && (searched === SEARCH_LIMIT || bytes > SEARCH_BYTES);
+    if (cut) break;
     searched++;
     if (!matchesText(state, filter)) continue;
     found++;
@@ -125,7 +137,7 @@ export async function listTasks(
   }
   const ranged = filter.created_from !== undefined || filter.created_to !== undefined;
   const total = searching
-    ? { total: found, capped: searched === SEARCH_LIMIT }
+    ? { total: found, capped: cut }
     : ranged
     ? await countRange(kv, filter, counts)
     : { total: totalOf(counts, filter), capped: false };
@@ -196,9 +208,8 @@ export async function* matching(kv: Deno.Kv, filter: Filter, asOf: string, after
   const counts = await readCounts(kv);
   let from = after;
   if (filter.q !== undefined || filter.tag !== undefined) {
-    const newest = await walkIds(kv, filter, counts, "newest", undefined, SEARCH_LIMIT + 1);
-    const before = newest[SEARCH_LIMIT];
-    if (before !== undefined && (from === undefined || before > from)) from = before;
+    const before = await endOfSearch(kv, filter, counts);
+    if (before !== null && (from === undefined || before > from)) from = before;
   }
   const open = filter.statuses?.filter((status) => !isTerminal(status)) ?? [];
   const since = open.length === 1 && open[0] === "RUNNING" ? await timeOf(kv, asOf) : null;
@@ -214,6 +225,19 @@ export async function* matching(kv: Deno.Kv, filter: Filter, asOf: string, after
     });
     yield { looked: states.length, last: states[states.length - 1].task.id, ids };
   }
+}
+
+/** The newest task that a list which searches does not look at any more; null if it looks at all. */
+async function endOfSearch(kv: Deno.Kv, filter: Filter, counts: Counts): Promise<string | null> {
+  let bytes = 0;
+  let searched = 0;
+  for await (
+    const { task } of walk(kv, filter, counts, "newest", undefined, CHUNK, (read) => bytes += read)
+  ) {
+    if (searched === SEARCH_LIMIT || bytes > SEARCH_BYTES) return task.id;
+    searched++;
+  }
+  return null;
 }
 
 /** The entry that has not been touched since a task has its status; PENDING and RUNNING are told apart on request. */
@@ -265,6 +289,7 @@ async function* walkChunks(
   order: Order,
   cursor: string | undefined,
   firstChunk: number,
+  onBytes?: (bytes: number) => void,
 ): AsyncGenerator<TaskState[]> {
   const statuses = new Set(filter.statuses ?? STATUSES);
   let from = cursor;
@@ -272,7 +297,9 @@ async function* walkChunks(
   while (true) {
     const ids = await walkIds(kv, filter, counts, order, from, size);
     // It may have moved or gone since its index entry was read.
-    const states = (await readTasks(kv, ids)).filter((state) => state !== null && statuses.has(statusOf(state)));
+    const states = (await readTasks(kv, ids, onBytes)).filter((state) =>
+      state !== null && statuses.has(statusOf(state))
+    );
     if (states.length > 0) yield states as TaskState[];
     if (ids.length < size) return;
     from = ids[ids.length - 1];

@@ -200,7 +200,7 @@ export const PRIORITY_STEP_MS = 60_000;
 export const MAX_INTERRUPTIONS = 10;
 
 /** So many interruptions in a row make a task suspect of ending its process: after a crash it waits before the next start. */
-const SUSPECT = 2;
+export const SUSPECT_INTERRUPTIONS = 2;
 /** That wait at first; it doubles with each further interruption. */
 const FIRST_SUSPICION_MS = 10_000;
 const LONGEST_SUSPICION_MS = 5 * 60_000;
@@ -378,8 +378,9 @@ export function interrupt(state: TaskState, now: number, crashed = false): TaskS
       task: { ...task, status: "FAILED", error, completed_at: Math.max(now, task.started_at!) },
     };
   }
-  if (crashed && task.interruptions >= SUSPECT) {
-    const due = now + Math.min(LONGEST_SUSPICION_MS, FIRST_SUSPICION_MS * 2 ** (task.interruptions - SUSPECT));
+  if (crashed && task.interruptions >= SUSPECT_INTERRUPTIONS) {
+    const due = now +
+      Math.min(LONGEST_SUSPICION_MS, FIRST_SUSPICION_MS * 2 ** (task.interruptions - SUSPECT_INTERRUPTIONS));
     return { run: null, task: { ...task, status: "PENDING", run_at: due, placement: { kind: "scheduled", due } } };
   }
   const score = Math.min(task.run_at ?? task.created_at, now) - task.priority * PRIORITY_STEP_MS;

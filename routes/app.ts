@@ -5,6 +5,7 @@
  */
 
 import { Hono } from "hono";
+import type { Clock } from "../queue/clock.ts";
 import { authenticate, checkHost, checkOrigin } from "./auth.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { Guesses } from "./guesses.ts";
@@ -73,9 +74,32 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
     const detail = `${c.req.method} is not possible here.`;
     return problemResponse(c, new Problem(405, "method_not_allowed", detail, [], allow));
   });
-  app.onError((error, c) => problemResponse(c, toProblem(error, options.log)));
+  const gone = sparingly(options.clock, (count) => {
+    options.log.info("Clients went away in the middle of a request.", { count });
+  });
+  app.onError((error, c) => {
+    if (c.req.raw.signal.aborted && !(error instanceof Problem)) {
+      gone();
+      return problemResponse(c, new Problem(400, "aborted", "The request broke off."));
+    }
+    return problemResponse(c, toProblem(error, options.log));
+  });
 
   return { app, close: () => streams.close() };
+}
+
+/** Tells of something that clients can bring about at will, at most once a second, with how often it has happened. */
+function sparingly(clock: Clock, tell: (count: number) => void): () => void {
+  let count = 0;
+  let last = -Infinity;
+  return () => {
+    count++;
+    const now = clock.monotonic();
+    if (now - last < 1_000) return;
+    tell(count);
+    last = now;
+    count = 0;
+  };
 }
 
 /** The methods that a path answers to. An address that is spelt out goes before one with a parameter. */

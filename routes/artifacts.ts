@@ -7,8 +7,12 @@
 import { makeZip, predictLength } from "client-zip";
 import { Hono } from "hono";
 import parseRange from "range-parser";
+import { BusyError } from "../queue/errors.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { Problem } from "./problem.ts";
+
+/** Zips that are packed at once. */
+const MAX_ZIPS = 4;
 
 /** Media types that a browser may show; everything else is only handed out for saving. */
 const SHOWN = new Set(["image/png", "image/jpeg", "image/webp", "text/plain"]);
@@ -39,11 +43,16 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
     return c.json({ artifacts: await queue.artifacts(id) });
   });
 
+  // Packing takes the processor: few at a time, so that all else is answered meanwhile.
+  let packing = 0;
   app.get("/:id/artifacts.zip", async (c) => {
     const id = c.req.param("id");
+    if (packing >= MAX_ZIPS) throw new BusyError(`${MAX_ZIPS} zips are being packed; try again in a moment.`);
     const { task } = await queue.get(id);
     const infos = await queue.artifacts(id);
     const length = predictLength(infos.map(({ name, size }) => ({ name, size })));
+    packing++;
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
     async function* files() {
       for (const { name, created_at } of infos) {
         // Each is opened when its turn comes; one that has been replaced meanwhile would not fit the length that was told.
@@ -51,7 +60,10 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
         yield { name, input: file.read(), size: file.size, lastModified: new Date(created_at) };
       }
     }
-    return c.body(makeZip(files()), 200, {
+    makeZip(files()).pipeTo(writable).catch(() => {
+      // Whoever wanted it has gone, or a file has: the download breaks off.
+    }).finally(() => packing--);
+    return c.body(readable, 200, {
       "Content-Type": "application/zip",
       "Content-Length": String(length),
       "Content-Disposition": contentDisposition(`${task.task_type}-${id}.zip`, "application/zip"),

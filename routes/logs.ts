@@ -5,6 +5,7 @@
  */
 
 import { Hono } from "hono";
+import { oneLine } from "../queue/log.ts";
 import type { LogPosition } from "../queue/task_log.ts";
 import { contentDisposition } from "./artifacts.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
@@ -59,7 +60,7 @@ export function logRoutes({ queue }: AppOptions): Hono<AppEnv> {
         const { lines, next } = await queue.readLog(id, from, MAX_LINES);
         from = next;
         const part = lines.map(({ at, attempt, level, text }) =>
-          `${new Date(at).toISOString()} ${attempt} ${level.toUpperCase().padEnd(5)} ${text}\n`
+          `${new Date(at).toISOString()} ${attempt} ${level.toUpperCase().padEnd(5)} ${oneLine(text)}\n`
         );
         if (part.length > 0) controller.enqueue(encoder.encode(part.join("")));
         if (part.length < MAX_LINES) controller.close();

@@ -25,8 +25,8 @@ import type { Filter } from "../queue/reads.ts";
 import { type Json, summaryOf } from "../queue/task.ts";
 import { callerOf } from "./auth.ts";
 import { renderDocument } from "./document.tsx";
-import type { AppEnv, AppOptions } from "./env.ts";
-import { TaskFollower } from "./follow.ts";
+import type { Queue } from "../queue/queue.ts";
+import type { AppEnv, AppOptions, Principal } from "./env.ts";
 import { pageFormRoutes } from "./page_forms.ts";
 import { type Manifest, readManifest } from "./static.ts";
 import type { Quotas } from "./quotas.ts";
@@ -87,6 +87,17 @@ function Page({ store }: { store: Store }): JSX.Element {
   );
 }
 
+/** Lines of a log in the page, and characters of them: more is asked for. */
+const [LOG_LINES, LOG_CHARS] = [200, 100_000];
+
+/** The newest lines of a log, as many as a page may hold. */
+function newest(lines: Awaited<ReturnType<Queue["readLogTail"]>>["lines"]): LogEvent[] {
+  let left = LOG_CHARS;
+  let first = lines.length;
+  while (first > 0 && (left -= lines[first - 1].text.length) >= 0) first--;
+  return lines.slice(first).map(({ at, ...line }) => ({ kind: "log", at: new Date(at).toISOString(), ...line }));
+}
+
 /** A view's filter as the queue takes it. */
 function filterOf(view: View, now: number): Filter {
   const at = (text: string | null) => text === null ? undefined : timeOf(text, now);
@@ -111,13 +122,12 @@ export class Pages {
     this.#stats = stats;
   }
 
-  async #readOpen(id: string): Promise<PageData["open"]> {
+  async #readOpen(id: string, reader: Principal): Promise<PageData["open"]> {
     const { queue } = this.#options;
     try {
       const state = await queue.get(id);
-      const { events } = await new TaskFollower(queue, id).next(state);
-      const log = events.filter((event): event is LogEvent => event.kind === "log");
-      return { task: await wholeTask(queue, state), log };
+      const { lines } = await queue.readLogTail(id, LOG_LINES);
+      return { task: await wholeTask(queue, state, reader), log: newest(lines) };
     } catch (error) {
       if (error instanceof NotFoundError) return { missing: id };
       throw error;
@@ -144,7 +154,7 @@ export class Pages {
     const [page, stats, open, source] = await Promise.all([
       queue.list(filterOf(view, now), view.limit, view.cursor ?? undefined, view.order),
       this.#stats.read(),
-      view.task === null ? null : this.#readOpen(view.task),
+      view.task === null ? null : this.#readOpen(view.task, c.get("principal")),
       view.form && view.from ? this.#readSource(view.from) : null,
     ]);
     const { states, ...list } = page;

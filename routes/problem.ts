@@ -69,6 +69,7 @@ const STATUS: Record<string, ContentfulStatusCode> = {
   outcome_unknown: 503,
   fenced: 503,
   closed: 503,
+  busy: 503,
   refused_write: 422,
 };
 

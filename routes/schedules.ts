@@ -110,7 +110,7 @@ export function scheduleRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppE
     const { id, created } = await schedules.trigger(schedule, c.get("principal").name, key);
     c.header("Location", `/api/tasks/${id}`);
     const state = created ?? await queue.get(id);
-    return c.json(await wholeTask(queue, state), created ? 201 : 200);
+    return c.json(await wholeTask(queue, state, c.get("principal")), created ? 201 : 200);
   });
 
   return app;

@@ -61,7 +61,7 @@ export function staticRoutes(): Hono<AppEnv> {
   }
 
   async function serve(c: Context<AppEnv>, name: string): Promise<Response> {
-    const type = /^(build\/)?[\w.-]+\.(css|js|svg)$/.test(name) ? MEDIA_TYPES[name.split(".").pop()!] : undefined;
+    const type = /^(build\/)?[\w.-]{1,150}\.(css|js|svg)$/.test(name) ? MEDIA_TYPES[name.split(".").pop()!] : undefined;
     const file = type ? await read(name) : null;
     if (!type || !file) throw new Problem(404, "not_found", "There is no such file.");
     const headers = {

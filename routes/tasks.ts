@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import * as z from "zod";
 import { isTerminal, RETRY_FROM, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
@@ -27,7 +27,7 @@ export function taskRoutes(options: AppOptions, streams: LiveStreams, quotas: Qu
   const { queue, clock } = options;
   const app = new Hono<AppEnv>({ strict: false });
   const summary = (state: TaskState) => summaryOf(state, queue.retention);
-  const whole = (state: TaskState) => wholeTask(queue, state);
+  const whole = (c: Context<AppEnv>, state: TaskState) => wholeTask(queue, state, c.get("principal"));
 
   app.post("/submit", requireRole("operator"), async (c) => {
     const body = await readJson(c, submissionSchema);
@@ -35,7 +35,7 @@ export function taskRoutes(options: AppOptions, streams: LiveStreams, quotas: Qu
     await quotas.takeTasks(c, 1);
     const { task, created } = await queue.submit(submission, idempotencyOf(c, body));
     c.header("Location", `/api/tasks/${task.task.id}`);
-    return c.json(created ? taskOf(task, [], queue.retention) : await whole(task), created ? 201 : 200);
+    return c.json(created ? taskOf(task, [], queue.retention) : await whole(c, task), created ? 201 : 200);
   });
 
   app.post("/batch", requireRole("operator"), async (c) => {
@@ -59,19 +59,19 @@ export function taskRoutes(options: AppOptions, streams: LiveStreams, quotas: Qu
 
   app.route("/bulk", bulkRoutes(options));
 
-  app.get("/:id", async (c) => c.json(await whole(await queue.get(c.req.param("id")))));
+  app.get("/:id", async (c) => c.json(await whole(c, await queue.get(c.req.param("id")))));
 
   app.delete("/:id", requireRole("operator"), async (c) => {
     const state = await queue.cancel(c.req.param("id"), c.get("principal").name);
-    if (statusOf(state) === "CANCELLED") return c.json(await whole(state));
-    return c.json({ ...await whole(state), cancel_requested: true }, 202);
+    if (statusOf(state) === "CANCELLED") return c.json(await whole(c, state));
+    return c.json({ ...await whole(c, state), cancel_requested: true }, 202);
   });
 
   app.post("/:id/retry", requireRole("operator"), async (c) => {
     const { from } = await readOptionalJson(c, z.strictObject({ from: z.enum(RETRY_FROM).default("checkpoint") }));
     const caller = c.get("principal");
     const state = await queue.retry(c.req.param("id"), from, caller.name, mayActAs(caller, "admin"));
-    return c.json(await whole(state), 202);
+    return c.json(await whole(c, state), 202);
   });
 
   app.get("/:id/events", async (c) => {

@@ -84,7 +84,9 @@ export async function assertStore(path: string, maxChecked: number): Promise<voi
     }
     if (size > maxChecked) return;
     const found = database.prepare("PRAGMA quick_check(1)").get() as { quick_check: string };
-    if (found.quick_check !== "ok") refuse(`is damaged (${found.quick_check}). Restore a backup.`);
+    if (found.quick_check !== "ok") {
+      refuse(`is damaged (${found.quick_check.replaceAll(/\s+/g, " ")}). Restore a backup.`);
+    }
   } catch (error) {
     if (error instanceof StoreFileError) throw error;
     refuse(`is damaged and cannot be read: ${(error as Error).message}. Restore a backup.`, error);

@@ -201,14 +201,14 @@ const commands = [
   fc.constantFrom(1, 1, 1, 5).map((times) =>
     command(`kill ${times} times`, () => true, async (model, real) => {
       for (let i = 0; i < times; i++) {
-        model.interruptAll();
+        model.interruptAll(true);
         await real.kill();
         await real.settle(model);
       }
     })
   ),
   fc.constant(command("restart", () => true, async (model, real) => {
-    model.interruptAll();
+    model.interruptAll(false);
     const before = real.clock.now();
     await real.restart();
     model.advance(model.now + real.clock.now() - before);

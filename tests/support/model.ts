@@ -5,7 +5,7 @@
  */
 
 import type { Status, TaskState } from "../../queue/task.ts";
-import { MAX_INTERRUPTIONS, statusOf } from "../../queue/task.ts";
+import { MAX_INTERRUPTIONS, statusOf, SUSPECT_INTERRUPTIONS } from "../../queue/task.ts";
 
 /** What a task is submitted with. */
 export interface ModelSubmission {
@@ -65,12 +65,16 @@ export class Model {
     else Object.assign(task, { status: "PENDING", due: NaN });
   }
 
-  /** The instance ended in the middle of it. */
-  interruptAll(): void {
+  /** The instance ended in the middle of it; `crashed`: without handing it back. */
+  interruptAll(crashed: boolean): void {
     for (const i of this.those("RUNNING")) {
       const task = this.tasks[i];
       if (++task.interruptions >= MAX_INTERRUPTIONS) this.#end(i, "FAILED");
-      else task.status = "PENDING";
+      else {
+        task.status = "PENDING";
+        // The queue says for how long.
+        if (crashed && task.interruptions >= SUSPECT_INTERRUPTIONS) task.due = NaN;
+      }
     }
   }
 

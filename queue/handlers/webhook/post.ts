@@ -40,7 +40,11 @@ const KEPT_BYTES = 64 * 1024;
 
 /** Whether anyone may be at an address: not this machine, not this network, nothing reserved. */
 export function isPublic(address: string): boolean {
-  return ipaddr.isValid(address) && ipaddr.process(address).range() === "unicast";
+  if (!ipaddr.isValid(address)) return false;
+  const parsed = ipaddr.process(address);
+  // ::/96 was once another way to write IPv4 addresses (RFC 4291, 2.5.5.1), and is routed to them by some.
+  if (parsed.kind() === "ipv6" && parsed.match(ipaddr.parse("::"), 96)) return false;
+  return parsed.range() === "unicast";
 }
 
 /** Asks the system. */
@@ -88,6 +92,12 @@ export function post(request: Post, allowPrivate: boolean, resolver: Resolver, c
       else reject(new Error(`${url.host} could not be reached: ${error.message}`, { cause: error }));
     };
     sent.on("error", fail);
+    // Another protocol was not asked for, and would be deaf to all that follows.
+    sent.on("upgrade", (_answer, socket) => {
+      socket.destroy();
+      fail(new Error("it answered 101, which was not asked for"));
+    });
+    sent.on("close", () => fail(new Error("the connection was closed without an answer")));
     sent.on("response", (answer: IncomingMessage) => {
       const kept = new Uint8Array(KEPT_BYTES);
       let size = 0;

@@ -2,6 +2,7 @@
 
 import { Queue } from "../../../queue/queue.ts";
 import { keys } from "../../../queue/keys.ts";
+import { prepareStore } from "../../../queue/store/file.ts";
 import { lockStore } from "../../../queue/store/owner_lock.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { withDirectory } from "../../support/directory.ts";
@@ -24,6 +25,7 @@ async function task(name: string, path: string, ...args: string[]): Promise<{ co
 Deno.test("while a server works a copy is checked and taken; the copy opens as a store with every task", async () => {
   await withDirectory(async (directory) => {
     const path = `${directory}/store.db`;
+    await prepareStore(path);
     const lock = await lockStore(path);
     const kv = await Deno.openKv(path);
     const queue = new Queue({ kv, definitions: [noop] });
@@ -86,6 +88,6 @@ Deno.test("a damaged store ends the check with 1, --fix repairs it, and nonsense
     assertEquals((await task("backup", ":memory:", `${directory}/x.db`)).code, 2);
     await Deno.writeTextFile(`${directory}/text.db`, "This is no store. ".repeat(1_000));
     const garbage = await task("check-store", `${directory}/text.db`);
-    assertEquals([garbage.code, /cannot be read as a store/.test(garbage.said)], [2, true]);
+    assertEquals([garbage.code, /is no store: it is no SQLite file/.test(garbage.said)], [2, true]);
   });
 });
