@@ -78,7 +78,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
     options.log.info("Clients went away in the middle of a request.", { count });
   });
   app.onError((error, c) => {
-    if (c.req.raw.signal.aborted && !(error instanceof Problem)) {
+    if (c.env.isGone() && !(error instanceof Problem)) {
       gone();
       return problemResponse(c, new Problem(400, "aborted", "The request broke off."));
     }

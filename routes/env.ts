@@ -53,6 +53,8 @@ export interface Principal {
 export interface Bindings {
   /** The address of the peer: the client, or a proxy before it. */
   address: string;
+  /** Whether the client has gone away in the middle of the request. */
+  isGone(): boolean;
   /**
    * Answers a WebSocket handshake and hands over the socket once it is open; null: this is no handshake.
    *

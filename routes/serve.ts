@@ -51,6 +51,8 @@ export interface Listening {
 const MAX_MESSAGE_BYTES = 64 * 1024;
 /** A WebSocket is pinged this often, and ended if the last ping was not answered. */
 const PING_MS = 15_000;
+/** A peer that does not answer a close is ended after this time; what it sends meanwhile is thrown away. */
+const CLOSE_MS = 1_000;
 /** Whether connections are still accepted is looked at this often. */
 const PROBE_MS = 5_000;
 /** How often, while it stops, connections without a request are closed. */
@@ -69,7 +71,11 @@ export async function serve(options: ServeOptions): Promise<Listening> {
       const { incoming, outgoing } = env as { incoming: IncomingMessage; outgoing: ServerResponse };
       answering++;
       outgoing.once("close", () => answering--);
-      return options.fetch(request, { address: incoming.socket.remoteAddress ?? "", upgrade: null });
+      return options.fetch(request, {
+        address: incoming.socket.remoteAddress ?? "",
+        upgrade: null,
+        isGone: () => incoming.destroyed && !incoming.complete,
+      });
     },
     hostname: host,
     overrideGlobalObjects: false,
@@ -89,13 +95,20 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     if (socket.writable) socket.end(BAD_REQUEST);
     else socket.destroy();
   });
-  let turns = 0;
-  server.on("connection", () => turns++);
-  server.on("drop", () => {
-    turns++;
-    server.closeIdleConnections();
+  let accepted = 0;
+  let open = 0;
+  server.on("connection", (socket) => {
+    accepted++;
+    // When room becomes scarce, those who ask for nothing make some.
+    if (++open > 0.9 * server.maxConnections) server.closeIdleConnections();
+    socket.once("close", () => open--);
   });
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false });
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_MESSAGE_BYTES,
+    perMessageDeflate: false,
+    closeTimeout: CLOSE_MS,
+  });
   server.on("upgrade", (incoming, socket, head) => {
     upgrade(options, sockets, incoming, socket, head).catch((error) => {
       log.error("A WebSocket handshake failed.", { error });
@@ -118,9 +131,8 @@ export async function serve(options: ServeOptions): Promise<Listening> {
 
   // Once accepting has failed because no file was left, node:http of Deno never accepts again, and tells nobody.
   const probe = repeat(clock, PROBE_MS, async () => {
-    const before = turns;
-    await reach(clock, host, port, () => turns > before);
-    if (turns > before || !server.listening) return;
+    const before = accepted;
+    if (!server.listening || await isReached(clock, host, port, () => accepted > before)) return;
     log.warn("The server had stopped accepting connections and listens anew.");
     server.close();
     await listen(port);
@@ -163,6 +175,7 @@ export function serveOnDeploy({ fetch, port, host, log }: ServeOptions): Listeni
   const server = Deno.serve({ port, hostname: host, onListen: () => {} }, (request, { remoteAddr }) =>
     fetch(request, {
       address: "hostname" in remoteAddr ? remoteAddr.hostname : "",
+      isGone: () => request.signal.aborted,
       upgrade(take) {
         const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 2 * PING_MS / 1000 });
         socket.onopen = () => take(socket);
@@ -173,13 +186,20 @@ export function serveOnDeploy({ fetch, port, host, log }: ServeOptions): Listeni
   return { port: (server.addr as Deno.NetAddr).port, stop: () => server.shutdown() };
 }
 
-/** Connects to this server itself and waits a second for `isReached`. */
-async function reach(clock: Clock, host: string, port: number, isReached: () => boolean): Promise<void> {
+/** Connects to this server itself: whether it accepts, or refuses since it is full, within a second. */
+async function isReached(clock: Clock, host: string, port: number, isAccepted: () => boolean): Promise<boolean> {
   const address = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   const socket = connect(port, address);
+  let refused = false;
+  socket.on("close", () => refused = true);
   try {
     await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
-    for (let looks = 0; looks < 20 && !isReached(); looks++) await delay(clock, 50);
+    socket.on("error", () => refused = true);
+    for (let looks = 0; looks < 20 && !isAccepted() && !refused; looks++) await delay(clock, 50);
+    return isAccepted() || refused;
+  } catch (error) {
+    if ((error as { code?: string }).code === "ECONNRESET") return true;
+    throw error;
   } finally {
     socket.destroy();
   }
@@ -205,6 +225,7 @@ async function upgrade(
     }),
     {
       address: incoming.socket.remoteAddress ?? "",
+      isGone: () => socket.destroyed,
       upgrade: isHandshake
         ? (taker) => {
           take = taker;
@@ -215,17 +236,17 @@ async function upgrade(
   );
   if (!take) return await answer(socket, response);
   const taker: (socket: ServerSocket) => void = take;
-  sockets.handleUpgrade(incoming, socket, head, (accepted) => {
+  sockets.handleUpgrade(incoming, socket, head, (websocket) => {
     let answered = true;
     const ping = repeat(clock, PING_MS, () => {
-      if (!answered) accepted.terminate();
+      if (!answered) websocket.terminate();
       answered = false;
-      accepted.ping();
+      websocket.ping();
       return Promise.resolve();
     }, () => {});
-    accepted.on("pong", () => answered = true);
-    accepted.on("close", () => void ping.stop());
-    taker(accepted as unknown as ServerSocket);
+    websocket.on("pong", () => answered = true);
+    websocket.on("close", () => void ping.stop());
+    taker(websocket as unknown as ServerSocket);
   });
 }
 

@@ -13,7 +13,7 @@ export interface NodeWebSocket {
 
 /** Accepts handshakes. */
 export class WebSocketServer {
-  constructor(options: { noServer: true; maxPayload: number; perMessageDeflate: false });
+  constructor(options: { noServer: true; maxPayload: number; perMessageDeflate: false; closeTimeout: number });
   handleUpgrade(
     request: IncomingMessage,
     socket: Duplex,
