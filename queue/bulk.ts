@@ -222,6 +222,8 @@ export class Bulk {
     }
     for await (const { looked, last, ids } of this.#matching(filter, as_of, progress.last)) {
       for (let i = 0; i < ids.length; i += BATCH) {
+        // Saved each time: what has been done stands in no list any more, and would not be counted again.
+        if (i > 0) await save();
         ctx.signal.throwIfAborted();
         await act(ids.slice(i, i + BATCH).filter((id) => id !== ctx.id));
       }

@@ -1,9 +1,10 @@
 import { delay, systemClock } from "../../queue/clock.ts";
 import type { BulkOutcome } from "../../queue/bulk.ts";
-import type { Queue } from "../../queue/queue.ts";
+import { Queue } from "../../queue/queue.ts";
 import { totalOf } from "../../queue/reads.ts";
 import { statusOf, type TaskState } from "../../queue/task.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
+import { driven, FakeClock } from "../support/fake_clock.ts";
 import { fullCount, heldType, nonZero, noop, reaches, withQueue } from "../support/queue.ts";
 
 const outcomesOf = (answer: BulkOutcome[] | TaskState): string[] => {
@@ -126,4 +127,59 @@ Deno.test("a filter by PENDING or by RUNNING takes only what was just that at as
       { code: "invalid_input" },
     );
   });
+});
+
+for (const action of ["cancel", "retry", "delete"] as const) {
+  Deno.test(`a stop in the middle of a bulk ${action} leaves no task out: the action goes on after the restart`, async () => {
+    const kv = await Deno.openKv(":memory:");
+    const start = async () => {
+      const queue = new Queue({ kv, definitions: [noop] });
+      await queue.start();
+      return queue;
+    };
+    const total = 600;
+    const first = await start();
+    await first.pause("noop", "test");
+    await submitMany(first, total, "noop");
+    if (action !== "cancel") {
+      const cancelled = await first.bulk.byFilter("cancel", { task_types: ["noop"] }, await first.stream.head());
+      await reaches(first, (cancelled as TaskState).task.id, "SUCCESS");
+    }
+    const asOf = await first.stream.head();
+    const made = await first.bulk.byFilter(action, { task_types: ["noop"] }, asOf, "ana");
+    ok(!Array.isArray(made));
+    // The service stops as soon as some of it is done.
+    const before = action === "retry" ? "CANCELLED" : action === "cancel" ? "PENDING" : "CANCELLED";
+    const left = async () => totalOf(await first.counts(), { statuses: [before], task_types: ["noop"] });
+    while (await left() === total) await delay(systemClock, 1);
+    await first.stop(4_000);
+    const second = await start();
+    const { task } = await reaches(second, made.task.id, "SUCCESS", "FAILED");
+    assertEquals([task.status, task.failures], ["SUCCESS", 0]);
+    const result = task.result as { done: number; failed: number };
+    assertEquals([result.done, result.failed], [total, 0]);
+    const counts = (await second.counts()).noop ?? {};
+    const wanted = action === "cancel" ? { CANCELLED: total } : action === "retry" ? { PENDING: total } : {};
+    assertEquals(nonZero({ noop: counts }), Object.keys(wanted).length > 0 ? { noop: wanted } : {});
+    await second.stop(4_000);
+    kv.close();
+  });
+}
+
+Deno.test("after 15 quiet minutes a bulk action on RUNNING still knows what was running", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const held = heldType();
+  const queue = new Queue({ kv, clock, definitions: [held.definition] });
+  await queue.start();
+  const { task } = await driven(clock, queue.submit({ task_type: "held" }));
+  await driven(clock, held.next());
+  clock.set(clock.now() + 20 * 60_000);
+  await driven(clock, queue.clean());
+  const asOf = await queue.stream.head();
+  const outcomes = await driven(clock, queue.bulk.byFilter("cancel", { statuses: ["RUNNING"] }, asOf));
+  assertEquals(outcomesOf(outcomes), ["done"]);
+  assertEquals((await queue.get(task.task.id)).task.status, "CANCELLED");
+  await driven(clock, queue.stop());
+  kv.close();
 });

@@ -1,9 +1,14 @@
+import { Blobs } from "../../queue/blobs.ts";
+import { systemClock } from "../../queue/clock.ts";
+import type { Committer } from "../../queue/commit.ts";
 import { createLogger } from "../../queue/log.ts";
 import { Queue } from "../../queue/queue.ts";
+import { checkStore } from "../../queue/store/check.ts";
 import { statusOf } from "../../queue/task.ts";
-import { assertEquals, assertRejects, ok } from "../support/assert.ts";
+import { emptyWrite } from "../../queue/write.ts";
+import { assertEquals, assertMatch, assertRejects, ok } from "../support/assert.ts";
 import { driven, FakeClock, turn } from "../support/fake_clock.ts";
-import { type Held, heldType } from "../support/queue.ts";
+import { type Held, heldType, reaches, withQueue } from "../support/queue.ts";
 
 interface Rig {
   queue: Queue;
@@ -118,5 +123,38 @@ Deno.test("a retry beside its cancelled attempt that has not stopped: both have 
   ok(now.ctx.signal.aborted);
   now.finish();
   await queue.stop(2_000);
+  kv.close();
+});
+
+Deno.test("two writes of one artifact name at once leave one file, and no bytes without an owner", async () => {
+  const held = heldType();
+  await withQueue({ definitions: [held.definition] }, async (queue, kv) => {
+    const { id } = (await queue.submit({ task_type: "held" })).task.task;
+    const handler = await held.next();
+    const content = (letter: string) => new Blob([letter.repeat(100_000)]).stream();
+    await Promise.all(["a", "b", "c"].map((letter) => handler.ctx.artifact("out.txt", content(letter), "text/plain")));
+    handler.finish();
+    await reaches(queue, id, "SUCCESS");
+    await queue.clean();
+    const { problems } = await checkStore(kv, Date.now());
+    assertEquals(problems.map(({ key, detail }) => `${JSON.stringify(key)} ${detail}`), []);
+    const blobs = new Set<string>();
+    for await (const { key } of kv.list({ prefix: ["blob"] })) blobs.add(key[1] as string);
+    assertEquals(blobs.size, 1);
+    const text = await new Response((await queue.artifact(id, "out.txt")).read()).text();
+    assertMatch(text, /^(a{100000}|b{100000}|c{100000})$/);
+  });
+});
+
+Deno.test("whoever makes a written file its own takes the file's lock, so that the janitor's write is in no atomic with it", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const committer = { commit: () => Promise.resolve("1") } as unknown as Committer;
+  const blobs = new Blobs(kv, committer, systemClock);
+  const write = emptyWrite("task");
+  blobs.adopt(write, { blob: "b", mark: "1" });
+  assertEquals(write.locks, ["task", "blob:b"]);
+  const other = emptyWrite("other");
+  blobs.disown(other, "b");
+  assertEquals(other.locks, ["other", "blob:b"]);
   kv.close();
 });

@@ -1,6 +1,7 @@
 import { Queue } from "../../queue/queue.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
-import { FakeClock } from "../support/fake_clock.ts";
+import { decode } from "../../queue/codec.ts";
+import { driven, FakeClock } from "../support/fake_clock.ts";
 import { fullCount, nonZero, noop } from "../support/queue.ts";
 
 const all = (ms: number) => ({ SUCCESS: ms, FAILED: ms, CANCELLED: ms });
@@ -100,4 +101,68 @@ Deno.test("an idempotency key does not outlive its task", async () => {
     await assertRejects(queue.get(first.task.id), { code: "not_found" });
     ok((await queue.submit({ task_type: "noop" }, key)).created);
   }, 60_000);
+});
+
+Deno.test("a task that names one that is not there as the older one leaves no entry", async () => {
+  await withClock(async (queue, kv) => {
+    const nobody = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    const { task } = (await queue.submit({ task_type: "noop", retried_from: nobody })).task;
+    assertEquals(task.retried_from, nobody);
+    assertEquals(await keysOf(kv, "retried_as"), []);
+  });
+});
+
+Deno.test("where a job of the janitor fails the others go on", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  let fails = false;
+  const broken = new Proxy(kv, {
+    get(target, name) {
+      if (name === "list" && fails) {
+        return (selector: Deno.KvListSelector, options?: Deno.KvListOptions) => {
+          const prefix = "prefix" in selector ? selector.prefix : selector.start;
+          if (prefix[0] === "upload") throw new Error("on purpose");
+          return target.list(selector, options);
+        };
+      }
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  const queue = new Queue({ kv: broken, clock, definitions: [noop], retention: all(DAY) });
+  await queue.start();
+  const { task } = await driven(clock, queue.submit({ task_type: "noop", run_at: clock.now() + 7 * DAY }));
+  await driven(clock, queue.cancel(task.task.id));
+  fails = true;
+  clock.set(clock.now() + 2 * DAY);
+  await clock.advance(61_000);
+  for (let turns = 0; turns < 200 && (await kv.get(["task", task.task.id])).value; turns++) await clock.advance(10);
+  await assertRejects(queue.get(task.task.id), { code: "not_found" });
+  fails = false;
+  await driven(clock, queue.stop());
+  kv.close();
+});
+
+Deno.test("of instances that share a store one does the janitor's work, and another takes over when it has gone", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const start = async () => {
+    const queue = new Queue({ kv, clock, definitions: [noop], distributed: true, leaseMs: 3_600_000 });
+    await driven(clock, queue.start());
+    return queue;
+  };
+  const first = await start();
+  await clock.advance(100);
+  const second = await start();
+  await clock.advance(100);
+  const holder = async () => decode<string>((await kv.get(["role", "janitor"])).value);
+  assertEquals(await holder(), first.instance);
+  await clock.advance(10 * 60_000);
+  assertEquals(await holder(), first.instance);
+  await driven(clock, first.stop());
+  await clock.advance(61_000);
+  for (let turns = 0; turns < 100 && await holder() !== second.instance; turns++) await clock.advance(1_000);
+  assertEquals(await holder(), second.instance);
+  await driven(clock, second.stop());
+  kv.close();
 });

@@ -1,3 +1,4 @@
+import { Queue } from "../../queue/queue.ts";
 import { quantile } from "../../queue/series.ts";
 import type { Histogram } from "../../queue/series.ts";
 import { observe } from "../../queue/series.ts";
@@ -134,4 +135,18 @@ Deno.test("an entry stays small whatever there is in it", async () => {
   const all: Histogram = {};
   for (let ms = 1; ms < 86_400_000 * 2; ms *= 1.05) for (let i = 0; i < 100; i++) observe(all, ms);
   ok(JSON.stringify(all).length * 2 + 100 < 5_000, `${JSON.stringify(all).length} bytes`);
+});
+
+Deno.test("after a stop of three days the hours before it are summed up, not lost", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const queue = new Queue({ kv, clock, definitions: [noop], worker: false });
+  await queue.start();
+  for (let i = 0; i < 5; i++) await driven(clock, queue.submit({ task_type: "noop" }));
+  clock.set(clock.now() + 3 * 24 * 3_600_000);
+  await driven(clock, queue.clean());
+  const { buckets } = await queue.series("30d");
+  assertEquals(buckets.reduce((sum, { submitted }) => sum + submitted, 0), 5);
+  await driven(clock, queue.stop());
+  kv.close();
 });

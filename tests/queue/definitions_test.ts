@@ -1,0 +1,119 @@
+import * as z from "zod";
+import { defineTask } from "../../queue/define.ts";
+import { CONNECT_LIMITS } from "../../queue/commit.ts";
+import { Queue } from "../../queue/queue.ts";
+import { assertEquals, assertMatch, assertRejects } from "../support/assert.ts";
+import { noop, reaches, withQueue } from "../support/queue.ts";
+
+const typed = <S extends z.ZodType>(params: S, seen: unknown[] = []) =>
+  defineTask({
+    type: "typed",
+    title: "Typed",
+    description: "Remembers its parameters.",
+    params,
+    run: (ctx) => {
+      seen.push(ctx.params);
+      return Promise.resolve(null);
+    },
+  });
+
+Deno.test("parameters that the definition transforms are kept as they were sent, and reach the handler transformed", async () => {
+  const seen: unknown[] = [];
+  const params = z.strictObject({ at: z.iso.datetime().transform((text) => new Date(text)), n: z.int().default(3) });
+  await withQueue({ definitions: [typed(params, seen)] }, async (queue) => {
+    const sent = { at: "2030-01-01T00:00:00Z" };
+    const { task } = (await queue.submit({ task_type: "typed", input_params: sent })).task;
+    assertEquals(task.input_params, sent);
+    await reaches(queue, task.id, "SUCCESS");
+    assertEquals(seen, [{ at: new Date("2030-01-01T00:00:00Z"), n: 3 }]);
+  });
+});
+
+Deno.test("parameters that are not transformed are kept with their defaults", async () => {
+  await withQueue({ definitions: [typed(z.strictObject({ n: z.int().default(3) }))] }, async (queue) => {
+    assertEquals((await queue.submit({ task_type: "typed" })).task.task.input_params, { n: 3 });
+  });
+});
+
+Deno.test("a task that a new definition refuses fails at once and says that the definition has changed", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const start = async (params: z.ZodType) => {
+    const queue = new Queue({ kv, definitions: [typed(params)] });
+    await queue.start();
+    return queue;
+  };
+  const before = await start(z.strictObject({ n: z.int() }));
+  await before.pause("typed", "ana");
+  const { task } = (await before.submit({ task_type: "typed", input_params: { n: 1 } })).task;
+  await before.stop();
+  const after = await start(z.strictObject({ n: z.string() }));
+  await after.resume("typed");
+  const failed = (await reaches(after, task.id, "FAILED")).task;
+  assertEquals([failed.attempt, failed.error?.code], [1, "non_retryable"]);
+  assertMatch(failed.error!.message, /definition of the task type has changed.*\/n/);
+  await after.stop();
+  kv.close();
+});
+
+Deno.test("twenty uploads in one task take one check, with the ten checks of KV Connect too", async () => {
+  const files = defineTask({
+    type: "files",
+    title: "Files",
+    description: "Names files.",
+    params: z.strictObject({ uploads: z.array(z.string()).meta({ "x-file": {} }) }),
+    run: () => Promise.resolve(null),
+  });
+  await withQueue({ definitions: [files], limits: CONNECT_LIMITS }, async (queue) => {
+    const uploads: string[] = [];
+    for (let i = 0; i < 20; i++) {
+      uploads.push((await queue.upload(`${i}.txt`, "text/plain", new Blob(["x"]).stream(), 100)).id);
+    }
+    const { task } = (await queue.submit({ task_type: "files", input_params: { uploads } })).task;
+    assertEquals(task.uploads, uploads);
+    await reaches(queue, task.id, "SUCCESS");
+  });
+});
+
+Deno.test("a dependency that is named twice is refused by the queue itself", async () => {
+  await withQueue({ worker: false }, async (queue) => {
+    const { id } = (await queue.submit({ task_type: "noop" })).task.task;
+    const twice = queue.submit({ task_type: "noop", depends_on: [id, id] });
+    await assertRejects(twice, { code: "invalid_input", message: /depends_on: A task is named twice/ });
+  });
+});
+
+Deno.test("a batch with more dependencies than an atomic takes is refused before any of them is read", async () => {
+  const real = await Deno.openKv(":memory:");
+  let reads = 0;
+  const kv = new Proxy(real, {
+    get(target, name) {
+      if (name === "getMany" || name === "get") reads++;
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  const queue = new Queue({ kv, definitions: [noop], worker: false });
+  await queue.start();
+  const before = reads;
+  const parents = (i: number) =>
+    Array.from({ length: 115 }, (_, j) => `01ARZ3NDEKTSV4RRFFQ69${String(i * 115 + j).padStart(5, "0")}`);
+  const tasks = Array.from({ length: 200 }, (_, i) => ({ task_type: "noop", depends_on: parents(i) }));
+  await assertRejects(queue.submitBatch(tasks), (error: Error) => {
+    assertMatch(error.message, /stored in one atomic/);
+    return error.message.length < 1_000;
+  });
+  assertEquals(reads, before);
+  await queue.stop();
+  real.close();
+});
+
+Deno.test("of many things that are wrong the first hundred are named", async () => {
+  await withQueue({ worker: false }, async (queue) => {
+    const parents = Array.from({ length: 180 }, (_, i) => `01ARZ3NDEKTSV4RRFFQ69${String(i).padStart(5, "0")}`);
+    await assertRejects(
+      queue.submit({ task_type: "noop", depends_on: parents }),
+      ({ issues }: { issues: { detail: string }[] }) =>
+        issues.length === 101 && issues[100].detail === "… and 80 more.",
+    );
+  });
+});
