@@ -17,10 +17,16 @@ export interface Server {
   memory(): Promise<number>;
 }
 
-/** Starts the service on a port of its own and waits until it is ready. */
-export async function startServer(env: Record<string, string>, flags: string[] = []): Promise<Server> {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...FLAGS, ...flags, MAIN],
+/**
+ * Starts the service on a port of its own and waits until it is ready.
+ *
+ * @param files How many files it may have open; 0: as many as this process.
+ */
+export async function startServer(env: Record<string, string>, flags: string[] = [], files = 0): Promise<Server> {
+  const deno = [Deno.execPath(), "run", ...FLAGS, ...flags, MAIN];
+  const [command, ...args] = files > 0 ? ["sh", "-c", `ulimit -n ${files} && exec "$0" "$@"`, ...deno] : deno;
+  const process = new Deno.Command(command, {
+    args,
     env: { PORT: "0", ...env },
     stdout: "piped",
     stderr: "piped",
