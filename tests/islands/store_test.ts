@@ -1,5 +1,9 @@
+import { mock } from "node:test";
 import {
+  addEarlier,
   createStore,
+  dismiss,
+  hasRoomForMore,
   mergeLog,
   mergeOpen,
   mergeTasks,
@@ -8,6 +12,7 @@ import {
   replaceList,
   select,
   showWaiting,
+  toast,
 } from "../../islands/store.ts";
 import { HOME, type View } from "../../islands/url.ts";
 import type { Task, TaskHistoryEvent, TaskSummary } from "../../queue/task.ts";
@@ -122,4 +127,67 @@ Deno.test("the open task keeps what a summary lacks, and log lines come once", (
   mergeLog(store, [line(0), line(1)]);
   mergeLog(store, [line(1), line(2)]);
   assertEquals(store.log.value.map(({ line }) => line), [0, 1, 2]);
+});
+
+Deno.test("errors stay until they are dismissed, however many; of what went well the last few are shown", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const store = storeOf([]);
+  for (let i = 0; i < 8; i++) toast(store, { kind: "error", text: `error ${i}` });
+  for (let i = 0; i < 5; i++) toast(store, { kind: "done", text: `done ${i}` });
+  const texts = store.toasts.value.map(({ text }) => text);
+  assertEquals(texts.filter((text) => text.startsWith("error")).length, 8);
+  assertEquals(texts.filter((text) => text.startsWith("done")), ["done 2", "done 3", "done 4"]);
+  mock.timers.tick(10_000);
+  assertEquals(store.toasts.value.length, 8);
+  for (const { id } of store.toasts.value) dismiss(store, id);
+  assertEquals(store.toasts.value, []);
+  mock.timers.reset();
+});
+
+Deno.test("a deleted row is not counted any more, and leaves room on the page", () => {
+  const ids = Array.from({ length: 50 }, (_, i) => `t${99 - i}`);
+  const store = storeOf(ids.map((id) => task(id, "SUCCESS")), "t50", { limit: 50 });
+  assertEquals(hasRoomForMore(store), false);
+  removeTask(store, "t70");
+  assertEquals([store.list.value.total, hasRoomForMore(store)], [49, true]);
+});
+
+Deno.test("the next line of a running task does not undo what was loaded earlier", () => {
+  const store = storeOf([]);
+  const lines = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => ({
+      kind: "log" as const,
+      at: "2030-01-01T00:00:00.000Z",
+      attempt: 1,
+      line: from + i,
+      level: "info",
+      text: "x",
+    }));
+  mergeLog(store, lines(10_000, 15_000));
+  assertEquals(store.log.value.length, 5_000);
+  addEarlier(store, lines(5_000, 10_000), null, false);
+  mergeLog(store, lines(15_000, 15_001));
+  assertEquals([store.log.value.length, store.log.value[0].line], [10_001, 5_000]);
+});
+
+Deno.test("lines that were passed over are a gap until they are loaded", () => {
+  const store = storeOf([]);
+  const lines = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => ({
+      kind: "log" as const,
+      at: "2030-01-01T00:00:00.000Z",
+      attempt: 1,
+      line: from + i,
+      level: "info",
+      text: "x",
+    }));
+  mergeLog(store, lines(0, 10));
+  mergeLog(store, lines(50, 60), { after: "1:9", before: "1:50" });
+  const [gap] = store.gaps.value;
+  assertEquals(gap, { after: "1:9", before: "1:50" });
+  addEarlier(store, lines(30, 50), gap, false);
+  assertEquals(store.gaps.value, [{ after: "1:9", before: "1:30" }]);
+  addEarlier(store, lines(10, 30), store.gaps.value[0], true);
+  assertEquals(store.gaps.value, []);
+  assertEquals(store.log.value.map(({ line }) => line), Array.from({ length: 60 }, (_, i) => i));
 });

@@ -1,4 +1,4 @@
-import { cancel, claim, fail, retry, succeed, type TaskState } from "../../queue/task.ts";
+import { cancel, claim, fail, retry, retryLater, succeed, type TaskState } from "../../queue/task.ts";
 import { statusEvents } from "../../routes/follow.ts";
 import { assertEquals } from "../support/assert.ts";
 import { pending, T } from "../support/task.ts";
@@ -25,4 +25,25 @@ Deno.test("a cancel after a retry is told, and the attempt before it keeps its o
     "PENDING",
     "CANCELLED",
   ]);
+});
+
+Deno.test("a failure that is tried again is PENDING; a retry by hand and its asker are told, and change nothing before", () => {
+  const boom = { code: "error", message: "boom" };
+  const again = retryLater(claim(pending(), "i", T + 2), boom, T + 3, T + 9);
+  const failed = fail(claim(again, "i", T + 10), boom, T + 11);
+  assertEquals(told(failed), ["PENDING", "RUNNING", "PENDING", "RUNNING", "FAILED"]);
+  const retried = retry(failed, T + 12, "start", "ana");
+  assertEquals(told(retried), ["PENDING", "RUNNING", "PENDING", "RUNNING", "FAILED", "PENDING"]);
+  const done = succeed(claim(retried, "i", T + 13), null, T + 14);
+  const events = statusEvents(done);
+  assertEquals(told(done).slice(4), ["FAILED", "PENDING", "RUNNING", "SUCCESS"]);
+  assertEquals(events.map((event) => event.kind === "status" && event.detail)[5], "retried by ana");
+});
+
+Deno.test("a cancel while it waited between two attempts is told where it was", () => {
+  const boom = { code: "error", message: "boom" };
+  const waiting = retryLater(claim(pending(), "i", T + 2), boom, T + 3, T + 9);
+  const cancelled = cancel(waiting, T + 4, "ben");
+  assertEquals(told(cancelled), ["PENDING", "RUNNING", "PENDING", "CANCELLED"]);
+  assertEquals(told(retry(cancelled, T + 5)), ["PENDING", "RUNNING", "PENDING", "CANCELLED", "PENDING"]);
 });

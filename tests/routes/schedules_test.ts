@@ -82,3 +82,42 @@ Deno.test("a viewer reads schedules and changes none", async () => {
     ok((await list.json()).schedules.length === 1);
   });
 });
+
+Deno.test("the same Idempotency-Key makes one schedule, one triggered task, one upload and one bulk task", async () => {
+  await withApp({}, async ({ call, send, queue }) => {
+    const key = { "Idempotency-Key": "once" };
+    const twice = async (ask: () => Promise<Response>) => {
+      const answers = [await ask(), await ask()];
+      return {
+        statuses: answers.map(({ status }) => status),
+        bodies: await Promise.all(answers.map((one) => one.json())),
+      };
+    };
+    const schedules = await twice(() => send("POST", "/api/schedules", nightly, key));
+    assertEquals(schedules.statuses, [201, 200]);
+    assertEquals(schedules.bodies[0].id, schedules.bodies[1].id);
+    assertEquals((await (await call("/api/schedules")).json()).schedules.length, 1);
+    const other = await send("POST", "/api/schedules", { ...nightly, name: "Another" }, key);
+    assertEquals([other.status, (await other.json()).code], [422, "idempotency_mismatch"]);
+
+    const path = `/api/schedules/${schedules.bodies[0].id}/trigger`;
+    const triggered = await twice(() => call(path, { method: "POST", headers: { "Idempotency-Key": "now" } }));
+    assertEquals(triggered.statuses, [201, 200]);
+    assertEquals(triggered.bodies[0].id, triggered.bodies[1].id);
+
+    const upload = await twice(() => call("/api/uploads?name=a.csv", { method: "POST", headers: key, body: "a\n1\n" }));
+    assertEquals(upload.bodies[0].upload_id, upload.bodies[1].upload_id);
+    const changed = await call("/api/uploads?name=a.csv", { method: "POST", headers: key, body: "a\n2\n" });
+    assertEquals((await changed.json()).code, "idempotency_mismatch");
+
+    await queue.pause("noop", "ana");
+    for (let i = 0; i < 2; i++) {
+      await queue.submitBatch(Array.from({ length: 150 }, () => ({ task_type: "noop" })));
+    }
+    const as_of = await queue.stream.head();
+    const body = { action: "cancel", filter: { status: "PENDING" }, as_of };
+    const bulk = await twice(() => send("POST", "/api/tasks/bulk", body, { "Idempotency-Key": "all" }));
+    if (bulk.bodies.every(({ task }) => task)) assertEquals(bulk.bodies[0].task.id, bulk.bodies[1].task.id);
+    assertEquals(bulk.statuses[0], 202);
+  });
+});

@@ -1,7 +1,13 @@
 import { type TaskSummary } from "../../queue/task.ts";
 import { assertEquals, assertMatch, ok } from "../support/assert.ts";
+import { silent } from "../../queue/log.ts";
+import { Queue } from "../../queue/queue.ts";
+import { createApp } from "../../routes/app.ts";
+import type { ServerSocket } from "../../routes/serve.ts";
 import { type Served, withApp } from "../support/app.ts";
-import { allReach, reaches } from "../support/queue.ts";
+import { driven, FakeClock } from "../support/fake_clock.ts";
+import { allReach, noop, reaches } from "../support/queue.ts";
+import { dialWebSocket, frame, readUntil, writeAll } from "../support/raw_socket.ts";
 
 interface Frame {
   type: string;
@@ -205,5 +211,143 @@ Deno.test("a socket from a page of another origin is refused", async () => {
     const plain = await call("/ws", { headers: { Origin: origin } });
     assertEquals(plain.status, 400);
     assertMatch((await plain.json()).detail, /WebSocket/);
+  });
+});
+
+for (const count of [1_000, 1_800]) {
+  Deno.test(`a page that was away while ${count} tasks changed comes back on its first socket, and pong comes after all`, async () => {
+    await withApp({ worker: false }, async (served) => {
+      const before = await served.queue.stream.head();
+      for (let left = count; left > 0; left -= 200) {
+        await served.queue.submitBatch(
+          Array.from({ length: Math.min(200, left) }, () => ({ task_type: "noop", tags: ["x".repeat(60)] })),
+        );
+      }
+      const client = new Client(served.origin);
+      await client.frame(({ type }) => type === "hello");
+      // As the page does: all at once, before anything of the answer was read.
+      client.send({ type: "subscribe", sub: "list", since: before });
+      for (let i = 0; i < 20; i++) client.send({ type: "subscribe", sub: `one ${i}`, statuses: ["RUNNING"] });
+      client.send({ type: "subscribe", sub: "stats", stats: true });
+      client.send({ type: "ping" });
+      await client.frame(({ type }) => type === "pong");
+      assertEquals(client.tasks.size, count);
+      const parts = client.frames.filter(({ type, sub }) => type === "tasks" && sub === "list");
+      const tokens = parts.map(({ since }) => since!);
+      assertEquals(tokens, tokens.toSorted());
+      ok(new Set(tokens).size > 1, "the token moves with each frame of a replay");
+      assertEquals(tokens.at(-1), await served.queue.stream.head());
+      assertEquals(client.frames.filter(({ type }) => type === "resync"), []);
+
+      // Whoever breaks off after the first frame goes on from its token, and misses nothing.
+      const second = await connect(served, { sub: "list", since: tokens[0] });
+      second.send({ type: "ping" });
+      await second.frame(({ type }) => type === "pong");
+      const ids = new Set([...parts[0].tasks!.map(({ id }) => id), ...second.tasks.keys()]);
+      assertEquals(ids.size, count);
+      await client.close();
+      await second.close();
+    });
+  });
+}
+
+Deno.test("a client that reads nothing for a while is told everything once it reads, on the same socket", async () => {
+  await withApp({ worker: false }, async (served) => {
+    const before = await served.queue.stream.head();
+    for (let i = 0; i < 9; i++) {
+      const tags = Array.from({ length: 10 }, (_, n) => `${n}`.repeat(60));
+      await served.queue.submitBatch(Array.from({ length: 200 }, () => ({ task_type: "noop", tags })));
+    }
+    const socket = await dialWebSocket(served.origin);
+    const encoder = new TextEncoder();
+    await writeAll(socket, frame(1, encoder.encode(JSON.stringify({ type: "subscribe", sub: "a", since: before }))));
+    for (let i = 0; i < 30; i++) {
+      await writeAll(
+        socket,
+        frame(1, encoder.encode(JSON.stringify({ type: "subscribe", sub: `s${i}`, statuses: [] }))),
+      );
+    }
+    await writeAll(socket, frame(1, encoder.encode('{"type":"ping"}')));
+    // What follows the replay waits for room: the service has time to fill the socket before anything is read.
+    await served.queue.submit({ task_type: "noop" });
+    const text = new TextDecoder().decode(
+      await readUntil(socket, (bytes) => new TextDecoder().decode(bytes).includes('"pong"')),
+    );
+    const told = new Set([...text.matchAll(/"id":"([0-9A-Z]{26})"/g)].map(([, id]) => id));
+    ok(told.size >= 1_800, `${told.size} of 1,800 were told`);
+    socket.close();
+  });
+});
+
+Deno.test("a heartbeat carries the token of each subscription, also of a quiet one", async () => {
+  const clock = new FakeClock();
+  const kv = await Deno.openKv(":memory:");
+  const queue = new Queue({ kv, clock, definitions: [noop], worker: false });
+  await queue.start();
+  const options = {
+    queue,
+    clock,
+    log: silent,
+    tokens: [],
+    maxUploadBytes: 1,
+    maxUploadTotalBytes: 1,
+    host: "127.0.0.1",
+  };
+  const { app, close } = createApp(options);
+  const sent: Frame[] = [];
+  let receive: (data: string) => void = () => {};
+  const socket = {
+    readyState: 1,
+    bufferedAmount: 0,
+    send: (text: string) => void sent.push(JSON.parse(text)),
+    close() {},
+    set onmessage(listener: (event: { data: string }) => void) {
+      receive = (data) => listener({ data });
+    },
+    onclose: null,
+    onerror: null,
+  };
+  const answer = await app.fetch(new Request("http://127.0.0.1/ws"), {
+    address: "127.0.0.1",
+    isGone: () => false,
+    upgrade: (take) => (take(socket as unknown as ServerSocket), new Response(null, { status: 204 })),
+  });
+  assertEquals(answer.status, 204);
+  receive(JSON.stringify({ type: "subscribe", sub: "quiet", statuses: ["FAILED"] }));
+  for (let turns = 0; turns < 20; turns++) await clock.advance(10);
+  const [snapshot] = sent.filter(({ type }) => type === "snapshot");
+  // Something happens that is of no concern to the subscription.
+  await driven(clock, queue.submit({ task_type: "noop" }));
+  await clock.advance(11_000);
+  const beats = sent.filter(({ type }) => type === "heartbeat") as unknown as { since: Record<string, string> }[];
+  assertEquals(beats.at(-1)!.since, { quiet: await queue.stream.head() });
+  ok(beats.at(-1)!.since.quiet > snapshot.since!);
+  await close();
+  await driven(clock, queue.stop());
+  kv.close();
+});
+
+Deno.test("events of a task go on from the client's last line: what it has missed is told, or the gap is named", async () => {
+  await withApp({}, async (served) => {
+    const task = await served.submit("held");
+    const handler = await served.held.next();
+    for (let i = 0; i < 3_000; i++) handler.ctx.log.info(`line ${i}`);
+    handler.finish();
+    await reaches(served.queue, task.id, "SUCCESS");
+    const linesAfter = async (after: string, last: number) => {
+      const client = await connect(served, { sub: "one", id: task.id, after });
+      const frame = await client.frame(({ events }) => !!events?.some(({ text }) => text === `line ${last}`));
+      await client.close();
+      const events = client.frames.flatMap(({ events }) => events ?? []).filter(({ kind }) => kind === "log");
+      return { texts: events.map(({ text }) => text), gap: (frame as unknown as { gap: unknown }).gap };
+    };
+    const some = await linesAfter("1:2500", 2_999);
+    assertEquals([some.texts.length, some.texts[0], some.gap], [499, "line 2501", null]);
+    const most = await linesAfter("1:949", 2_999);
+    assertEquals(most.gap, { after: "1:949", before: "1:2000" });
+    assertEquals([most.texts.length, most.texts[0]], [1_000, "line 2000"]);
+    // As JSON the gap is told too.
+    const { gap } = await (await served.call(`/api/tasks/${task.id}/events`)).json();
+    assertEquals(gap, { after: null, before: "1:2000" });
   });
 });
