@@ -10,6 +10,7 @@ import { createLogger } from "./queue/log.ts";
 import { prepareStore, StoreFileError } from "./queue/store/file.ts";
 import { lockStore, OwnedError } from "./queue/store/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
+import { isTrusted } from "./routes/address.ts";
 import { createApp } from "./routes/app.ts";
 import { Faults } from "./routes/faults.ts";
 import { boundedByFiles, serve, serveOnDeploy } from "./routes/serve.ts";
@@ -76,6 +77,7 @@ const listening = settings.roles.api
     port: settings.port,
     host: settings.host,
     maxConnections: await boundedByFiles(settings.maxConnections),
+    isProxy: (address) => isTrusted(address, settings.trustedProxies),
     clock,
     log,
   })

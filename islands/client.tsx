@@ -54,17 +54,20 @@ listenToKeys(store, navigation, togglePause);
 /** Loads an island when it is wanted for the first time; from then on it follows the store. */
 function lazily(name: string, isWanted: (view: View) => boolean, load: () => Promise<ComponentChild>): void {
   const root = island(name);
+  let isServed = true;
   const show = () => {
     load().then((component) => {
       // What the server rendered of a form knows nothing of what only a browser can.
-      if (root.firstChild && name === "details") hydrate(component, root);
-      else {
-        root.replaceChildren();
-        render(component, root);
-      }
+      if (isServed && root.firstChild && name === "details") return hydrate(component, root);
+      if (isServed) root.replaceChildren();
+      isServed = false;
+      render(component, root);
     }).catch((error) => {
       console.warn(error);
-      root.replaceChildren();
+      if (isServed) root.replaceChildren();
+      isServed = false;
+      // Anew each time: what says that it has failed again is no other than what has said so before.
+      render(null, root);
       render(<NotLoaded onRetry={show} />, root);
     });
   };

@@ -12,6 +12,7 @@ import { count } from "./format.ts";
 import {
   type Changed,
   hasRoomForMore,
+  LOG_LINES,
   type LogGap,
   mergeLog,
   mergeOpen,
@@ -24,7 +25,13 @@ type Frame =
   | { type: "hello" | "pong"; server_time: string }
   | { type: "heartbeat"; server_time: string; since: Record<string, string> }
   | { type: "snapshot" | "tasks"; sub: string; tasks: Changed[]; since: string }
-  | { type: "events"; sub: string; events: TaskHistoryEvent[]; gap: LogGap | null }
+  | {
+    type: "events";
+    sub: string;
+    id: string;
+    events: TaskHistoryEvent[];
+    gap: { after: string | null; before: string } | null;
+  }
   | { type: "stats"; stats: Stats }
   | { type: "resync"; sub: string }
   | { type: "error"; detail: string };
@@ -60,6 +67,9 @@ export class Live {
   readonly #isBusy: () => boolean;
   #socket: WebSocket | null = null;
   #tokens = new Map<string, string | undefined>();
+  /** The name of the list's subscription: each list has its own, so that frames of the one before are known. */
+  #listName = "list 0";
+  #lists = 0;
   #followed = new Map<string, { id: string; take(task: TaskSummary): void }>();
   #buffer = new Map<string, Changed>();
   #events: TaskHistoryEvent[] = [];
@@ -114,6 +124,8 @@ export class Live {
 
   /** The list is another one, or was read anew: follows it from its commit on. */
   followList(): void {
+    this.#send({ type: "unsubscribe", sub: this.#listName });
+    this.#listName = `list ${++this.#lists}`;
     this.#tokens.set("list", this.#store.list.value.as_of);
     this.#subscribe("list");
   }
@@ -147,7 +159,8 @@ export class Live {
       id: sub === "open" ? task.value?.id : this.#followed.get(sub)?.id,
       after: last && `${last.attempt}:${last.line}`,
     };
-    this.#send({ type: "subscribe", sub, since: this.#tokens.get(sub), ...what });
+    const name = sub === "list" ? this.#listName : sub;
+    this.#send({ type: "subscribe", sub: name, since: this.#tokens.get(sub), ...what });
   }
 
   #connect(): void {
@@ -160,6 +173,9 @@ export class Live {
       this.#tries = 0;
       this.#refused = 0;
       this.#listen(socket);
+      // What was not drawn yet is told again from the last line that was.
+      this.#events = [];
+      this.#gap = null;
       if (this.#store.outage.value) this.#store.connection.value = "catching_up";
       if (!this.#tokens.has("list")) this.#tokens.set("list", this.#store.list.value.as_of);
       this.#subscribe("list");
@@ -243,6 +259,10 @@ export class Live {
 
   #take(frame: Frame): void {
     const store = this.#store;
+    if ("sub" in frame && frame.sub.startsWith("list ")) {
+      if (frame.sub !== this.#listName) return;
+      frame.sub = "list";
+    }
     if ("server_time" in frame) this.#offset = Date.parse(frame.server_time) - Date.now();
     store.freshAt.value = Date.now() + this.#offset;
     switch (frame.type) {
@@ -250,7 +270,10 @@ export class Live {
         return this.#restored();
       case "heartbeat":
         // A quiet subscription moves on too; otherwise its token would be too old one day.
-        for (const [sub, since] of Object.entries(frame.since)) if (this.#tokens.has(sub)) this.#tokens.set(sub, since);
+        for (const [name, since] of Object.entries(frame.since)) {
+          const sub = name === this.#listName ? "list" : name;
+          if (this.#tokens.has(sub)) this.#tokens.set(sub, since);
+        }
         return;
       case "stats":
         if (store.paused.value === null) store.stats.value = frame.stats;
@@ -261,9 +284,11 @@ export class Live {
         if (frame.sub === "list" || frame.sub === "open") this.#stale = true;
         return this.#draw();
       case "events":
-        if (frame.sub !== "open") return;
+        // What is still on its way may be of the task that was open before.
+        if (frame.sub !== "open" || frame.id !== this.#store.view.value.task) return;
         this.#events.push(...frame.events);
-        if (frame.gap) this.#gap ??= frame.gap;
+        if (frame.gap?.after) this.#gap ??= { ...frame.gap, after: frame.gap.after };
+        this.#boundEvents();
         return this.#draw();
       case "snapshot":
       case "tasks": {
@@ -338,7 +363,9 @@ export class Live {
     const gap = this.#gap;
     this.#events = [];
     this.#gap = null;
-    if (changes.some(({ deleted }) => deleted)) this.#refill = true;
+    // Of a task that stood on another page, only the server knows whether it was one of the list's.
+    const isElsewhere = ({ id, deleted }: Changed) => deleted && !store.rows.has(id);
+    if (changes.some(isElsewhere)) this.#refill = true;
     batch(() => {
       mergeTasks(store, changes);
       const own = open && changes.find(({ id }) => id === open.id);
@@ -352,6 +379,7 @@ export class Live {
       // New rows move nothing away from under a pointer, the focus or a selection.
       if (store.waiting.value.length > 0 && this.#arrivals.length < FEW && !this.#isBusy()) showWaiting(store);
     });
+    if (changes.some(({ deleted }) => deleted) && hasRoomForMore(store)) this.#refill = true;
     this.#fillUp();
     const waiting = store.waiting.value.length;
     if (waiting > 0 && Date.now() - this.#newSaid > NEW_SAID_MS) {
@@ -360,15 +388,27 @@ export class Live {
     }
   }
 
+  /** A page that is not drawn keeps no more lines than one that is; what is dropped is a gap. */
+  #boundEvents(): void {
+    if (this.#events.length <= LOG_LINES) return;
+    this.#events = this.#events.slice(-LOG_LINES);
+    const first = this.#events.find((event) => event.kind === "log");
+    const last = this.#store.log.value.at(-1);
+    if (first && last) {
+      this.#gap = { after: `${last.attempt}:${last.line}`, before: `${first.attempt}:${first.line}` };
+    }
+  }
+
   /** After tasks were deleted, reads the list anew: its page has room, and how many there are is known. */
   #fillUp(): void {
-    if (!this.#refill || !hasRoomForMore(this.#store) || this.#isBusy() || this.#filling) return;
-    this.#refill = false;
+    const { paused } = this.#store;
+    if (!this.#refill || paused.value !== null || this.#isBusy() || this.#filling) return;
     this.#filling = setTimeout(() => {
       this.#filling = undefined;
-      this.#reload().catch(() => {
-        // The list says why it could not be read.
-      });
+      if (paused.value !== null) return;
+      this.#refill = false;
+      // The list says why it could not be read; then it is read once more.
+      this.#reload().catch(() => this.#refill = true);
     }, FILL_MS);
   }
 

@@ -10,7 +10,7 @@ import type { Task, TaskSummary } from "../queue/task.ts";
 import { say } from "./announce.ts";
 import { count } from "./format.ts";
 import type { Live } from "./live.ts";
-import { type ListState, LOG_LINES, type LogEvent, mergeOpen, replaceList, type Store } from "./store.ts";
+import { type ListState, LOG_LINES, type LogEvent, mergeLog, mergeOpen, replaceList, type Store } from "./store.ts";
 import { hrefOf, listAddress, parseView, sameList, type View } from "./url.ts";
 
 interface ListAnswer extends Omit<ListState, "loading" | "error" | "at"> {
@@ -145,7 +145,14 @@ export class Navigation {
         if (store.task.value?.id === id) mergeOpen(store, task);
         else store.open.value = { task };
         const known = store.log.value.at(-1);
-        if (!known) store.log.value = lines.map((line) => ({ kind: "log", ...line }));
+        const [first] = lines;
+        const isBeyond = known && first &&
+          (first.attempt > known.attempt || first.line > known.line + 1);
+        mergeLog(
+          store,
+          lines.map((line): LogEvent => ({ kind: "log", ...line })),
+          isBeyond ? { after: `${known.attempt}:${known.line}`, before: `${first.attempt}:${first.line}` } : null,
+        );
       });
       this.live?.followOpen();
     } catch (error) {

@@ -335,10 +335,13 @@ export function mergeOpen(store: Store, task: TaskSummary | Task): void {
 
 /** Adds log lines that are not there yet, at the end. */
 export function mergeLog(store: Store, events: TaskHistoryEvent[], gap: LogGap | null = null): void {
-  const last = store.log.value.at(-1);
-  const isNew = (event: LogEvent) =>
-    !last || event.attempt > last.attempt || (event.attempt === last.attempt && event.line > last.line);
-  const lines = events.filter((event) => event.kind === "log").filter(isNew);
+  let last = store.log.value.at(-1);
+  const lines = events.filter((event): event is LogEvent => {
+    if (event.kind !== "log") return false;
+    const isNew = !last || event.attempt > last.attempt || event.attempt === last.attempt && event.line > last.line;
+    if (isNew) last = event;
+    return isNew;
+  });
   if (lines.length === 0) return;
   if (gap) store.gaps.value = [...store.gaps.value, gap];
   store.log.value = [...store.log.value, ...lines].slice(-store.logLimit.value);

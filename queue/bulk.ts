@@ -132,8 +132,11 @@ export class Bulk {
     filter: Filter,
     asOf: string,
     by: string | null = null,
-    idempotency?: IdempotencyKey,
+    idempotency?: IdempotencyKey & { body: string },
   ): Promise<BulkOutcome[] | TaskState> {
+    // A request that comes again is answered with the task that it has made, whatever is left to do.
+    const made = idempotency && await this.#submitter().madeBy(idempotency);
+    if (made) return await this.#commands().get(made[0]);
     const statuses = POSSIBLE[action].filter((status) => filter.statuses?.includes(status) ?? true);
     if (statuses.length === 0) return [];
     const possible: Filter = { ...filter, statuses };
@@ -181,10 +184,13 @@ export class Bulk {
   }
 
   /** Whether an action that may have happened has. */
-  async #hasHappened(action: BulkAction, id: string): Promise<boolean> {
+  async #hasHappened(action: BulkAction, id: string, bulk: string): Promise<boolean> {
     try {
-      const status = statusOf(await this.#commands().get(id));
-      return action === "cancel" ? status === "CANCELLED" : action === "retry" && !POSSIBLE.retry.includes(status);
+      const state = await this.#commands().get(id);
+      if (action === "cancel") return statusOf(state) === "CANCELLED";
+      // It may have been retried and have failed again since.
+      const { task: { created_at } } = await this.#commands().get(bulk);
+      return action === "retry" && state.task.actions.some(({ action, at }) => action === "retry" && at >= created_at);
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error;
       return action === "delete";
@@ -214,10 +220,10 @@ export class Bulk {
       if (open.some(({ outcome }) => outcome === "closed")) await ctx.sleep(STOP_MS);
       throw new Error(`It is not known what became of ${open.length} tasks: ${open[0].detail}`);
     };
-    const unknown = progress.unknown;
-    progress.unknown = [];
-    for (const id of unknown) {
-      if (await this.#hasHappened(action, id)) progress.done++;
+    for (const id of [...progress.unknown]) {
+      const happened = await this.#hasHappened(action, id, ctx.id);
+      progress.unknown = progress.unknown.filter((other) => other !== id);
+      if (happened) progress.done++;
       else await act([id]);
     }
     for await (const { looked, last, ids } of this.#matching(filter, as_of, progress.last)) {

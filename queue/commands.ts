@@ -76,7 +76,10 @@ export class Commands {
           ? await this.runner.execution(id)?.cancel(by)
           : await this.#askHolder(state.run.instance, id, by);
         if (ended?.task.status === "CANCELLED" || ended?.run) {
-          this.log.info("A task was cancelled.", { id, by });
+          this.log.info(ended.run ? "The holder of a task was asked to cancel it." : "A task was cancelled.", {
+            id,
+            by,
+          });
           return ended;
         }
         // It ended, moved on or is only just being started: look again.

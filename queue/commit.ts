@@ -340,11 +340,9 @@ export class Committer {
         mutations++;
         bytes += SAMPLE_BYTES;
       }
-      for (const { before, after } of operation.write.changes) {
-        const { task_type } = (after ?? before)!.task;
-        recordBytes += CHANGE_BYTES + task_type.length;
-        bytes += CHANGE_BYTES + task_type.length;
-      }
+      const changed = changeBytes(operation.write);
+      recordBytes += changed;
+      bytes += changed;
       const full = checks > limits.checks || mutations > limits.mutations || keyBytes > limits.keyBytes ||
         bytes > limits.bytes || recordBytes > MAX_RECORD_BYTES;
       if (full && batch.length > 0) break;
@@ -515,6 +513,11 @@ export class Committer {
     for (const operation of holders) this.#settle(operation, { error: new FencedError() });
     this.#options.onFenced();
   }
+}
+
+/** Bytes that a write takes of the change entry at most. */
+export function changeBytes({ changes }: Write): number {
+  return changes.reduce((sum, { before, after }) => sum + CHANGE_BYTES + (after ?? before)!.task.task_type.length, 0);
 }
 
 /** The types whose tasks a write moves. */

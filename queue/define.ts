@@ -219,36 +219,41 @@ export function paramsSchema(definition: AnyTaskDefinition): Record<string, unkn
   return schema;
 }
 
-const fixed = new WeakMap<AnyTaskDefinition, boolean>();
+const plain = new WeakMap<AnyTaskDefinition, boolean>();
 
 /**
- * Whether what a definition makes of parameters is something that it takes itself: then it is what is kept of a task,
- * with all defaults. A transform may make something else of them.
+ * Whether a definition only checks parameters and fills in defaults: then what it makes of them is kept of a task, and
+ * is the same when it is parsed again. Whatever changes a value (transform, preprocess, overwrite, coerce, catch) may
+ * change it a second time: then what was sent is kept.
  */
-export function takesItsOutput(definition: AnyTaskDefinition): boolean {
-  let takes = fixed.get(definition);
-  if (takes === undefined) {
-    try {
-      const output = z.toJSONSchema(definition.params, { io: "output" });
-      takes = JSON.stringify(shapeOf(output)) === JSON.stringify(shapeOf(paramsSchema(definition)));
-    } catch {
-      // A transform has no schema.
-      takes = false;
-    }
-    fixed.set(definition, takes);
-  }
-  return takes;
+export function onlyChecks(definition: AnyTaskDefinition): boolean {
+  let is = plain.get(definition);
+  if (is === undefined) plain.set(definition, is = isPlain(definition.params, new Set()));
+  return is;
 }
 
-/** A schema without what differs between input and output where nothing is transformed. */
-function shapeOf(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(shapeOf);
-  if (typeof schema !== "object" || schema === null) return schema;
-  return Object.fromEntries(
-    Object.entries(schema).filter(([name, value]) => {
-      return !(name === "required" && Array.isArray(value)) && !(name === "additionalProperties" && value === false);
-    }).map(([name, value]) => [name, shapeOf(value)]),
-  );
+/** Kinds of schemas of zod that give a value as it is, or parts of it as they are. */
+const PLAIN_KINDS = new Set([
+  ...["string", "number", "int", "bigint", "boolean", "null", "undefined", "void", "any", "unknown", "never", "enum"],
+  ...["literal", "object", "array", "tuple", "record", "union", "intersection", "optional", "nullable", "default"],
+  ...["nonoptional", "readonly", "lazy", "template_literal"],
+]);
+
+function isPlain(value: unknown, seen: Set<unknown>): boolean {
+  if (typeof value !== "object" || value === null || seen.has(value)) return true;
+  seen.add(value);
+  if (Array.isArray(value)) return value.every((item) => isPlain(item, seen));
+  const def = (value as { _zod?: { def: Record<string, unknown> } })._zod?.def;
+  if (!def) {
+    // The shape of an object, by name.
+    return Object.getPrototypeOf(value) !== Object.prototype || Object.values(value).every((one) => isPlain(one, seen));
+  }
+  if (typeof def.check === "string") return def.check !== "overwrite";
+  if (def.coerce === true || !PLAIN_KINDS.has(def.type as string)) return false;
+  return Object.entries(def).every(([name, part]) => {
+    if (name === "getter") return isPlain((part as () => unknown)(), seen);
+    return name === "defaultValue" || name === "error" || isPlain(part, seen);
+  });
 }
 
 /** The JSON pointer of a value within parameters: of a field or of an item in one. */

@@ -149,6 +149,7 @@ export class Janitor {
   async #removeTasks({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
     const types = Object.keys(await readCounts(this.kv));
     let left = limit;
+    let removed = 0;
     const removeFrom = async (selector: Deno.KvListSelector, isDue: (entry: Deno.KvEntry<unknown>) => boolean) => {
       let ids: string[] = [];
       for await (const entry of this.kv.list(selector, { batchSize: 500 })) {
@@ -156,40 +157,44 @@ export class Janitor {
         ids.push(entry.key[entry.key.length - 1] as string);
         if (--left <= 0) break;
         if (ids.length < batch) continue;
-        await this.#removeAll(ids);
+        removed += await this.#removeAll(ids);
         ids = [];
         if (this.#stopped) return;
       }
-      await this.#removeAll(ids);
+      removed += await this.#removeAll(ids);
     };
     for (const status of ["SUCCESS", "FAILED", "CANCELLED"] as const) {
       const endedBefore = now - this.retention[status];
       for (const prefix of types.map((type) => keys.indexOf(status, type))) {
-        if (left <= 0 || this.#stopped) return true;
+        // Those that are still needed are looked at again in a minute, not at once.
+        if (left <= 0 || this.#stopped) return removed > 0;
         // A task that was made later has also ended later.
         const old = { prefix, end: [...prefix, firstIdAt(endedBefore)] };
         await removeFrom(old, ({ value }) => decode<number>(value) > 0 && decode<number>(value) < endedBefore);
       }
     }
     if (left > 0) await removeFrom({ prefix: keys.drops(), end: [...keys.drops(), now] }, () => true);
-    return left <= 0;
+    return left <= 0 && removed > 0;
   }
 
-  /** Removes tasks that have ended, as far as they are not needed and have not moved on. */
-  async #removeAll(wanted: string[]): Promise<void> {
-    if (wanted.length === 0 || this.#stopped) return;
+  /** Removes tasks that have ended, as far as they are not needed and have not moved on; gives how many. */
+  async #removeAll(wanted: string[]): Promise<number> {
+    if (wanted.length === 0 || this.#stopped) return 0;
     const ids = wanted.toSorted();
     const entries = await getAll(this.kv, ids.map((id) => keys.task(id)));
     const related = await this.#related(ids);
-    await Promise.all(entries.map(async (entry) => {
-      if (!entry.value) return;
+    const removed = await Promise.all(entries.map(async (entry): Promise<number> => {
+      if (!entry.value) return 0;
       try {
-        await this.#remove(entry, decodeTask(entry.value), related);
+        return await this.#remove(entry, decodeTask(entry.value), related) === "removed" ? 1 : 0;
       } catch (error) {
-        if (error instanceof ClosedError) return;
-        this.log.error("A task was not deleted; tried again.", { error, id: entry.key[1] });
+        if (!(error instanceof ClosedError)) {
+          this.log.error("A task was not deleted; tried again.", { error, id: entry.key[1] });
+        }
+        return 0;
       }
     }));
+    return removed.reduce((sum, one) => sum + one, 0);
   }
 
   /** Which of some tasks have children, and under which keys they name the tasks that were submitted in their place. */
@@ -234,7 +239,7 @@ export class Janitor {
     const entry = await this.kv.get(keys.task(id));
     if (run || !entry.value || decodeTask(entry.value).version !== version) return "moved";
     const removed = await this.#remove(entry, decodeTask(entry.value), await this.#related([id]));
-    if (removed === "removed" && !task.record_only) await this.#clear(id);
+    if (removed === "removed" && (await this.kv.get(keys.removed(id))).value) await this.#clear(id);
     return removed;
   }
 
@@ -249,11 +254,13 @@ export class Janitor {
     if (needed.has(id)) return "needed";
     const write = emptyWrite(id);
     write.checks.push({ key: cold.key, versionstamp: cold.versionstamp });
-    write.deletes.push(keys.task(id), keys.index(status, task_type, id), ...retriedAs.get(id) ?? []);
+    const named = retriedAs.get(id) ?? [];
+    const isBare = task.record_only && named.length <= PIECES;
+    write.deletes.push(keys.task(id), keys.index(status, task_type, id), ...isBare ? named : []);
     if (result_apart) write.deletes.push(keys.result(id));
     write.deletes.push(...entriesOf({ task, run: null }));
     for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
-    if (!task.record_only) {
+    if (!isBare) {
       // There may be more of it than one atomic takes: the marker stays until all of it is gone.
       write.puts.push({ key: keys.removed(id), value: encode(0) });
       write.deletes.push(keys.checkpoint(id));
@@ -277,6 +284,7 @@ export class Janitor {
   async #clear(id: string): Promise<void> {
     await this.#removePieces(keys.logOf(id), () => null);
     await this.#removePieces(keys.stepsOf(id), () => null);
+    await this.#removePieces(keys.allRetriedAs(id), () => null);
     // The chunks go with the next round of unfinished files.
     await this.#removePieces(keys.artifactsOf(id), (value) => decode<StoredFile>(value).blob);
     await this.committer.commit({ ...emptyWrite(id), deletes: [keys.removed(id)] });
@@ -297,7 +305,23 @@ export class Janitor {
       if (this.#stopped) return false;
     }
     await clearAll();
+    await this.#removeOrphans(limit);
     return cleared >= limit;
+  }
+
+  /** Deletes what names older tasks that have gone: a submit may have come in behind their removal. */
+  async #removeOrphans(limit: number): Promise<void> {
+    const entries: Deno.KvKey[] = [];
+    for await (const { key } of this.kv.list({ prefix: keys.retriedAsOfAll() }, { limit, batchSize: 500 })) {
+      entries.push(key);
+    }
+    const olds = [...new Set(entries.map((key) => key[1] as string))];
+    const tasks = await getAll(this.kv, olds.map((old) => keys.task(old)));
+    const gone = new Set(olds.filter((_, i) => !tasks[i].value));
+    const orphans = entries.filter((key) => gone.has(key[1] as string));
+    for (let i = 0; i < orphans.length; i += PIECES) {
+      await this.committer.commit({ ...emptyWrite("retried_as"), deletes: orphans.slice(i, i + PIECES) });
+    }
   }
 
   /** Deletes the entries of a prefix in pieces that fit; `blobOf` names the file that an entry owns. */
@@ -331,9 +355,10 @@ export class Janitor {
       last = entry.key;
     }
     await forget();
-    if (trimmed >= limit - 1 || this.committer.stats.atomics - this.#trimmedAt < CHANGES_KEPT) {
-      return trimmed >= limit - 1;
-    }
+    if (trimmed >= limit - 1) return true;
+    // Of other instances' commits nobody tells: where there are some, it is counted each time.
+    const own = this.committer.stats.atomics - this.#trimmedAt;
+    if (!this.lease.shared && own < CHANGES_KEPT) return false;
     this.#trimmedAt = this.committer.stats.atomics;
     let kept = 0;
     for await (const { key } of this.kv.list({ prefix: keys.changes() }, { reverse: true, batchSize: 500 })) {
@@ -377,7 +402,6 @@ export class Janitor {
     for await (const entry of this.kv.list({ prefix: keys.uploads() }, { batchSize: 100 })) {
       if (this.#stopped || removed >= limit) break;
       if (decode<Upload>(entry.value).used_at + UPLOAD_KEPT_MS > now) continue;
-      if (await this.#hasAny(keys.uploadRefsOf(entry.key[1] as string))) continue;
       due.push(entry);
       if (due.length >= batch) await removeAll();
     }
@@ -388,6 +412,7 @@ export class Janitor {
   /** Deletes an upload with its chunks, unless a task has come to need it since it was read. */
   async removeUpload({ key, value, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
     const { blob } = decode<Upload>(value);
+    if (await this.#hasAny(keys.uploadRefsOf(key[1] as string))) return;
     // A submit that names the upload rewrites it: then this check fails, and the upload stays.
     const write = emptyWrite(`upload:${key[1] as string}`, "upload_fence");
     write.checks.push({ key, versionstamp });

@@ -40,6 +40,7 @@ export class Pauses {
 
   /** Reads all pauses, and from then on again with each poll: a commit may come to pass after it was given up. */
   async start(): Promise<void> {
+    if (this.distributed) return;
     await this.#refresh();
     this.#unlisten = this.notifier.on("anything", () => {
       this.#refresh().catch((error) => this.log.warn("The pauses could not be read; tried again.", { error }));
@@ -101,6 +102,8 @@ export class Pauses {
       // Nothing is started from here on, so that nothing is once it is answered.
       this.#known.set(type, info);
       await this.committer.commit(write);
+      // A resume that was committed before it has just forgotten it.
+      this.#known.set(type, info);
     });
     return info;
   }
@@ -117,7 +120,8 @@ export class Pauses {
     write.puts.push(putMark(this.clock.now(), type, { kind: "resume", task_type: type }));
     await this.#moved(type, async () => {
       await this.committer.commit(write);
-      this.#known.delete(type);
+      // A pause that is on its way comes after it: their writes are committed in the order in which they came.
+      if (this.#moving.get(type) === 1) this.#known.delete(type);
     });
   }
 

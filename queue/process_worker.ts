@@ -31,10 +31,23 @@ const ENVIRONMENT = [
   "TMPDIR",
 ];
 
+const SHELL = "/bin/sh";
+
+/** Whether there is a shell that can set a limit: not on Windows, and not in every container. */
+function hasShell(): boolean {
+  if (Deno.build.os === "windows") return false;
+  try {
+    return Deno.statSync(SHELL).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 /** Whether processes can be started here. */
 export function mayStartProcesses(): boolean {
   if (Deno.env.get("DENO_DEPLOY") === "true" || Deno.env.get("DENO_DEPLOYMENT_ID") !== undefined) return false;
-  const commands = Deno.build.os === "windows" ? [Deno.execPath()] : [Deno.execPath(), "/bin/sh"];
+  const commands = hasShell() ? [Deno.execPath(), SHELL] : [Deno.execPath()];
   return commands.every((command) => Deno.permissions.querySync({ name: "run", command }).state === "granted");
 }
 
@@ -57,9 +70,9 @@ export class ProcessWorker implements PoolWorker {
     const deno = [Deno.execPath(), "run", ...FLAGS, `--v8-flags=--max-old-space-size=${HEAP_MB}`, module.href];
     const kilobytes = Math.floor((maxBytes + BASE_BYTES) / 1024);
     // The shell sets the limit and becomes the process.
-    const [command, ...args] = Deno.build.os === "windows"
-      ? deno
-      : ["/bin/sh", "-c", `ulimit -d ${kilobytes} && exec "$0" "$@"`, ...deno];
+    // Where the service itself has less, that holds; without a shell there is no limit but V8's.
+    const limited = `ulimit -S -d ${kilobytes} 2>/dev/null; exec "$0" "$@"`;
+    const [command, ...args] = hasShell() ? [SHELL, "-c", limited, ...deno] : deno;
     this.#process = new Deno.Command(command, {
       args,
       clearEnv: true,

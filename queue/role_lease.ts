@@ -19,6 +19,7 @@ const LEASE_MS = 180_000;
 export class RoleLease {
   #seen: { versionstamp: string | null; since: number } = { versionstamp: null, since: 0 };
   #renewedAt = -Infinity;
+  #asking: Promise<boolean> | null = null;
 
   /** @param shared Whether other instances share the store; if not, the role is this one's. */
   constructor(
@@ -26,12 +27,17 @@ export class RoleLease {
     private readonly committer: Committer,
     private readonly clock: Clock,
     private readonly role: string,
-    private readonly shared: boolean,
+    readonly shared: boolean,
   ) {}
 
   /** Whether this instance has the role. Renews it, or takes it if nobody else has it any more. */
-  async isMine(): Promise<boolean> {
-    if (!this.shared) return true;
+  isMine(): Promise<boolean> {
+    if (!this.shared) return Promise.resolve(true);
+    // Several jobs ask at once: what one of them renews the others have too.
+    return this.#asking ??= this.#renew().finally(() => this.#asking = null);
+  }
+
+  async #renew(): Promise<boolean> {
     const now = this.clock.monotonic();
     const { key, value, versionstamp } = await this.kv.get(keys.role(this.role));
     const holder = value ? decode<string>(value) : null;

@@ -7,6 +7,7 @@
  */
 
 import { Cron } from "croner";
+import { RecentMap } from "./recent_map.ts";
 import type { Clock } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
 import type { Committer } from "./commit.ts";
@@ -111,12 +112,17 @@ export class Schedules {
       uploads: state.task.uploads,
     };
     if (schedule.next_at === null) refuse("/cron", "This expression has no time that is still to come.");
+    // A request that comes again is answered whatever has become of the bounds.
+    if (idempotency) {
+      const body = idempotency.body ?? fingerprint(input);
+      const of = [schedule.id];
+      const known = await claimIdempotencyKey(this.kv, this.clock, emptyWrite(), idempotency, body, of, keys.schedule);
+      if (known) return { schedule: await this.get(known[0]), created: false };
+    }
     const others = await this.list();
     if (others.length >= MAX_SCHEDULES) refuse("", `There are ${MAX_SCHEDULES} schedules already.`);
-    const load = [...others.filter(({ paused }) => !paused), schedule].reduce(
-      (sum, one) => sum + startsPerHour(one),
-      0,
-    );
+    const active = perHour < Infinity ? [...others.filter(({ paused }) => !paused), schedule] : [];
+    const load = active.reduce((sum, one) => sum + startsPerHour(one), 0);
     if (load > perHour) {
       const detail = `All schedules together would start ${Math.round(load).toLocaleString("en")} tasks an hour; ` +
         `${perHour.toLocaleString("en")} are allowed.`;
@@ -318,10 +324,18 @@ function nextAfter({ cron, timezone }: Pick<Schedule, "cron" | "timezone">, from
 const LOAD_TIMES = 20;
 
 /** About how many tasks a schedule starts in an hour, by its next times. */
-function startsPerHour(schedule: Schedule): number {
-  const times = nextTimes(schedule, LOAD_TIMES);
-  return times.length < 2 ? 0 : (times.length - 1) / (times.at(-1)! - times[0]) * 3_600_000;
+function startsPerHour({ cron, timezone, next_at }: Schedule): number {
+  const key = `${timezone} ${cron}`;
+  const known = loads.get(key);
+  if (known !== undefined) return known;
+  const times = new Cron(cron, { timezone }).nextRuns(LOAD_TIMES, new Date(next_at ?? 0)).map((at) => at.getTime());
+  const load = times.length < 2 ? 0 : (times.length - 1) / (times.at(-1)! - times[0]) * 3_600_000;
+  loads.set(key, load);
+  return load;
 }
+
+/** The load of each expression, which is slow to find out. */
+const loads = new RecentMap<string, number>(2_000);
 
 /** The next `count` times of a schedule; none while it is paused. */
 export function nextTimes(schedule: Schedule, count: number): number[] {

@@ -168,10 +168,13 @@ export async function foldSeries(
   for await (const { key } of kv.list({ prefix: keys.minutes() }, { limit: 1 })) {
     first = Math.floor((key[2] as number) / 60);
   }
+  const keptFrom = hourOf(now - MINUTES_KEPT_MS);
   for await (const { key } of kv.list({ prefix: keys.hours() }, { reverse: true, limit: 1 })) {
-    first = Math.max(first, key[2] as number);
+    // An hour without tasks leaves no entry; the last one that has some is summed up again, which changes nothing as
+    // long as all of its minutes are there. Of older ones some may have been deleted already.
+    const last = key[2] as number;
+    first = Math.max(first, last < keptFrom ? last + 1 : last);
   }
-  // An hour without tasks leaves no entry; the last one that has some is summed up again, which changes nothing.
   for (let hour = first; hour < settled; hour++) {
     const whole = new Map<string, Sample>();
     for (const types of (await readMinutes(kv, hour * 60, (hour + 1) * 60)).values()) {

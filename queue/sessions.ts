@@ -22,11 +22,11 @@ export class Sessions {
 
   /** Ends a sign-in for good. `expiresAt` is when it would have ended by itself, in milliseconds since the epoch. */
   async end(id: string, expiresAt: number): Promise<void> {
-    this.#ended.set(id, true);
     const expireIn = Math.max(1, expiresAt - this.clock.now());
     const write = emptyWrite(`session:${id}`);
     write.puts.push({ key: keys.endedSession(id), value: encode(0), expireIn });
     await this.committer.commit(write);
+    this.#ended.set(id, true);
   }
 
   /** Whether a sign-in was ended, here or by another instance. */

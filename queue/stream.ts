@@ -46,7 +46,7 @@ const REMEMBERED = 5_000;
 const READ = 500;
 /** Tasks that a replay tells of at most. */
 const REPLAYED = 2_000;
-/** Tasks that a replay looks through at most, for those that are wanted. */
+/** Tasks, and commits, that a replay looks through at most, for those that are wanted. */
 const LOOKED_THROUGH = 20_000;
 /** The token before the first commit. */
 const BEGINNING = "0".repeat(20);
@@ -58,7 +58,8 @@ export class ChangeStream {
   #cursor: string | null = null;
   #cancelTimer: (() => void) | null = null;
   #reading: Promise<void> = Promise.resolve();
-  #replays: Promise<unknown> = Promise.resolve();
+  /** By `since`, feeds that are being read for replays. */
+  readonly #feeds = new Map<string, Promise<Batch | null>>();
   #dirty = false;
   #stopped = false;
   #unlisten: () => void = () => {};
@@ -133,30 +134,37 @@ export class ChangeStream {
    *
    * @param accepts Whether a change is wanted. The tasks of others are not read.
    */
-  replay(since: string, accepts: (change: TaskChange) => boolean = () => true): Promise<Batch | null> {
-    // One after another: after a restart all come at once, and what one has read the next need not read.
-    const replay = this.#replays.then(() => this.#replay(since, accepts));
-    this.#replays = replay.catch(() => {});
-    return replay;
+  async replay(since: string, accepts: (change: TaskChange) => boolean = () => true): Promise<Batch | null> {
+    // After a restart all come at once, most of them from the same commit: the feed is read for all of them.
+    const known = this.#feeds.get(since);
+    const feed = known ?? this.#feedSince(since).finally(() => this.#feeds.delete(since));
+    if (!known) this.#feeds.set(since, feed);
+    const read = await feed;
+    if (!read) return null;
+    // Each has its own: what one is told must not change under another.
+    const changes = read.changes.filter(accepts).map((change) => ({ ...change }));
+    // A list as long as this is read anew at no more cost.
+    if (changes.length > REPLAYED) return null;
+    await this.#addStates(changes);
+    return { since: read.since, changes };
   }
 
-  async #replay(since: string, accepts: (change: TaskChange) => boolean): Promise<Batch | null> {
-    if (!/^[0-9a-f]{20}$/.test(since) || since < await this.#floor()) return null;
-    if (since > await this.head()) return null;
+  /** What changed after `since`, without the states of the tasks; null if it is not all known any more, or too much. */
+  async #feedSince(since: string): Promise<Batch | null> {
+    if (!/^[0-9a-f]{20}$/.test(since) || since > await this.head()) return null;
     const byId = new Map<string, TaskChange>();
     let from = since;
+    let commits = 0;
     while (true) {
       const part = await this.#readFeed(from);
       for (const change of part.changes) addChange(byId, change);
       from = part.since;
-      if (byId.size > LOOKED_THROUGH) return null;
+      commits += part.commits;
+      if (byId.size > LOOKED_THROUGH || commits > LOOKED_THROUGH) return null;
       if (part.commits < READ) break;
     }
-    const changes = [...byId.values()].filter(accepts);
-    // A list as long as this is read anew at no more cost.
-    if (changes.length > REPLAYED) return null;
-    await this.#addStates(changes);
-    return { since: from, changes };
+    // After it was read: what was trimmed meanwhile is missing from it.
+    return since < await this.#floor() ? null : { since: from, changes: [...byId.values()] };
   }
 
   #schedule(): void {
@@ -181,7 +189,14 @@ export class ChangeStream {
       const { since, changes, commits } = await this.#read(this.#cursor);
       if (commits === 0 || this.#cursor === null) return;
       this.#cursor = since;
-      for (const listener of this.#listeners) listener({ since, changes });
+      for (const listener of this.#listeners) {
+        try {
+          listener({ since, changes });
+        } catch (error) {
+          // The others hear of it all the same.
+          this.log.error("A listener of the change feed failed.", { error });
+        }
+      }
       if (commits < READ) return;
     }
   }

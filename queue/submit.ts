@@ -9,12 +9,20 @@ import { createHash } from "node:crypto";
 import { DELIVERY_TYPE } from "./callbacks.ts";
 import type { Clock } from "./clock.ts";
 import { decode, encode, jsonSize } from "./codec.ts";
-import { type AtomicLimits, type Committer, getAll, LANE_BYTES, LANE_MUTATIONS, typesOf } from "./commit.ts";
-import { type AnyTaskDefinition, parseParams, pointerTo, type Registry, takesItsOutput, uploadsOf } from "./define.ts";
+import {
+  type AtomicLimits,
+  changeBytes,
+  type Committer,
+  getAll,
+  LANE_BYTES,
+  LANE_MUTATIONS,
+  typesOf,
+} from "./commit.ts";
+import { type AnyTaskDefinition, onlyChecks, parseParams, pointerTo, type Registry, uploadsOf } from "./define.ts";
 import { assertParents, follow, resolveRefs } from "./dependencies.ts";
 import { InvalidInputError } from "./errors.ts";
 import { newId } from "./ids.ts";
-import { keys, sameKey } from "./keys.ts";
+import { keys } from "./keys.ts";
 import type { StoredFile } from "./reads.ts";
 import { SAMPLE_BYTES } from "./series.ts";
 import { claimIdempotencyKey, claimUniqueKey, type IdempotencyKey, type Unique } from "./once.ts";
@@ -149,6 +157,15 @@ export class Submitter {
   }
 
   /**
+   * What an idempotency key has made; null: nothing yet.
+   *
+   * @throws {IdempotencyMismatchError} If it was used for something else.
+   */
+  async madeBy(key: IdempotencyKey & { body: string }): Promise<string[] | null> {
+    return await claimIdempotencyKey(this.#kv, this.#clock, emptyWrite(), key, key.body, [""]);
+  }
+
+  /**
    * Submits up to {@linkcode MAX_BATCH} tasks in one atomic: all of them or none.
    *
    * @returns Their ids, and their states if they are new (null: the idempotency key has made them before).
@@ -200,7 +217,7 @@ export class Submitter {
     const over = ([
       [size.mutations + LANE_MUTATIONS + types, mutations, "writes"],
       [size.keyBytes, keyBytes, "bytes of keys"],
-      [size.bytes + LANE_BYTES + types * SAMPLE_BYTES, bytes, "bytes"],
+      [size.bytes + LANE_BYTES + types * SAMPLE_BYTES + changeBytes(write), bytes, "bytes"],
     ] as const).find(([needed, limit]) => needed > limit);
     if (!over) return;
     const [needed, limit, what] = over.map((part) => part.toLocaleString("en"));
@@ -229,7 +246,8 @@ export class Submitter {
     if (task.uploads.length === 0) return state;
     const entries = await getAll(this.#kv, task.uploads.map((id) => keys.upload(id)));
     const names = entries.flatMap(({ value }) => value ? [decode<Upload>(value).name] : []);
-    const title = titleOf(this.#registry.get(task.task_type)!, task.input_params, names);
+    const definition = this.#registry.get(task.task_type)!;
+    const title = titleOf(definition, parseParams(definition, task.input_params, "") as Json, names);
     return { run: state.run, task: { ...task, title } };
   }
 
@@ -244,7 +262,7 @@ export class Submitter {
     const pointer = `${root}/input_params`;
     const sent = JSON.parse(JSON.stringify(submission.input_params ?? {})) as Json;
     const params = parseParams(definition, sent, pointer) as Json;
-    const kept = takesItsOutput(definition) ? params : sent;
+    const kept = onlyChecks(definition) ? params : sent;
     if (jsonSize(kept) > MAX_PARAMS_BYTES) {
       const detail = `Parameters may take ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload what is larger.`;
       throw new InvalidInputError([{ pointer, detail }]);
@@ -315,16 +333,17 @@ export class Submitter {
     };
   }
 
-  /** Adds to a write what lets older tasks know which ones were submitted in their place, as long as they are there. */
+  /**
+   * Adds to a write what lets older tasks know which ones were submitted in their place, as long as they are there. An
+   * entry that comes to stand behind the deletion of its older task is the janitor's to find.
+   */
   async #referToOlder(write: Write, tasks: TaskRecord[]): Promise<void> {
-    for (const { id, retried_from } of tasks) {
-      if (retried_from === null) continue;
-      const { key, value, versionstamp } = await this.#kv.get(keys.task(retried_from));
-      if (!value) continue;
-      // Whoever deletes the older task deletes the entry: it must not be written behind that.
-      if (!write.checks.some((check) => sameKey(check.key, key))) write.checks.push({ key, versionstamp });
-      write.puts.push({ key: keys.retriedAs(retried_from, id), value: encode(0) });
-    }
+    const named = tasks.filter(({ retried_from }) => retried_from !== null);
+    if (named.length === 0) return;
+    const entries = await getAll(this.#kv, named.map(({ retried_from }) => keys.task(retried_from!)));
+    named.forEach(({ id, retried_from }, i) => {
+      if (entries[i].value) write.puts.push({ key: keys.retriedAs(retried_from!, id), value: encode(0) });
+    });
   }
 
   /**

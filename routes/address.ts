@@ -23,7 +23,8 @@ export function parseNetwork(text: string): Network {
   return [address, address.kind() === "ipv4" ? 32 : 128];
 }
 
-function isTrusted(address: string, networks: readonly Network[]): boolean {
+/** Whether an address is in one of the networks. */
+export function isTrusted(address: string, networks: readonly Network[]): boolean {
   if (!ipaddr.isValid(address)) return false;
   const parsed = ipaddr.process(address);
   return networks.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits));
@@ -31,7 +32,10 @@ function isTrusted(address: string, networks: readonly Network[]): boolean {
 
 type Options = Pick<AppOptions, "trustedProxies">;
 
-/** The address of the client: the last one in the chain that is no trusted proxy. */
+/**
+ * The address of the client: the last one in the chain that is no trusted proxy. Of IPv6 it is the network: whoever has
+ * one has 2^64 addresses (RFC 4291, 2.5.4).
+ */
 export function addressOf(c: Context<AppEnv>, { trustedProxies = [] }: Options): string {
   let address = c.env?.address ?? "";
   const forwarded = (c.req.header("X-Forwarded-For") ?? "").split(",").map((part) => part.trim()).filter(Boolean);
@@ -40,7 +44,10 @@ export function addressOf(c: Context<AppEnv>, { trustedProxies = [] }: Options):
     if (!ipaddr.isValid(before)) break;
     address = before;
   }
-  return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
+  if (!ipaddr.isValid(address)) return address;
+  const parsed = ipaddr.process(address);
+  if (parsed.kind() === "ipv4") return parsed.toString();
+  return `${ipaddr.IPv6.networkAddressFromCIDR(`${parsed}/64`)}/64`;
 }
 
 /** Whether the client's own connection is encrypted. */

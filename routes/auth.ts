@@ -67,7 +67,8 @@ export async function signIn(
   });
 }
 
-async function fromCookie(c: Context, { tokens, clock, queue }: AppOptions): Promise<Principal | undefined> {
+/** Who has signed in by the cookie of a request; undefined: nobody. */
+export async function fromCookie(c: Context, { tokens, clock, queue }: AppOptions): Promise<Principal | undefined> {
   for (const { name, role, secret } of tokens) {
     const value = await getSignedCookie(c, secret, SESSION_COOKIE);
     if (!value) continue;

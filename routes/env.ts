@@ -56,11 +56,12 @@ export interface Bindings {
   /** Whether the client has gone away in the middle of the request. */
   isGone(): boolean;
   /**
-   * Answers a WebSocket handshake and hands over the socket once it is open; null: this is no handshake.
+   * Answers a WebSocket handshake and hands over the socket once it is open, or says that it has come to nothing; null:
+   * this is no handshake.
    *
    * @throws {TypeError} If the handshake is wrong.
    */
-  upgrade: ((take: (socket: ServerSocket) => void) => Response) | null;
+  upgrade: ((take: (socket: ServerSocket) => void, drop: () => void) => Response) | null;
 }
 
 /** The types of Hono's context here. */

@@ -6,11 +6,15 @@
  */
 
 import type { Logger } from "../queue/log.ts";
+import { RecentMap } from "../queue/recent_map.ts";
+
+/** Faults that are known, and not logged once more. */
+const REMEMBERED = 100;
 
 /** Keeps the process alive through faults that nobody has handled. */
 export class Faults {
   #count = 0;
-  readonly #seen = new Set<string>();
+  readonly #seen = new RecentMap<string, true>(REMEMBERED);
 
   constructor(private readonly log: Logger) {
     addEventListener("unhandledrejection", (event) => {
@@ -26,9 +30,9 @@ export class Faults {
   #add(error: unknown): void {
     this.#count++;
     // The same fault may come a thousand times a second: it is logged once.
-    const text = error instanceof Error ? error.stack ?? error.message : String(error);
-    if (this.#seen.has(text) || this.#seen.size >= 100) return;
-    this.#seen.add(text);
+    const text = error instanceof Error ? `${error.name} ${error.stack?.split("\n    at ")[1]}` : String(error);
+    if (this.#seen.has(text)) return;
+    this.#seen.set(text, true);
     this.log.error("A fault that nobody has handled; the service goes on.", { error });
   }
 

@@ -8,8 +8,8 @@ import type { Queue } from "../queue/queue.ts";
 import type { LogPosition } from "../queue/task_log.ts";
 import type { Attempt, Status, TaskHistoryEvent, TaskState } from "../queue/task.ts";
 
-/** Log lines that are told at once. */
-const LINES = 1_000;
+/** Log lines that are told at once, and characters of them. */
+const [LINES, CHARACTERS] = [1_000, 200_000];
 
 /** Lines of a log that were passed over: those after one position (null: the beginning) and before another. */
 export interface LogGap {
@@ -78,7 +78,7 @@ export class TaskFollower {
       `${event.at} ${event.attempt} ${event.kind === "status" ? event.status : ""}`;
     const fresh = all.filter((event) => !this.#told.has(keyOf(event)));
     for (const event of fresh) this.#told.add(keyOf(event));
-    const { lines, next, gap } = this.#position ? await this.#readOn(this.#position) : await this.#begin();
+    const { lines, next, more, gap } = this.#position ? await this.#readOn(this.#position) : await this.#begin();
     this.#position = next;
     const logged = lines.map(({ at, ...line }): TaskHistoryEvent => ({
       kind: "log",
@@ -86,26 +86,38 @@ export class TaskFollower {
       ...line,
     }));
     const events = [...fresh, ...logged].sort((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0);
-    return { events, more: lines.length === LINES, gap };
+    return { events, more, gap };
   }
 
   async #readOn(from: LogPosition) {
-    return { ...await this.queue.readLog(this.id, from, LINES), gap: null };
+    const read = await this.queue.readLog(this.id, from, LINES);
+    const lines = fitting(read.lines);
+    if (lines.length === read.lines.length) return { ...read, more: lines.length === LINES, gap: null };
+    const { attempt, line } = lines[lines.length - 1];
+    return { lines, next: { attempt, line: line + 1 }, more: true, gap: null };
   }
 
   /** The newest lines. Whoever has been here before is told all that was missed, if it is not more than that. */
   async #begin() {
     const tail = await this.queue.readLogTail(this.id, LINES);
-    const [first] = tail.lines;
     const after = this.#after;
-    if (after && (!first || isAtOrAfter(after, first))) return await this.#readOn(after);
+    if (after && (tail.lines.length === 0 || isAtOrAfter(after, tail.lines[0]))) return await this.#readOn(after);
+    const lines = fitting(tail.lines.toReversed()).reverse();
+    const [first] = lines;
     const last = first && (await this.queue.readLogTail(this.id, 1, first)).lines.at(-1);
     const isWhole = !last || after && isAtOrAfter(after, { ...last, line: last.line + 1 });
     const gap: LogGap | null = isWhole
       ? null
       : { after: after && `${after.attempt}:${after.line - 1}`, before: `${first.attempt}:${first.line}` };
-    return { ...tail, gap };
+    return { lines, next: tail.next, more: false, gap };
   }
+}
+
+/** As many of the lines, from the first on, as are told at once; one at least. */
+function fitting<T extends { text: string }>(lines: T[]): T[] {
+  let left = CHARACTERS;
+  const end = lines.findIndex(({ text }, i) => (left -= text.length) < 0 && i > 0);
+  return end < 0 ? lines : lines.slice(0, end);
 }
 
 function isAtOrAfter(a: LogPosition, b: LogPosition): boolean {

@@ -58,11 +58,14 @@ export class Guesses {
   /** A token was wrong. */
   wrong(address: string, secret: string): void {
     const now = this.clock.monotonic();
+    const [byAddress] = keysOf(address, secret);
     for (const key of keysOf(address, secret)) {
       const known = this.#failures.get(key);
       const count = known && now - known.last <= FORGOTTEN_MS ? known.count + 1 : 1;
       this.#failures.set(key, { count, last: now });
-      if (count === FREE) this.log.warn("Wrong tokens: further tries must wait.", { address, failures: count });
+      if (count === FREE && key === byAddress) {
+        this.log.warn("Wrong tokens: further tries must wait.", { address, failures: count });
+      }
     }
   }
 
@@ -70,7 +73,8 @@ export class Guesses {
   right(address: string, secret: string): void {
     const [byAddress, byToken] = keysOf(address, secret);
     if (!this.#right.has(`${byAddress} ${byToken}`)) this.#right.set(`${byAddress} ${byToken}`, true);
-    if (this.#failures.size > 0) { for (const key of [byAddress, byToken]) this.#failures.delete(key); }
+    // What others guess from the same address goes on to count.
+    this.#failures.delete(byToken);
   }
 }
 

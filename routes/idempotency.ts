@@ -18,7 +18,7 @@ import { Problem } from "./problem.ts";
  * time at each try.
  * @throws {Problem} 400 if it is no key.
  */
-export function idempotencyOf(c: Context<AppEnv>, sent: unknown): IdempotencyKey | undefined {
+export function idempotencyOf(c: Context<AppEnv>, sent: unknown): IdempotencyKey & { body: string } | undefined {
   const key = c.req.header("Idempotency-Key");
   if (key === undefined) return undefined;
   if (!/^[\x21-\x7e]{1,200}$/.test(key)) {

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { deleteCookie } from "hono/cookie";
 import type { JSX } from "preact";
-import { checkToken, SESSION_COOKIE, signIn } from "./auth.ts";
+import { checkToken, fromCookie, SESSION_COOKIE, signIn } from "./auth.ts";
 import { readForm } from "./body.ts";
 import { renderDocument } from "./document.tsx";
 import { safeBack } from "./safe_back.ts";
@@ -46,6 +46,14 @@ export function loginRoutes(options: AppOptions, guesses: Guesses, streams: Live
   const render = (back: string, error?: string) =>
     renderDocument({ title: "Sign in — Millrace", children: <LoginPage error={error} back={back} /> });
 
+  /** Ends the sign-in of the cookie, whoever else the request says that it is from. */
+  async function endSession(c: Context<AppEnv>): Promise<void> {
+    const signedIn = await fromCookie(c, options);
+    if (signedIn?.session === undefined) return;
+    await options.queue.sessions.end(signedIn.session, signedIn.expires_at!);
+    streams.endSession(signedIn.session);
+  }
+
   app.get("/login", (c) => c.html(render(safeBack(c.req.query("back") ?? null))));
 
   app.post("/login", async (c) => {
@@ -59,16 +67,13 @@ export function loginRoutes(options: AppOptions, guesses: Guesses, streams: Live
       return c.html(render(back, error.message), 429, error.headers);
     }
     if (!token) return c.html(render(back, "This is not a valid token."), 401);
+    await endSession(c);
     await signIn(c, token, options);
     return c.redirect(back, 303);
   });
 
   app.post("/logout", async (c) => {
-    const { session, expires_at } = c.get("principal");
-    if (session !== undefined) {
-      await options.queue.sessions.end(session, expires_at!);
-      streams.endSession(session);
-    }
+    await endSession(c);
     deleteCookie(c, SESSION_COOKIE, { path: "/" });
     return c.redirect("/login", 303);
   });

@@ -59,7 +59,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
 
   async function read(c: Context<AppEnv>): Promise<Sent> {
     refuseLong(c, options.maxUploadTotalBytes);
-    await quotas.assertRoomForUploads();
+    const giveBack = await quotas.reserveUploads(c);
     const files = new RequestFiles(options);
     const uploads = new Map<string, string[]>();
     const hashes: string[] = [];
@@ -73,7 +73,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     }).catch(async (error) => {
       await files.discard();
       throw error;
-    });
+    }).finally(giveBack);
     return { fields, uploads, hashes };
   }
 

@@ -8,6 +8,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { statfs } from "node:fs/promises";
 import { RecentMap } from "../queue/recent_map.ts";
+import { MAX_BATCH } from "../queue/submit.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { Problem } from "./problem.ts";
 
@@ -34,26 +35,34 @@ export const DEFAULT_QUOTAS: QuotaLimits = {
   freeDiskBytes: 200_000_000,
 };
 
+/** Addresses whose POST stores something new; what stops or removes something must go on on a full disk. */
+const GROWING =
+  /^\/(api\/(tasks\/(submit|batch|[^/]+\/retry)|uploads|schedules(\/[^/]+\/trigger)?)|tasks(\/[^/]+\/retry)?|examples)\/?$/;
 /** Seconds of full rate that a caller may use at once. */
 const BURST_S = 10;
 /** How long what was read of the store or its disk counts as current. */
 const FRESH_MS = 1_000;
+/** All uploads are looked through for those that no task names: that is done less often. */
+const UPLOADS_FRESH_MS = 10_000;
 /** Callers whose rate is remembered. */
 const REMEMBERED = 10_000;
 
-/** Reads something at most once a second. */
+/** Reads something again only when the last reading has ended some time ago. */
 class Fresh<T> {
-  #at = -Infinity;
+  #at = Infinity;
   #value: Promise<T> | null = null;
 
-  constructor(private readonly now: () => number, private readonly read: () => Promise<T>) {}
+  constructor(
+    private readonly now: () => number,
+    private readonly read: () => Promise<T>,
+    private readonly freshMs = FRESH_MS,
+  ) {}
 
   get(): Promise<T> {
-    const now = this.now();
-    if (!this.#value || now - this.#at > FRESH_MS) {
-      this.#at = now;
+    if (!this.#value || this.now() - this.#at > this.freshMs) {
+      this.#at = Infinity;
       this.#value = this.read();
-      this.#value.catch(() => this.#value = null);
+      this.#value.then(() => this.#at = this.now(), () => this.#value = null);
     }
     return this.#value;
   }
@@ -68,6 +77,8 @@ export class Quotas {
   readonly #open: Fresh<number>;
   readonly #unused: Fresh<number>;
   readonly #free: Fresh<number>;
+  /** Bytes of uploads that are under way. */
+  #reserved = 0;
 
   constructor(options: AppOptions) {
     const { queue, clock, storePath, log } = options;
@@ -78,7 +89,7 @@ export class Quotas {
       const counts = Object.values(await queue.counts());
       return counts.reduce((sum, { PENDING = 0, RUNNING = 0 }) => sum + PENDING + RUNNING, 0);
     });
-    this.#unused = new Fresh(now, () => queue.unusedUploadBytes());
+    this.#unused = new Fresh(now, () => queue.unusedUploadBytes(), UPLOADS_FRESH_MS);
     this.#free = new Fresh(now, async () => {
       if (storePath === undefined) return Infinity;
       try {
@@ -101,8 +112,10 @@ export class Quotas {
     const { tasksPerSecond, openTasks } = this.#limits;
     const now = this.#options.clock.monotonic();
     const { name } = c.get("principal");
-    const bucket = this.#buckets.get(name) ?? { left: BURST_S * tasksPerSecond, at: now };
-    const left = Math.min(BURST_S * tasksPerSecond, bucket.left + (now - bucket.at) / 1000 * tasksPerSecond);
+    // A whole batch passes at any rate.
+    const most = Math.max(MAX_BATCH, BURST_S * tasksPerSecond);
+    const bucket = this.#buckets.get(name) ?? { left: most, at: now };
+    const left = Math.min(most, bucket.left + (now - bucket.at) / 1000 * tasksPerSecond);
     if (left < count) {
       const detail = `A caller submits at most ${tasksPerSecond.toLocaleString("en")} tasks a second.`;
       const wait = Math.ceil((count - left) / tasksPerSecond);
@@ -114,10 +127,19 @@ export class Quotas {
     throw new Problem(503, "too_many_open_tasks", detail, [], { "Retry-After": "60" });
   }
 
-  /** @throws {Problem} 507 if there are too many uploads that no task names. */
-  async assertRoomForUploads(): Promise<void> {
+  /**
+   * Makes room for the uploads of a request, as long as it says that they are.
+   *
+   * @returns What gives the room back, once the request has been answered.
+   * @throws {Problem} 507 if there are too many uploads that no task names.
+   */
+  async reserveUploads(c: Context<AppEnv>): Promise<() => void> {
     const { unusedUploadBytes } = this.#limits;
-    if (await this.#unused.get() < unusedUploadBytes) return;
+    const wanted = Number(c.req.header("Content-Length") ?? 0) || 0;
+    if (await this.#unused.get() + this.#reserved + wanted <= unusedUploadBytes) {
+      this.#reserved += wanted;
+      return () => this.#reserved -= wanted;
+    }
     const detail = `Uploads that no task names take ${unusedUploadBytes.toLocaleString("en")} bytes or more. ` +
       "Each is removed after 24 hours.";
     throw new Problem(507, "too_many_uploads", detail);
@@ -131,7 +153,7 @@ export class Quotas {
   /** Refuses at once what a full disk would refuse after a long wait. */
   assertRoom(): MiddlewareHandler<AppEnv> {
     return async (c, next) => {
-      if (c.req.method === "POST" && !/\/(cancel|logout|login)$/.test(c.req.path)) {
+      if (c.req.method === "POST" && GROWING.test(c.req.path)) {
         const { freeDiskBytes } = this.#limits;
         if (await this.#free.get() < freeDiskBytes) {
           const detail = `The disk of the store has less than ${freeDiskBytes.toLocaleString("en")} bytes left.`;

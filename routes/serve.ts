@@ -8,11 +8,11 @@
 
 import { createAdaptorServer } from "@hono/node-server";
 import { type AddressInfo, connect } from "node:net";
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import { type IncomingMessage, type Server, type ServerOptions, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 // @ts-types="./ws.d.ts"
 import { WebSocketServer } from "ws";
-import { type Clock, delay, repeat } from "../queue/clock.ts";
+import { type Clock, delay, repeat, within } from "../queue/clock.ts";
 import type { Logger } from "../queue/log.ts";
 import type { Bindings } from "./env.ts";
 
@@ -32,6 +32,8 @@ export interface ServeOptions {
   log: Logger;
   /** Connections at once; more are closed at once. Default 2,000. */
   maxConnections?: number;
+  /** Whether an address is a proxy's, for which many connections are no wonder. Default: none is. */
+  isProxy?: (address: string) => boolean;
   /** A request's head must be there within this time. Default 10,000. */
   headMs?: number;
   /** A connection on which nothing moves for this long in the middle of a request is closed. Default 60,000. */
@@ -57,6 +59,8 @@ const CLOSE_MS = 1_000;
 const PROBE_MS = 5_000;
 /** How often, while it stops, connections without a request are closed. */
 const SWEEP_MS = 20;
+/** A request's body that comes more slowly than this is broken off. */
+const LEAST_BYTES_PER_SECOND = 1_000;
 /** Bytes of a request's head. */
 const MAX_HEAD_BYTES = 32 * 1024;
 
@@ -86,7 +90,10 @@ export async function serve(options: ServeOptions): Promise<Listening> {
       keepAliveTimeout: idleMs,
       connectionsCheckingInterval: Math.min(1_000, headMs / 2),
       maxHeaderSize: MAX_HEAD_BYTES,
-    },
+      // Whoever asks for another protocol (curl for h2c), or for one elsewhere, is answered as always.
+      shouldUpgradeCallback: ({ headers, url }: IncomingMessage) =>
+        headers.upgrade?.toLowerCase() === "websocket" && /^\/ws\/?(\?|$)/.test(url ?? ""),
+    } as ServerOptions,
   }) as Server;
   server.timeout = stalledMs;
   server.maxConnections = options.maxConnections ?? 2_000;
@@ -97,8 +104,20 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   });
   let accepted = 0;
   let open = 0;
+  const byAddress = new Map<string, number>();
+  const perAddress = Math.max(10, Math.ceil(server.maxConnections / 2));
   server.on("connection", (socket) => {
     accepted++;
+    const address = socket.remoteAddress ?? "";
+    const others = byAddress.get(address) ?? 0;
+    // No single address takes all the room there is, unless it is a proxy's.
+    if (others >= perAddress && !options.isProxy?.(address)) return void socket.destroy();
+    byAddress.set(address, others + 1);
+    socket.once("close", () => {
+      const left = byAddress.get(address)! - 1;
+      if (left > 0) byAddress.set(address, left);
+      else byAddress.delete(address);
+    });
     // When room becomes scarce, those who ask for nothing make some.
     if (++open > 0.9 * server.maxConnections) server.closeIdleConnections();
     socket.once("close", () => open--);
@@ -116,6 +135,26 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     });
   });
 
+  // A body may take its time, but not for ever: one byte a minute would hold a connection for good.
+  const receiving = new Map<IncomingMessage, { at: number; bytes: number }>();
+  server.on("request", (incoming: IncomingMessage) => {
+    if (incoming.complete || incoming.method === "GET" || incoming.method === "HEAD") return;
+    receiving.set(incoming, { at: clock.monotonic(), bytes: incoming.socket.bytesRead });
+    incoming.once("close", () => receiving.delete(incoming));
+  });
+  const watch = repeat(clock, stalledMs / 4, () => {
+    const now = clock.monotonic();
+    for (const [incoming, since] of receiving) {
+      if (incoming.complete) receiving.delete(incoming);
+      else if (now - since.at >= stalledMs) {
+        const { bytesRead } = incoming.socket;
+        if (bytesRead - since.bytes < LEAST_BYTES_PER_SECOND * (now - since.at) / 1000) incoming.socket.destroy();
+        receiving.set(incoming, { at: now, bytes: bytesRead });
+      }
+    }
+    return Promise.resolve();
+  }, () => {});
+
   const listen = async (port: number) => {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
@@ -132,16 +171,16 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   // Once accepting has failed because no file was left, node:http of Deno never accepts again, and tells nobody.
   const probe = repeat(clock, PROBE_MS, async () => {
     const before = accepted;
-    if (!server.listening || await isReached(clock, host, port, () => accepted > before)) return;
+    if (server.listening && await isReached(clock, host, port, () => accepted > before)) return;
     log.warn("The server had stopped accepting connections and listens anew.");
-    server.close();
+    if (server.listening) server.close();
     await listen(port);
   }, (error) => log.warn("The server could not reach itself; tried again.", { error }));
 
   return {
     port,
     async stop() {
-      await probe.stop();
+      await Promise.all([probe.stop(), watch.stop()]);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // What is answered is closed at once, also a connection that has never asked for anything.
       const sweep = repeat(clock, SWEEP_MS, () => {
@@ -176,8 +215,9 @@ export function serveOnDeploy({ fetch, port, host, log }: ServeOptions): Listeni
     fetch(request, {
       address: "hostname" in remoteAddr ? remoteAddr.hostname : "",
       isGone: () => request.signal.aborted,
-      upgrade(take) {
+      upgrade(take, drop) {
         const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 2 * PING_MS / 1000 });
+        socket.onclose = socket.onerror = drop;
         socket.onopen = () => take(socket);
         return response;
       },
@@ -193,7 +233,9 @@ async function isReached(clock: Clock, host: string, port: number, isAccepted: (
   let refused = false;
   socket.on("close", () => refused = true);
   try {
-    await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+    // Where nobody accepts and the backlog is full, a connection is not even refused.
+    const connected = new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+    if (!await within(clock, 1_000, connected)) return false;
     socket.on("error", () => refused = true);
     for (let looks = 0; looks < 20 && !isAccepted() && !refused; looks++) await delay(clock, 50);
     return isAccepted() || refused;
@@ -214,11 +256,10 @@ async function upgrade(
 ): Promise<void> {
   socket.on("error", () => {});
   let take: ((socket: ServerSocket) => void) | null = null;
+  let isOpen = false;
   const { method, headers } = incoming;
   const url = URL.parse(incoming.url ?? "/", `http://${headers.host ?? "localhost"}`);
-  // Of another protocol that is asked for (curl asks for h2c) nothing is taken: it is answered as any request.
   if (!url || method !== "GET") return void socket.end(BAD_REQUEST);
-  const isHandshake = headers.upgrade?.toLowerCase() === "websocket";
   const response = await fetch(
     new Request(url, {
       headers: Object.entries(headers).map(([name, value]): [string, string] => [name, String(value)]),
@@ -226,17 +267,19 @@ async function upgrade(
     {
       address: incoming.socket.remoteAddress ?? "",
       isGone: () => socket.destroyed,
-      upgrade: isHandshake
-        ? (taker) => {
-          take = taker;
-          return new Response(null, { status: 204 });
-        }
-        : null,
+      upgrade(taker, drop) {
+        take = taker;
+        // The handshake may be wrong after all, or its client gone.
+        socket.once("close", () => isOpen || drop());
+        if (socket.destroyed) drop();
+        return new Response(null, { status: 204 });
+      },
     },
   );
   if (!take) return await answer(socket, response);
   const taker: (socket: ServerSocket) => void = take;
   sockets.handleUpgrade(incoming, socket, head, (websocket) => {
+    isOpen = true;
     let answered = true;
     const ping = repeat(clock, PING_MS, () => {
       if (!answered) websocket.terminate();

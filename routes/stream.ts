@@ -207,7 +207,7 @@ class Connection {
             .map(([sub, { since }]) => [sub, since]),
         );
         this.#send(JSON.stringify({ type: "heartbeat", server_time: this.#time(), since }));
-      }
+      } else this.#hasRoom();
       this.#beat();
     });
   }
@@ -285,6 +285,7 @@ class Connection {
       // What came in while it was read is newer: it goes behind.
       const meanwhile = [...subscription.pending.values()];
       subscription.pending.clear();
+      subscription.newest = "";
       this.#take(subscription, replay);
       this.#take(subscription, { since: replay.since, changes: meanwhile });
       subscription.ready = true;
@@ -459,7 +460,7 @@ export function streamRoutes(options: AppOptions, stats: StatsFeed, streams: Liv
       return c.env.upgrade((socket) => {
         const connection = new Connection(socket, queue, stats, clock, log, () => place.leave());
         place.onEnd((code, reason) => connection.close(code, reason));
-      });
+      }, () => place.leave());
     } catch (error) {
       place.leave();
       throw new Problem(400, "not_a_websocket", `This is not a WebSocket handshake: ${(error as Error).message}`);

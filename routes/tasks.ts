@@ -7,6 +7,7 @@
 import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import * as z from "zod";
+import { NotFoundError } from "../queue/errors.ts";
 import { isTerminal, RETRY_FROM, statusOf, summaryOf, taskOf, type TaskState } from "../queue/task.ts";
 import { mayActAs, requireRole } from "./auth.ts";
 import { readJson, readOptionalJson } from "./body.ts";
@@ -24,7 +25,7 @@ import { batchTaskSchema, submissionSchema, toSubmission } from "./submission.ts
 
 /** The routes of tasks. */
 export function taskRoutes(options: AppOptions, streams: LiveStreams, quotas: Quotas): Hono<AppEnv> {
-  const { queue, clock } = options;
+  const { queue, clock, log } = options;
   const app = new Hono<AppEnv>({ strict: false });
   const summary = (state: TaskState) => summaryOf(state, queue.retention);
   const whole = (c: Context<AppEnv>, state: TaskState) => wholeTask(queue, state, c.get("principal"));
@@ -88,11 +89,12 @@ export function taskRoutes(options: AppOptions, streams: LiveStreams, quotas: Qu
       place.onEnd(() => stream.abort());
       let wake: () => void = () => {};
       let version = 0;
-      const unsubscribe = await queue.stream.subscribe(({ changes }) => {
-        if (changes.some((change) => change.id === id)) wake();
-      });
+      let unsubscribe = () => {};
       stream.onAbort(() => wake());
       try {
+        unsubscribe = await queue.stream.subscribe(({ changes }) => {
+          if (changes.some((change) => change.id === id)) wake();
+        });
         while (!stream.aborted) {
           const changed = new Promise<void>((resolve) => wake = resolve);
           const state = await queue.get(id);
@@ -120,6 +122,10 @@ export function taskRoutes(options: AppOptions, streams: LiveStreams, quotas: Qu
         unsubscribe();
         place.leave();
       }
+    }, (error) => {
+      // Deleted meanwhile, or the store does not answer: the client comes back and is told.
+      if (!(error instanceof NotFoundError)) log.warn("An event stream broke off.", { error });
+      return Promise.resolve();
     });
   });
 

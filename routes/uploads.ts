@@ -91,14 +91,16 @@ export function uploadRoutes(options: AppOptions, quotas: Quotas): Hono<AppEnv> 
   const app = new Hono<AppEnv>({ strict: false });
 
   app.post("/", requireRole("operator"), async (c) => {
-    await quotas.assertRoomForUploads();
     const files = new RequestFiles(options, idempotencyOf(c, "upload"));
+    const giveBack = await quotas.reserveUploads(c);
     try {
       if (/^multipart\/form-data/i.test(c.req.header("Content-Type") ?? "")) await fromMultipart(c, files);
       else await fromBody(c, files);
     } catch (error) {
       await files.discard();
       throw error;
+    } finally {
+      giveBack();
     }
     const { stored } = files;
     return c.json(stored.length === 1 ? stored[0] : { uploads: stored }, 201);

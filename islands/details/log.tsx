@@ -9,7 +9,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Task } from "../../queue/task.ts";
 import { act } from "../actions.ts";
 import { clockTime, count, number } from "../format.ts";
-import { addEarlier, type LogEvent, type LogGap, type Store } from "../store.ts";
+import { addEarlier, LOG_LINES, type LogEvent, type LogGap, type Store } from "../store.ts";
 
 /** Height of a line that is not wrapped, in pixels: as in the style sheet. */
 const LINE_PX = 20;
@@ -105,6 +105,8 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
   const readEarlier = async (gap: LogGap | null) => {
     setEarlier("reading");
     setFollow(false);
+    // What comes in meanwhile must not push out the line that the answer is put before.
+    store.logLimit.value = Math.max(store.logLimit.value, all.length + EARLIER + LOG_LINES);
     const from = box.current!.scrollHeight - box.current!.scrollTop;
     const before = gap?.before ?? `${first!.attempt}:${first!.line}`;
     const query = new URLSearchParams({ before, limit: String(EARLIER) });

@@ -175,6 +175,8 @@ async function run(ctx: TaskContext<Params>, transport: MailTransport, clock: Cl
       const words = `the message would have ${size.toLocaleString("en")} characters; ` +
         `${MAX_MESSAGE.toLocaleString("en")} are allowed`;
       await settle(ctx, mailing, index, email, ["skipped", words]);
+    } else if (unsubscribeOf(ctx, letter, index) === null) {
+      await settle(ctx, mailing, index, email, ["skipped", "its address to unsubscribe is no URL"]);
     } else if (!isAddress(email)) await settle(ctx, mailing, index, email, ["skipped", "not an address"]);
     else if (bounces[index]) await settle(ctx, mailing, index, email, ["bounced", "550 no such mailbox (made up)"]);
     else {
@@ -301,8 +303,15 @@ function sizeOf({ params }: TaskContext<Params>, letter: Letter, index: number):
     (list_unsubscribe ? filledLength(list_unsubscribe, values, encodeURIComponent) : 0);
 }
 
+/** Where a recipient unsubscribes, in ASCII whatever the template holds; undefined: nowhere, null: it is no URL. */
+function unsubscribeOf({ params }: TaskContext<Params>, letter: Letter, index: number): string | null | undefined {
+  const template = params.list_unsubscribe;
+  if (template === undefined) return undefined;
+  return URL.parse(fill(template, valuesOf(letter, index), encodeURIComponent))?.href ?? null;
+}
+
 function messageOf(ctx: TaskContext<Params>, transport: MailTransport, letter: Letter, index: number): Message {
-  const { subject, body, html, reply_to, list_unsubscribe } = ctx.params;
+  const { subject, body, html, reply_to } = ctx.params;
   const number = index + 1;
   const values = valuesOf(letter, index);
   return {
@@ -313,8 +322,7 @@ function messageOf(ctx: TaskContext<Params>, transport: MailTransport, letter: L
     // Derived from task and number: a receiver can tell a repetition.
     messageId: `<${ctx.id.toLowerCase()}.${number}@${transport.from.address.split("@")[1]}>`,
     replyTo: reply_to,
-    // As URLs are written in a header: in ASCII, whatever the template holds.
-    unsubscribe: list_unsubscribe && new URL(fill(list_unsubscribe, values, encodeURIComponent)).href,
+    unsubscribe: unsubscribeOf(ctx, letter, index) ?? undefined,
     attachments: letter.attachments,
   };
 }

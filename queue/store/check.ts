@@ -51,6 +51,56 @@ export async function checkStore(kv: Deno.Kv, now: number): Promise<StoreReport>
 
 type Entry = Deno.KvEntry<unknown>;
 
+/** Kinds of entries that stand for themselves: they need only be readable. */
+const READABLE = [
+  "follow",
+  "rate",
+  "pause",
+  "series",
+  "mark",
+  "probe",
+  "change",
+  "change_floor",
+  "bell",
+  "role",
+  "upload_fence",
+  "ended_session",
+];
+
+/** The first parts of all keys that a check looks at. */
+export const CHECKED_KINDS: ReadonlySet<string> = new Set([
+  ...READABLE,
+  "task",
+  "result",
+  "run",
+  "ready",
+  "scheduled",
+  "blocked",
+  "limited",
+  "index",
+  "slot",
+  "child",
+  "expiry",
+  "drop",
+  "removed",
+  "unique",
+  "retried_as",
+  "step",
+  "log",
+  "checkpoint",
+  "artifact",
+  "upload",
+  "upload_ref",
+  "blob",
+  "blob_pending",
+  "idempotency",
+  "command",
+  "instance",
+  "lane",
+  "schedule",
+  "tick",
+]);
+
 class StoreCheck {
   readonly #kv: Deno.Kv;
   readonly #now: number;
@@ -120,9 +170,36 @@ class StoreCheck {
       const instance = key[1] as string;
       if (instance !== "" && !this.#instances.has(instance)) this.#report(key, "is of an instance that is gone");
     });
+    await this.#each(["removed"], (entry) => {
+      if (this.#states.has(entry.key[1] as string)) this.#drop(entry, "is of a task that is still there");
+    });
+    await this.#each(["retried_as"], (entry) => {
+      if (!this.#states.has(entry.key[1] as string)) this.#drop(entry, "is of a task that is not there");
+    });
+    await this.#each(["idempotency"], ({ key, value }) => {
+      const { ids, body, expires_at } = decode<{ ids?: unknown; body?: unknown; expires_at?: unknown }>(value);
+      const isWhole = Array.isArray(ids) && typeof body === "string" && typeof expires_at === "number";
+      if (!isWhole) this.#report(key, "does not say what it has made");
+    });
+    for (const kind of READABLE) await this.#each([kind], ({ value }) => void decode<unknown>(value));
+    await this.#checkKinds();
     this.#checkTasks();
     const counts = await this.#checkCounts();
     return { tasks: this.#states.size, entries: this.#entries, problems: this.#problems, counts };
+  }
+
+  /** Whether there is anything that nobody looks at. */
+  async #checkKinds(): Promise<void> {
+    let from = "";
+    while (true) {
+      let kind: string | null = null;
+      for await (const { key } of this.#kv.list({ start: [from], end: ["\uffff"] }, { limit: 1 })) {
+        kind = key[0] as string;
+        if (!CHECKED_KINDS.has(kind)) this.#report([kind], "is no kind of entry that a store has");
+      }
+      if (kind === null) return;
+      from = `${kind}\u0000`;
+    }
   }
 
   async #each(prefix: Deno.KvKey, look: (entry: Entry) => void): Promise<void> {

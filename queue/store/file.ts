@@ -43,7 +43,9 @@ async function restrict(path: string): Promise<void> {
       const { mode } = await Deno.stat(name);
       if (mode !== null && (mode & 0o077) !== 0) await Deno.chmod(name, 0o600);
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      // Where there are no modes, or the file is another's, whoever set it up has seen to that.
+      const { NotFound, NotSupported, NotCapable, PermissionDenied } = Deno.errors;
+      if (![NotFound, NotSupported, NotCapable, PermissionDenied].some((kind) => error instanceof kind)) throw error;
     }
   }
 }

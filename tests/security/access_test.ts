@@ -224,7 +224,7 @@ Deno.test("an operator who retries a task of the service's own is refused with 4
 Deno.test("tasks a second, open tasks, unused uploads, the load of schedules and free disk are bounded", async () => {
   const code = async (answer: Response) => [answer.status, (await answer.json()).code ?? null];
   await withApp({ worker: false, quotas: { tasksPerSecond: 1 } }, async ({ send }) => {
-    const batch = { tasks: Array.from({ length: 10 }, () => ({ task_type: "noop" })) };
+    const batch = { tasks: Array.from({ length: 150 }, () => ({ task_type: "noop" })) };
     assertEquals(await code(await send("POST", "/api/tasks/batch", batch)), [201, null]);
     const refused = await send("POST", "/api/tasks/batch", batch);
     assertMatch(refused.headers.get("Retry-After")!, /^\d+$/);

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { inflateSync } from "node:zlib";
+import { constants, gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
 
 /** Formats that are read. */
 export type Format = "png" | "jpeg" | "gif" | "tiff" | "webp";
@@ -178,6 +178,7 @@ const SAMPLE_BYTES = 8;
 function assertStrips(bytes: Uint8Array, { width, height }: { width: number; height: number }): void {
   const numbers = readTags(bytes);
   const compression = numbers.get(259) ?? 1;
+  if (compression === 5) return assertLzw(bytes, { width, height });
   if (compression !== 8 && compression !== 32_946) return;
   // What the largest samples would take, and a row more for what is filled up.
   const most = (width + 1_024) * (height + 1_024) * (numbers.get(277) ?? 1) * SAMPLE_BYTES;
@@ -185,14 +186,44 @@ function assertStrips(bytes: Uint8Array, { width, height }: { width: number; hei
   const tiled = numbers.has(322);
   const offsets = readList(bytes, tiled ? 324 : 273);
   const lengths = readList(bytes, tiled ? 325 : 279);
-  offsets.forEach((offset, i) => {
-    try {
-      left -= inflateSync(bytes.subarray(offset, offset + (lengths[i] ?? 0)), { maxOutputLength: left }).length;
-    } catch (error) {
-      if ((error as { code?: string }).code !== "ERR_BUFFER_TOO_LARGE") return;
-      throw new HeaderError("This TIFF unpacks to more than its pixels take.");
-    }
-  });
+  for (const [i, offset] of offsets.entries()) {
+    const strip = bytes.subarray(offset, offset + (lengths[i] ?? 0));
+    const unpacked = unpackedLength(strip, left);
+    if (unpacked > left) throw new HeaderError("This TIFF unpacks to more than its pixels take.");
+    left -= unpacked;
+  }
+}
+
+/** The longest run that one code of TIFF's LZW stands for: a code is made for each run, one longer than the last. */
+const LZW_RUN = 4_096;
+
+/** LZW unpacks to at most so much: one code of twelve bits stands for {@linkcode LZW_RUN} bytes on average half of it. */
+function assertLzw(bytes: Uint8Array, { width, height }: { width: number; height: number }): void {
+  const numbers = readTags(bytes);
+  const lengths = readList(bytes, numbers.has(322) ? 325 : 279);
+  const most = (width + 1_024) * (height + 1_024) * (numbers.get(277) ?? 1) * SAMPLE_BYTES;
+  const packed = lengths.reduce((sum, length) => sum + Math.min(length, bytes.length), 0);
+  // A picture is never packed to a thousandth and still longer than what all of its pixels would take in full.
+  if (packed > most && packed * 8 / 12 * LZW_RUN / 2 > MAX_UNPACKED) {
+    throw new HeaderError("This TIFF holds more than its pixels take.");
+  }
+}
+
+/** What a Deflate stream unpacks to, in the three wrappings that the library knows; more than `most` is more. */
+function unpackedLength(strip: Uint8Array, most: number): number {
+  const [first = 0, second = 0] = strip;
+  const unpack = first === 0x1f && second === 0x8b
+    ? gunzipSync
+    : (first & 15) === 8 && (first * 256 + second) % 31 === 0
+    ? inflateSync
+    : inflateRawSync;
+  try {
+    return unpack(strip, { maxOutputLength: most + 1, finishFlush: constants.Z_SYNC_FLUSH }).length;
+  } catch (error) {
+    if ((error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE") return Infinity;
+    // Damaged: as far as it goes, the library finds that too.
+    return 0;
+  }
 }
 
 /** Bytes that the pieces of a TIFF may unpack to, whatever it says of its size. */

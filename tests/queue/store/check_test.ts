@@ -1,9 +1,10 @@
 import { keys } from "../../../queue/keys.ts";
 import { Queue } from "../../../queue/queue.ts";
-import { checkStore } from "../../../queue/store/check.ts";
+import { encode } from "../../../queue/codec.ts";
+import { CHECKED_KINDS, checkStore } from "../../../queue/store/check.ts";
 import { repairStore } from "../../../queue/store/repair.ts";
-import { assertEquals, ok } from "../../support/assert.ts";
-import { heldType, noop, reaches } from "../../support/queue.ts";
+import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
+import { heldType, noop, reaches, withQueue } from "../../support/queue.ts";
 
 const now = Date.UTC(2030, 0, 1);
 const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
@@ -215,5 +216,33 @@ Deno.test("what a damaged store had lost runs again after the repair", async () 
     await queue.resume("noop");
     await reaches(queue, ready, "SUCCESS");
     await queue.stop(2_000);
+  });
+});
+
+Deno.test("the check looks at every kind of key that there is", () => {
+  const kinds = new Set(
+    // deno-lint-ignore no-explicit-any
+    Object.values(keys).map((build) => (build as any)("OPEN", "b", "c", "d", "e")[0] as string),
+  );
+  assertEquals([...kinds].toSorted(), [...CHECKED_KINDS].toSorted());
+});
+
+Deno.test("the check finds what was left of older tasks, marks of removals and kinds that are none, and the repair removes them", async () => {
+  await withQueue({ worker: false }, async (queue, kv) => {
+    const { id } = (await queue.submit({ task_type: "noop" })).task.task;
+    const nobody = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    await kv.set(keys.retriedAs(nobody, id), encode(0));
+    await kv.set(keys.removed(id), encode(0));
+    await kv.set(["stranger", 1], encode(0));
+    await kv.set(keys.pause("noop"), new Uint8Array([0xff]));
+    const found = async () => (await checkStore(kv, Date.now())).problems.map(({ key, detail }) => `${key} ${detail}`);
+    const problems = await found();
+    assertEquals(problems.length, 4, problems.join("\n"));
+    assertMatch(problems.join("\n"), new RegExp(`retried_as,${nobody},${id} is of a task that is not there`));
+    assertMatch(problems.join("\n"), /removed,.* is of a task that is still there/);
+    assertMatch(problems.join("\n"), /pause,noop cannot be read/);
+    assertMatch(problems.join("\n"), /stranger is no kind of entry that a store has/);
+    await kv.delete(["stranger", 1]);
+    await kv.delete(keys.pause("noop"));
   });
 });
