@@ -8,6 +8,7 @@ import { systemClock } from "../../queue/clock.ts";
 import { silent } from "../../queue/log.ts";
 import { Queue } from "../../queue/queue.ts";
 import { createApp } from "../../routes/app.ts";
+import { type Listening, serve, type ServeOptions } from "../../routes/serve.ts";
 import {
   endToEnd,
   IDLE_ROUNDS,
@@ -66,8 +67,7 @@ async function batches(): Promise<number> {
   );
 }
 
-async function load(fetch: (request: Request) => Response | Promise<Response>, path: string): Promise<number> {
-  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, fetch);
+async function load({ port, stop }: Listening, path: string): Promise<number> {
   const worker = new Worker(new URL("load_worker.ts", import.meta.url), { type: "module" });
   const body = JSON.stringify({ task_type: "noop", input_params: {} });
   try {
@@ -75,13 +75,13 @@ async function load(fetch: (request: Request) => Response | Promise<Response>, p
       worker.onmessage = ({ data }) => resolve(data);
       worker.onerror = (event) => reject(new Error(event.message));
     });
-    worker.postMessage({ port: server.addr.port, connections: 32, requests: HTTP_REQUESTS, path, body });
+    worker.postMessage({ port, connections: 32, requests: HTTP_REQUESTS, path, body });
     const { failed, ms } = await answer;
     if (failed > 0) throw new Error(`${failed} of ${HTTP_REQUESTS} requests failed.`);
     return HTTP_REQUESTS / (ms / 1000);
   } finally {
     worker.terminate();
-    await server.shutdown();
+    await stop();
   }
 }
 
@@ -100,9 +100,10 @@ async function httpSubmits(worker: boolean): Promise<number> {
     };
     const { app, close } = createApp(options);
     try {
-      return await load((request) => app.fetch(request), "/api/tasks/submit");
+      const fetch: ServeOptions["fetch"] = (request, env) => app.fetch(request, env);
+      return await load(await serve({ ...options, fetch, port: 0 }), "/api/tasks/submit");
     } finally {
-      close();
+      await close();
       await queue.stop();
     }
   });
@@ -111,7 +112,27 @@ async function httpSubmits(worker: boolean): Promise<number> {
 async function bareHono(): Promise<number> {
   const app = new Hono();
   app.post("/", async (c) => c.json(await c.req.json(), 201));
-  return await load((request) => app.fetch(request), "/");
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => app.fetch(request));
+  return await load({ port: server.addr.port, stop: () => server.shutdown() }, "/");
+}
+
+/** How fast tasks whose time is over are removed. */
+async function removals(): Promise<number> {
+  return await onFile(async (kv) => {
+    let later = 0;
+    const clock = { ...systemClock, now: () => systemClock.now() + later };
+    const queue = new Queue({ kv, definitions: [noop], clock });
+    await queue.start();
+    const batch = Array.from({ length: 200 }, () => ({ task_type: "noop" }));
+    for (let left = TASKS; left > 0; left -= 200) await queue.submitBatch(batch);
+    await untilEnded(queue, TASKS);
+    later = 8 * 24 * 3_600_000;
+    const start = performance.now();
+    await queue.clean();
+    const seconds = (performance.now() - start) / 1000;
+    await queue.stop();
+    return TASKS / seconds;
+  });
 }
 
 async function twoCommits(): Promise<Quantiles> {
@@ -145,6 +166,7 @@ const http = await httpSubmits(false);
 console.log(`submits over HTTP, 32 connections                 ${perSecond(http)}   ${ratio(http, bare)} of the floor`);
 const both = await httpSubmits(true);
 console.log(`the same while the tasks also run                 ${perSecond(both)}   ${ratio(both, bare)} of the floor`);
+console.log(`ended tasks removed by retention                  ${perSecond(await removals())}`);
 const commits = await twoCommits();
 console.log(`floor: two checked KV commits, idle               p50 ${ms(commits.p50)}   p99 ${ms(commits.p99)}`);
 const idle = await idleStart();

@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import { assertEquals, ok } from "../support/assert.ts";
 import { withApp } from "../support/app.ts";
-import { allReach } from "../support/queue.ts";
-import { browserTest, complaints } from "../support/browser.ts";
+import { allReach, reaches } from "../support/queue.ts";
+import { browserTest, complaints, isLive, openPage } from "../support/browser.ts";
 
 const WIDTHS = [360, 768, 1280];
 const SHOTS = new URL("screenshots/", import.meta.url).pathname;
@@ -149,3 +149,24 @@ browserTest("text from outside is shown as text, and no width scrolls sideways, 
     handler.finish();
   });
 });
+
+browserTest(
+  "a part whose script does not come says so, offers to try again and to reload, and comes with the reload",
+  async (browser) => {
+    await withApp({}, async ({ origin, submit, queue }) => {
+      const task = await submit("noop");
+      await reaches(queue, task.id, "SUCCESS");
+      const page = await openPage(browser, origin);
+      await page.route("**/static/build/**", (route) => route.abort());
+      for (let tries = 0; tries < 2; tries++) {
+        if (tries === 0) await page.locator("tr[data-id] a").first().click();
+        else await page.getByRole("button", { name: "Try again" }).click();
+        await page.getByText("This part of the page could not be loaded.").waitFor();
+      }
+      await page.unroute("**/static/build/**");
+      await page.getByRole("button", { name: "Reload the page" }).click();
+      await isLive(page);
+      await page.getByRole("heading", { name: "Nothing" }).waitFor();
+    });
+  },
+);

@@ -6,6 +6,7 @@
 
 import * as z from "zod";
 import { defineTask } from "../../queue/define.ts";
+import { prepareStore } from "../../queue/store/file.ts";
 import { lockStore } from "../../queue/store/owner_lock.ts";
 import { Queue } from "../../queue/queue.ts";
 import { allReach } from "../support/queue.ts";
@@ -32,6 +33,7 @@ const effect = defineTask({
   },
 });
 
+await prepareStore(path);
 await lockStore(path);
 const kv = await Deno.openKv(path);
 const queue = new Queue({ kv, definitions: [effect] });

@@ -79,7 +79,9 @@ Deno.test("a full disk during commits: nothing accepted is lost, and all ends on
     return;
   }
   try {
-    await Harness.with("full disk", () => ({ KV_PATH: `${disk}/store.db` }), async (harness) => {
+    // The service is to meet the end of the disk itself, not its own floor of free room.
+    const env = { KV_PATH: `${disk}/store.db`, MIN_FREE_DISK_BYTES: "0" };
+    await Harness.with("full disk", () => env, async (harness) => {
       const server = await harness.start();
       harness.submitAll(1_500);
       for (let i = 0; i < 3; i++) {
