@@ -18,7 +18,7 @@
 
 import { type Clock, delay, within } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
-import { addCounts, type Counts, type LaneRecord, sumCounts } from "./counts.ts";
+import { addWrites, type LaneRecord, sumTallies, type Tally } from "./counts.ts";
 import { ClosedError, ConflictError, FencedError, OutcomeUnknownError, RefusedWriteError } from "./errors.ts";
 import { keys } from "./keys.ts";
 import type { Logger } from "./log.ts";
@@ -82,7 +82,7 @@ interface Lane {
   n: number;
   key: Deno.KvKey;
   versionstamp: string;
-  counts: Counts;
+  tally: Tally;
   series: LaneSeries;
   busy: boolean;
 }
@@ -146,7 +146,7 @@ export class Committer {
       n,
       key,
       versionstamp: result.versionstamp,
-      counts: {},
+      tally: { counts: {} },
       series: NO_SERIES,
       busy: false,
     }));
@@ -360,11 +360,11 @@ export class Committer {
     let series = this.#seriesOf(lane, operations);
     let failures = 0;
     while (operations.length > 0 && !this.#fenced && !this.#closing) {
-      const counts = addCounts(lane.counts, operations.flatMap(({ write }) => write.counts));
+      const tally = addWrites(lane.tally, operations.map(({ write }) => write));
       let error: unknown;
       try {
-        const result = await this.#atomic(lane, operations, op, counts, series).commit();
-        if (result.ok) return this.#landed(lane, operations, result.versionstamp, counts, series);
+        const result = await this.#atomic(lane, operations, op, tally, series).commit();
+        if (result.ok) return this.#landed(lane, operations, result.versionstamp, tally, series);
       } catch (thrown) {
         error = thrown;
       }
@@ -376,9 +376,9 @@ export class Committer {
         break;
       }
       const stored = decode<LaneRecord>(entry.value);
-      if (stored.op === op) return this.#landed(lane, operations, entry.versionstamp, stored.counts, series);
+      if (stored.op === op) return this.#landed(lane, operations, entry.versionstamp, tallyOf(stored), series);
       lane.versionstamp = entry.versionstamp;
-      lane.counts = stored.counts;
+      lane.tally = tallyOf(stored);
 
       if (error === undefined) {
         const refused = await this.#refused(operations);
@@ -437,7 +437,7 @@ export class Committer {
     lane: Lane,
     operations: Operation[],
     op: string,
-    counts: Counts,
+    tally: Tally,
     series: LaneSeries,
   ): Deno.AtomicOperation {
     const { kv, clock, distributed } = this.#options;
@@ -453,7 +453,7 @@ export class Committer {
       for (const { key, value, expireIn } of write.puts) atomic.set(key, value, expireIn ? { expireIn } : undefined);
       for (const change of write.changes) record.changes.push(toEntry(change));
     }
-    atomic.set(lane.key, encode({ op, counts } satisfies LaneRecord));
+    atomic.set(lane.key, encode({ op, ...tally } satisfies LaneRecord));
     for (const { key, value } of seriesPuts(series, this.#instance, lane.n)) atomic.set(key, value);
     if (record.changes.length > 0) {
       atomic.set([...keys.changes(), kv.commitVersionstamp()] as unknown as Deno.KvKey, encode(record));
@@ -466,11 +466,11 @@ export class Committer {
     lane: Lane,
     operations: Operation[],
     versionstamp: string,
-    counts: Counts,
+    tally: Tally,
     series: LaneSeries,
   ): void {
     lane.versionstamp = versionstamp;
-    lane.counts = counts;
+    lane.tally = tally;
     lane.series = series;
     this.stats.atomics++;
     const changes: Change[] = [];
@@ -520,6 +520,10 @@ export function changeBytes({ changes }: Write): number {
   return changes.reduce((sum, { before, after }) => sum + CHANGE_BYTES + (after ?? before)!.task.task_type.length, 0);
 }
 
+function tallyOf({ counts, open }: LaneRecord): Tally {
+  return { counts, open };
+}
+
 /** The types whose tasks a write moves. */
 export function typesOf({ changes }: Write): Set<string> {
   return new Set(changes.map(({ before, after }) => (after ?? before)!.task.task_type));
@@ -546,12 +550,12 @@ export async function retire(kv: Deno.Kv, clock: Clock, instance: string, beat?:
     for (let tries = 1;; tries++) {
       const [lane, base] = await persist(clock, () => kv.getMany<[unknown, unknown]>([key, keys.baseLane()]));
       if (lane.versionstamp === null) break;
-      const counts = sumCounts([
-        base.value ? decode<LaneRecord>(base.value).counts : {},
-        decode<LaneRecord>(lane.value).counts,
+      const tally = sumTallies([
+        base.value ? decode<LaneRecord>(base.value) : { counts: {} },
+        decode<LaneRecord>(lane.value),
       ]);
       const atomic = kv.atomic().check(lane, base).delete(key)
-        .set(keys.baseLane(), encode({ op: `fold:${instance}`, counts } satisfies LaneRecord));
+        .set(keys.baseLane(), encode({ op: `fold:${instance}`, ...tally } satisfies LaneRecord));
       // The first fold decides: an instance that still beats is not touched.
       if (alive) atomic.check({ key: heartbeat, versionstamp: beat! });
       const ok = await atomic.commit().then((result) => result.ok, () => false);
@@ -568,11 +572,11 @@ export async function retire(kv: Deno.Kv, clock: Clock, instance: string, beat?:
 }
 
 /** Replaces all counters by a full count. Only while no instance is open. */
-export async function resetCounts(kv: Deno.Kv, counts: Counts): Promise<void> {
+export async function resetCounts(kv: Deno.Kv, tally: Tally): Promise<void> {
   const atomic = kv.atomic();
   for (const key of await listKeys(kv, keys.lanes())) atomic.delete(key);
   await atomic.commit();
-  await kv.set(keys.baseLane(), encode({ op: "count", counts } satisfies LaneRecord));
+  await kv.set(keys.baseLane(), encode({ op: "count", ...tally } satisfies LaneRecord));
 }
 
 /** Reads the keys of a prefix. */

@@ -7,53 +7,92 @@
 
 import { decode } from "./codec.ts";
 import { keys } from "./keys.ts";
-import type { Count } from "./write.ts";
+import type { Count, OpenChange, Write } from "./write.ts";
 
 /** How many tasks there are, by type and status. */
 export type Counts = Record<string, Partial<Record<Count["status"], number>>>;
 
-/** What stands in a lane: its last operation and its part of the counters. */
-export interface LaneRecord {
-  op: string;
+/** What the callers have in the store that has not ended, by caller: how many tasks, and bytes of their parameters. */
+export type OpenWork = Record<string, Partial<Record<OpenChange["of"], number>>>;
+
+/** What a lane counts. */
+export interface Tally {
   counts: Counts;
+  /** Left out by the version before. */
+  open?: OpenWork;
 }
 
-/** Adds changes to counters; what comes to zero is left out. */
-export function addCounts(counts: Counts, changes: Count[]): Counts {
-  if (changes.length === 0) return counts;
-  const sum: Counts = { ...counts };
+/** What stands in a lane: its last operation and its part of the counters. */
+export interface LaneRecord extends Tally {
+  op: string;
+}
+
+type Table<K extends string> = Record<string, Partial<Record<K, number>>>;
+
+/** Adds changes to a table; what comes to zero is left out. */
+function add<K extends string>(table: Table<K>, changes: [row: string, column: K, delta: number][]): Table<K> {
+  if (changes.length === 0) return table;
+  const sum: Table<K> = { ...table };
   const copied = new Set<string>();
-  for (const { task_type, status, delta } of changes) {
-    if (!copied.has(task_type)) {
-      sum[task_type] = { ...sum[task_type] };
-      copied.add(task_type);
+  for (const [row, column, delta] of changes) {
+    if (!copied.has(row)) {
+      sum[row] = { ...sum[row] };
+      copied.add(row);
     }
-    const value = (sum[task_type][status] ?? 0) + delta;
-    if (value === 0) delete sum[task_type][status];
-    else sum[task_type][status] = value;
+    const value = (sum[row][column] ?? 0) + delta;
+    if (value === 0) delete sum[row][column];
+    else sum[row][column] = value;
   }
   return sum;
 }
 
-/** The sum of counters. */
-export function sumCounts(all: Counts[]): Counts {
-  const sum: Counts = {};
-  for (const counts of all) {
-    for (const [type, byStatus] of Object.entries(counts)) {
-      const into = sum[type] ??= {};
-      for (const [status, value] of Object.entries(byStatus) as [Count["status"], number][]) {
-        into[status] = (into[status] ?? 0) + value;
+/** The sum of tables. */
+function sumOf<K extends string>(all: Table<K>[]): Table<K> {
+  const sum: Table<K> = {};
+  for (const table of all) {
+    for (const [row, columns] of Object.entries(table)) {
+      const into = sum[row] ??= {};
+      for (const [column, value] of Object.entries(columns) as [K, number][]) {
+        into[column] = (into[column] ?? 0) + value;
       }
     }
   }
   return sum;
 }
 
+/** Adds changes to counters; what comes to zero is left out. */
+export function addCounts(counts: Counts, changes: Count[]): Counts {
+  return add(counts, changes.map(({ task_type, status, delta }) => [task_type, status, delta]));
+}
+
+/** What callers have in the store with these changes. */
+export function addOpen(open: OpenWork, changes: OpenChange[]): OpenWork {
+  return add(open, changes.map(({ caller, of, delta }) => [caller, of, delta]));
+}
+
+/** A tally with what some writes change. */
+export function addWrites({ counts, open = {} }: Tally, writes: Pick<Write, "counts" | "open">[]): Tally {
+  return {
+    counts: addCounts(counts, writes.flatMap((write) => write.counts)),
+    open: addOpen(open, writes.flatMap((write) => write.open)),
+  };
+}
+
+/** The sum of tallies. */
+export function sumTallies(all: Tally[]): Required<Tally> {
+  return { counts: sumOf(all.map(({ counts }) => counts)), open: sumOf(all.map(({ open = {} }) => open)) };
+}
+
 /** Reads the exact counters: all lanes and the base, in one snapshot. */
-export async function readCounts(kv: Deno.Kv): Promise<Counts> {
-  const all: Counts[] = [];
+export async function readTally(kv: Deno.Kv): Promise<Required<Tally>> {
+  const all: Tally[] = [];
   for await (const entry of kv.list({ prefix: keys.lanes() }, { batchSize: 500 })) {
-    all.push(decode<LaneRecord>(entry.value).counts);
+    all.push(decode<LaneRecord>(entry.value));
   }
-  return sumCounts(all);
+  return sumTallies(all);
+}
+
+/** Reads how many tasks there are, by type and status. */
+export async function readCounts(kv: Deno.Kv): Promise<Counts> {
+  return (await readTally(kv)).counts;
 }

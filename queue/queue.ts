@@ -19,7 +19,7 @@ import { type Clock, delay, systemClock, within } from "./clock.ts";
 import { decode, encode } from "./codec.ts";
 import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "./commit.ts";
 import { Commands } from "./commands.ts";
-import { type Counts, readCounts } from "./counts.ts";
+import { type Counts, type OpenWork, readCounts, readTally } from "./counts.ts";
 import { type AnyTaskDefinition, type OpenedFile, Registry } from "./define.ts";
 import { ClosedError, ConflictError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -313,6 +313,11 @@ export class Queue {
   /** The exact number of tasks by type and status. */
   counts(): Promise<Counts> {
     return readCounts(this.#kv);
+  }
+
+  /** What each caller has submitted that has not ended: how many tasks, and bytes of parameters of a kilobyte or more. */
+  async openWork(): Promise<OpenWork> {
+    return (await readTally(this.#kv)).open;
   }
 
   /** What happened lately, bucket by bucket; of these types, or of all. */

@@ -263,7 +263,8 @@ export class Submitter {
     const sent = JSON.parse(JSON.stringify(submission.input_params ?? {})) as Json;
     const params = parseParams(definition, sent, pointer) as Json;
     const kept = onlyChecks(definition) ? params : sent;
-    if (jsonSize(kept) > MAX_PARAMS_BYTES) {
+    const bytes = jsonSize(kept);
+    if (bytes > MAX_PARAMS_BYTES) {
       const detail = `Parameters may take ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload what is larger.`;
       throw new InvalidInputError([{ pointer, detail }]);
     }
@@ -324,6 +325,7 @@ export class Submitter {
         callback_url: submission.callback_url ?? null,
         retried_from: submission.retried_from ?? null,
         submitted_by: submission.submitted_by ?? null,
+        params_bytes: bytes < 1_024 ? 0 : bytes,
         attempts: [],
         actions: [],
         uploads: uploadsOf(definition, params),

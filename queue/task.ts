@@ -117,6 +117,8 @@ export interface TaskRecord {
   retried_from: string | null;
   /** Who submitted it; null: a program that shares the process. */
   submitted_by: string | null;
+  /** Bytes of its parameters; 0 for less than a kilobyte. */
+  params_bytes: number;
   attempts: Attempt[];
   /** Cancels and retries, the last {@linkcode MAX_ACTIONS_KEPT} of them. */
   actions: TaskAction[];

@@ -25,6 +25,13 @@ export interface Count {
   delta: 1 | -1;
 }
 
+/** A change to what a caller has in the store that has not ended. */
+export interface OpenChange {
+  caller: string;
+  of: "tasks" | "bytes";
+  delta: number;
+}
+
 /** A task that a write moves. `before` is null when it is new, `after` when it is deleted. */
 export interface Change {
   id: string;
@@ -49,12 +56,13 @@ export interface Write {
   puts: Put[];
   deletes: Deno.KvKey[];
   counts: Count[];
+  open: OpenChange[];
   changes: Change[];
 }
 
 /** A write of nothing, under these locks. */
 export function emptyWrite(...locks: string[]): Write {
-  return { locks, checks: [], puts: [], deletes: [], counts: [], changes: [] };
+  return { locks, checks: [], puts: [], deletes: [], counts: [], open: [], changes: [] };
 }
 
 /** Adds to a write everything that another one does: both are committed or none. */
@@ -64,6 +72,7 @@ export function merge(into: Write, from: Write): void {
   into.puts.push(...from.puts);
   into.deletes.push(...from.deletes);
   into.counts.push(...from.counts);
+  into.open.push(...from.open);
   into.changes.push(...from.changes);
 }
 
@@ -96,6 +105,7 @@ const COMMON = {
   callback_url: null,
   retried_from: null,
   submitted_by: null,
+  params_bytes: 0,
   attempts: [],
   actions: [],
   uploads: [],
@@ -200,8 +210,20 @@ export function transition(before: TaskState | null, after: TaskState): Write {
     write.counts.push({ task_type, status, delta: 1 });
   }
 
+  write.open.push(...openChanges(before, after));
   write.changes.push({ id, before, after });
   return write;
+}
+
+/** By how much the open work of whoever submitted a task changes with it. */
+export function openChanges(before: TaskState | null, after: TaskState): OpenChange[] {
+  const { submitted_by: caller, params_bytes } = after.task;
+  const isOpen = (state: TaskState | null) => state !== null && !isTerminal(statusOf(state));
+  if (caller === null || isOpen(before) === isOpen(after)) return [];
+  const sign = isOpen(after) ? 1 : -1;
+  const changes: OpenChange[] = [{ caller, of: "tasks", delta: sign }];
+  if (params_bytes > 0) changes.push({ caller, of: "bytes", delta: sign * params_bytes });
+  return changes;
 }
 
 /** What stands at the place of a waiting task: since when it is ready, which its score alone does not tell. */

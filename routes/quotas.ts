@@ -9,6 +9,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { statfs } from "node:fs/promises";
 import { RecentMap } from "../queue/recent_map.ts";
 import { MAX_BATCH } from "../queue/submit.ts";
+import type { OpenWork } from "../queue/counts.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { Problem } from "./problem.ts";
 
@@ -16,8 +17,10 @@ import { Problem } from "./problem.ts";
 export interface QuotaLimits {
   /** Tasks a second of one caller, over ten seconds. Default 10,000. */
   tasksPerSecond: number;
-  /** Tasks that have not ended, of all callers. Default 5,000,000. */
+  /** Tasks of one caller that have not ended. Default 5,000,000. */
   openTasks: number;
+  /** Bytes of the parameters of these. Default 10 GB. */
+  openBytes: number;
   /** Bytes of uploads that no task names. Default 20 GB. */
   unusedUploadBytes: number;
   /** Starts an hour of all schedules together. Default 36,000. */
@@ -30,6 +33,7 @@ export interface QuotaLimits {
 export const DEFAULT_QUOTAS: QuotaLimits = {
   tasksPerSecond: 10_000,
   openTasks: 5_000_000,
+  openBytes: 10_000_000_000,
   unusedUploadBytes: 20_000_000_000,
   scheduledPerHour: 36_000,
   freeDiskBytes: 200_000_000,
@@ -74,7 +78,7 @@ export class Quotas {
   readonly #options: AppOptions;
   /** By caller, how many tasks it may still submit, and when that was so. */
   readonly #buckets = new RecentMap<string, { left: number; at: number }>(REMEMBERED);
-  readonly #open: Fresh<number>;
+  readonly #open: Fresh<OpenWork>;
   readonly #unused: Fresh<number>;
   readonly #free: Fresh<number>;
   /** Bytes of uploads that are under way. */
@@ -85,10 +89,7 @@ export class Quotas {
     this.#options = options;
     this.#limits = { ...DEFAULT_QUOTAS, ...options.quotas };
     const now = () => clock.monotonic();
-    this.#open = new Fresh(now, async () => {
-      const counts = Object.values(await queue.counts());
-      return counts.reduce((sum, { PENDING = 0, RUNNING = 0 }) => sum + PENDING + RUNNING, 0);
-    });
+    this.#open = new Fresh(now, () => queue.openWork());
     this.#unused = new Fresh(now, () => queue.unusedUploadBytes(), UPLOADS_FRESH_MS);
     this.#free = new Fresh(now, async () => {
       if (storePath === undefined) return Infinity;
@@ -106,10 +107,10 @@ export class Quotas {
   /**
    * Takes tasks that a caller is about to submit from what it may.
    *
-   * @throws {Problem} 429 if they are too many a second, 503 if too many wait already.
+   * @throws {Problem} 429 if they are too many a second, or it has too many that have not ended.
    */
   async takeTasks(c: Context<AppEnv>, count: number): Promise<void> {
-    const { tasksPerSecond, openTasks } = this.#limits;
+    const { tasksPerSecond, openTasks, openBytes } = this.#limits;
     const now = this.#options.clock.monotonic();
     const { name } = c.get("principal");
     // A whole batch passes at any rate.
@@ -122,9 +123,12 @@ export class Quotas {
       throw new Problem(429, "too_many_tasks", detail, [], { "Retry-After": String(wait) });
     }
     this.#buckets.set(name, { left: left - count, at: now });
-    if (await this.#open.get() + count <= openTasks) return;
-    const detail = `${openTasks.toLocaleString("en")} tasks have not ended, which is as many as may wait.`;
-    throw new Problem(503, "too_many_open_tasks", detail, [], { "Retry-After": "60" });
+    const { tasks = 0, bytes = 0 } = (await this.#open.get())[name] ?? {};
+    if (tasks + count <= openTasks && bytes <= openBytes) return;
+    const detail = tasks + count > openTasks
+      ? `A caller has at most ${openTasks.toLocaleString("en")} tasks that have not ended.`
+      : `The parameters of a caller's tasks that have not ended take at most ${openBytes.toLocaleString("en")} bytes.`;
+    throw new Problem(429, "too_many_open_tasks", detail, [], { "Retry-After": "60" });
   }
 
   /**

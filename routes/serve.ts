@@ -70,11 +70,16 @@ const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Le
 export async function serve(options: ServeOptions): Promise<Listening> {
   const { host, clock, log, headMs = 10_000, stalledMs = 60_000, idleMs = 75_000 } = options;
   let answering = 0;
+  const unanswered = new WeakMap<Duplex, ServerResponse>();
   const server = createAdaptorServer({
     fetch: (request, env) => {
       const { incoming, outgoing } = env as { incoming: IncomingMessage; outgoing: ServerResponse };
       answering++;
-      outgoing.once("close", () => answering--);
+      unanswered.set(incoming.socket, outgoing);
+      outgoing.once("close", () => {
+        answering--;
+        unanswered.delete(incoming.socket);
+      });
       return options.fetch(request, {
         address: incoming.socket.remoteAddress ?? "",
         upgrade: null,
@@ -99,7 +104,10 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   server.maxConnections = options.maxConnections ?? 2_000;
   server.on("timeout", (socket) => socket.destroy());
   server.on("clientError", (_error, socket) => {
-    if (socket.writable) socket.end(BAD_REQUEST);
+    const outgoing = unanswered.get(socket);
+    // What follows a whole request is no reason to leave that one without its answer.
+    if (outgoing?.req.complete) outgoing.once("close", () => socket.end(BAD_REQUEST));
+    else if (socket.writable) socket.end(BAD_REQUEST);
     else socket.destroy();
   });
   let accepted = 0;
@@ -138,7 +146,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   // A body may take its time, but not for ever: one byte a minute would hold a connection for good.
   const receiving = new Map<IncomingMessage, { at: number; bytes: number }>();
   server.on("request", (incoming: IncomingMessage) => {
-    if (incoming.complete || incoming.method === "GET" || incoming.method === "HEAD") return;
+    if (incoming.complete) return;
     receiving.set(incoming, { at: clock.monotonic(), bytes: incoming.socket.bytesRead });
     incoming.once("close", () => receiving.delete(incoming));
   });
@@ -169,9 +177,13 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   server.on("error", (error) => log.error("The server has a fault and goes on.", { error }));
 
   // Once accepting has failed because no file was left, node:http of Deno never accepts again, and tells nobody.
+  let missed = 0;
   const probe = repeat(clock, PROBE_MS, async () => {
     const before = accepted;
-    if (server.listening && await isReached(clock, host, port, () => accepted > before)) return;
+    missed = server.listening && await isReached(clock, host, port, () => accepted > before) ? 0 : missed + 1;
+    // One miss can be an event loop that was busy for a second.
+    if (missed === 0 || server.listening && missed === 1) return;
+    missed = 0;
     log.warn("The server had stopped accepting connections and listens anew.");
     if (server.listening) server.close();
     await listen(port);

@@ -145,6 +145,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     quotas: {
       tasksPerSecond: integer("MAX_TASKS_PER_SECOND", DEFAULT_QUOTAS.tasksPerSecond, 1, 1_000_000),
       openTasks: integer("MAX_OPEN_TASKS", DEFAULT_QUOTAS.openTasks, 1, Number.MAX_SAFE_INTEGER),
+      openBytes: integer("MAX_OPEN_BYTES", DEFAULT_QUOTAS.openBytes, 1, Number.MAX_SAFE_INTEGER),
       unusedUploadBytes: integer(
         "MAX_UNUSED_UPLOAD_BYTES",
         DEFAULT_QUOTAS.unusedUploadBytes,

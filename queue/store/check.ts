@@ -8,7 +8,7 @@
 
 import type { CheckpointRecord } from "../checkpoint.ts";
 import { decode, encode } from "../codec.ts";
-import { addCounts, type Counts, readCounts } from "../counts.ts";
+import { addWrites, readTally, type Tally } from "../counts.ts";
 import { keys, placementKey, sameKey } from "../keys.ts";
 import { readTask, type StoredFile } from "../reads.ts";
 import type { Schedule } from "../schedules.ts";
@@ -19,12 +19,20 @@ import {
   type Placement,
   placementAt,
   type RunRecord,
-  type Status,
   statusOf,
   type TaskRecord,
   type TaskState,
 } from "../task.ts";
-import { decodeTask, emptyWrite, entriesOf, indexValue, placementValue, transition, type Write } from "../write.ts";
+import {
+  decodeTask,
+  emptyWrite,
+  entriesOf,
+  indexValue,
+  openChanges,
+  placementValue,
+  transition,
+  type Write,
+} from "../write.ts";
 
 /** Something that must not be. */
 export interface StoreProblem {
@@ -41,7 +49,7 @@ export interface StoreReport {
   entries: number;
   problems: StoreProblem[];
   /** The full count, to put the counters right with. */
-  counts: Counts;
+  tally: Tally;
 }
 
 /** Checks a store. `now` is a wall time in milliseconds, for tasks that must be placed anew. */
@@ -184,8 +192,8 @@ class StoreCheck {
     for (const kind of READABLE) await this.#each([kind], ({ value }) => void decode<unknown>(value));
     await this.#checkKinds();
     this.#checkTasks();
-    const counts = await this.#checkCounts();
-    return { tasks: this.#states.size, entries: this.#entries, problems: this.#problems, counts };
+    const tally = await this.#checkCounts();
+    return { tasks: this.#states.size, entries: this.#entries, problems: this.#problems, tally };
   }
 
   /** Whether there is anything that nobody looks at. */
@@ -397,21 +405,30 @@ class StoreCheck {
     }
   }
 
-  async #checkCounts(): Promise<Counts> {
-    let full: Counts = {};
+  async #checkCounts(): Promise<Tally> {
+    let full: Required<Tally> = { counts: {}, open: {} };
     for (const state of this.#states.values()) {
-      full = addCounts(full, [{ task_type: state.task.task_type, status: statusOf(state), delta: 1 }]);
+      const count = { task_type: state.task.task_type, status: statusOf(state), delta: 1 } as const;
+      full = addWrites(full, [{ counts: [count], open: openChanges(null, state) }]) as Required<Tally>;
     }
-    const kept = await readCounts(this.#kv);
-    for (const type of new Set([...Object.keys(full), ...Object.keys(kept)])) {
-      for (const status of new Set([...Object.keys(full[type] ?? {}), ...Object.keys(kept[type] ?? {})] as Status[])) {
-        const [is, says] = [full[type]?.[status] ?? 0, kept[type]?.[status] ?? 0];
-        if (is !== says) this.#report(keys.lanes(), `count ${says} ${type} tasks as ${status}; there are ${is}`);
+    const kept = await readTally(this.#kv);
+    const compare = (is: Table, says: Table, tell: (row: string, column: string) => string) => {
+      for (const row of new Set([...Object.keys(is), ...Object.keys(says)])) {
+        for (const column of new Set([...Object.keys(is[row] ?? {}), ...Object.keys(says[row] ?? {})])) {
+          const [there, counted] = [is[row]?.[column] ?? 0, says[row]?.[column] ?? 0];
+          if (there !== counted) {
+            this.#report(keys.lanes(), `count ${counted} ${tell(row, column)}; there are ${there}`);
+          }
+        }
       }
-    }
+    };
+    compare(full.counts, kept.counts, (type, status) => `${type} tasks as ${status}`);
+    compare(full.open, kept.open, (caller, of) => `${of} of ${caller} as open`);
     return full;
   }
 }
+
+type Table = Record<string, Record<string, number | undefined>>;
 
 const text = (key: Deno.KvKey): string => JSON.stringify(key);
 

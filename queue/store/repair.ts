@@ -35,7 +35,7 @@ export async function repairStore(kv: Deno.Kv): Promise<StoreReport> {
       if (write) await committer.commit(write);
     }
     await committer.close(10_000);
-    await resetCounts(kv, (await checkStore(kv, clock.now())).counts);
+    await resetCounts(kv, (await checkStore(kv, clock.now())).tally);
     report = await checkStore(kv, clock.now());
   }
   return report;

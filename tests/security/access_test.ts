@@ -232,8 +232,15 @@ Deno.test("tasks a second, open tasks, unused uploads, the load of schedules and
   });
   await withApp({ worker: false, quotas: { openTasks: 2 } }, async ({ send }) => {
     const batch = { tasks: Array.from({ length: 3 }, () => ({ task_type: "noop" })) };
-    assertEquals(await code(await send("POST", "/api/tasks/batch", batch)), [503, "too_many_open_tasks"]);
+    assertEquals(await code(await send("POST", "/api/tasks/batch", batch)), [429, "too_many_open_tasks"]);
     assertEquals(await code(await send("POST", "/api/tasks/submit", { task_type: "noop" })), [201, null]);
+  });
+  await withApp({ quotas: { openBytes: 1_000 } }, async ({ send, queue }) => {
+    const large = { task_type: "held", input_params: { text: "x".repeat(5_000) }, delay: 3_600 };
+    const { id } = await (await send("POST", "/api/tasks/submit", large)).json();
+    assertEquals((await queue.openWork()).local, { tasks: 1, bytes: 5_011 });
+    await queue.cancel(id);
+    assertEquals((await queue.openWork()).local ?? {}, {});
   });
   await withApp({ worker: false, quotas: { unusedUploadBytes: 0 } }, async ({ call }) => {
     const upload = await call("/api/uploads?name=a.txt", { method: "POST", body: "x" });

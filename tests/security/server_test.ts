@@ -37,6 +37,17 @@ Deno.test("frames that come faster than they can be dealt with close the socket 
   });
 });
 
+Deno.test("what follows a whole request and is none is a 400 after the answer to the request", async () => {
+  await withApp({ worker: false }, async ({ origin }) => {
+    const connection = await dial(origin);
+    const head = `POST /api/uploads?name=a.csv HTTP/1.1\r\nHost: ${new URL(origin).host}\r\nContent-Length: 4`;
+    await writeAll(connection, `${head}\r\n\r\na,b\nnonsense\r\n\r\n`);
+    const text = new TextDecoder().decode(await readUntil(connection));
+    assertEquals([...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status), ["201", "400"]);
+    connection.close();
+  });
+});
+
 Deno.test("half a head, half a body and an idle connection are closed when their time is over", async () => {
   const limits = { headMs: 300, stalledMs: 600, idleMs: 300 };
   await withApp({ worker: false, limits }, async ({ origin }) => {
