@@ -16,19 +16,22 @@ import { Faults } from "./routes/faults.ts";
 import { boundedByFiles, serve, serveOnDeploy } from "./routes/serve.ts";
 import { readSettings, SettingError, type Settings } from "./routes/settings.ts";
 
+/** Ends the process, with one line that says why. */
+function refuseToStart(code: number, reason: string): never {
+  console.error(`Millrace did not start. ${reason}`);
+  Deno.exit(code);
+}
+
 let settings: Settings;
 try {
   settings = readSettings((name) => Deno.env.get(name));
 } catch (error) {
   if (!(error instanceof SettingError)) throw error;
-  console.error(`Millrace did not start. ${error.message}`);
-  Deno.exit(2);
+  refuseToStart(2, error.message);
 }
 const { kvPath } = settings;
 const clock = systemClock;
 const log = createLogger(settings.logLevel, settings.logFormat, () => clock.now(), (line) => console.log(line));
-
-const faults = new Faults(log);
 
 const distributed = kvPath === undefined || /^https?:/.test(kvPath);
 let lock: { release(): void } | undefined;
@@ -38,22 +41,19 @@ if (kvPath !== undefined && !distributed && kvPath !== ":memory:") {
     lock = await lockStore(kvPath);
   } catch (error) {
     if (!(error instanceof OwnedError || error instanceof StoreFileError)) throw error;
-    console.error(`Millrace did not start. ${error.message}`);
-    Deno.exit(error instanceof OwnedError ? 3 : 4);
+    refuseToStart(error instanceof OwnedError ? 3 : 4, error.message);
   }
 }
 
-const kv = await Deno.openKv(kvPath).catch((error: Error) => {
-  console.error(`Millrace did not start. The store could not be opened: ${error.message}`);
-  Deno.exit(4);
-});
+const kv = await Deno.openKv(kvPath).catch((error: Error) =>
+  refuseToStart(4, `The store could not be opened: ${error.message}`)
+);
 const handlers = createHandlers(clock, settings);
 for (const [name, types] of [["CONCURRENCY", settings.concurrency], ["RATE_LIMIT", settings.rates]] as const) {
   const known: string[] = handlers.definitions.map(({ type }) => type);
   const unknown = Object.keys(types).find((type) => !known.includes(type));
   if (unknown === undefined) continue;
-  console.error(`Millrace did not start. ${name}: "${unknown}" is none of the task types ${known.join(", ")}.`);
-  Deno.exit(2);
+  refuseToStart(2, `${name}: "${unknown}" is none of the task types ${known.join(", ")}.`);
 }
 const queue = new Queue({
   kv,
@@ -67,12 +67,13 @@ const queue = new Queue({
   retention: settings.retention,
   rates: settings.rates,
 });
-await queue.start();
+await queue.start().catch((error: Error) => refuseToStart(4, `The store could not be read: ${error.message}`));
 
 const storePath = lock ? kvPath : undefined;
-const { app, close } = createApp({ ...settings, queue, clock, log, storePath, faults: () => faults.count });
-const listening = settings.roles.api
-  ? await (settings.onDeploy ? serveOnDeploy : serve)({
+let faults: Faults | null = null;
+const { app, close } = createApp({ ...settings, queue, clock, log, storePath, faults: () => faults?.count ?? 0 });
+const listen = async () =>
+  await (settings.onDeploy ? serveOnDeploy : serve)({
     fetch: (request, env) => app.fetch(request, env),
     port: settings.port,
     host: settings.host,
@@ -80,8 +81,14 @@ const listening = settings.roles.api
     isProxy: (address) => isTrusted(address, settings.trustedProxies),
     clock,
     log,
-  })
+  });
+const listening = settings.roles.api
+  ? await listen().catch((error: Error) =>
+    refuseToStart(5, `It cannot listen at ${settings.host}:${settings.port}: ${error.message}`)
+  )
   : null;
+// From here on it goes on, whatever happens; a start that fails ends.
+faults = new Faults(log);
 if (listening) {
   const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
   log.info(`Millrace is ready at http://${host}:${listening.port}/`, { instance: queue.instance });

@@ -13,6 +13,7 @@ import { InvalidInputError, NonRetryableError, NotFoundError, QueueError } from 
 import { isId } from "./ids.ts";
 import { readCounts } from "./counts.ts";
 import { type Filter, type Matched, matching, totalOf } from "./reads.ts";
+import type { Searches } from "./searches.ts";
 import type { Submitter } from "./submit.ts";
 import type { IdempotencyKey } from "./once.ts";
 import { type Json, type Status, STATUSES, statusOf, type TaskState } from "./task.ts";
@@ -88,12 +89,14 @@ export class Bulk {
   readonly #kv: Deno.Kv;
   readonly #commands: () => Commands;
   readonly #submitter: () => Submitter;
+  readonly #searches: Searches;
   /** The task type that large sets become. */
   readonly definition: TaskDefinition<typeof params>;
 
   /** The parts that it works with need its task type first; they are asked for when there is something to do. */
-  constructor(kv: Deno.Kv, commands: () => Commands, submitter: () => Submitter) {
+  constructor(kv: Deno.Kv, searches: Searches, commands: () => Commands, submitter: () => Submitter) {
     this.#kv = kv;
+    this.#searches = searches;
     this.#commands = commands;
     this.#submitter = submitter;
     this.definition = defineTask({
@@ -140,12 +143,8 @@ export class Bulk {
     const statuses = POSSIBLE[action].filter((status) => filter.statuses?.includes(status) ?? true);
     if (statuses.length === 0) return [];
     const possible: Filter = { ...filter, statuses };
-    const ids: string[] = [];
-    let looked = 0;
-    for await (const matched of matching(this.#kv, possible, asOf)) {
-      ids.push(...matched.ids);
-      looked += matched.looked;
-      if (ids.length <= MAX_BULK_IDS && looked <= LOOKED_AT) continue;
+    const { ids, more } = await this.#search(possible, asOf);
+    if (more) {
       const expected = totalOf(await readCounts(this.#kv), possible);
       const submission = {
         task_type: BULK_TYPE,
@@ -156,6 +155,23 @@ export class Bulk {
       return created ?? await this.#commands().get(id);
     }
     return await Promise.all(ids.map((id) => this.#one(action, id, by)));
+  }
+
+  /** The tasks of a filter, if they are few and soon found. */
+  #search(filter: Filter, asOf: string): Promise<{ ids: string[]; more: boolean }> {
+    const search = async () => {
+      const ids: string[] = [];
+      let looked = 0;
+      for await (const matched of matching(this.#kv, filter, asOf)) {
+        ids.push(...matched.ids);
+        looked += matched.looked;
+        if (ids.length > MAX_BULK_IDS || looked > LOOKED_AT) return { ids, more: true };
+      }
+      return { ids, more: false };
+    };
+    return filter.q === undefined && filter.tag === undefined
+      ? search()
+      : this.#searches.run(JSON.stringify(["bulk", filter, asOf]), search);
   }
 
   async *#matching(...from: [Filter, string, string | undefined]): AsyncGenerator<Matched> {

@@ -248,8 +248,13 @@ function isPlain(value: unknown, seen: Set<unknown>): boolean {
     // The shape of an object, by name.
     return Object.getPrototypeOf(value) !== Object.prototype || Object.values(value).every((one) => isPlain(one, seen));
   }
-  if (typeof def.check === "string") return def.check !== "overwrite";
-  if (def.coerce === true || !PLAIN_KINDS.has(def.type as string)) return false;
+  if (def.check === "overwrite" || def.coerce === true || def.normalize === true) return false;
+  if (typeof def.check !== "string" && !PLAIN_KINDS.has(def.type as string)) return false;
+  if (def.type === "default") {
+    // zod does not parse a default: it may be one that is not valid, or changes, when it is parsed later.
+    const { success, data } = z.safeParse(def.innerType as z.ZodType, def.defaultValue);
+    if (!success || JSON.stringify(data) !== JSON.stringify(def.defaultValue)) return false;
+  }
   return Object.entries(def).every(([name, part]) => {
     if (name === "getter") return isPlain((part as () => unknown)(), seen);
     return name === "defaultValue" || name === "error" || isPlain(part, seen);

@@ -39,7 +39,7 @@ export interface JanitorJob {
   intervalMs: number;
   /** Entries that are dealt with at once. */
   batch: number;
-  /** Entries of a run at most; if there are more, the next run follows at once. */
+  /** Entries of a run at most, without those that must stay; if there are more, the next run follows at once. */
   limit: number;
 }
 
@@ -149,32 +149,30 @@ export class Janitor {
   async #removeTasks({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
     const types = Object.keys(await readCounts(this.kv));
     let left = limit;
-    let removed = 0;
     const removeFrom = async (selector: Deno.KvListSelector, isDue: (entry: Deno.KvEntry<unknown>) => boolean) => {
       let ids: string[] = [];
       for await (const entry of this.kv.list(selector, { batchSize: 500 })) {
         if (!isDue(entry)) continue;
         ids.push(entry.key[entry.key.length - 1] as string);
-        if (--left <= 0) break;
-        if (ids.length < batch) continue;
-        removed += await this.#removeAll(ids);
+        if (ids.length < Math.min(batch, left)) continue;
+        // Those that are still needed do not count: they would stand before all others for ever.
+        left -= await this.#removeAll(ids);
         ids = [];
-        if (this.#stopped) return;
+        if (left <= 0 || this.#stopped) return;
       }
-      removed += await this.#removeAll(ids);
+      left -= await this.#removeAll(ids);
     };
     for (const status of ["SUCCESS", "FAILED", "CANCELLED"] as const) {
       const endedBefore = now - this.retention[status];
       for (const prefix of types.map((type) => keys.indexOf(status, type))) {
-        // Those that are still needed are looked at again in a minute, not at once.
-        if (left <= 0 || this.#stopped) return removed > 0;
+        if (left <= 0 || this.#stopped) return true;
         // A task that was made later has also ended later.
         const old = { prefix, end: [...prefix, firstIdAt(endedBefore)] };
         await removeFrom(old, ({ value }) => decode<number>(value) > 0 && decode<number>(value) < endedBefore);
       }
     }
     if (left > 0) await removeFrom({ prefix: keys.drops(), end: [...keys.drops(), now] }, () => true);
-    return left <= 0 && removed > 0;
+    return left <= 0;
   }
 
   /** Removes tasks that have ended, as far as they are not needed and have not moved on; gives how many. */

@@ -131,7 +131,7 @@ export class Queue {
     this.#worker = options.worker ?? true;
     const limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
     this.retention = { SUCCESS: WEEK_MS, FAILED: WEEK_MS, CANCELLED: WEEK_MS, ...options.retention };
-    this.bulk = new Bulk(kv, () => this.#commands, () => this.#submitter);
+    this.bulk = new Bulk(kv, this.#searches, () => this.#commands, () => this.#submitter);
     this.registry = new Registry([...definitions, this.bulk.definition]);
     for (const type of [...Object.keys(options.concurrency ?? {}), ...Object.keys(options.rates ?? {})]) {
       const known = definitions.map(({ type }) => type);

@@ -121,13 +121,7 @@ export class Schedules {
     }
     const others = await this.list();
     if (others.length >= MAX_SCHEDULES) refuse("", `There are ${MAX_SCHEDULES} schedules already.`);
-    const active = perHour < Infinity ? [...others.filter(({ paused }) => !paused), schedule] : [];
-    const load = active.reduce((sum, one) => sum + startsPerHour(one), 0);
-    if (load > perHour) {
-      const detail = `All schedules together would start ${Math.round(load).toLocaleString("en")} tasks an hour; ` +
-        `${perHour.toLocaleString("en")} are allowed.`;
-      refuse("/cron", detail);
-    }
+    assertLoad([...others, schedule], perHour, "/cron");
     const owner = { ...schedule, input_params: schedule.submission.input_params as Json ?? {} };
     while (true) {
       const write = emptyWrite(`schedule:${schedule.id}`);
@@ -187,7 +181,11 @@ export class Schedules {
    *
    * @throws {NotFoundError} If there is none.
    */
-  async setPaused(id: string, paused: boolean): Promise<Schedule> {
+  async setPaused(id: string, paused: boolean, perHour = Infinity): Promise<Schedule> {
+    if (!paused) {
+      const all = await this.list();
+      assertLoad(all.map((one) => one.id === id ? { ...one, paused } : one), perHour, "");
+    }
     return (await this.#change(id, (schedule) => ({
       ...schedule,
       paused,
@@ -322,6 +320,15 @@ function nextAfter({ cron, timezone }: Pick<Schedule, "cron" | "timezone">, from
 
 /** Times of a schedule that its load is estimated from. */
 const LOAD_TIMES = 20;
+
+function assertLoad(schedules: Schedule[], perHour: number, pointer: string): void {
+  if (perHour === Infinity) return;
+  const load = schedules.reduce((sum, one) => sum + (one.paused ? 0 : startsPerHour(one)), 0);
+  if (load <= perHour) return;
+  const detail = `All schedules together would start ${Math.round(load).toLocaleString("en")} tasks an hour; ` +
+    `${perHour.toLocaleString("en")} are allowed.`;
+  refuse(pointer, detail);
+}
 
 /** About how many tasks a schedule starts in an hour, by its next times. */
 function startsPerHour({ cron, timezone, next_at }: Schedule): number {

@@ -55,6 +55,8 @@ const BEGINNING = "0".repeat(20);
 export class ChangeStream {
   #listeners = new Set<(batch: Batch) => void>();
   #remembered = new RecentMap<string, TaskState>(REMEMBERED);
+  /** The tasks that are being read for a replay. */
+  readonly #readingStates = new Map<string, Promise<Map<string, TaskState | null>>>();
   #cursor: string | null = null;
   #cancelTimer: (() => void) | null = null;
   #reading: Promise<void> = Promise.resolve();
@@ -228,18 +230,36 @@ export class ChangeStream {
   }
 
   async #addStates(changes: TaskChange[]): Promise<void> {
+    const isCurrent = (state: TaskState | null | undefined, { version }: TaskChange) =>
+      state && versionOf(state) >= version;
     const missing: TaskChange[] = [];
     for (const change of changes) {
       const state = this.#remembered.get(change.id);
-      if (state && versionOf(state) >= change.version) change.state = state;
+      if (isCurrent(state, change)) change.state = state!;
       else missing.push(change);
     }
-    const states = await readTasks(this.kv, missing.map(({ id }) => id));
-    missing.forEach((change, i) => {
-      const state = change.state = states[i];
-      // Whoever resumes next, after a restart that is everybody, need not read it again.
-      if (state) this.#remembered.set(change.id, state);
+    // After a restart all resume at once: what another is reading need not be read a second time.
+    const own = new Set(missing.map(({ id }) => id).filter((id) => !this.#readingStates.has(id)));
+    const read = this.#readStates([...own]);
+    for (const id of own) this.#readingStates.set(id, read);
+    try {
+      const parts = await Promise.all(missing.map(({ id }) => this.#readingStates.get(id)!));
+      missing.forEach((change, i) => change.state = parts[i].get(change.id)!);
+    } finally {
+      for (const id of own) this.#readingStates.delete(id);
+    }
+    // The other began before this change was made.
+    const older = missing.filter((change) => !own.has(change.id) && !isCurrent(change.state, change));
+    const again = await this.#readStates(older.map(({ id }) => id));
+    for (const change of older) change.state = again.get(change.id)!;
+  }
+
+  async #readStates(ids: string[]): Promise<Map<string, TaskState | null>> {
+    const states = await readTasks(this.kv, ids);
+    states.forEach((state, i) => {
+      if (state) this.#remembered.set(ids[i], state);
     });
+    return new Map(ids.map((id, i) => [id, states[i]]));
   }
 }
 

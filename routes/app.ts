@@ -46,6 +46,8 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
     await next();
     // The answer to an upgrade is not ours to change.
     if (c.res.status === 101) return;
+    // Nobody reads it: whatever a body holds is let go.
+    if (c.req.method === "HEAD") await c.res.body?.cancel();
     const headers = c.res.headers;
     if (!headers.has("Content-Security-Policy")) headers.set("Content-Security-Policy", CONTENT_SECURITY_POLICY);
     if (!headers.has("Cache-Control")) headers.set("Cache-Control", "no-store");

@@ -22,6 +22,7 @@ export interface LogGap {
 /** The status that an attempt led to. A failure is followed by another attempt, unless the task ended with it. */
 function statusAfter({ task, run }: TaskState, { attempt, outcome }: Attempt, isLast: boolean): Status {
   if (outcome === "success") return "SUCCESS";
+  if (outcome === "cancelled") return "CANCELLED";
   const after = task.actions.filter((action) => action.attempt === attempt);
   // Whatever is retried by hand had ended: with this attempt, if it was not cancelled later.
   const ended = after.length > 0 ? after[0].action === "retry" : isLast && !run && task.status === "FAILED";
@@ -47,13 +48,18 @@ export function statusEvents(state: TaskState): TaskHistoryEvent[] {
     const { attempt, started_at, completed_at, outcome, error } = each;
     add(started_at, "RUNNING", attempt, `attempt ${attempt} started`);
     const isLast = i === task.attempts.length - 1;
-    // A cancel that ended an attempt is kept as an action too, which knows who asked for it.
-    if (outcome !== "cancelled") {
+    // A cancel that ended an attempt is kept as an action too, which knows who asked for it; older records have none.
+    const isAction = task.actions.some(({ action, attempt: after }) => action === "cancel" && after === attempt);
+    if (outcome !== "cancelled" || !isAction) {
       add(completed_at, statusAfter(state, each, isLast), attempt, error?.message ?? outcome);
     }
     addActions(attempt);
   });
   if (run) add(run.started_at, "RUNNING", run.attempt, `attempt ${run.attempt} started`);
+  const last = events[events.length - 1];
+  if (task.status === "CANCELLED" && last.kind === "status" && last.status !== "CANCELLED") {
+    add(task.completed_at!, "CANCELLED", task.attempt, task.error?.message ?? "cancelled");
+  }
   return events;
 }
 

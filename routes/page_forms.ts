@@ -63,17 +63,19 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     const files = new RequestFiles(options);
     const uploads = new Map<string, string[]>();
     const hashes: string[] = [];
+    let bytes = 0;
     const fields = await readMultipart(c, async ({ field, name, media_type, stream }) => {
       // A browser sends an empty file where none was chosen.
       if (name === "") return void await stream.pipeTo(new WritableStream());
-      const { upload_id, sha256 } = await files.store(name, media_type, stream);
+      const { upload_id, sha256, size } = await files.store(name, media_type, stream);
       hashes.push(sha256);
+      bytes += size;
       const pointer = field.replace(/^params/, "");
       uploads.set(pointer, [...uploads.get(pointer) ?? [], upload_id]);
     }).catch(async (error) => {
       await files.discard();
       throw error;
-    }).finally(giveBack);
+    }).finally(() => giveBack(bytes));
     return { fields, uploads, hashes };
   }
 

@@ -83,6 +83,8 @@ export class Quotas {
   readonly #free: Fresh<number>;
   /** Bytes of uploads that are under way. */
   #reserved = 0;
+  /** Bytes of uploads that have ended since all were last looked through. */
+  #added = 0;
 
   constructor(options: AppOptions) {
     const { queue, clock, storePath, log } = options;
@@ -90,7 +92,12 @@ export class Quotas {
     this.#limits = { ...DEFAULT_QUOTAS, ...options.quotas };
     const now = () => clock.monotonic();
     this.#open = new Fresh(now, () => queue.openWork());
-    this.#unused = new Fresh(now, () => queue.unusedUploadBytes(), UPLOADS_FRESH_MS);
+    this.#unused = new Fresh(now, async () => {
+      const before = this.#added;
+      const bytes = await queue.unusedUploadBytes();
+      this.#added -= before;
+      return bytes;
+    }, UPLOADS_FRESH_MS);
     this.#free = new Fresh(now, async () => {
       if (storePath === undefined) return Infinity;
       try {
@@ -132,17 +139,21 @@ export class Quotas {
   }
 
   /**
-   * Makes room for the uploads of a request, as long as it says that they are.
+   * Makes room for the uploads of a request: as long as it says that they are, or else as long as they may be.
    *
-   * @returns What gives the room back, once the request has been answered.
+   * @returns What gives the room back once the request has been answered, told how many bytes it has stored.
    * @throws {Problem} 507 if there are too many uploads that no task names.
    */
-  async reserveUploads(c: Context<AppEnv>): Promise<() => void> {
+  async reserveUploads(c: Context<AppEnv>): Promise<(stored: number) => void> {
     const { unusedUploadBytes } = this.#limits;
-    const wanted = Number(c.req.header("Content-Length") ?? 0) || 0;
-    if (await this.#unused.get() + this.#reserved + wanted <= unusedUploadBytes) {
+    const told = c.req.header("Content-Length");
+    const wanted = told === undefined ? this.#options.maxUploadTotalBytes : Number(told) || 0;
+    if (await this.#unused.get() + this.#added + this.#reserved + wanted <= unusedUploadBytes) {
       this.#reserved += wanted;
-      return () => this.#reserved -= wanted;
+      return (stored) => {
+        this.#reserved -= wanted;
+        this.#added += stored;
+      };
     }
     const detail = `Uploads that no task names take ${unusedUploadBytes.toLocaleString("en")} bytes or more. ` +
       "Each is removed after 24 hours.";

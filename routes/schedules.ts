@@ -100,7 +100,7 @@ export function scheduleRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppE
   });
 
   app.post("/:id/resume", requireRole("operator"), async (c) => {
-    return c.json(shown(await schedules.setPaused(c.req.param("id"), false)));
+    return c.json(shown(await schedules.setPaused(c.req.param("id"), false, quotas.scheduledPerHour)));
   });
 
   app.post("/:id/trigger", requireRole("operator"), async (c) => {

@@ -93,14 +93,16 @@ export function uploadRoutes(options: AppOptions, quotas: Quotas): Hono<AppEnv> 
   app.post("/", requireRole("operator"), async (c) => {
     const files = new RequestFiles(options, idempotencyOf(c, "upload"));
     const giveBack = await quotas.reserveUploads(c);
+    let bytes = 0;
     try {
       if (/^multipart\/form-data/i.test(c.req.header("Content-Type") ?? "")) await fromMultipart(c, files);
       else await fromBody(c, files);
+      bytes = files.stored.reduce((sum, { size }) => sum + size, 0);
     } catch (error) {
       await files.discard();
       throw error;
     } finally {
-      giveBack();
+      giveBack(bytes);
     }
     const { stored } = files;
     return c.json(stored.length === 1 ? stored[0] : { uploads: stored }, 201);

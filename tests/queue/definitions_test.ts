@@ -29,6 +29,23 @@ Deno.test("parameters that the definition transforms are kept as they were sent,
   });
 });
 
+Deno.test("what changes a value after it was checked, and a default that is not valid, are not kept in its place", async () => {
+  const params = z.strictObject({
+    n: z.int().overwrite((n) => n * 2),
+    email: z.email().overwrite((text) => `x${text}`),
+    url: z.url({ normalize: true }),
+    none: z.string().min(5).default(""),
+  });
+  const seen: unknown[] = [];
+  await withQueue({ definitions: [typed(params, seen)] }, async (queue) => {
+    const sent = { n: 1, email: "a@example.org", url: "HTTP://example.org" };
+    const { task } = (await queue.submit({ task_type: "typed", input_params: sent })).task;
+    assertEquals(task.input_params, sent);
+    await reaches(queue, task.id, "SUCCESS");
+    assertEquals(seen, [{ n: 2, email: "xa@example.org", url: "http://example.org/", none: "" }]);
+  });
+});
+
 Deno.test("parameters that are not transformed are kept with their defaults", async () => {
   await withQueue({ definitions: [typed(z.strictObject({ n: z.int().default(3) }))] }, async (queue) => {
     assertEquals((await queue.submit({ task_type: "typed" })).task.task.input_params, { n: 3 });

@@ -1,4 +1,4 @@
-import { Queue } from "../../queue/queue.ts";
+import { Queue, type QueueOptions } from "../../queue/queue.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
 import { decode } from "../../queue/codec.ts";
 import { driven, FakeClock } from "../support/fake_clock.ts";
@@ -10,10 +10,11 @@ const DAY = 24 * 3_600_000;
 async function withClock(
   test: (queue: Queue, kv: Deno.Kv, clock: FakeClock) => Promise<void>,
   retentionMs = 7 * DAY,
+  options: Partial<QueueOptions> = {},
 ): Promise<void> {
   const kv = await Deno.openKv(":memory:");
   const clock = new FakeClock();
-  const queue = new Queue({ kv, clock, definitions: [noop], worker: false, retention: all(retentionMs) });
+  const queue = new Queue({ kv, clock, definitions: [noop], worker: false, retention: all(retentionMs), ...options });
   await queue.start();
   try {
     await test(queue, kv, clock);
@@ -89,6 +90,29 @@ Deno.test("a file that was never finished is removed once its writer has been si
     await queue.clean();
     assertEquals(await keysOf(kv, "blob", "blob_pending"), []);
   });
+});
+
+Deno.test("ended tasks that others still wait for do not stand in the way of those behind them", async () => {
+  const options = { janitor: { tasks: { intervalMs: 60_000, batch: 3, limit: 5 } } };
+  await withClock(
+    async (queue, _kv, clock) => {
+      const submit = async (depends_on?: string[]) =>
+        (await queue.submit({ task_type: "noop", ...depends_on ? { depends_on } : {} })).task.task.id;
+      const parents: string[] = [];
+      for (let i = 0; i < 7; i++) parents.push(await submit());
+      const child = await submit(parents);
+      const free: string[] = [];
+      for (let i = 0; i < 6; i++) free.push(await submit());
+      for (const id of [...parents, ...free]) await queue.cancel(id);
+      clock.set(clock.now() + 8 * DAY);
+      await queue.clean();
+      for (const id of free) await assertRejects(queue.get(id), { code: "not_found" });
+      assertEquals((await queue.get(child)).task.status, "PENDING");
+      assertEquals((await queue.get(parents[0])).task.status, "CANCELLED");
+    },
+    7 * DAY,
+    options,
+  );
 });
 
 Deno.test("an idempotency key does not outlive its task", async () => {

@@ -13,6 +13,13 @@ Deno.test("the history of a task that succeeds, that fails, that is cancelled wh
   assertEquals(told(cancel(running, T + 3)), ["PENDING", "RUNNING", "CANCELLED"]);
 });
 
+Deno.test("a cancel that no action is kept of is told all the same, as in records of older versions", () => {
+  const older = (state: TaskState): TaskState => ({ ...state, task: { ...state.task, actions: [] } });
+  const running = claim(pending(), "i", T + 2);
+  assertEquals(told(older(cancel(running, T + 3))), ["PENDING", "RUNNING", "CANCELLED"]);
+  assertEquals(told(older(cancel(pending(), T + 3))), ["PENDING", "CANCELLED"]);
+});
+
 Deno.test("a cancel after a retry is told, and the attempt before it keeps its own end", () => {
   const failed = fail(claim(pending(), "i", T + 2), { code: "error", message: "boom" }, T + 3);
   const again = cancel(retry(failed, T + 4), T + 5);

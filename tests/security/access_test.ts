@@ -246,13 +246,24 @@ Deno.test("tasks a second, open tasks, unused uploads, the load of schedules and
     const upload = await call("/api/uploads?name=a.txt", { method: "POST", body: "x" });
     assertEquals(await code(upload), [507, "too_many_uploads"]);
   });
-  await withApp({ worker: false, quotas: { scheduledPerHour: 4_000 } }, async ({ send }) => {
+  // What has just been stored counts, although not all uploads were looked through since.
+  await withApp({ worker: false, quotas: { unusedUploadBytes: 10 } }, async ({ call }) => {
+    const upload = async () =>
+      (await call("/api/uploads?name=a.txt", { method: "POST", body: "x".repeat(6) }).then(code))[0];
+    assertEquals([await upload(), await upload()], [201, 507]);
+  });
+  await withApp({ worker: false, quotas: { scheduledPerHour: 4_000 } }, async ({ send, call }) => {
     const everySecond = { cron: "* * * * * *", task_type: "noop" };
     assertEquals((await send("POST", "/api/schedules", everySecond).then(code))[0], 201);
     const second = await send("POST", "/api/schedules", everySecond);
     const problem = await second.json();
     assertEquals([second.status, problem.errors[0].pointer], [422, "/cron"]);
     assertMatch(problem.errors[0].detail, /7,200 tasks an hour; 4,000 are allowed/);
+    // Nor does it come in by a pause and a resume.
+    const { schedules: [{ id }] } = await (await call("/api/schedules")).json();
+    assertEquals((await send("POST", `/api/schedules/${id}/pause`, {}).then(code))[0], 200);
+    assertEquals((await send("POST", "/api/schedules", everySecond).then(code))[0], 201);
+    assertEquals((await send("POST", `/api/schedules/${id}/resume`, {}).then(code))[0], 422);
   });
   const storePath = Deno.cwd();
   await withApp(

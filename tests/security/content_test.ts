@@ -167,7 +167,7 @@ Deno.test({
       const { status, result } = await (await fetch(`${server.origin}/api/tasks/${id}`)).json();
       const images = result.images as { ok: boolean; error?: string }[];
       assertEquals([status, images.map(({ ok }) => ok)], ["SUCCESS", [false, false, true]]);
-      assertMatch(images[0].error!, /memory|is damaged, cut short or of a kind that is not read/);
+      assertMatch(images[0].error!, /unpacks to more/);
       assertMatch(images[1].error!, /unpacks to more/);
       ok(await server.memory() < 500e6);
       await server.end("SIGTERM");
@@ -217,7 +217,8 @@ function lzwBomb(bytes: number): Uint8Array<ArrayBuffer> {
     for (let i = width - 1; i >= 0; i--, bit++) if ((code >> i) & 1) out[bit >> 3] |= 0x80 >> (bit & 7);
   };
   while (bit < (bytes - 10_000) * 8) {
-    put(256, 9);
+    // In the width of the code before it.
+    put(256, bit === 0 ? 9 : 12);
     put(0, 9);
     // Each next code is the one that is being made: a run that is one longer.
     for (let code = 258; code < 4_094; code++) put(code, code < 511 ? 9 : code < 1_023 ? 10 : code < 2_047 ? 11 : 12);

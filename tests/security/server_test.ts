@@ -3,6 +3,7 @@
 import { assertEquals, assertMatch, ok } from "../support/assert.ts";
 import { withApp } from "../support/app.ts";
 import { withDirectory } from "../support/directory.ts";
+import { reaches } from "../support/queue.ts";
 import { closeCodeOf, dial, dialWebSocket, frame, readUntil, writeAll } from "../support/raw_socket.ts";
 import { startServer } from "../support/server.ts";
 
@@ -67,6 +68,35 @@ Deno.test("half a head, half a body and an idle connection are closed when their
       connection.close();
     }
     await isHealthy(origin);
+  });
+});
+
+Deno.test("a body that trickles in is closed when its time is over, whatever the method", async () => {
+  await withApp({ worker: false, limits: { stalledMs: 800 } }, async ({ origin }) => {
+    for (const start of ["GET /api/health", "POST /api/tasks/submit"]) {
+      const connection = await dial(origin);
+      await writeAll(
+        connection,
+        `${start} HTTP/1.1\r\nHost: ${new URL(origin).host}\r\nContent-Length: 100000\r\n\r\n`,
+      );
+      const closed = readUntil(connection);
+      // Ends when the server has closed.
+      while (await writeAll(connection, "a")) await new Promise((resolve) => setTimeout(resolve, 20));
+      await closed;
+      connection.close();
+    }
+  });
+});
+
+Deno.test("HEAD holds nothing: no zip is packed for it and no stream is open", async () => {
+  await withApp({ maxStreamsPerCaller: 3 }, async ({ origin, submit, queue }) => {
+    const { id } = await submit("noop", {});
+    await reaches(queue, id, "SUCCESS");
+    const head = async (path: string) => {
+      const headers = { Accept: "text/event-stream" };
+      return (await fetch(`${origin}/api/tasks/${id}/${path}`, { method: "HEAD", headers })).status;
+    };
+    for (let i = 0; i < 6; i++) assertEquals([await head("artifacts.zip"), await head("events")], [200, 200]);
   });
 });
 

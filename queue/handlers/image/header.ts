@@ -173,13 +173,13 @@ const SAMPLE_BYTES = 8;
 
 /**
  * Refuses a TIFF whose compressed pieces unpack to more than its pixels take. The library unpacks them to whatever they
- * hold, and a Deflate stream holds up to a thousand times its length.
+ * hold: Deflate up to a thousand times its length, LZW more than that.
  */
 function assertStrips(bytes: Uint8Array, { width, height }: { width: number; height: number }): void {
   const numbers = readTags(bytes);
   const compression = numbers.get(259) ?? 1;
-  if (compression === 5) return assertLzw(bytes, { width, height });
-  if (compression !== 8 && compression !== 32_946) return;
+  const measure = compression === 5 ? lzwLength : compression === 8 || compression === 32_946 ? deflateLength : null;
+  if (!measure) return;
   // What the largest samples would take, and a row more for what is filled up.
   const most = (width + 1_024) * (height + 1_024) * (numbers.get(277) ?? 1) * SAMPLE_BYTES;
   let left = Math.min(most, MAX_UNPACKED);
@@ -188,29 +188,43 @@ function assertStrips(bytes: Uint8Array, { width, height }: { width: number; hei
   const lengths = readList(bytes, tiled ? 325 : 279);
   for (const [i, offset] of offsets.entries()) {
     const strip = bytes.subarray(offset, offset + (lengths[i] ?? 0));
-    const unpacked = unpackedLength(strip, left);
+    const unpacked = measure(strip, left);
     if (unpacked > left) throw new HeaderError("This TIFF unpacks to more than its pixels take.");
     left -= unpacked;
   }
 }
 
-/** The longest run that one code of TIFF's LZW stands for: a code is made for each run, one longer than the last. */
-const LZW_RUN = 4_096;
-
-/** LZW unpacks to at most so much: one code of twelve bits stands for {@linkcode LZW_RUN} bytes on average half of it. */
-function assertLzw(bytes: Uint8Array, { width, height }: { width: number; height: number }): void {
-  const numbers = readTags(bytes);
-  const lengths = readList(bytes, numbers.has(322) ? 325 : 279);
-  const most = (width + 1_024) * (height + 1_024) * (numbers.get(277) ?? 1) * SAMPLE_BYTES;
-  const packed = lengths.reduce((sum, length) => sum + Math.min(length, bytes.length), 0);
-  // A picture is never packed to a thousandth and still longer than what all of its pixels would take in full.
-  if (packed > most && packed * 8 / 12 * LZW_RUN / 2 > MAX_UNPACKED) {
-    throw new HeaderError("This TIFF holds more than its pixels take.");
+/**
+ * What a strip of LZW unpacks to (TIFF 6.0, section 13); more than `most` is more. A code stands for a run: each code
+ * that follows another adds one, a byte longer than the run of the code before it.
+ */
+function lzwLength(strip: Uint8Array, most: number): number {
+  const runs = new Uint32Array(4_096).fill(1, 0, 256);
+  let total = 0;
+  let next = 258;
+  let last = 0;
+  let width = 9;
+  for (let bit = 0; bit + width <= strip.length * 8 && total <= most;) {
+    const at = bit >> 3;
+    const three = strip[at] << 16 | (strip[at + 1] ?? 0) << 8 | (strip[at + 2] ?? 0);
+    const code = three >> 24 - width - (bit & 7) & (1 << width) - 1;
+    bit += width;
+    if (code === 257) break;
+    if (code === 256) {
+      [next, last] = [258, 0];
+    } else {
+      if (last > 0 && next < 4_096) runs[next++] = last + 1;
+      last = code < next ? runs[code] : last + 1;
+      total += last;
+    }
+    // The width changes one code early.
+    width = next < 511 ? 9 : next < 1_023 ? 10 : next < 2_047 ? 11 : 12;
   }
+  return total;
 }
 
 /** What a Deflate stream unpacks to, in the three wrappings that the library knows; more than `most` is more. */
-function unpackedLength(strip: Uint8Array, most: number): number {
+function deflateLength(strip: Uint8Array, most: number): number {
   const [first = 0, second = 0] = strip;
   const unpack = first === 0x1f && second === 0x8b
     ? gunzipSync
