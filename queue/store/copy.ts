@@ -20,8 +20,9 @@ export async function whyNotAFile(path: string): Promise<string | null> {
   return isFile ? null : `There is no store at ${path}.`;
 }
 
-/** Copies the store at `from` to a new file. */
+/** Copies the store at `from` to a new file, which nobody but its owner reads: it has all that the store has. */
 export async function copyStore(from: string, to: string): Promise<void> {
+  (await Deno.open(to, { createNew: true, write: true, mode: 0o600 })).close();
   const source = new DatabaseSync(from, { readOnly: true });
   try {
     // Holds on to this moment: without it the copy begins anew whenever the server writes, and may never end.

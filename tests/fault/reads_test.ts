@@ -5,7 +5,7 @@ import { Random } from "../../queue/handlers/random.ts";
 import { silent } from "../../queue/log.ts";
 import { Queue } from "../../queue/queue.ts";
 import { checkStore } from "../../queue/store/check.ts";
-import { isTerminal, statusOf } from "../../queue/task.ts";
+import { isTerminal, statusOf, versionOf } from "../../queue/task.ts";
 import { createApp } from "../../routes/app.ts";
 import { serve } from "../../routes/serve.ts";
 import { assertEquals, ok } from "../support/assert.ts";
@@ -18,6 +18,53 @@ import { LONG, pause, SEED } from "./harness.ts";
 /** Requests of the short form; the long one goes on for ten minutes. */
 const REQUESTS = 1_500;
 const LONG_MS = 600_000;
+
+/** Follows all tasks, and comes back with the last token when its socket is closed, as the page does. */
+class Watcher {
+  /** What it was told last of each task. */
+  readonly told = new Map<string, { version: number; status: string }>();
+  readonly #origin: string;
+  #socket!: WebSocket;
+  #since: string | undefined;
+  #current: (() => void) | null = null;
+  #ended = false;
+
+  constructor(origin: string) {
+    this.#origin = origin.replace("http", "ws");
+    this.#connect();
+  }
+
+  #connect(): void {
+    const socket = this.#socket = new WebSocket(`${this.#origin}/ws`);
+    const send = (frame: unknown) => socket.send(JSON.stringify(frame));
+    socket.onopen = () => {
+      send({ type: "subscribe", sub: "a", since: this.#since });
+      send({ type: "subscribe", sub: "n", stats: true });
+      if (this.#current) send({ type: "ping" });
+    };
+    socket.onmessage = ({ data }) => {
+      const { type, sub, since, tasks = [] } = JSON.parse(data);
+      if (type === "resync") this.told.clear();
+      for (const task of tasks) this.told.set(task.id, task);
+      if (sub === "a" && since) this.#since = since;
+      if (type === "pong") this.#current?.();
+    };
+    socket.onclose = () => this.#ended || this.#connect();
+  }
+
+  /** Waits for all that there is to tell, and closes. */
+  async end(): Promise<void> {
+    // A pong comes after all of it.
+    await new Promise<void>((resolve) => {
+      this.#current = resolve;
+      if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ type: "ping" }));
+    });
+    this.#ended = true;
+    const closed = new Promise((resolve) => this.#socket.onclose = resolve);
+    this.#socket.close();
+    await closed;
+  }
+}
 
 Deno.test(`reads that fail at random end nothing, and no client is told a lie (seed ${SEED})`, async () => {
   const random = new Random(SEED);
@@ -38,13 +85,7 @@ Deno.test(`reads that fail at random end nothing, and no client is told a lie (s
   const { app, close } = createApp(options);
   const server = await serve({ ...options, fetch: (request, env) => app.fetch(request, env), port: 0 });
   const origin = `http://127.0.0.1:${server.port}`;
-  const sockets = Array.from({ length: 3 }, () => new WebSocket(`${origin.replace("http", "ws")}/ws`));
-  for (const socket of sockets) {
-    socket.onopen = () => {
-      socket.send(JSON.stringify({ type: "subscribe", sub: "a" }));
-      socket.send(JSON.stringify({ type: "subscribe", sub: "n", stats: true }));
-    };
-  }
+  const watchers = Array.from({ length: 3 }, () => new Watcher(origin));
   const accepted = new Map<string, Record<string, unknown>>();
   const cancelled = new Set<string>();
   const call = async (method: string, path: string, body?: unknown) => {
@@ -100,12 +141,19 @@ Deno.test(`reads that fail at random end nothing, and no client is told a lie (s
     while (goesOn()) await client().catch((error) => ok(error instanceof SyntaxError, String(error)));
   }));
   share = 0;
-  for (const socket of sockets) socket.close();
   while ((await queue.counts()).noop?.PENDING || (await queue.counts()).noop?.RUNNING) await pause(20);
   for (const id of accepted.keys()) {
     const state = await queue.get(id);
     ok(isTerminal(statusOf(state)), `${id} has not ended`);
     if (cancelled.has(id)) assertEquals(state.task.status, "CANCELLED");
+  }
+  for (const watcher of watchers) {
+    await watcher.end();
+    ok(watcher.told.size >= 100, `${watcher.told.size} tasks were told`);
+    for (const [id, { version, status }] of watcher.told) {
+      const state = await queue.get(id);
+      assertEquals([id, version, status], [id, versionOf(state), statusOf(state)]);
+    }
   }
   await close();
   await queue.stop();

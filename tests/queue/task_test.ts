@@ -97,6 +97,16 @@ Deno.test("a clock that runs behind makes no attempt end before it began", () =>
   assertEquals(state.task.attempts[0].completed_at, T + 100);
 });
 
+Deno.test("a task whose process has ended twice under it waits, longer each time; one that was handed back does not", () => {
+  const crash = (state: TaskState, at: number) => task.interrupt(task.claim(state, "i", at), at, true);
+  const once = crash(pending(), T);
+  assertEquals(once.task.placement?.kind, "ready");
+  const twice = crash(once, T);
+  assertEquals(twice.task.placement, { kind: "scheduled", due: T + 10_000 });
+  assertEquals(crash(twice, T + 10_000).task.placement, { kind: "scheduled", due: T + 30_000 });
+  assertEquals(task.interrupt(task.claim(once, "i", T), T).task.placement?.kind, "ready");
+});
+
 Deno.test("only the newest 25 attempts are kept, each with its stack", () => {
   let state = pending();
   for (let i = 0; i < 40; i++) {

@@ -351,3 +351,28 @@ Deno.test("events of a task go on from the client's last line: what it has misse
     assertEquals(gap, { after: null, before: "1:2000" });
   });
 });
+
+Deno.test("many that come back at once share the reading of the tasks that have changed", async () => {
+  const real = await Deno.openKv(":memory:");
+  let reads = 0;
+  const kv = new Proxy(real, {
+    get(target, name) {
+      const value = Reflect.get(target, name);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]) => {
+        if (name === "getMany") reads += (args[0] as unknown[]).length;
+        return value.apply(target, args);
+      };
+    },
+  });
+  const queue = new Queue({ kv, definitions: [noop], worker: false });
+  await queue.start();
+  const since = await queue.stream.head();
+  await queue.submitBatch(Array.from({ length: 200 }, () => ({ task_type: "noop" })));
+  reads = 0;
+  const batches = await Promise.all(Array.from({ length: 40 }, () => queue.stream.replay(since)));
+  for (const batch of batches) ok(batch!.changes.length === 200 && batch!.changes.every(({ state }) => state !== null));
+  ok(reads <= 400, `${reads} tasks were read`);
+  await queue.stop();
+  real.close();
+});

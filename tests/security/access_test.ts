@@ -197,8 +197,7 @@ Deno.test("who submitted, cancelled and retried is kept with the task and told i
 });
 
 Deno.test("an operator who retries a task of the service's own is refused with 403, and so is a viewer who retries any", async () => {
-  await withApp({ tokens: TOKENS }, async ({ call, queue, send }) => {
-    await queue.pause("noop", "ana");
+  await withApp({ tokens: TOKENS, worker: false }, async ({ call, queue, send }) => {
     for (let i = 0; i < 2; i++) {
       const tasks = Array.from({ length: 150 }, () => ({ task_type: "noop" }));
       await (await send("POST", "/api/tasks/batch", { tasks }, as(operator))).body?.cancel();
@@ -206,18 +205,13 @@ Deno.test("an operator who retries a task of the service's own is refused with 4
     const made = await queue.bulk.byFilter("cancel", { statuses: ["PENDING"] }, await queue.stream.head());
     ok(!Array.isArray(made));
     const { id } = made.task;
-    await queue.cancel(id).catch(() => {});
-    await reaches(queue, id, "CANCELLED", "SUCCESS");
+    await queue.cancel(id);
     const retry = async (token: Token, path = id) => {
       const answer = await call(`/api/tasks/${path}/retry`, { method: "POST", headers: as(token) });
       await answer.body?.cancel();
       return answer.status;
     };
-    if ((await queue.get(id)).task.status === "CANCELLED") {
-      assertEquals(await retry(operator), 403);
-      assertEquals(await retry(admin), 202);
-    }
-    assertEquals(await retry(viewer), 403);
+    assertEquals([await retry(viewer), await retry(operator), await retry(admin)], [403, 403, 202]);
   });
 });
 

@@ -50,6 +50,7 @@ Deno.test("while a server works a copy is checked and taken; the copy opens as a
     const backup = await task("backup", path, copy);
     assertMatch(backup.said, /Copied .* bytes/);
     assertEquals(backup.code, 0);
+    if (Deno.build.os !== "windows") assertEquals((await Deno.stat(copy)).mode! & 0o777, 0o600);
     const again = await task("backup", path, copy);
     assertEquals([again.code, /not overwritten/.test(again.said)], [2, true]);
     submitting = false;
