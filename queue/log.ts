@@ -56,7 +56,7 @@ export function createLogger(
     if (LOG_LEVELS.indexOf(of) < least) return;
     const time = new Date(now()).toISOString();
     const shown = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, plain(value)]));
-    if (format === "json") return write(JSON.stringify({ time, level: of, message, ...shown }));
+    if (format === "json") return write(oneLine(JSON.stringify({ time, level: of, message, ...shown })));
     const rest = Object.entries(shown).map(([name, value]) =>
       ` ${name}=${typeof value === "string" ? value : JSON.stringify(value)}`
     );

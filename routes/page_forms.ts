@@ -143,7 +143,10 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
       const { name } = c.get("principal");
       try {
         if (action === "cancel") await queue.cancel(c.req.param("id"), name);
-        else await queue.retry(c.req.param("id"), "checkpoint", name);
+        else {
+          await quotas.takeTasks(c, 1);
+          await queue.retry(c.req.param("id"), "checkpoint", name);
+        }
       } catch (error) {
         // It has moved on meanwhile: the view that follows shows where.
         if (!(error instanceof IllegalTransitionError)) throw error;

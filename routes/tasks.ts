@@ -71,6 +71,7 @@ export function taskRoutes(options: AppOptions, streams: LiveStreams, quotas: Qu
   app.post("/:id/retry", requireRole("operator"), async (c) => {
     const { from } = await readOptionalJson(c, z.strictObject({ from: z.enum(RETRY_FROM).default("checkpoint") }));
     const caller = c.get("principal");
+    await quotas.takeTasks(c, 1);
     const state = await queue.retry(c.req.param("id"), from, caller.name, mayActAs(caller, "admin"));
     return c.json(await whole(c, state), 202);
   });

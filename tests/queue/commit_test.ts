@@ -6,6 +6,7 @@ import { keys } from "../../queue/keys.ts";
 import { silent } from "../../queue/log.ts";
 import { emptyWrite, type Write } from "../../queue/write.ts";
 import { retire } from "../../queue/commit.ts";
+import { pending } from "../support/task.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
 import { FakeClock, turn } from "../support/fake_clock.ts";
 import { type Fault, faulty, type FaultyKv } from "../support/faulty_kv.ts";
@@ -83,6 +84,26 @@ rigs("writes are split by checks, mutations and bytes", async ({ committer, kv }
   );
   assertEquals(Object.keys(await stored(kv)).length, 150 + 1 + 40);
 });
+
+rigs(
+  "changes of tasks with long type names are split before their entry is too large to store",
+  async ({ committer, kv }) => {
+    const task_type = "t".repeat(64);
+    await Promise.all(Array.from({ length: 3_000 }, (_, i) => {
+      const write = emptyWrite(`k${i}`);
+      const state = pending();
+      write.changes.push({ id: `${i}`, before: null, after: { ...state, task: { ...state.task, task_type } } });
+      return committer.commit(write);
+    }));
+    let told = 0;
+    for await (const { value } of kv.list({ prefix: keys.changes() })) {
+      told += decode<{ changes: unknown[] }>(value).changes.length;
+    }
+    assertEquals(told, 3_000);
+    // One that the store refuses would be tried write by write.
+    ok(committer.stats.atomics < 100, `${committer.stats.atomics} atomics`);
+  },
+);
 
 rigs("a failed check rejects its own write only", async ({ committer, kv }) => {
   await committer.commit(put("taken", 1));

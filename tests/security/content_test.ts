@@ -106,6 +106,10 @@ Deno.test("a line break and a terminal's commands in a log make no line of their
   assertEquals(lines.length, 1);
   // deno-lint-ignore no-control-regex
   ok(!/[\n\u001b]/.test(lines[0]));
+  createLogger("info", "json", () => 0, (line) => lines.push(line)).info("a\u0085b\u2028c");
+  // deno-lint-ignore no-control-regex
+  ok(!/[\u0080-\u009f\u2028]/.test(lines[1]));
+  assertEquals(JSON.parse(lines[1]).message, "a\u0085b\u2028c");
 });
 
 Deno.test("a file name of 400 characters is not found, and nothing is logged as a fault of the service", async () => {
