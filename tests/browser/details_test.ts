@@ -213,3 +213,69 @@ browserTest("charts: three, each with its table; a region that fails says so and
     await page.locator(".u-wrap canvas").nth(2).waitFor();
   });
 });
+
+browserTest("charts that are read again draw the new marks, and shade the newest bucket", async (browser) => {
+  await withApp({}, async ({ origin }) => {
+    const page = await openPage(browser, origin);
+    await page.clock.install();
+    // What is drawn on the first chart: dashed lines for marks, and where the shading of the last bucket begins.
+    await page.evaluate(() => {
+      const drawn = { marks: 0, shading: 0 };
+      Object.assign(globalThis, { drawn });
+      const { stroke, fillRect, clearRect } = CanvasRenderingContext2D.prototype;
+      const isFirst = ({ canvas }: CanvasRenderingContext2D) => canvas === document.querySelector(".u-wrap canvas");
+      Object.assign(CanvasRenderingContext2D.prototype, {
+        clearRect(this: CanvasRenderingContext2D, ...area: [number, number, number, number]) {
+          if (isFirst(this)) drawn.marks = 0;
+          return clearRect.apply(this, area);
+        },
+        stroke(this: CanvasRenderingContext2D) {
+          if (isFirst(this) && this.getLineDash().join() === "2,2") drawn.marks++;
+          return stroke.apply(this);
+        },
+        fillRect(this: CanvasRenderingContext2D, ...area: [number, number, number, number]) {
+          if (isFirst(this)) drawn.shading = area[2];
+          return fillRect.apply(this, area);
+        },
+      });
+    });
+    let longer = false;
+    await page.route("**/api/series?*", async (route) => {
+      const answer = await (await route.fetch()).json();
+      const { buckets } = answer;
+      if (longer) {
+        // The buckets are twice as long, and the service was started in the middle.
+        buckets.forEach((bucket: { at: string }, i: number) => {
+          bucket.at = new Date(Date.parse(buckets.at(-1).at) - (59 - i) * 30_000).toISOString();
+        });
+        answer.marks = [...answer.marks, { at: buckets[30].at, kind: "started" }];
+      }
+      await route.fulfill({ json: answer });
+    });
+    await page.getByRole("link", { name: "Charts" }).click();
+    for (let i = 0; i < 20; i++) {
+      await page.clock.runFor(100);
+      if (await page.locator(".u-wrap canvas").count() === 3) break;
+    }
+    await page.locator(".u-wrap canvas").nth(2).waitFor();
+    await page.clock.runFor(100);
+    const read = () => page.evaluate(() => ({ ...(globalThis as unknown as { drawn: Drawn }).drawn }));
+    const before = await read();
+    longer = true;
+    const answered = page.waitForResponse("**/api/series?*");
+    await page.clock.runFor(5_100);
+    await answered;
+    let after = before;
+    for (let i = 0; i < 20 && after.marks === before.marks; i++) {
+      await page.clock.runFor(100);
+      after = await read();
+    }
+    assertEquals(after.marks, before.marks + 1);
+    ok(after.shading > 1.5 * before.shading, `${before.shading} and ${after.shading}`);
+  });
+});
+
+interface Drawn {
+  marks: number;
+  shading: number;
+}

@@ -316,3 +316,31 @@ browserTest(
     });
   },
 );
+
+browserTest(
+  "a submit whose outcome is not known is sent again, with its key, once the service's time is over",
+  async (browser) => {
+    await withApp({ worker: false }, async ({ origin, queue }) => {
+      const page = await openPage(browser, `${origin}/?new=noop`);
+      await page.clock.install();
+      const sent: (string | undefined)[] = [];
+      await page.route("**/api/tasks/submit", async (route) => {
+        sent.push(route.request().headers()["idempotency-key"]);
+        if (sent.length > 1) return await route.fallback();
+        await route.fulfill({ status: 503, headers: { "Retry-After": "20" }, json: { code: "outcome_unknown" } });
+      });
+      const dialog = page.getByRole("dialog", { name: "New task" });
+      const refused = page.waitForResponse("**/api/tasks/submit");
+      await dialog.getByRole("button", { name: "Submit", exact: true }).click();
+      await refused;
+      // The page has seen the answer and waits.
+      await page.clock.runFor(19_000);
+      assertEquals(sent.length, 1);
+      // Half as long again at most, so that not all pages come at once.
+      while (sent.length < 2) await page.clock.runFor(1_000);
+      await dialog.waitFor({ state: "detached" });
+      assertEquals(sent, [sent[0], sent[0]]);
+      assertEquals((await queue.list({}, 1)).total, 1);
+    });
+  },
+);
