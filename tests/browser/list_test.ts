@@ -224,3 +224,16 @@ browserTest("on a slow network the last intent wins", async (browser) => {
     assertEquals(await rowOf(page, noop.id).count(), 0);
   });
 });
+
+browserTest("after tasks were deleted elsewhere the page fills up with those that came after them", async (browser) => {
+  await withApp({ worker: false }, async ({ origin, queue }) => {
+    const { tasks } = await queue.submitBatch(Array.from({ length: 80 }, () => ({ task_type: "noop" })));
+    const newest = tasks.map(({ task }) => task.id).reverse();
+    for (const id of newest.slice(0, 20)) await queue.cancel(id);
+    const page = await openPage(browser, `${origin}/?limit=50`);
+    assertEquals(await rowIds(page), newest.slice(0, 50));
+    await queue.bulk.byIds("delete", newest.slice(0, 20));
+    await page.waitForFunction((id) => document.querySelector(`tr[data-id="${id}"]`), newest[69]);
+    assertEquals(await rowIds(page), newest.slice(20, 70));
+  });
+});
