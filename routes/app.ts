@@ -91,7 +91,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
 }
 
 /** Tells of something that clients can bring about at will, at most once a second, with how often it has happened. */
-function sparingly(clock: Clock, tell: (count: number) => void): () => void {
+export function sparingly(clock: Clock, tell: (count: number) => void): () => void {
   let count = 0;
   let last = -Infinity;
   return () => {

@@ -11,8 +11,10 @@ import { createLogger } from "../../queue/log.ts";
 import { Searches } from "../../queue/searches.ts";
 import type { Task } from "../../queue/task.ts";
 import { assertEquals, assertMatch, assertRejects, assertThrows, ok } from "../support/assert.ts";
+import { sparingly } from "../../routes/app.ts";
 import { withApp } from "../support/app.ts";
 import { withDirectory } from "../support/directory.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { reaches } from "../support/queue.ts";
 import { startServer } from "../support/server.ts";
 
@@ -110,6 +112,17 @@ Deno.test("a line break and a terminal's commands in a log make no line of their
   // deno-lint-ignore no-control-regex
   ok(!/[\u0080-\u009f\u2028]/.test(lines[1]));
   assertEquals(JSON.parse(lines[1]).message, "a\u0085b\u2028c");
+});
+
+Deno.test("what clients bring about at will is logged once a second, with how often it has happened", () => {
+  const clock = new FakeClock();
+  const told: number[] = [];
+  const tell = sparingly(clock, (count) => told.push(count));
+  for (let i = 0; i < 1_000; i++) tell();
+  assertEquals(told, [1]);
+  clock.sleep(1_000);
+  tell();
+  assertEquals(told, [1, 1_000]);
 });
 
 Deno.test("a file name of 400 characters is not found, and nothing is logged as a fault of the service", async () => {
