@@ -109,7 +109,6 @@ Deno.test("a line break and a terminal's commands in a log make no line of their
   // deno-lint-ignore no-control-regex
   ok(!/[\n\u001b]/.test(lines[0]));
   createLogger("info", "json", () => 0, (line) => lines.push(line)).info("a\u0085b\u2028c");
-  // deno-lint-ignore no-control-regex
   ok(!/[\u0080-\u009f\u2028]/.test(lines[1]));
   assertEquals(JSON.parse(lines[1]).message, "a\u0085b\u2028c");
 });
