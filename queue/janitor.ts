@@ -20,7 +20,7 @@ import type { RoleLease } from "./role_lease.ts";
 import { foldSeries } from "./series.ts";
 import type { Upload } from "./submit.ts";
 import { isTerminal, type Retention, type TaskState } from "./task.ts";
-import { decodeTask, emptyWrite, entriesOf, type StoredTask } from "./write.ts";
+import { decodeTask, emptyWrite, entriesOf, type StoredTask, type Write } from "./write.ts";
 
 /** The change feed is kept this long … */
 const CHANGES_KEPT_MS = 15 * 60_000;
@@ -72,6 +72,7 @@ const DEFAULTS: JanitorOptions = {
 const MAX_NEIGHBOURS = 5_000;
 
 type JobName = keyof JanitorOptions;
+type Entry = Deno.KvEntry<unknown>;
 
 /** Removes what is no longer needed. */
 export class Janitor {
@@ -149,18 +150,9 @@ export class Janitor {
   async #removeTasks({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
     const types = Object.keys(await readCounts(this.kv));
     let left = limit;
-    const removeFrom = async (selector: Deno.KvListSelector, isDue: (entry: Deno.KvEntry<unknown>) => boolean) => {
-      let ids: string[] = [];
-      for await (const entry of this.kv.list(selector, { batchSize: 500 })) {
-        if (!isDue(entry)) continue;
-        ids.push(entry.key[entry.key.length - 1] as string);
-        if (ids.length < Math.min(batch, left)) continue;
-        // Those that are still needed do not count: they would stand before all others for ever.
-        left -= await this.#removeAll(ids);
-        ids = [];
-        if (left <= 0 || this.#stopped) return;
-      }
-      left -= await this.#removeAll(ids);
+    const removeFrom = async (selector: Deno.KvListSelector, isDue: (entry: Entry) => boolean) => {
+      const remove = (due: Entry[]) => this.#removeAll(due.map(({ key }) => key[key.length - 1] as string));
+      left -= await this.#removeDue(selector, { batch, limit: left }, isDue, remove);
     };
     for (const status of ["SUCCESS", "FAILED", "CANCELLED"] as const) {
       const endedBefore = now - this.retention[status];
@@ -173,6 +165,30 @@ export class Janitor {
     }
     if (left > 0) await removeFrom({ prefix: keys.drops(), end: [...keys.drops(), now] }, () => true);
     return left <= 0;
+  }
+
+  /**
+   * Removes the due entries of a list, some at once, until `limit` of them are gone. `remove` gives how many are; those
+   * that must stay do not count, since they would stand before all others for ever.
+   */
+  async #removeDue(
+    selector: Deno.KvListSelector,
+    { batch, limit }: Pick<JanitorJob, "batch" | "limit">,
+    isDue: (entry: Entry) => boolean,
+    remove: (due: Entry[]) => Promise<number>,
+  ): Promise<number> {
+    let removed = 0;
+    let due: Entry[] = [];
+    for await (const entry of this.kv.list(selector, { batchSize: 500 })) {
+      if (this.#stopped) return removed;
+      if (!isDue(entry)) continue;
+      due.push(entry);
+      if (due.length < Math.min(batch, limit - removed)) continue;
+      removed += await remove(due);
+      due = [];
+      if (removed >= limit) return removed;
+    }
+    return this.#stopped ? removed : removed + await remove(due);
   }
 
   /** Removes tasks that have ended, as far as they are not needed and have not moved on; gives how many. */
@@ -289,22 +305,15 @@ export class Janitor {
   }
 
   /** Deletes what removed tasks have left. */
-  async #clearRemoved({ batch, limit }: JanitorJob): Promise<boolean> {
-    let ids: string[] = [];
-    let cleared = 0;
-    const clearAll = async () => {
-      await Promise.all(ids.map((id) => this.#clear(id)));
-      cleared += ids.length;
-      ids = [];
-    };
-    for await (const { key } of this.kv.list({ prefix: keys.allRemoved() }, { limit, batchSize: 100 })) {
-      ids.push(key[1] as string);
-      if (ids.length === batch) await clearAll();
-      if (this.#stopped) return false;
-    }
-    await clearAll();
-    await this.#removeOrphans(limit);
-    return cleared >= limit;
+  async #clearRemoved(job: JanitorJob): Promise<boolean> {
+    const clear = each(async ({ key }) => {
+      await this.#clear(key[1] as string);
+      return true;
+    });
+    const cleared = await this.#removeDue({ prefix: keys.allRemoved() }, job, () => true, clear);
+    if (this.#stopped) return false;
+    await this.#removeOrphans(job.limit);
+    return cleared >= job.limit;
   }
 
   /** Deletes what names older tasks that have gone: a submit may have come in behind their removal. */
@@ -389,35 +398,30 @@ export class Janitor {
     return bytes;
   }
 
-  async #removeUploads({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
-    let due: Deno.KvEntry<unknown>[] = [];
-    let removed = 0;
-    const removeAll = async () => {
-      await Promise.all(due.map((entry) => this.removeUpload(entry)));
-      removed += due.length;
-      due = [];
-    };
-    for await (const entry of this.kv.list({ prefix: keys.uploads() }, { batchSize: 100 })) {
-      if (this.#stopped || removed >= limit) break;
-      if (decode<Upload>(entry.value).used_at + UPLOAD_KEPT_MS > now) continue;
-      due.push(entry);
-      if (due.length >= batch) await removeAll();
-    }
-    await removeAll();
-    return removed >= limit;
+  async #removeUploads(job: JanitorJob, now: number): Promise<boolean> {
+    const isDue = ({ value }: Entry) => decode<Upload>(value).used_at + UPLOAD_KEPT_MS <= now;
+    const remove = each((entry) => this.removeUpload(entry));
+    return await this.#removeDue({ prefix: keys.uploads() }, job, isDue, remove) >= job.limit;
   }
 
-  /** Deletes an upload with its chunks, unless a task has come to need it since it was read. */
-  async removeUpload({ key, value, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
+  /** Deletes an upload with its chunks, unless a task needs it or has come to need it since it was read. */
+  async removeUpload({ key, value, versionstamp }: Entry): Promise<boolean> {
     const { blob } = decode<Upload>(value);
-    if (await this.#hasAny(keys.uploadRefsOf(key[1] as string))) return;
+    if (await this.#hasAny(keys.uploadRefsOf(key[1] as string))) return false;
     // A submit that names the upload rewrites it: then this check fails, and the upload stays.
     const write = emptyWrite(`upload:${key[1] as string}`, "upload_fence");
     write.checks.push({ key, versionstamp });
     write.deletes.push(key);
     write.puts.push({ key: keys.uploadFence(), value: encode(0) });
+    return await this.#removeBlob(write, blob);
+  }
+
+  /** Commits what takes a file's owner from it, and deletes its chunks; false if something else came before. */
+  async #removeBlob(write: Write, blob: string): Promise<boolean> {
     this.blobs.disown(write, blob);
-    if (await this.committer.commitUnlessConflict(write)) await this.blobs.delete(blob);
+    if (!await this.committer.commitUnlessConflict(write)) return false;
+    await this.blobs.delete(blob);
+    return true;
   }
 
   async #hasAny(prefix: Deno.KvKey): Promise<boolean> {
@@ -425,30 +429,22 @@ export class Janitor {
     return false;
   }
 
-  async #removeUnfinished({ batch, limit }: JanitorJob, silentSince: number): Promise<boolean> {
-    let silent: Deno.KvEntry<unknown>[] = [];
-    let removed = 0;
-    const removeAll = async () => {
-      await Promise.all(silent.map((entry) => this.#removeFile(entry)));
-      removed += silent.length;
-      silent = [];
-    };
-    for await (const entry of this.kv.list({ prefix: keys.allBlobPending() }, { batchSize: 100 })) {
-      if (this.#stopped || removed >= limit) break;
-      if (decode<{ at: number }>(entry.value).at >= silentSince) continue;
-      silent.push(entry);
-      if (silent.length >= batch) await removeAll();
-    }
-    await removeAll();
-    return removed >= limit;
+  async #removeUnfinished(job: JanitorJob, silentSince: number): Promise<boolean> {
+    const isSilent = ({ value }: Entry) => decode<{ at: number }>(value).at < silentSince;
+    const remove = each((entry) => this.#removeFile(entry));
+    return await this.#removeDue({ prefix: keys.allBlobPending() }, job, isSilent, remove) >= job.limit;
   }
 
-  async #removeFile({ key, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
+  async #removeFile({ key, versionstamp }: Entry): Promise<boolean> {
     const blob = key[1] as string;
     // Marked anew first: whoever still writes the file finds that it is lost, and nobody adopts half of it.
     const write = emptyWrite(`blob:${blob}`);
     write.checks.push({ key, versionstamp });
-    this.blobs.disown(write, blob);
-    if (await this.committer.commitUnlessConflict(write)) await this.blobs.delete(blob);
+    return await this.#removeBlob(write, blob);
   }
+}
+
+/** Removes entries beside each other, and counts those that are gone. */
+function each(remove: (entry: Entry) => Promise<boolean>): (entries: Entry[]) => Promise<number> {
+  return async (entries) => (await Promise.all(entries.map(remove))).filter(Boolean).length;
 }

@@ -115,6 +115,24 @@ Deno.test("ended tasks that others still wait for do not stand in the way of tho
   );
 });
 
+Deno.test("uploads that tasks still need do not stand in the way of those behind them", async () => {
+  const options = { janitor: { uploads: { intervalMs: 60_000, batch: 3, limit: 5 } } };
+  await withClock(
+    async (queue, kv, clock) => {
+      const upload = async () => (await queue.upload("a.txt", "text/plain", new Blob(["x"]).stream(), 100)).id;
+      const needed: string[] = [];
+      for (let i = 0; i < 7; i++) needed.push(await upload());
+      for (const id of needed) await kv.set(["upload_ref", id, "01ARZ3NDEKTSV4RRFFQ69G5FAV"], new Uint8Array(1));
+      for (let i = 0; i < 6; i++) await upload();
+      clock.set(clock.now() + 2 * DAY);
+      await queue.clean();
+      assertEquals((await keysOf(kv, "upload")).map(([, id]) => id), needed);
+    },
+    7 * DAY,
+    options,
+  );
+});
+
 Deno.test("an idempotency key does not outlive its task", async () => {
   await withClock(async (queue, _kv, clock) => {
     const key = { scope: "", key: "k" };
