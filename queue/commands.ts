@@ -30,7 +30,8 @@ interface CancelRequest {
 
 /** Who has asked for a cancel; null: it is not known. */
 export function askedBy(stored: unknown): string | null {
-  return decode<CancelRequest | number>(stored) instanceof Object ? decode<CancelRequest>(stored).by : null;
+  const request = decode<CancelRequest | number>(stored);
+  return typeof request === "number" ? null : request.by;
 }
 
 /** Statuses of tasks that have not ended. */

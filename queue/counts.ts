@@ -65,16 +65,11 @@ export function addCounts(counts: Counts, changes: Count[]): Counts {
   return add(counts, changes.map(({ task_type, status, delta }) => [task_type, status, delta]));
 }
 
-/** What callers have in the store with these changes. */
-export function addOpen(open: OpenWork, changes: OpenChange[]): OpenWork {
-  return add(open, changes.map(({ caller, of, delta }) => [caller, of, delta]));
-}
-
 /** A tally with what some writes change. */
 export function addWrites({ counts, open = {} }: Tally, writes: Pick<Write, "counts" | "open">[]): Tally {
   return {
     counts: addCounts(counts, writes.flatMap((write) => write.counts)),
-    open: addOpen(open, writes.flatMap((write) => write.open)),
+    open: add(open, writes.flatMap((write) => write.open).map(({ caller, of, delta }) => [caller, of, delta])),
   };
 }
 

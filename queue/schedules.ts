@@ -112,13 +112,16 @@ export class Schedules {
       uploads: state.task.uploads,
     };
     if (schedule.next_at === null) refuse("/cron", "This expression has no time that is still to come.");
-    // A request that comes again is answered whatever has become of the bounds.
-    if (idempotency) {
+    const made = async (write: Write): Promise<Schedule | null> => {
+      if (!idempotency) return null;
       const body = idempotency.body ?? fingerprint(input);
       const of = [schedule.id];
-      const known = await claimIdempotencyKey(this.kv, this.clock, emptyWrite(), idempotency, body, of, keys.schedule);
-      if (known) return { schedule: await this.get(known[0]), created: false };
-    }
+      const known = await claimIdempotencyKey(this.kv, this.clock, write, idempotency, body, of, keys.schedule);
+      return known && await this.get(known[0]);
+    };
+    // A request that comes again is answered whatever has become of the bounds.
+    const before = await made(emptyWrite());
+    if (before) return { schedule: before, created: false };
     const others = await this.list();
     if (others.length >= MAX_SCHEDULES) refuse("", `There are ${MAX_SCHEDULES} schedules already.`);
     assertLoad([...others, schedule], perHour, "/cron");
@@ -126,19 +129,8 @@ export class Schedules {
     while (true) {
       const write = emptyWrite(`schedule:${schedule.id}`);
       put(write, null, schedule);
-      if (idempotency) {
-        const body = idempotency.body ?? fingerprint(input);
-        const known = await claimIdempotencyKey(
-          this.kv,
-          this.clock,
-          write,
-          idempotency,
-          body,
-          [schedule.id],
-          keys.schedule,
-        );
-        if (known) return { schedule: await this.get(known[0]), created: false };
-      }
+      const known = await made(write);
+      if (known) return { schedule: known, created: false };
       await this.submitter.referToUploads(write, [owner], () => "");
       if (!await this.committer.commitUnlessConflict(write)) continue;
       this.notifier.due(schedule.next_at!);

@@ -260,9 +260,11 @@ export class Submitter {
       ]);
     }
     const pointer = `${root}/input_params`;
-    const sent = JSON.parse(JSON.stringify(submission.input_params ?? {})) as Json;
-    const params = parseParams(definition, sent, pointer) as Json;
-    const kept = onlyChecks(definition) ? params : sent;
+    const given = submission.input_params ?? {};
+    // What is kept as it was sent is parsed as it will be read.
+    const sent = onlyChecks(definition) ? null : JSON.parse(JSON.stringify(given)) as Json;
+    const params = parseParams(definition, sent ?? given, pointer) as Json;
+    const kept = sent ?? params;
     const bytes = jsonSize(kept);
     if (bytes > MAX_PARAMS_BYTES) {
       const detail = `Parameters may take ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload what is larger.`;

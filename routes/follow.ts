@@ -4,12 +4,16 @@
  * @module
  */
 
+import type { LogEvent } from "../islands/store.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { LogPosition } from "../queue/task_log.ts";
 import type { Attempt, Status, TaskHistoryEvent, TaskState } from "../queue/task.ts";
 
 /** Log lines that are told at once, and characters of them. */
 const [LINES, CHARACTERS] = [1_000, 200_000];
+
+/** A line of a log as the queue reads it. */
+export type StoredLine = Awaited<ReturnType<Queue["readLog"]>>["lines"][number];
 
 /** Lines of a log that were passed over: those after one position (null: the beginning) and before another. */
 export interface LogGap {
@@ -86,18 +90,13 @@ export class TaskFollower {
     for (const event of fresh) this.#told.add(keyOf(event));
     const { lines, next, more, gap } = this.#position ? await this.#readOn(this.#position) : await this.#begin();
     this.#position = next;
-    const logged = lines.map(({ at, ...line }): TaskHistoryEvent => ({
-      kind: "log",
-      at: new Date(at).toISOString(),
-      ...line,
-    }));
-    const events = [...fresh, ...logged].sort((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0);
+    const events = [...fresh, ...lines.map(logEvent)].sort((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0);
     return { events, more, gap };
   }
 
   async #readOn(from: LogPosition) {
     const read = await this.queue.readLog(this.id, from, LINES);
-    const lines = fitting(read.lines);
+    const lines = fitting(read.lines, CHARACTERS);
     if (lines.length === read.lines.length) return { ...read, more: lines.length === LINES, gap: null };
     const { attempt, line } = lines[lines.length - 1];
     return { lines, next: { attempt, line: line + 1 }, more: true, gap: null };
@@ -108,7 +107,7 @@ export class TaskFollower {
     const tail = await this.queue.readLogTail(this.id, LINES);
     const after = this.#after;
     if (after && (tail.lines.length === 0 || isAtOrAfter(after, tail.lines[0]))) return await this.#readOn(after);
-    const lines = fitting(tail.lines.toReversed()).reverse();
+    const lines = newestFitting(tail.lines, CHARACTERS);
     const [first] = lines;
     const last = first && (await this.queue.readLogTail(this.id, 1, first)).lines.at(-1);
     const isWhole = !last || after && isAtOrAfter(after, { ...last, line: last.line + 1 });
@@ -119,9 +118,19 @@ export class TaskFollower {
   }
 }
 
-/** As many of the lines, from the first on, as are told at once; one at least. */
-function fitting<T extends { text: string }>(lines: T[]): T[] {
-  let left = CHARACTERS;
+/** A line of a log as an event. */
+export function logEvent({ at, ...line }: StoredLine): LogEvent {
+  return { kind: "log", at: new Date(at).toISOString(), ...line };
+}
+
+/** As many of the lines, from the last one back, as have so many characters together; one at least. */
+export function newestFitting(lines: StoredLine[], characters: number): StoredLine[] {
+  return fitting(lines.toReversed(), characters).reverse();
+}
+
+/** As many of the lines, from the first on, as have so many characters together; one at least. */
+function fitting(lines: StoredLine[], characters: number): StoredLine[] {
+  let left = characters;
   const end = lines.findIndex(({ text }, i) => (left -= text.length) < 0 && i > 0);
   return end < 0 ? lines : lines.slice(0, end);
 }

@@ -58,12 +58,12 @@ export class Guesses {
   /** A token was wrong. */
   wrong(address: string, secret: string): void {
     const now = this.clock.monotonic();
-    const [byAddress] = keysOf(address, secret);
-    for (const key of keysOf(address, secret)) {
+    const keys = keysOf(address, secret);
+    for (const key of keys) {
       const known = this.#failures.get(key);
       const count = known && now - known.last <= FORGOTTEN_MS ? known.count + 1 : 1;
       this.#failures.set(key, { count, last: now });
-      if (count === FREE && key === byAddress) {
+      if (count === FREE && key === keys[0]) {
         this.log.warn("Wrong tokens: further tries must wait.", { address, failures: count });
       }
     }

@@ -50,11 +50,6 @@ export class LiveStreams {
     this.#log = options.log;
   }
 
-  /** How many are open. */
-  get size(): number {
-    return this.#entries.size;
-  }
-
   /**
    * Lets a stream in.
    *

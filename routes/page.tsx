@@ -14,7 +14,7 @@ import { Banner, Header } from "../islands/header.tsx";
 import { Sprite } from "../islands/icons.tsx";
 import { Announcer, Overlay } from "../islands/overlay.tsx";
 import { parsePreferences, PREFERENCES_COOKIE } from "../islands/preferences.ts";
-import { createStore, type LogEvent, type PageData, type Store } from "../islands/store.ts";
+import { createStore, type PageData, type Store } from "../islands/store.ts";
 import { TaskList } from "../islands/task_list.tsx";
 import { Totals } from "../islands/totals.tsx";
 import { Types } from "../islands/types.tsx";
@@ -25,8 +25,8 @@ import type { Filter } from "../queue/reads.ts";
 import { type Json, summaryOf } from "../queue/task.ts";
 import { callerOf } from "./auth.ts";
 import { renderDocument } from "./document.tsx";
-import type { Queue } from "../queue/queue.ts";
 import type { AppEnv, AppOptions, Principal } from "./env.ts";
+import { logEvent, newestFitting } from "./follow.ts";
 import { pageFormRoutes } from "./page_forms.ts";
 import { type Manifest, readManifest } from "./static.ts";
 import type { Quotas } from "./quotas.ts";
@@ -90,14 +90,6 @@ function Page({ store }: { store: Store }): JSX.Element {
 /** Lines of a log in the page, and characters of them: more is asked for. */
 const [LOG_LINES, LOG_CHARS] = [200, 100_000];
 
-/** The newest lines of a log, as many as a page may hold. */
-function newest(lines: Awaited<ReturnType<Queue["readLogTail"]>>["lines"]): LogEvent[] {
-  let left = LOG_CHARS;
-  let first = lines.length;
-  while (first > 0 && (left -= lines[first - 1].text.length) >= 0) first--;
-  return lines.slice(first).map(({ at, ...line }) => ({ kind: "log", at: new Date(at).toISOString(), ...line }));
-}
-
 /** A view's filter as the queue takes it. */
 function filterOf(view: View, now: number): Filter {
   const at = (text: string | null) => text === null ? undefined : timeOf(text, now);
@@ -127,7 +119,7 @@ export class Pages {
     try {
       const state = await queue.get(id);
       const { lines } = await queue.readLogTail(id, LOG_LINES);
-      return { task: await wholeTask(queue, state, reader), log: newest(lines) };
+      return { task: await wholeTask(queue, state, reader), log: newestFitting(lines, LOG_CHARS).map(logEvent) };
     } catch (error) {
       if (error instanceof NotFoundError) return { missing: id };
       throw error;

@@ -121,14 +121,15 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     // No single address takes all the room there is, unless it is a proxy's.
     if (others >= perAddress && !options.isProxy?.(address)) return void socket.destroy();
     byAddress.set(address, others + 1);
+    open++;
     socket.once("close", () => {
+      open--;
       const left = byAddress.get(address)! - 1;
       if (left > 0) byAddress.set(address, left);
       else byAddress.delete(address);
     });
     // When room becomes scarce, those who ask for nothing make some.
-    if (++open > 0.9 * server.maxConnections) server.closeIdleConnections();
-    socket.once("close", () => open--);
+    if (open > 0.9 * server.maxConnections) server.closeIdleConnections();
   });
   const sockets = new WebSocketServer({
     noServer: true,
