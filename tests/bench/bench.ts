@@ -5,10 +5,10 @@
 
 import { Hono } from "hono";
 import { systemClock } from "../../queue/clock.ts";
-import { silent } from "../../queue/log.ts";
 import { Queue } from "../../queue/queue.ts";
 import { createApp } from "../../routes/app.ts";
 import { type Listening, serve, type ServeOptions } from "../../routes/serve.ts";
+import { appOptions } from "../support/app.ts";
 import {
   endToEnd,
   IDLE_ROUNDS,
@@ -89,15 +89,7 @@ async function httpSubmits(worker: boolean): Promise<number> {
   return await onFile(async (kv) => {
     const queue = new Queue({ kv, definitions: [noop], worker });
     await queue.start();
-    const options = {
-      queue,
-      clock: systemClock,
-      log: silent,
-      tokens: [],
-      maxUploadBytes: 1,
-      maxUploadTotalBytes: 1,
-      host: "127.0.0.1",
-    };
+    const options = appOptions(queue);
     const { app, close } = createApp(options);
     try {
       const fetch: ServeOptions["fetch"] = (request, env) => app.fetch(request, env);

@@ -2,15 +2,15 @@
 
 import { systemClock } from "../../queue/clock.ts";
 import { Random } from "../../queue/handlers/random.ts";
-import { silent } from "../../queue/log.ts";
 import { Queue } from "../../queue/queue.ts";
 import { checkStore } from "../../queue/store/check.ts";
 import { isTerminal, statusOf, versionOf } from "../../queue/task.ts";
 import { createApp } from "../../routes/app.ts";
 import { serve } from "../../routes/serve.ts";
+import { appOptions } from "../support/app.ts";
 import { assertEquals, ok } from "../support/assert.ts";
 import { withDirectory } from "../support/directory.ts";
-import { failingReads } from "../support/failing_reads.ts";
+import { failingReads } from "../support/reads_kv.ts";
 import { noop } from "../support/queue.ts";
 import { startServer } from "../support/server.ts";
 import { LONG, pause, SEED } from "./harness.ts";
@@ -73,15 +73,7 @@ Deno.test(`reads that fail at random end nothing, and no client is told a lie (s
   const kv = failingReads(real, () => random.next() < share);
   const queue = new Queue({ kv, definitions: [noop] });
   await queue.start();
-  const options = {
-    queue,
-    clock: systemClock,
-    log: silent,
-    tokens: [],
-    maxUploadBytes: 1_000_000,
-    maxUploadTotalBytes: 1_000_000,
-    host: "127.0.0.1",
-  };
+  const options = appOptions(queue);
   const { app, close } = createApp(options);
   const server = await serve({ ...options, fetch: (request, env) => app.fetch(request, env), port: 0 });
   const origin = `http://127.0.0.1:${server.port}`;

@@ -4,6 +4,7 @@ import {
   createStore,
   dismiss,
   hasRoomForMore,
+  type LogEvent,
   mergeLog,
   mergeOpen,
   mergeTasks,
@@ -152,17 +153,19 @@ Deno.test("a deleted row is not counted any more, and leaves room on the page", 
   assertEquals([store.list.value.total, hasRoomForMore(store)], [49, true]);
 });
 
+function lines(from: number, to: number): LogEvent[] {
+  return Array.from({ length: to - from }, (_, i) => ({
+    kind: "log",
+    at: "2030-01-01T00:00:00.000Z",
+    attempt: 1,
+    line: from + i,
+    level: "info",
+    text: "x",
+  }));
+}
+
 Deno.test("the next line of a running task does not undo what was loaded earlier", () => {
   const store = storeOf([]);
-  const lines = (from: number, to: number) =>
-    Array.from({ length: to - from }, (_, i) => ({
-      kind: "log" as const,
-      at: "2030-01-01T00:00:00.000Z",
-      attempt: 1,
-      line: from + i,
-      level: "info",
-      text: "x",
-    }));
   mergeLog(store, lines(10_000, 15_000));
   assertEquals(store.log.value.length, 5_000);
   addEarlier(store, lines(5_000, 10_000), null, false);
@@ -172,15 +175,6 @@ Deno.test("the next line of a running task does not undo what was loaded earlier
 
 Deno.test("lines that were passed over are a gap until they are loaded", () => {
   const store = storeOf([]);
-  const lines = (from: number, to: number) =>
-    Array.from({ length: to - from }, (_, i) => ({
-      kind: "log" as const,
-      at: "2030-01-01T00:00:00.000Z",
-      attempt: 1,
-      line: from + i,
-      level: "info",
-      text: "x",
-    }));
   mergeLog(store, lines(0, 10));
   mergeLog(store, lines(50, 60), { after: "1:9", before: "1:50" });
   const [gap] = store.gaps.value;

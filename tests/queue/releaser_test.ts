@@ -4,6 +4,7 @@ import { totalOf } from "../../queue/reads.ts";
 import { statusOf } from "../../queue/task.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
 import { turn } from "../support/fake_clock.ts";
+import { countingReads } from "../support/reads_kv.ts";
 import { allReach, heldType, noop, reaches, withQueue } from "../support/queue.ts";
 
 const idOf = (submitted: { task: { task: { id: string } } }) => submitted.task.task.id;
@@ -233,16 +234,7 @@ Deno.test("what waits for a key or a parent survives a restart", async () => {
 Deno.test("60 tasks that each depend on the same 60 are told without rereading each other, and run", async () => {
   const kv = await Deno.openKv(":memory:");
   let reads = 0;
-  const counted = new Proxy(kv, {
-    get(target, name) {
-      const value = Reflect.get(target, name);
-      if (typeof value !== "function") return value;
-      return (...args: unknown[]) => {
-        if (name === "getMany") reads++;
-        return value.apply(target, args);
-      };
-    },
-  });
+  const counted = countingReads(kv, () => reads++);
   const queue = new Queue({ kv: counted, definitions: [noop] });
   await queue.start();
   await queue.pause("noop", "test");

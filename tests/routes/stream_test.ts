@@ -1,13 +1,13 @@
 import { type TaskSummary } from "../../queue/task.ts";
 import { assertEquals, assertMatch, ok } from "../support/assert.ts";
-import { silent } from "../../queue/log.ts";
 import { Queue } from "../../queue/queue.ts";
 import { createApp } from "../../routes/app.ts";
 import type { ServerSocket } from "../../routes/serve.ts";
-import { type Served, withApp } from "../support/app.ts";
+import { appOptions, type Served, withApp } from "../support/app.ts";
 import { driven, FakeClock } from "../support/fake_clock.ts";
 import { allReach, noop, reaches } from "../support/queue.ts";
 import { dialWebSocket, frame, readUntil, writeAll } from "../support/raw_socket.ts";
+import { countingReads } from "../support/reads_kv.ts";
 
 interface Frame {
   type: string;
@@ -284,16 +284,7 @@ Deno.test("a heartbeat carries the token of each subscription, also of a quiet o
   const kv = await Deno.openKv(":memory:");
   const queue = new Queue({ kv, clock, definitions: [noop], worker: false });
   await queue.start();
-  const options = {
-    queue,
-    clock,
-    log: silent,
-    tokens: [],
-    maxUploadBytes: 1,
-    maxUploadTotalBytes: 1,
-    host: "127.0.0.1",
-  };
-  const { app, close } = createApp(options);
+  const { app, close } = createApp(appOptions(queue, clock));
   const sent: Frame[] = [];
   let receive: (data: string) => void = () => {};
   const socket = {
@@ -355,16 +346,7 @@ Deno.test("events of a task go on from the client's last line: what it has misse
 Deno.test("many that come back at once share the reading of the tasks that have changed", async () => {
   const real = await Deno.openKv(":memory:");
   let reads = 0;
-  const kv = new Proxy(real, {
-    get(target, name) {
-      const value = Reflect.get(target, name);
-      if (typeof value !== "function") return value;
-      return (...args: unknown[]) => {
-        if (name === "getMany") reads += (args[0] as unknown[]).length;
-        return value.apply(target, args);
-      };
-    },
-  });
+  const kv = countingReads(real, (keys) => reads += keys);
   const queue = new Queue({ kv, definitions: [noop], worker: false });
   await queue.start();
   const since = await queue.stream.head();

@@ -12,7 +12,7 @@ import type { Token } from "../../routes/settings.ts";
 import { work } from "../../queue/handlers/image/worker.ts";
 import { assertEquals, assertMatch, assertRejects, ok } from "../support/assert.ts";
 import { withApp } from "../support/app.ts";
-import { png, pngChunk, pngHeader } from "../support/pictures.ts";
+import { IMAGE_JOB, png, pngChunk, pngHeader } from "../support/pictures.ts";
 import { noop, reaches } from "../support/queue.ts";
 import { dial, readUntil, writeAll } from "../support/raw_socket.ts";
 
@@ -258,18 +258,7 @@ Deno.test("addresses of this machine and of networks are refused in every spelli
 });
 
 Deno.test("pictures and tables that unpack to more than they should are refused or come to an end, and the next works", async () => {
-  const job = {
-    seed: 1,
-    width: 100,
-    height: 100,
-    fit: "inside",
-    format: "png",
-    quality: 90,
-    background: null,
-    keepMetadata: false,
-    maxPixels: 40_000_000,
-  } as const;
-  const run = (bytes: Uint8Array) => work({ ...job, source: new Uint8Array(bytes).buffer });
+  const run = (bytes: Uint8Array) => work({ ...IMAGE_JOB, source: new Uint8Array(bytes).buffer });
   const zeros = deflateSync(new Uint8Array(5_000_000));
   const bombs: Uint8Array[] = [
     new Uint8Array([...pngHeader(30_000, 30_000), ...pngChunk("IDAT", zeros)]),

@@ -1,6 +1,6 @@
 /** The whole application on a store in memory and a port of its own. */
 
-import { systemClock } from "../../queue/clock.ts";
+import { type Clock, systemClock } from "../../queue/clock.ts";
 import type { AnyTaskDefinition } from "../../queue/define.ts";
 import { createHandlers } from "../../queue/handlers/mod.ts";
 import { silent } from "../../queue/log.ts";
@@ -26,6 +26,19 @@ export interface Served {
   submit(task_type: string, input_params?: unknown, more?: Record<string, unknown>): Promise<Task>;
 }
 
+/** What an application needs at least: nobody has a token. */
+export function appOptions(queue: Queue, clock: Clock = systemClock): AppOptions {
+  return {
+    queue,
+    clock,
+    log: silent,
+    tokens: [],
+    maxUploadBytes: 10_000_000,
+    maxUploadTotalBytes: 20_000_000,
+    host: "127.0.0.1",
+  };
+}
+
 /** Serves the application for one test. */
 export async function withApp(
   options: Partial<AppOptions> & {
@@ -43,16 +56,7 @@ export async function withApp(
   const definitions = options.definitions ?? [...handlers.definitions, held.definition, noop];
   const queue = new Queue({ kv, definitions, worker: options.worker });
   await queue.start();
-  const { app, close } = createApp({
-    queue,
-    clock: systemClock,
-    log: silent,
-    tokens: [],
-    maxUploadBytes: 10_000_000,
-    maxUploadTotalBytes: 20_000_000,
-    host: "127.0.0.1",
-    ...options,
-  });
+  const { app, close } = createApp({ ...appOptions(queue), ...options });
   const server = await serve({
     fetch: (request, env) => app.fetch(request, env),
     port: 0,

@@ -7,21 +7,13 @@ import { formatOf, readHeader } from "../../../../queue/handlers/image/header.ts
 import { readMetadata, writeMetadata } from "../../../../queue/handlers/image/metadata.ts";
 import { type ImageJob, type ImageOutput, work } from "../../../../queue/handlers/image/worker.ts";
 import { assertEquals, assertRejects, ok } from "../../../support/assert.ts";
-import { png, pngChunk, pngHeader, tiffOf } from "../../../support/pictures.ts";
+import { IMAGE_JOB, png, pngChunk, pngHeader, tiffOf } from "../../../support/pictures.ts";
 import { lanczos3 } from "../../../support/resize.ts";
 
 async function run(source: Uint8Array | null, job: Partial<ImageJob> = {}): Promise<ImageOutput & { pixels: Pixels }> {
   const { value } = await work({
+    ...IMAGE_JOB,
     source: source && new Uint8Array(source).buffer,
-    seed: 1,
-    width: 100,
-    height: 100,
-    fit: "inside",
-    format: "png",
-    quality: 90,
-    background: null,
-    keepMetadata: false,
-    maxPixels: 40_000_000,
     ...job,
   });
   const file = new Uint8Array(value.file.slice(0));
