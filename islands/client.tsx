@@ -51,24 +51,34 @@ hydrate(<Overlay store={store} />, island("overlay"));
 hydrate(<Announcer store={store} />, island("announcer"));
 listenToKeys(store, navigation, togglePause);
 
-/** Loads an island when it is wanted for the first time; from then on it follows the store. */
-function lazily(name: string, isWanted: (view: View) => boolean, load: () => Promise<ComponentChild>): void {
+/** Puts a part in the place of what the server rendered. */
+function replace(component: ComponentChild, root: HTMLElement): void {
+  root.replaceChildren();
+  render(component, root);
+}
+
+/**
+ * Loads an island when it is wanted for the first time; from then on it follows the store. What the server has
+ * rendered of it already is taken over as the part asks for.
+ */
+function lazily(
+  name: string,
+  isWanted: (view: View) => boolean,
+  load: () => Promise<{ component: ComponentChild; takeOver?: typeof replace }>,
+): void {
   const root = island(name);
   let isServed = true;
   const show = () => {
-    load().then((component) => {
-      // What the server rendered of a form knows nothing of what only a browser can.
-      if (isServed && root.firstChild && name === "details") return hydrate(component, root);
-      if (isServed) root.replaceChildren();
+    load().then(({ component, takeOver = replace }) => {
+      const show = isServed && root.firstChild ? takeOver : render;
       isServed = false;
-      render(component, root);
+      show(component, root);
     }).catch((error) => {
       console.warn(error);
-      if (isServed) root.replaceChildren();
-      isServed = false;
       // Anew each time: what says that it has failed again is no other than what has said so before.
-      render(null, root);
-      render(<NotLoaded onRetry={show} />, root);
+      if (!isServed) render(null, root);
+      isServed = false;
+      replace(<NotLoaded onRetry={show} />, root);
     });
   };
   const stop = effect(() => {
@@ -92,19 +102,29 @@ function NotLoaded({ onRetry }: { onRetry: () => void }) {
 const loaded = store.view.value.task;
 lazily("details", ({ task }) => task !== null, async () => {
   const { TaskDetails } = await import("./details/details.tsx");
-  return <TaskDetails store={store} loaded={loaded} onClose={() => closeDetails(store, navigation)} />;
+  const onClose = () => closeDetails(store, navigation);
+  return { component: <TaskDetails store={store} loaded={loaded} onClose={onClose} />, takeOver: hydrate };
 });
 lazily("form", ({ form }) => form !== null, async () => {
-  const { SubmitForm } = await import("./form/form.tsx");
-  return <SubmitForm store={store} onChange={(change) => navigation.change(change)} />;
+  const { enterAgain, SubmitForm } = await import("./form/form.tsx");
+  return {
+    component: <SubmitForm store={store} onChange={(change) => navigation.change(change)} />,
+    // The server's form knows nothing of what only a browser can; what was entered into it stays.
+    takeOver(component, root) {
+      const [before, focused] = [root.querySelector("form"), document.activeElement];
+      replace(component, root);
+      const form = root.querySelector("form");
+      if (before && form) enterAgain(before, focused, form);
+    },
+  };
 });
 lazily("charts", ({ charts }) => charts !== null, async () => {
   const { Charts } = await import("./charts/charts.tsx");
-  return <Charts store={store} />;
+  return { component: <Charts store={store} /> };
 });
 lazily("schedules", ({ schedules }) => schedules, async () => {
   const { Schedules } = await import("./schedules.tsx");
-  return <Schedules store={store} />;
+  return { component: <Schedules store={store} /> };
 });
 
 // The look follows what was chosen.

@@ -20,6 +20,8 @@ import { MORE, REPEAT } from "./more.ts";
 import { checkFields, type FormReader, readFields, type Schema } from "./schema.ts";
 import { fileComplaint, previewOf, UploadError, uploadFile } from "./upload.ts";
 
+export { enterAgain } from "./entered.ts";
+
 type Files = Record<string, Chosen[]>;
 
 function newKey(): string {

@@ -7,7 +7,7 @@ import type { Json } from "../../queue/task.ts";
 import { assertEquals, ok } from "../support/assert.ts";
 import { withApp } from "../support/app.ts";
 import { reaches } from "../support/queue.ts";
-import { browserTest, complaints, openPage, rowIds, rowOf } from "../support/browser.ts";
+import { browserTest, complaints, isLive, openPage, rowIds, rowOf } from "../support/browser.ts";
 
 browserTest("each type by keyboard alone: the new row gets the focus and reaches SUCCESS live", async (browser) => {
   await withApp({}, async ({ origin }) => {
@@ -235,8 +235,6 @@ browserTest(
         else await route.abort("connectionreset").catch(() => {});
       });
       await submit.click();
-      await page.waitForTimeout(1500);
-      await page.screenshot({ path: "/tmp/s/up.png" });
       await dialog.getByText("0 of 1 uploaded…").waitFor();
       await dialog.getByRole("button", { name: "Cancel" }).click();
       await dialog.getByText("Error: towns.csv: cancelled.").waitFor();
@@ -256,6 +254,49 @@ browserTest(
     });
   },
 );
+
+browserTest("what was entered and chosen before the form's script came is kept", async (browser) => {
+  for (const type of ["fixture", "csv_processing"]) {
+    await withApp({ ...type === "fixture" ? { definitions: [fixture] } : {}, worker: false }, async ({ origin }) => {
+      const page = await (await browser.newContext()).newPage();
+      const script = Promise.withResolvers<void>();
+      await page.route("**/static/build/form-*", async (route) => {
+        await script.promise;
+        await route.continue();
+      });
+      await page.goto(`${origin}/?new=${type}`);
+      await isLive(page);
+      const dialog = page.getByRole("dialog", { name: "New task" });
+      if (type === "csv_processing") {
+        await dialog.locator('input[type="file"]').setInputFiles(csv("towns.csv", "town,people\nAarau,21\n"));
+        script.resolve();
+        await dialog.getByText("towns.csv, 21 B: 1 row, 2 columns").waitFor();
+        return;
+      }
+      const name = dialog.getByLabel("Name", { exact: false }).first();
+      await dialog.getByLabel("Flag", { exact: true }).check();
+      await dialog.getByLabel("Beta").check();
+      await dialog.getByLabel(/^Kind/).selectOption("k6");
+      await dialog.getByLabel("What", { exact: true }).first().fill("soon");
+      await name.fill("x");
+      script.resolve();
+      await dialog.locator("form[novalidate]").waitFor();
+      assertEquals(
+        [
+          await name.inputValue(),
+          await dialog.getByLabel("Flag", { exact: true }).isChecked(),
+          await dialog.getByLabel("Beta").isChecked(),
+          await dialog.getByLabel(/^Kind/).inputValue(),
+          await dialog.getByLabel("What", { exact: true }).first().inputValue(),
+          await page.evaluate(() => document.activeElement?.id),
+        ],
+        ["x", true, true, "k6", "soon", "field/input_params/name"],
+      );
+      await dialog.getByLabel("Width").focus();
+      await dialog.getByText("Error: Name needs 2 characters or more.").waitFor();
+    });
+  }
+});
 
 browserTest("the same form twice is two tasks, and the focus is on the newer one", async (browser) => {
   await withApp({ worker: false }, async ({ origin, queue }) => {

@@ -1,0 +1,41 @@
+/**
+ * What was entered into a form of the server before its script came.
+ *
+ * @module
+ */
+
+type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
+
+function isChanged(control: Control): boolean {
+  if (control instanceof HTMLSelectElement) {
+    return [...control.options].some(({ selected, defaultSelected }) => selected !== defaultSelected);
+  }
+  if (control instanceof HTMLTextAreaElement) return control.value !== control.defaultValue;
+  if (control.type === "file") return control.files!.length > 0;
+  if (control.type === "checkbox" || control.type === "radio") return control.checked !== control.defaultChecked;
+  return control.value !== control.defaultValue;
+}
+
+/** The control of the same name; of several radio buttons, the one of the same value. */
+function sameIn(form: HTMLFormElement, { name, type, value }: Control): Control | undefined {
+  return ([...form.elements] as Control[]).find((one) =>
+    one.name === name && (type !== "radio" || one.value === value)
+  );
+}
+
+/** Enters into a form, as a person would, what was entered into the one whose place it takes; the focus moves too. */
+export function enterAgain(before: HTMLFormElement, focused: Element | null, form: HTMLFormElement): void {
+  for (const control of [...before.elements] as Control[]) {
+    if (!control.name || control.type === "hidden" || !isChanged(control)) continue;
+    const same = sameIn(form, control);
+    if (!same) continue;
+    if (same instanceof HTMLInputElement && control instanceof HTMLInputElement) {
+      same.checked = control.checked;
+      if (control.type === "file") same.files = control.files;
+    }
+    if (control.type !== "file") same.value = control.value;
+    same.closest("details")?.setAttribute("open", "");
+    for (const event of ["input", "change"]) same.dispatchEvent(new Event(event, { bubbles: true }));
+  }
+  if (focused && before.contains(focused) && focused.id) document.getElementById(focused.id)?.focus();
+}
