@@ -79,6 +79,11 @@ export class Releaser {
     await this.#job?.stop();
   }
 
+  /** How many running tasks are watched. */
+  get watching(): number {
+    return this.#watched.size;
+  }
+
   /** Takes what this instance has committed. */
   committed(changes: Change[]): void {
     const concerns = ({ id, before, after }: Change) =>

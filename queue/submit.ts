@@ -182,10 +182,12 @@ export class Submitter {
     const states = await Promise.all(made.map((state) => this.#named(state)));
     const outside = resolveRefs(submissions, states);
     const parents = [...outside.keys()];
-    // Before anything is read for it: a batch may name more tasks than could ever be stored.
-    const bare = emptyWrite();
-    for (const state of states) merge(bare, transition(null, state));
-    this.#assertFits(bare);
+    if (parents.length > 0) {
+      // Before anything is read for it: a batch may name more tasks than could ever be stored.
+      const bare = emptyWrite();
+      for (const state of states) merge(bare, transition(null, state));
+      this.#assertFits(bare);
+    }
     await assertParents(this.#kv, parents, (i) => outside.get(parents[i])!);
     const ids = states.map(({ task }) => task.id);
     const body = idempotency ? idempotency.body ?? fingerprint(submissions) : "";

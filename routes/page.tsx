@@ -107,11 +107,13 @@ function filterOf(view: View, now: number): Filter {
 export class Pages {
   readonly #options: AppOptions;
   readonly #stats: StatsFeed;
+  readonly #readManifest: () => Promise<Manifest | null>;
   #manifest: Promise<Manifest | null> | undefined;
 
-  constructor(options: AppOptions, stats: StatsFeed) {
+  constructor(options: AppOptions, stats: StatsFeed, manifest = readManifest) {
     this.#options = options;
     this.#stats = stats;
+    this.#readManifest = manifest;
   }
 
   async #readOpen(id: string, reader: Principal): Promise<PageData["open"]> {
@@ -170,7 +172,7 @@ export class Pages {
   /** The document of a page. */
   async render(data: PageData): Promise<string> {
     // Of a failed reading nothing is kept: the next page tries again.
-    this.#manifest ??= readManifest().catch((error) => {
+    this.#manifest ??= this.#readManifest().catch((error) => {
       this.#manifest = undefined;
       throw error;
     });

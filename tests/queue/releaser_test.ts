@@ -1,9 +1,14 @@
 import type { Held } from "../support/queue.ts";
+import type { Callbacks } from "../../queue/callbacks.ts";
+import type { Committer } from "../../queue/commit.ts";
+import { silent } from "../../queue/log.ts";
+import type { Notifier } from "../../queue/notifier.ts";
 import { Queue } from "../../queue/queue.ts";
+import { Releaser } from "../../queue/releaser.ts";
 import { totalOf } from "../../queue/reads.ts";
 import { statusOf } from "../../queue/task.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
-import { turn } from "../support/fake_clock.ts";
+import { FakeClock, turn } from "../support/fake_clock.ts";
 import { countingReads } from "../support/reads_kv.ts";
 import { allReach, heldType, noop, reaches, withQueue } from "../support/queue.ts";
 
@@ -299,4 +304,36 @@ Deno.test("a task whose parent was retried before it was told waits for the next
   assertEquals(statusOf(await queue.get(child.task.id)), "SUCCESS");
   await queue.stop(2_000);
   kv.close();
+});
+
+Deno.test("a running parent is watched only until another instance has released its dependents", async () => {
+  const held = heldType();
+  await withQueue({ definitions: [held.definition] }, async (queue, kv) => {
+    const parent = idOf(await queue.submit({ task_type: "held" }));
+    const handler = await held.next();
+    await queue.submit({ task_type: "held", depends_on: [parent] });
+    const clock = new FakeClock();
+    const other = new Releaser(
+      kv,
+      // It has nothing to write: the other instance is faster.
+      null as unknown as Committer,
+      queue.registry,
+      null as unknown as Callbacks,
+      { on: () => () => {} } as unknown as Notifier,
+      clock,
+      silent,
+    );
+    const untilWatching = async (count: number) => {
+      for (let turns = 0; turns < 1_000 && other.watching !== count; turns++) await turn();
+      assertEquals(other.watching, count);
+    };
+    other.start();
+    await untilWatching(1);
+    handler.finish();
+    (await held.next()).finish();
+    while ((await left(kv, "follow")).length > 0) await turn();
+    await clock.advance(5_000);
+    await untilWatching(0);
+    await other.stop();
+  });
 });

@@ -16,6 +16,7 @@ import { withApp } from "../support/app.ts";
 import { withDirectory } from "../support/directory.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { reaches } from "../support/queue.ts";
+import { dial, writeAll } from "../support/raw_socket.ts";
 import { startServer } from "../support/server.ts";
 
 Deno.test("a template of openings and spaces is read in one pass, and nothing is lost of it", () => {
@@ -332,5 +333,51 @@ Deno.test("zips beyond four at once are 503 with Retry-After", async () => {
     const again = await call(`/api/tasks/${task.id}/artifacts.zip`);
     assertEquals(again.status, 200);
     await again.bytes();
+  });
+});
+
+Deno.test("a download that nobody reads is not read from the store ahead of its reader", async () => {
+  await withApp({ maxUploadBytes: 30_000_000 }, async ({ origin, queue, submit, held, call }) => {
+    const size = 24_000_000;
+    const task = await submit("held");
+    const handler = await held.next();
+    await handler.ctx.artifact("large.bin", new Uint8Array(size), "application/octet-stream");
+    handler.finish();
+    await reaches(queue, task.id, "SUCCESS");
+    const read: number[] = [];
+    const artifact = queue.artifact.bind(queue);
+    queue.artifact = async (id, name) => {
+      const file = await artifact(id, name);
+      const n = read.push(0) - 1;
+      return {
+        ...file,
+        read(from, until) {
+          const reader = file.read(from, until).getReader();
+          return new ReadableStream({
+            async pull(controller) {
+              const { value, done } = await reader.read();
+              if (done) return controller.close();
+              read[n] += value.length;
+              controller.enqueue(value);
+            },
+            cancel: () => reader.cancel(),
+          }, { highWaterMark: 0 });
+        },
+      };
+    };
+    const path = `/api/tasks/${task.id}/artifacts/large.bin`;
+    const slow: Deno.TcpConn[] = [];
+    for (let i = 0; i < 20; i++) {
+      const connection = await dial(origin);
+      slow.push(connection);
+      await writeAll(connection, `GET ${path} HTTP/1.1\r\nHost: ${new URL(origin).host}\r\n\r\n`);
+      await connection.read(new Uint8Array(1));
+    }
+    // Begun after them, and done before any of them.
+    const whole = await (await call(path)).bytes();
+    assertEquals([whole.length, read.length, read[20]], [size, 21, size]);
+    // What the two ends of a connection keep in the kernel is a few megabytes.
+    ok(read.slice(0, 20).every((bytes) => bytes < size / 2), `read ahead: ${read.slice(0, 20)}`);
+    for (const connection of slow) connection.close();
   });
 });

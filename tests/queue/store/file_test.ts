@@ -78,6 +78,33 @@ Deno.test("a service on a file that is no store ends with its own line and code,
 });
 
 Deno.test({
+  name: "a folder that takes no files ends the start with one line and the code for a store",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await assertRejects(startServer({ KV_PATH: "/proc/millrace/store.db" }), ({ message }: Error) => {
+      assertMatch(message, /Millrace did not start\. \/proc\/millrace\/store\.db cannot be written: /);
+      return !/ at .*\.ts/.test(message);
+    });
+  },
+});
+
+Deno.test({
+  name: "a store that may only be read is refused and left as it is",
+  // Whoever may do everything may write it.
+  ignore: !unix || Deno.uid() === 0,
+  async fn() {
+    await withDirectory(async (directory) => {
+      const path = `${directory}/store.db`;
+      await makeStore(path);
+      await Deno.chmod(path, 0o400);
+      const before = await Deno.readFile(path);
+      await assertRejects(prepareStore(path), ({ message }: Error) => /store\.db cannot be written: /.test(message));
+      assertEquals(await Deno.readFile(path), before);
+    });
+  },
+});
+
+Deno.test({
   name: "one store has one owner by whatever name: a path, a symbolic link or a hard link",
   ignore: Deno.build.os !== "linux",
   async fn() {
