@@ -1,3 +1,4 @@
+import { kill } from "node:process";
 import { type Clock, systemClock } from "../../queue/clock.ts";
 import { Pool, type PoolWorker } from "../../queue/pool.ts";
 import { ProcessWorker } from "../../queue/process_worker.ts";
@@ -113,11 +114,18 @@ for (const [what, start] of [["Web Workers", webWorker], ["processes", () => pro
   });
 }
 
+function isThere(pid: number): boolean {
+  try {
+    // Signal 0 only asks (kill(2)).
+    return kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 /** Resolves once a process is gone. */
 async function gone(pid: number): Promise<void> {
-  while (await Deno.stat(`/proc/${pid}`).then(() => true, () => false)) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  while (isThere(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** A pool of processes that remembers their ids. */

@@ -17,7 +17,7 @@ import { withDirectory } from "../support/directory.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { reaches } from "../support/queue.ts";
 import { dial, writeAll } from "../support/raw_socket.ts";
-import { startServer } from "../support/server.ts";
+import { START_PERMISSIONS, startServer } from "../support/server.ts";
 
 Deno.test("a template of openings and spaces is read in one pass, and nothing is lost of it", () => {
   for (const text of [`{{${" ".repeat(9_990)}`, "{{ a".repeat(20_000), "{".repeat(50_000), "}}".repeat(20_000)]) {
@@ -196,15 +196,23 @@ Deno.test({
   name: "the limit on a worker's memory holds with the permissions that the service is started with",
   ignore: Deno.build.os !== "linux",
   async fn() {
-    const { tasks } = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
-    const flags = tasks.start.command.split(" ").filter((word: string) => word.startsWith("--allow-"));
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", ...flags, "--no-check", new URL("../support/hoard.ts", import.meta.url).pathname],
+      args: ["run", ...START_PERMISSIONS, "--no-check", new URL("../support/hoard.ts", import.meta.url).pathname],
     }).output();
     const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
     assertEquals(code, 0, said);
     assertMatch(said, /refused: .*memory/);
   },
+});
+
+Deno.test("the tests of worker processes pass with the permissions that the service is started with", async () => {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["test", ...START_PERMISSIONS, "--no-check", new URL("../queue/pool_test.ts", import.meta.url).pathname],
+    env: { NO_COLOR: "1" },
+  }).output();
+  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assertEquals(code, 0, said);
+  assertMatch(said, /ok \| \d+ passed/);
 });
 
 /** A TIFF of 64 by 64 grey pixels whose one strip unpacks to `size` zeros. */

@@ -3,7 +3,9 @@
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const { tasks } = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
 /** The permissions that `deno task start` gives. */
-const FLAGS = tasks.start.command.split(" ").filter((word: string) => word.startsWith("--allow-"));
+export const START_PERMISSIONS: string[] = tasks.start.command.split(" ").filter((word: string) =>
+  word.startsWith("--allow-")
+);
 
 /** A running service. */
 export interface Server {
@@ -23,7 +25,7 @@ export interface Server {
  * @param files How many files it may have open; 0: as many as this process.
  */
 export async function startServer(env: Record<string, string>, flags: string[] = [], files = 0): Promise<Server> {
-  const deno = [Deno.execPath(), "run", ...FLAGS, ...flags, MAIN];
+  const deno = [Deno.execPath(), "run", ...START_PERMISSIONS, ...flags, MAIN];
   const [command, ...args] = files > 0 ? ["sh", "-c", `ulimit -n ${files} && exec "$0" "$@"`, ...deno] : deno;
   const process = new Deno.Command(command, {
     args,
