@@ -4,16 +4,16 @@
  * @module
  */
 
-import { systemClock, within } from "./queue/clock.ts";
+import { systemClock, within } from "./queue/task/clock.ts";
 import { createHandlers } from "./queue/handlers/mod.ts";
 import { createLogger } from "./queue/log.ts";
-import { prepareStore, StoreFileError } from "./queue/store/file.ts";
-import { lockStore, OwnedError } from "./queue/store/owner_lock.ts";
+import { prepareStore, StoreFileError } from "./queue/tools/store_file.ts";
+import { lockStore, OwnedError } from "./queue/tools/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
-import { isTrusted } from "./routes/address.ts";
+import { isTrusted } from "./routes/http/address.ts";
 import { createApp } from "./routes/app.ts";
-import { Faults } from "./routes/faults.ts";
-import { boundedByFiles, serve, serveOnDeploy } from "./routes/serve.ts";
+import { Faults } from "./routes/http/faults.ts";
+import { boundedByFiles, serve, serveOnDeploy } from "./routes/http/serve.ts";
 import { readSettings, SettingError, type Settings } from "./routes/settings.ts";
 
 /** Ends the process, with one line that says why. */

@@ -17,14 +17,14 @@ function hash(...parts: (string | Uint8Array)[]): string {
 
 /** What the build depends on: the islands, what they import, and the versions of everything. */
 async function hashSources(): Promise<string> {
-  const names = ["deno.json", "deno.lock", "queue/task.ts"];
+  const names = ["deno.json", "deno.lock"];
   const walk = async (folder: string) => {
     for await (const { name, isFile } of Deno.readDir(new URL(folder, ROOT))) {
       if (isFile) names.push(folder + name);
       else await walk(`${folder}${name}/`);
     }
   };
-  await walk("islands/");
+  for (const folder of ["islands/", "queue/task/"]) await walk(folder);
   const parts: (string | Uint8Array)[] = [];
   for (const name of names.sort()) parts.push(name, await Deno.readFile(new URL(name, ROOT)));
   return hash(...parts);
@@ -53,7 +53,7 @@ if (await built() !== sources) {
       "--minify",
       "--code-splitting",
       `--outdir=${OUT.pathname}`,
-      "islands/client.tsx",
+      "islands/app/client.tsx",
     ],
     cwd: ROOT,
   }).output();

@@ -5,9 +5,9 @@
  */
 
 import * as z from "zod";
-import { type InputIssue, InvalidInputError } from "./errors.ts";
-import { parseRate } from "./rate_limit.ts";
-import type { Json } from "./task.ts";
+import { type InputIssue, InvalidInputError } from "./task/errors.ts";
+import { parseRate } from "./task/rate_limit.ts";
+import type { Json } from "./task/task.ts";
 
 /** A file that a handler reads. */
 export interface OpenedFile {

@@ -12,39 +12,47 @@
  * @module
  */
 
-import { Blobs } from "./blobs.ts";
-import { Bulk } from "./bulk.ts";
-import { Callbacks } from "./callbacks.ts";
-import { type Clock, delay, systemClock, within } from "./clock.ts";
-import { decode, encode } from "./codec.ts";
-import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "./commit.ts";
-import { Commands } from "./commands.ts";
-import { type Counts, type OpenWork, readCounts, readTally } from "./counts.ts";
+import { Blobs } from "./store/blobs.ts";
+import { Bulk } from "./actions/bulk.ts";
+import { Callbacks } from "./actions/callbacks.ts";
+import { type Clock, delay, systemClock, within } from "./task/clock.ts";
+import { decode, encode } from "./store/codec.ts";
+import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "./store/committer.ts";
+import { Commands } from "./actions/task_actions.ts";
+import { type Counts, type OpenWork, readCounts, readTally } from "./store/counts.ts";
 import { type AnyTaskDefinition, type OpenedFile, Registry } from "./define.ts";
-import { ClosedError, ConflictError, NotFoundError, OutcomeUnknownError } from "./errors.ts";
-import { Heartbeat } from "./heartbeat.ts";
-import { isId, newId } from "./ids.ts";
-import { Janitor, type JanitorOptions } from "./janitor.ts";
-import { keys } from "./keys.ts";
+import { ClosedError, ConflictError, NotFoundError, OutcomeUnknownError } from "./task/errors.ts";
+import { Heartbeat } from "./background/heartbeat.ts";
+import { isId, newId } from "./task/ids.ts";
+import { Janitor, type JanitorOptions } from "./background/janitor.ts";
+import { keys } from "./store/keys.ts";
 import { type Logger, silent } from "./log.ts";
-import { Notifier } from "./notifier.ts";
-import { Pauses } from "./pauses.ts";
-import { type Filter, listTasks, type Order, type Page, readArtifacts, readTasks, type StoredFile } from "./reads.ts";
-import { RoleLease } from "./role_lease.ts";
-import { Recoverer } from "./recoverer.ts";
-import { Releaser } from "./releaser.ts";
-import { Runner } from "./runner.ts";
-import { Scheduler } from "./scheduler.ts";
-import { Searches } from "./searches.ts";
-import { Schedules } from "./schedules.ts";
-import { Sessions } from "./sessions.ts";
-import { type Range, readLastHour, readSeries } from "./series.ts";
-import { ChangeStream } from "./stream.ts";
-import { claimIdempotencyKey, type IdempotencyKey } from "./once.ts";
-import { fingerprint, type Submission, Submitter, type Upload } from "./submit.ts";
-import { type LogPosition, readLog, readLogTail } from "./task_log.ts";
-import type { ArtifactInfo, PauseInfo, Retention, RetryFrom, SeriesAnswer, TaskState } from "./task.ts";
-import { emptyWrite } from "./write.ts";
+import { Notifier } from "./background/notifier.ts";
+import { Pauses } from "./run/pauses.ts";
+import {
+  type Filter,
+  listTasks,
+  type Order,
+  type Page,
+  readArtifacts,
+  readTasks,
+  type StoredFile,
+} from "./store/reads.ts";
+import { RoleLease } from "./background/role_lease.ts";
+import { Recoverer } from "./background/recoverer.ts";
+import { Releaser } from "./background/effect_worker.ts";
+import { Runner } from "./run/runner.ts";
+import { Scheduler } from "./background/scheduler.ts";
+import { Searches } from "./store/searches.ts";
+import { Schedules } from "./actions/schedules.ts";
+import { Sessions } from "./actions/sessions.ts";
+import { type Range, readLastHour, readSeries } from "./watch/series.ts";
+import { ChangeStream } from "./watch/change_stream.ts";
+import { claimIdempotencyKey, type IdempotencyKey } from "./submit/deduplication.ts";
+import { fingerprint, type Submission, Submitter, type Upload } from "./submit/submit.ts";
+import { type LogPosition, readLog, readLogTail } from "./run/task_log.ts";
+import type { ArtifactInfo, PauseInfo, Retention, RetryFrom, SeriesAnswer, TaskState } from "./task/task.ts";
+import { emptyWrite } from "./store/changeset.ts";
 
 const WEEK_MS = 7 * 24 * 3_600_000;
 

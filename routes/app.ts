@@ -5,22 +5,22 @@
  */
 
 import { Hono } from "hono";
-import type { Clock } from "../queue/clock.ts";
-import { authenticate, checkHost, checkOrigin } from "./auth.ts";
+import type { Clock } from "../queue/task/clock.ts";
+import { authenticate, checkHost, checkOrigin } from "./http/auth.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
-import { Guesses } from "./guesses.ts";
-import { LiveStreams } from "./live_streams.ts";
-import { loginRoutes } from "./login.tsx";
-import { pageRoutes } from "./page.tsx";
-import { Problem, problemResponse, toProblem } from "./problem.ts";
-import { Quotas } from "./quotas.ts";
-import { scheduleRoutes } from "./schedules.ts";
-import { staticRoutes } from "./static.ts";
-import { StatsFeed } from "./stats.ts";
-import { streamRoutes } from "./stream.ts";
-import { systemRoutes } from "./system.ts";
-import { taskRoutes } from "./tasks.ts";
-import { uploadRoutes } from "./uploads.ts";
+import { Guesses } from "./http/auth_throttle.ts";
+import { LiveStreams } from "./live/stream_limits.ts";
+import { loginRoutes } from "./page/login.tsx";
+import { pageRoutes } from "./page/page.tsx";
+import { Problem, problemResponse, toProblem } from "./http/problem.ts";
+import { Quotas } from "./http/quotas.ts";
+import { scheduleRoutes } from "./api/schedules.ts";
+import { staticRoutes } from "./page/static.ts";
+import { StatsFeed } from "./live/stats_feed.ts";
+import { streamRoutes } from "./live/socket.ts";
+import { systemRoutes } from "./api/system.ts";
+import { taskRoutes } from "./api/tasks.ts";
+import { uploadRoutes } from "./api/uploads.ts";
 
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",

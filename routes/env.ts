@@ -4,12 +4,12 @@
  * @module
  */
 
-import type { Clock } from "../queue/clock.ts";
+import type { Clock } from "../queue/task/clock.ts";
 import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
-import type { Network } from "./address.ts";
-import type { QuotaLimits } from "./quotas.ts";
-import type { ServerSocket } from "./serve.ts";
+import type { Network } from "./http/address.ts";
+import type { QuotaLimits } from "./http/quotas.ts";
+import type { ServerSocket } from "./http/serve.ts";
 import type { Role, Token } from "./settings.ts";
 
 /** What the routes work with. */

@@ -6,11 +6,11 @@
 
 import { parseSender } from "../queue/handlers/email/transport.ts";
 import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
-import { parseRate } from "../queue/rate_limit.ts";
-import type { Retention } from "../queue/task.ts";
-import { type Network, parseNetwork } from "./address.ts";
-import { MAX_STREAMS, MAX_STREAMS_PER_CALLER } from "./live_streams.ts";
-import { DEFAULT_QUOTAS, type QuotaLimits } from "./quotas.ts";
+import { parseRate } from "../queue/task/rate_limit.ts";
+import type { Retention } from "../queue/task/task.ts";
+import { type Network, parseNetwork } from "./http/address.ts";
+import { MAX_STREAMS, MAX_STREAMS_PER_CALLER } from "./live/stream_limits.ts";
+import { DEFAULT_QUOTAS, type QuotaLimits } from "./http/quotas.ts";
 
 /** What a caller may do: each role includes those before it. */
 export const ROLES = ["viewer", "operator", "admin"] as const;

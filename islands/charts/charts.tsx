@@ -7,11 +7,11 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { SeriesAnswer, SeriesBucket } from "../../queue/task.ts";
-import { clockTime, duration, number } from "../format.ts";
-import { problemOf } from "../navigate.ts";
-import { type Store, titleOf } from "../store.ts";
-import { CHART_RANGES, hrefOf } from "../url.ts";
+import type { SeriesAnswer, SeriesBucket } from "../../queue/task/task.ts";
+import { clockTime, duration, number } from "../app/format.ts";
+import { problemOf } from "../app/navigate.ts";
+import { type Store, titleOf } from "../app/store.ts";
+import { CHART_RANGES, hrefOf } from "../app/url.ts";
 import type uPlot from "uplot";
 
 /** How often the series is read while it is in sight. */

@@ -5,8 +5,8 @@
  */
 
 import type { JSX } from "preact";
-import type { Json } from "../../queue/task.ts";
-import { count, number } from "../format.ts";
+import type { Json } from "../../queue/task/task.ts";
+import { count, number } from "../app/format.ts";
 
 interface Column {
   name: string;

@@ -6,13 +6,13 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Json, Task, TaskError } from "../../queue/task.ts";
-import { act, canBe, label } from "../actions.ts";
-import { absolute, duration, number, shortId, time } from "../format.ts";
-import { Icon } from "../icons.tsx";
-import { Progress, StatusBadge } from "../status.tsx";
-import { may, type Store, titleOf } from "../store.ts";
-import { hrefOf, type Tab, TABS } from "../url.ts";
+import type { Json, Task, TaskError } from "../../queue/task/task.ts";
+import { act, canBe, label } from "../app/actions.ts";
+import { absolute, duration, number, shortId, time } from "../app/format.ts";
+import { Icon } from "../shell/icons.tsx";
+import { Progress, StatusBadge } from "../list/status.tsx";
+import { may, type Store, titleOf } from "../app/store.ts";
+import { hrefOf, type Tab, TABS } from "../app/url.ts";
 import { Log } from "./log.tsx";
 import { Output } from "./output.tsx";
 import { Timeline } from "./timeline.tsx";

@@ -6,10 +6,10 @@
 
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { Task } from "../../queue/task.ts";
-import { act } from "../actions.ts";
-import { clockTime, count, number } from "../format.ts";
-import { addEarlier, LOG_LINES, type LogEvent, type LogGap, type Store } from "../store.ts";
+import type { Task } from "../../queue/task/task.ts";
+import { act } from "../app/actions.ts";
+import { clockTime, count, number } from "../app/format.ts";
+import { addEarlier, LOG_LINES, type LogEvent, type LogGap, type Store } from "../app/store.ts";
 
 /** Height of a line that is not wrapped, in pixels: as in the style sheet. */
 const LINE_PX = 20;

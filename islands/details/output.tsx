@@ -6,11 +6,11 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { ArtifactInfo, Json, Task } from "../../queue/task.ts";
-import { absolute, bytes, count, number } from "../format.ts";
-import { Icon } from "../icons.tsx";
-import { CloseButton, Dialog } from "../overlay.tsx";
-import type { Store } from "../store.ts";
+import type { ArtifactInfo, Json, Task } from "../../queue/task/task.ts";
+import { absolute, bytes, count, number } from "../app/format.ts";
+import { Icon } from "../shell/icons.tsx";
+import { CloseButton, Dialog } from "../shell/overlay.tsx";
+import type { Store } from "../app/store.ts";
 import { CsvOutput, type CsvResult, isCsv } from "./csv.tsx";
 import { FieldList } from "./value.tsx";
 

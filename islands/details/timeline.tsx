@@ -5,9 +5,9 @@
  */
 
 import type { JSX } from "preact";
-import type { AttemptOutcome, Task } from "../../queue/task.ts";
-import { absolute, clockTime, duration, shortId } from "../format.ts";
-import type { Store } from "../store.ts";
+import type { AttemptOutcome, Task } from "../../queue/task/task.ts";
+import { absolute, clockTime, duration, shortId } from "../app/format.ts";
+import type { Store } from "../app/store.ts";
 
 /** A stretch of a task's life. Times are milliseconds since the epoch. */
 export interface Phase {

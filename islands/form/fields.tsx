@@ -7,8 +7,8 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Json } from "../../queue/task.ts";
-import { number } from "../format.ts";
+import type { Json } from "../../queue/task/task.ts";
+import { number } from "../app/format.ts";
 import {
   boundsOf,
   choicesOf,

@@ -6,9 +6,9 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Json } from "../../queue/task.ts";
-import { bytes } from "../format.ts";
-import { Icon } from "../icons.tsx";
+import type { Json } from "../../queue/task/task.ts";
+import { bytes } from "../app/format.ts";
+import { Icon } from "../shell/icons.tsx";
 import { controlProps, type FieldProps } from "./fields.tsx";
 import { labelOf } from "./schema.ts";
 import type { FilePreview } from "./upload.ts";

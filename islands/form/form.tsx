@@ -7,16 +7,16 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Json, Task, TaskSummary, TypeInfo } from "../../queue/task.ts";
-import { act } from "../actions.ts";
-import { alert, say } from "../announce.ts";
-import { absolute, count } from "../format.ts";
-import { CloseButton, Dialog } from "../overlay.tsx";
-import { type FormErrors, mergeTasks, showWaiting, type Store, toast } from "../store.ts";
-import { hrefOf, type View } from "../url.ts";
+import type { Json, Task, TaskSummary, TypeInfo } from "../../queue/task/task.ts";
+import { act } from "../app/actions.ts";
+import { alert, say } from "../app/announce.ts";
+import { absolute, count } from "../app/format.ts";
+import { CloseButton, Dialog } from "../shell/overlay.tsx";
+import { type FormErrors, mergeTasks, showWaiting, type Store, toast } from "../app/store.ts";
+import { hrefOf, type View } from "../app/url.ts";
 import { type FieldProps, Fields } from "./fields.tsx";
 import { type Chosen, FileField } from "./files.tsx";
-import { MORE, REPEAT } from "./more.ts";
+import { MORE, REPEAT } from "./submit_options.ts";
 import { checkFields, type FormReader, readFields, type Schema } from "./schema.ts";
 import { fileComplaint, previewOf, UploadError, uploadFile } from "./upload.ts";
 

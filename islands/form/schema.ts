@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { Json } from "../../queue/task.ts";
-import { bytes, number, words } from "../format.ts";
+import type { Json } from "../../queue/task/task.ts";
+import { bytes, number, words } from "../app/format.ts";
 
 /** A JSON Schema with the hints that forms know. */
 export interface Schema {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { bytes, count, number } from "../format.ts";
+import { bytes, count, number } from "../app/format.ts";
 
 /** A file could not be sent. */
 export class UploadError extends Error {

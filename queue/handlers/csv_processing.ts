@@ -7,16 +7,16 @@
 
 import { stringify } from "@std/csv";
 import * as z from "zod";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../task/clock.ts";
 import { defineTask, type OpenedFile, type TaskContext, type TaskDefinition } from "../define.ts";
-import { NonRetryableError } from "../errors.ts";
-import type { Pool } from "../pool.ts";
-import type { Json } from "../task.ts";
+import { NonRetryableError } from "../task/errors.ts";
+import type { Pool } from "../workers/pool.ts";
+import type { Json } from "../task/task.ts";
 import { type Block, blocksOf, joined } from "./csv/blocks.ts";
 import { withoutFormula } from "./csv/cleaned.ts";
-import type { ColumnStatistics } from "./csv/column.ts";
+import type { ColumnStatistics } from "./csv/columns/column.ts";
 import { DELIMITERS, detectDialect, type Dialect, ENCODINGS } from "./csv/encoding.ts";
-import { madeUpOrders } from "./csv/made_up.ts";
+import { madeUpOrders } from "./csv/sample_orders.ts";
 import { buffersOf } from "./csv/state.ts";
 import type { TableOptions } from "./csv/table.ts";
 import type { CsvAnswer } from "./csv/worker.ts";

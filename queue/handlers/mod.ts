@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../task/clock.ts";
 import type { AnyTaskDefinition } from "../define.ts";
-import { Pool } from "../pool.ts";
-import { mayStartProcesses, ProcessWorker } from "../process_worker.ts";
+import { Pool } from "../workers/pool.ts";
+import { mayStartProcesses, ProcessWorker } from "../workers/process_worker.ts";
 import { csvProcessing } from "./csv_processing.ts";
 import { type MailOptions, MailTransport } from "./email/transport.ts";
 import { emailSending } from "./email_sending.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { serveJobs } from "../pool_worker.ts";
-import { pipes } from "../process_worker.ts";
+import { serveJobs } from "../workers/pool_worker.ts";
+import { pipes } from "../workers/process_worker.ts";
 import { JOBS } from "./jobs.ts";
 
 serveJobs(JOBS, pipes());

@@ -7,10 +7,10 @@
 
 import { Webhook } from "standardwebhooks";
 import * as z from "zod";
-import { callbackUrl, DELIVERY_TYPE } from "../callbacks.ts";
-import type { Clock } from "../clock.ts";
+import { callbackUrl, DELIVERY_TYPE } from "../actions/callbacks.ts";
+import type { Clock } from "../task/clock.ts";
 import { defineTask, type TaskDefinition } from "../define.ts";
-import { NonRetryableError } from "../errors.ts";
+import { NonRetryableError } from "../task/errors.ts";
 import { post, POST_TIMEOUT_MS, type Resolver, systemResolver } from "./webhook/post.ts";
 
 const params = z.strictObject({

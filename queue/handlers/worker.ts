@@ -4,7 +4,7 @@
  * @module
  */
 
-import { serveJobs } from "../pool_worker.ts";
+import { serveJobs } from "../workers/pool_worker.ts";
 import { JOBS } from "./jobs.ts";
 
 serveJobs(JOBS);

@@ -4,10 +4,10 @@
  */
 
 import { Hono } from "hono";
-import { systemClock } from "../../queue/clock.ts";
+import { systemClock } from "../../queue/task/clock.ts";
 import { Queue } from "../../queue/queue.ts";
 import { createApp } from "../../routes/app.ts";
-import { type Listening, serve, type ServeOptions } from "../../routes/serve.ts";
+import { type Listening, serve, type ServeOptions } from "../../routes/http/serve.ts";
 import { appOptions } from "../support/app.ts";
 import {
   endToEnd,

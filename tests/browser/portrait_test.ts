@@ -3,7 +3,7 @@
 import { ok } from "../support/assert.ts";
 import { withApp } from "../support/app.ts";
 import { createHandlers } from "../../queue/handlers/mod.ts";
-import { systemClock } from "../../queue/clock.ts";
+import { systemClock } from "../../queue/task/clock.ts";
 import { reaches } from "../support/queue.ts";
 import { browserTest, openPage, rowOf } from "../support/browser.ts";
 

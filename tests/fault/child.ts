@@ -6,8 +6,8 @@
 
 import * as z from "zod";
 import { defineTask } from "../../queue/define.ts";
-import { prepareStore } from "../../queue/store/file.ts";
-import { lockStore } from "../../queue/store/owner_lock.ts";
+import { prepareStore } from "../../queue/tools/store_file.ts";
+import { lockStore } from "../../queue/tools/owner_lock.ts";
 import { Queue } from "../../queue/queue.ts";
 import { allReach } from "../support/queue.ts";
 

@@ -1,8 +1,8 @@
 /** The wall clock is set back and forward while tasks wait, run and end: what was accepted ends all the same. */
 
 import { Queue } from "../../queue/queue.ts";
-import { totalOf } from "../../queue/reads.ts";
-import { checkStore } from "../../queue/store/check.ts";
+import { totalOf } from "../../queue/store/reads.ts";
+import { checkStore } from "../../queue/tools/check.ts";
 import { assertEquals, ok } from "../support/assert.ts";
 import { driven, FakeClock } from "../support/fake_clock.ts";
 import { noop } from "../support/queue.ts";

@@ -9,7 +9,7 @@
  */
 
 import * as z from "zod";
-import type { Clock } from "../../queue/clock.ts";
+import type { Clock } from "../../queue/task/clock.ts";
 import { type AnyTaskDefinition, defineTask, type TaskContext } from "../../queue/define.ts";
 
 const log = Deno.env.get("FAULT_LOG")!;

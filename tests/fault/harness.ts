@@ -7,9 +7,9 @@
  * meets is the machine's.
  */
 
-import { readTasks } from "../../queue/reads.ts";
-import { checkStore } from "../../queue/store/check.ts";
-import { isTerminal, statusOf, type TaskState } from "../../queue/task.ts";
+import { readTasks } from "../../queue/store/reads.ts";
+import { checkStore } from "../../queue/tools/check.ts";
+import { isTerminal, statusOf, type TaskState } from "../../queue/task/task.ts";
 import { Random } from "../../queue/handlers/random.ts";
 import { assertEquals, ok } from "../support/assert.ts";
 import { type Server, startServer } from "../support/server.ts";

@@ -1,5 +1,5 @@
-import { readCounts } from "../../queue/counts.ts";
-import { lockStore } from "../../queue/store/owner_lock.ts";
+import { readCounts } from "../../queue/store/counts.ts";
+import { lockStore } from "../../queue/tools/owner_lock.ts";
 import { assertEquals, assertRejects } from "../support/assert.ts";
 import { fullCount, nonZero } from "../support/queue.ts";
 

@@ -1,12 +1,12 @@
 /** Reads of the store that fail at random, under load; and workers that are killed from outside. */
 
-import { systemClock } from "../../queue/clock.ts";
+import { systemClock } from "../../queue/task/clock.ts";
 import { Random } from "../../queue/handlers/random.ts";
 import { Queue } from "../../queue/queue.ts";
-import { checkStore } from "../../queue/store/check.ts";
-import { isTerminal, statusOf, versionOf } from "../../queue/task.ts";
+import { checkStore } from "../../queue/tools/check.ts";
+import { isTerminal, statusOf, versionOf } from "../../queue/task/task.ts";
 import { createApp } from "../../routes/app.ts";
-import { serve } from "../../routes/serve.ts";
+import { serve } from "../../routes/http/serve.ts";
 import { appOptions } from "../support/app.ts";
 import { assertEquals, ok } from "../support/assert.ts";
 import { withDirectory } from "../support/directory.ts";

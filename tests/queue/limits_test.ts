@@ -1,9 +1,9 @@
 /** Pauses, rate limits, expiry, unique keys, retention: what holds tasks back or ends them without a handler. */
 
-import { allowance, parseRate } from "../../queue/rate_limit.ts";
+import { allowance, parseRate } from "../../queue/task/rate_limit.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
-import { totalOf } from "../../queue/reads.ts";
-import { statusOf } from "../../queue/task.ts";
+import { totalOf } from "../../queue/store/reads.ts";
+import { statusOf } from "../../queue/task/task.ts";
 import { assertEquals, assertRejects, assertThrows, ok } from "../support/assert.ts";
 import { driven, FakeClock, turn } from "../support/fake_clock.ts";
 import { allReach, heldType, noop, reaches } from "../support/queue.ts";

@@ -3,11 +3,11 @@
 import fc from "fast-check";
 import * as z from "zod";
 import { defineTask, type TaskContext } from "../../queue/define.ts";
-import { NonRetryableError } from "../../queue/errors.ts";
+import { NonRetryableError } from "../../queue/task/errors.ts";
 import { Queue } from "../../queue/queue.ts";
-import { totalOf } from "../../queue/reads.ts";
-import { checkStore } from "../../queue/store/check.ts";
-import { type Json, STATUSES, type TaskState } from "../../queue/task.ts";
+import { totalOf } from "../../queue/store/reads.ts";
+import { checkStore } from "../../queue/tools/check.ts";
+import { type Json, STATUSES, type TaskState } from "../../queue/task/task.ts";
 import { assertEquals, assertRejects } from "../support/assert.ts";
 import { driven, FakeClock } from "../support/fake_clock.ts";
 import { Model } from "../support/model.ts";

@@ -1,8 +1,8 @@
 /** Sign-in, sessions, and what a caller may take of the service. */
 
 import type { Token } from "../../routes/settings.ts";
-import { Guesses } from "../../routes/guesses.ts";
-import { parseNetwork } from "../../routes/address.ts";
+import { Guesses } from "../../routes/http/auth_throttle.ts";
+import { parseNetwork } from "../../routes/http/address.ts";
 import { silent } from "../../queue/log.ts";
 import { assertEquals, assertMatch, assertThrows, ok } from "../support/assert.ts";
 import { type Served, withApp } from "../support/app.ts";

@@ -2,14 +2,14 @@
 
 import { createServer } from "node:net";
 import { deflateSync } from "node:zlib";
-import { systemClock } from "../../queue/clock.ts";
+import { systemClock } from "../../queue/task/clock.ts";
 import { parseRecipients } from "../../queue/handlers/email/recipients.ts";
 import { fieldsOf, fill, filledLength } from "../../queue/handlers/email/template.ts";
 import { readHeader } from "../../queue/handlers/image/header.ts";
 import { isPublic, post, systemResolver } from "../../queue/handlers/webhook/post.ts";
 import { createLogger } from "../../queue/log.ts";
-import { Searches } from "../../queue/searches.ts";
-import type { Task } from "../../queue/task.ts";
+import { Searches } from "../../queue/store/searches.ts";
+import type { Task } from "../../queue/task/task.ts";
 import { assertEquals, assertMatch, assertRejects, assertThrows, ok } from "../support/assert.ts";
 import { sparingly } from "../../routes/app.ts";
 import { withApp } from "../support/app.ts";
@@ -207,7 +207,12 @@ Deno.test({
 
 Deno.test("the tests of worker processes pass with the permissions that the service is started with", async () => {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["test", ...START_PERMISSIONS, "--no-check", new URL("../queue/pool_test.ts", import.meta.url).pathname],
+    args: [
+      "test",
+      ...START_PERMISSIONS,
+      "--no-check",
+      new URL("../queue/workers/pool_test.ts", import.meta.url).pathname,
+    ],
     env: { NO_COLOR: "1" },
   }).output();
   const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);

@@ -3,7 +3,7 @@
 import { setSignedCookie } from "hono/cookie";
 import { Hono } from "hono";
 import { deflateSync } from "node:zlib";
-import { systemClock } from "../../queue/clock.ts";
+import { systemClock } from "../../queue/task/clock.ts";
 import { isPublic, post } from "../../queue/handlers/webhook/post.ts";
 import { silent } from "../../queue/log.ts";
 import { Queue } from "../../queue/queue.ts";

@@ -1,6 +1,6 @@
 /** A clock that stands still until a test advances it. */
 
-import type { Clock } from "../../queue/clock.ts";
+import type { Clock } from "../../queue/task/clock.ts";
 
 export class FakeClock implements Clock {
   #elapsed = 0;

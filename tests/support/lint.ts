@@ -7,16 +7,46 @@
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
-/** The first folder below the root, or the file's own name at the root. */
-function roomOf(path: string): string {
-  return path.replace(/\\/g, "/").replace(ROOT, "").split("/")[0];
+/** A path below the root, with `/` on every system. */
+function pathOf(file: string): string {
+  return file.replaceAll("\\", "/").replace(ROOT, "");
 }
 
-/** For each room, the rooms that it may import. */
-const IMPORTS: Record<string, (target: string) => boolean> = {
-  queue: (target) => roomOf(target) === "queue",
+/** The first folder of a path, or the file's own name at the root. */
+function roomOf(file: string): string {
+  return pathOf(file).split("/")[0];
+}
+
+/** For each room of `queue/`, the other rooms that it may import. What lies beside the rooms is for all but `task/`. */
+const QUEUE_ROOMS: Record<string, string[]> = {
+  task: [],
+  store: ["task"],
+  watch: ["store", "task"],
+  submit: ["store", "task"],
+  run: ["store", "task"],
+  actions: ["submit", "run", "store", "task"],
+  background: ["actions", "submit", "run", "watch", "store", "task"],
+  workers: ["task"],
+  handlers: ["workers", "task"],
+  tools: ["store", "task"],
+};
+/** Files of `queue/` that put rooms together: no room imports them. */
+const COMPOSERS = ["queue/queue.ts", "queue/mod.ts"];
+
+/** Whether a file may import another one of `queue/`. */
+function mayImportInQueue(file: string, target: string): boolean {
+  const room = pathOf(file).split("/")[1];
+  if (!(room in QUEUE_ROOMS)) return true;
+  if (COMPOSERS.includes(pathOf(target))) return false;
+  const other = pathOf(target).split("/")[1];
+  return other === room || (other in QUEUE_ROOMS ? QUEUE_ROOMS[room].includes(other) : room !== "task");
+}
+
+/** For each top room, what its files may import. */
+const IMPORTS: Record<string, (target: string, file: string) => boolean> = {
+  queue: (target, file) => roomOf(target) === "queue" && mayImportInQueue(file, target),
   routes: (target) => ["routes", "queue", "islands"].includes(roomOf(target)),
-  islands: (target) => roomOf(target) === "islands" || target.endsWith("/queue/task.ts"),
+  islands: (target) => roomOf(target) === "islands" || pathOf(target).startsWith("queue/task/"),
 };
 
 function endsWith(context: Deno.lint.RuleContext, name: string): boolean {
@@ -37,7 +67,7 @@ const plugin: Deno.lint.Plugin = {
         const check = (node: Deno.lint.Node, source: string) => {
           if (!allowed || !source.startsWith(".")) return;
           const target = new URL(source, `file://${context.filename}`).pathname;
-          if (!allowed(target)) context.report({ node, message: `${room}/ may not import ${source}.` });
+          if (!allowed(target, context.filename)) context.report({ node, message: `This may not import ${source}.` });
         };
         return {
           ImportDeclaration: (node) => check(node, node.source.value),
@@ -49,7 +79,7 @@ const plugin: Deno.lint.Plugin = {
     "only-a-clock-tells-the-time": {
       create(context) {
         // The page has the browser's own time; islands/ never runs in tests with a fake clock.
-        if (!isProduct(context) || roomOf(context.filename) === "islands" || endsWith(context, "queue/clock.ts")) {
+        if (!isProduct(context) || roomOf(context.filename) === "islands" || endsWith(context, "queue/task/clock.ts")) {
           return {};
         }
         const message = "Only a Clock tells the time: take one as a parameter.";
@@ -63,8 +93,8 @@ const plugin: Deno.lint.Plugin = {
     },
     "only-commit-commits": {
       create(context) {
-        if (!isProduct(context) || endsWith(context, "queue/commit.ts")) return {};
-        const message = "Only queue/commit.ts writes to the store.";
+        if (!isProduct(context) || endsWith(context, "queue/store/committer.ts")) return {};
+        const message = "Only queue/store/committer.ts writes to the store.";
         return {
           'CallExpression[callee.property.name="atomic"]': (node) => context.report({ node, message }),
           "CallExpression[callee.property.name=/^(set|delete|enqueue|sum)$/]": (node) => {
@@ -89,7 +119,7 @@ const plugin: Deno.lint.Plugin = {
     "only-main-opens-kv": {
       create(context) {
         // The check of a store is a program of its own.
-        if (!isProduct(context) || endsWith(context, "main.ts") || endsWith(context, "store/check_store.ts")) return {};
+        if (!isProduct(context) || endsWith(context, "main.ts") || endsWith(context, "tools/check_store.ts")) return {};
         return {
           'MemberExpression[property.name="openKv"]': (node) =>
             context.report({ node, message: "Only main.ts opens the store." }),

@@ -4,8 +4,8 @@
  * that it was allowed.
  */
 
-import type { Status, TaskState } from "../../queue/task.ts";
-import { MAX_INTERRUPTIONS, statusOf, SUSPECT_INTERRUPTIONS } from "../../queue/task.ts";
+import type { Status, TaskState } from "../../queue/task/task.ts";
+import { MAX_INTERRUPTIONS, statusOf, SUSPECT_INTERRUPTIONS } from "../../queue/task/task.ts";
 
 /** What a task is submitted with. */
 export interface ModelSubmission {

@@ -2,11 +2,11 @@
 
 import * as z from "zod";
 import { type AnyTaskDefinition, defineTask, type TaskContext } from "../../queue/define.ts";
-import { addCounts, type Counts } from "../../queue/counts.ts";
-import { decode } from "../../queue/codec.ts";
+import { addCounts, type Counts } from "../../queue/store/counts.ts";
+import { decode } from "../../queue/store/codec.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
-import { type Json, type Status, statusOf, type TaskState } from "../../queue/task.ts";
-import { readTasks, totalOf } from "../../queue/reads.ts";
+import { type Json, type Status, statusOf, type TaskState } from "../../queue/task/task.ts";
+import { readTasks, totalOf } from "../../queue/store/reads.ts";
 
 /** Does nothing. */
 export const noop = defineTask({

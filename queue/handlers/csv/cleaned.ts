@@ -6,7 +6,7 @@
 
 import { TableError } from "./errors.ts";
 import type { FoundRecord } from "./records.ts";
-import { Kind, trimEnd, trimStart, ValueReader } from "./values.ts";
+import { Kind, trimEnd, trimStart, ValueReader } from "./columns/values.ts";
 
 /** How the cleaned file is written. */
 export interface Cleaning {

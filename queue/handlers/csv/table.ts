@@ -5,8 +5,8 @@
  */
 
 import { CleanedWriter, type Cleaning } from "./cleaned.ts";
-import { Column, type ColumnState, type ColumnStatistics } from "./column.ts";
-import { distinctLimit } from "./distinct.ts";
+import { Column, type ColumnState, type ColumnStatistics } from "./columns/column.ts";
+import { distinctLimit } from "./columns/distinct.ts";
 import { TableError } from "./errors.ts";
 import type { FoundRecord } from "./records.ts";
 

@@ -7,8 +7,8 @@
 
 import { Buffer, isAscii } from "node:buffer";
 import { deserialize, serialize } from "node:v8";
-import type { JobResult } from "../../pool_worker.ts";
-import type { ColumnStatistics } from "./column.ts";
+import type { JobResult } from "../../workers/pool_worker.ts";
+import type { ColumnStatistics } from "./columns/column.ts";
 import { assertUtf8, type Dialect, guessEncoding, sourceLength, toUtf8 } from "./encoding.ts";
 import { TableError } from "./errors.ts";
 import { MAX_RECORD_BYTES, RecordReader, tooLong } from "./records.ts";

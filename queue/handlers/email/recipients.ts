@@ -6,7 +6,7 @@
 
 import { parse } from "@std/csv";
 import * as z from "zod";
-import { NonRetryableError } from "../../errors.ts";
+import { NonRetryableError } from "../../task/errors.ts";
 import { detectDelimiter, detectDialect, toUtf8 } from "../csv/encoding.ts";
 import { EncodingError } from "../csv/errors.ts";
 import type { Values } from "./template.ts";

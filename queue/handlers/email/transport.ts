@@ -6,7 +6,7 @@
 
 import type { Buffer } from "node:buffer";
 import nodemailer from "nodemailer";
-import { NonRetryableError } from "../../errors.ts";
+import { NonRetryableError } from "../../task/errors.ts";
 
 /** Where messages are sent to and from. */
 export interface MailOptions {

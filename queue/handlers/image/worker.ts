@@ -6,8 +6,8 @@
  */
 
 import { Image } from "imagescript";
-import { systemClock } from "../../clock.ts";
-import { isOutOfMemory, type JobResult } from "../../pool_worker.ts";
+import { systemClock } from "../../task/clock.ts";
+import { isOutOfMemory, type JobResult } from "../../workers/pool_worker.ts";
 import { randomFrom } from "../random.ts";
 import { decode, encode, type OutputFormat, type Pixels, resize } from "./codecs.ts";
 import { coveredArea, type Fit, fittedSize, type Size } from "./fit.ts";

@@ -10,8 +10,8 @@ import { lookup as resolveName, type LookupAddress } from "node:dns";
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { LookupFunction } from "node:net";
-import type { Clock } from "../../clock.ts";
-import { NonRetryableError } from "../../errors.ts";
+import type { Clock } from "../../task/clock.ts";
+import { NonRetryableError } from "../../task/errors.ts";
 
 /** Finds the addresses of a name. */
 export type Resolver = (host: string) => Promise<LookupAddress[]>;

@@ -1,5 +1,5 @@
 import { parse } from "@std/csv";
-import type { ColumnStatistics } from "../../../queue/handlers/csv/column.ts";
+import type { ColumnStatistics } from "../../../queue/handlers/csv/columns/column.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
 import { withApp } from "../../support/app.ts";
 import { reaches } from "../../support/queue.ts";

@@ -1,6 +1,6 @@
-import { systemClock } from "../../../queue/clock.ts";
+import { systemClock } from "../../../queue/task/clock.ts";
 import { createHandlers } from "../../../queue/handlers/mod.ts";
-import { keys } from "../../../queue/keys.ts";
+import { keys } from "../../../queue/store/keys.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { Random } from "../../../queue/handlers/random.ts";

@@ -1,11 +1,11 @@
 import { parse } from "@std/csv";
-import { delay, systemClock } from "../../../queue/clock.ts";
+import { delay, systemClock } from "../../../queue/task/clock.ts";
 import { parseRecipients } from "../../../queue/handlers/email/recipients.ts";
 import { fill, fillHtml, fillLine } from "../../../queue/handlers/email/template.ts";
 import { type MailOptions, MailTransport, parseSender } from "../../../queue/handlers/email/transport.ts";
 import { emailSending } from "../../../queue/handlers/email_sending.ts";
 import { Queue } from "../../../queue/queue.ts";
-import type { TaskRecord } from "../../../queue/task.ts";
+import type { TaskRecord } from "../../../queue/task/task.ts";
 import { assertEquals, assertMatch, assertThrows, ok } from "../../support/assert.ts";
 import { withApp } from "../../support/app.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";

@@ -1,4 +1,4 @@
-import type { ColumnStatistics } from "../../../../queue/handlers/csv/column.ts";
+import type { ColumnStatistics } from "../../../../queue/handlers/csv/columns/column.ts";
 import { Random } from "../../../../queue/handlers/random.ts";
 import { assertEquals, assertThrows, ok } from "../../../support/assert.ts";
 import { KEEP_ALL, readCsv } from "../../../support/csv.ts";

@@ -1,0 +1,175 @@
+/**
+ * The entry of the browser: makes the store from what the server rendered, brings each island to life and connects.
+ * What is not in sight at first is loaded when it is wanted.
+ *
+ * @module
+ */
+
+import { type ComponentChild, hydrate, render } from "preact";
+import { effect } from "@preact/signals";
+import { Actions, setActions } from "./actions.ts";
+import { Filters } from "../list/filters.tsx";
+import { Banner, connectionWords, Header } from "../shell/header.tsx";
+import { closeDetails, listenToKeys } from "./keyboard.ts";
+import { Live } from "./live.ts";
+import { Navigation } from "./navigate.ts";
+import { Announcer, Overlay } from "../shell/overlay.tsx";
+import { createStore } from "./store.ts";
+import { TaskList } from "../list/task_list.tsx";
+import { Totals } from "../list/totals.tsx";
+import { Types } from "../list/types.tsx";
+import type { View } from "./url.ts";
+
+const store = createStore(JSON.parse(document.body.dataset.page!));
+const navigation = new Navigation(store);
+const island = (name: string) => document.querySelector<HTMLElement>(`[data-island="${name}"]`)!;
+
+const list = island("list");
+const live = new Live(
+  store,
+  () => navigation.readAll(),
+  () =>
+    scrollY > 100 || store.selected.value.size > 0 || list.matches(":hover") || list.contains(document.activeElement),
+);
+navigation.live = live;
+setActions(new Actions(store, navigation, live));
+
+const togglePause = () => store.paused.value === null ? live.pause() : live.resume();
+hydrate(<Header store={store} onPause={togglePause} />, island("header"));
+hydrate(<Banner store={store} onRetry={() => live.retryNow()} />, island("banner"));
+hydrate(<Totals store={store} />, island("totals"));
+hydrate(<Types store={store} />, island("types"));
+hydrate(
+  <Filters
+    store={store}
+    onSearch={(change, typing) => navigation.change(change, typing)}
+  />,
+  island("filters"),
+);
+hydrate(<TaskList store={store} />, list);
+hydrate(<Overlay store={store} />, island("overlay"));
+hydrate(<Announcer store={store} />, island("announcer"));
+listenToKeys(store, navigation, togglePause);
+
+/** Puts a part in the place of what the server rendered. */
+function replace(component: ComponentChild, root: HTMLElement): void {
+  root.replaceChildren();
+  render(component, root);
+}
+
+/**
+ * Loads an island when it is wanted for the first time; from then on it follows the store. What the server has
+ * rendered of it already is taken over as the part asks for.
+ */
+function lazily(
+  name: string,
+  isWanted: (view: View) => boolean,
+  load: () => Promise<{ component: ComponentChild; takeOver?: typeof replace }>,
+): void {
+  const root = island(name);
+  let isServed = true;
+  const show = () => {
+    load().then(({ component, takeOver = replace }) => {
+      const show = isServed && root.firstChild ? takeOver : render;
+      isServed = false;
+      show(component, root);
+    }).catch((error) => {
+      console.warn(error);
+      // Anew each time: what says that it has failed again is no other than what has said so before.
+      if (!isServed) render(null, root);
+      isServed = false;
+      replace(<NotLoaded onRetry={show} />, root);
+    });
+  };
+  const stop = effect(() => {
+    if (!isWanted(store.view.value)) return;
+    queueMicrotask(() => stop());
+    show();
+  });
+}
+
+/** What stands in the place of a part whose script did not come: a new version may have taken its place. */
+function NotLoaded({ onRetry }: { onRetry: () => void }) {
+  return (
+    <p class="banner error" role="alert">
+      This part of the page could not be loaded. There may be a new version.
+      <button type="button" onClick={onRetry}>Try again</button>
+      <button type="button" onClick={() => location.reload()}>Reload the page</button>
+    </p>
+  );
+}
+
+const loaded = store.view.value.task;
+lazily("details", ({ task }) => task !== null, async () => {
+  const { TaskDetails } = await import("../details/details.tsx");
+  const onClose = () => closeDetails(store, navigation);
+  return { component: <TaskDetails store={store} loaded={loaded} onClose={onClose} />, takeOver: hydrate };
+});
+lazily("form", ({ form }) => form !== null, async () => {
+  const { enterAgain, SubmitForm } = await import("../form/form.tsx");
+  return {
+    component: <SubmitForm store={store} onChange={(change) => navigation.change(change)} />,
+    // The server's form knows nothing of what only a browser can; what was entered into it stays.
+    takeOver(component, root) {
+      const [before, focused] = [root.querySelector("form"), document.activeElement];
+      replace(component, root);
+      const form = root.querySelector("form");
+      if (before && form) enterAgain(before, focused, form);
+    },
+  };
+});
+lazily("charts", ({ charts }) => charts !== null, async () => {
+  const { Charts } = await import("../charts/charts.tsx");
+  return { component: <Charts store={store} /> };
+});
+lazily("schedules", ({ schedules }) => schedules, async () => {
+  const { Schedules } = await import("../list/schedules.tsx");
+  return { component: <Schedules store={store} /> };
+});
+
+// The look follows what was chosen.
+effect(() => {
+  const { theme, density } = store.preferences.value;
+  document.documentElement.dataset.theme = theme;
+  document.documentElement.dataset.density = density;
+});
+effect(() => {
+  const { task, charts } = store.view.value;
+  document.body.classList.toggle("with-details", task !== null);
+  document.body.classList.toggle("with-charts", charts !== null);
+});
+// Times are told in the reader's zone; the server learns of it with the next page.
+const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+if (timeZone !== store.preferences.value.time.zone) {
+  const { preferences } = store;
+  preferences.value = { ...preferences.value, time: { ...preferences.value.time, zone: timeZone } };
+}
+
+// The title and the icon carry the state, for a page on a second screen or behind others.
+const icons = { plain: "/static/icon.svg", busy: "/static/icon-busy.svg", failed: "/static/icon-failed.svg" };
+let failedBefore = store.stats.value.by_status.FAILED;
+effect(() => {
+  const { by_status } = store.stats.value;
+  const task = store.task.value;
+  if (!document.hidden) failedBefore = Math.min(failedBefore, by_status.FAILED);
+  const fresh = by_status.FAILED - failedBefore;
+  const what = task ? `${task.status === "RUNNING" ? `${Math.round(task.progress)} % ` : ""}${task.title}` : "Tasks";
+  document.title = `${fresh > 0 ? `(${fresh} failed) ` : ""}${what} — ${connectionWords(store)} — Millrace`;
+  const href = fresh > 0 ? icons.failed : by_status.RUNNING > 0 ? icons.busy : icons.plain;
+  const link = document.querySelector<HTMLLinkElement>('link[rel="icon"]')!;
+  if (link.getAttribute("href") !== href) link.href = href;
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) failedBefore = store.stats.value.by_status.FAILED;
+});
+
+// What a summary of the open task lacks is read when it enters another state.
+let shown = "";
+effect(() => {
+  const task = store.task.value;
+  const state = task ? `${task.id} ${task.status} ${task.attempt}` : "";
+  if (state === shown) return;
+  const sameTask = task !== null && shown.startsWith(task.id);
+  shown = state;
+  if (sameTask) queueMicrotask(() => void navigation.refreshOpen());
+});

@@ -1,0 +1,463 @@
+/**
+ * The page's one socket: it keeps the store current and comes back by itself after a break. Messages are only merged
+ * by task into a buffer; once per frame of the screen the buffer is drawn.
+ *
+ * @module
+ */
+
+import { batch } from "@preact/signals";
+import { isTerminal, type Stats, type TaskHistoryEvent, type TaskSummary } from "../../queue/task/task.ts";
+import { alert, say } from "./announce.ts";
+import { count } from "./format.ts";
+import {
+  type Changed,
+  hasRoomForMore,
+  LOG_LINES,
+  type LogGap,
+  mergeLog,
+  mergeOpen,
+  mergeTasks,
+  showWaiting,
+  type Store,
+} from "./store.ts";
+
+type Frame =
+  | { type: "hello" | "pong"; server_time: string }
+  | { type: "heartbeat"; server_time: string; since: Record<string, string> }
+  | { type: "snapshot" | "tasks"; sub: string; tasks: Changed[]; since: string }
+  | {
+    type: "events";
+    sub: string;
+    id: string;
+    events: TaskHistoryEvent[];
+    gap: { after: string | null; before: string } | null;
+  }
+  | { type: "stats"; stats: Stats }
+  | { type: "resync"; sub: string }
+  | { type: "error"; detail: string };
+
+/** Without a frame for this long the connection counts as broken: the server beats every 10 s. */
+const SILENCE_MS = 15_000;
+/** A break that is over sooner is not shown. */
+const BLINK_MS = 1_000;
+const BANNER_MS = 5_000;
+const FIRST_RETRY_MS = 1_000;
+const LAST_RETRY_MS = 30_000;
+/** Upgrades that fail in a row before the page asks by HTTP instead. */
+const REFUSED = 3;
+const POLL_MS = 5_000;
+/** How many polls until a socket is tried again. */
+const POLLS = 12;
+/** More changes than this are not kept: the list is read anew. */
+const MAX_BUFFER = 5_000;
+/** A page that was hidden longer reads its list anew. */
+const HIDDEN_MS = 60_000;
+/** More new tasks a second than this wait behind the button. */
+const FEW = 5;
+const NEW_SAID_MS = 30_000;
+/** So long after a deletion the page is filled up: a bulk action deletes many one after another. */
+const FILL_MS = 500;
+
+/** Keeps a store current for as long as the page is open. */
+export class Live {
+  readonly #store: Store;
+  /** Reads the whole view by HTTP. */
+  readonly #reload: () => Promise<void>;
+  /** Whether someone is at the list, so that nothing may move. */
+  readonly #isBusy: () => boolean;
+  #socket: WebSocket | null = null;
+  #tokens = new Map<string, string | undefined>();
+  /** The name of the list's subscription: each list has its own, so that frames of the one before are known. */
+  #listName = "list 0";
+  #lists = 0;
+  #followed = new Map<string, { id: string; take(task: TaskSummary): void }>();
+  #buffer = new Map<string, Changed>();
+  #events: TaskHistoryEvent[] = [];
+  /** Lines that were passed over before the first of `#events`. */
+  #gap: LogGap | null = null;
+  /** Whether the list is to be read once more, since what was deleted leaves room on its page. */
+  #refill = false;
+  #heldStats: Stats | null = null;
+  #frame = 0;
+  #stale = false;
+  #offset: number;
+  #tries = 0;
+  #refused = 0;
+  #silence: ReturnType<typeof setTimeout> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #filling: ReturnType<typeof setTimeout> | undefined;
+  #blink: ReturnType<typeof setTimeout> | undefined;
+  #hiddenAt: number | null = null;
+  #arrivals: number[] = [];
+  #newSaid = 0;
+  #bannerSaid = false;
+
+  constructor(store: Store, reload: () => Promise<void>, isBusy: () => boolean) {
+    this.#store = store;
+    this.#reload = reload;
+    this.#isBusy = isBusy;
+    this.#offset = store.now.value - Date.now();
+    setInterval(() => this.#tick(), 1_000);
+    document.addEventListener("visibilitychange", () => this.#seen());
+    addEventListener("online", () => this.retryNow());
+    addEventListener("offline", () => {
+      store.connection.value = "offline";
+      this.#socket?.close();
+    });
+    this.#connect();
+  }
+
+  #tick(): void {
+    const store = this.#store;
+    const now = Date.now() + this.#offset;
+    store.clock.value = now;
+    const current = store.connection.value === "live" || store.connection.value === "polling";
+    if (current && store.paused.value === null) store.now.value = now;
+    if (store.paused.value !== null) store.held.value = this.#buffer.size + (this.#stale ? MAX_BUFFER : 0);
+    const { value: outage } = store.outage;
+    this.#fillUp();
+    if (outage && !this.#bannerSaid && now - outage.since > BANNER_MS && store.connection.value !== "signed_out") {
+      this.#bannerSaid = true;
+      alert(store, "The live connection is lost. What is shown may be old.");
+    }
+  }
+
+  /** The list is another one, or was read anew: follows it from its commit on. */
+  followList(): void {
+    this.#send({ type: "unsubscribe", sub: this.#listName });
+    this.#listName = `list ${++this.#lists}`;
+    this.#tokens.set("list", this.#store.list.value.as_of);
+    this.#subscribe("list");
+  }
+
+  /** Another task is open, or none. */
+  followOpen(since?: string): void {
+    this.#tokens.set("open", since);
+    this.#events = [];
+    this.#gap = null;
+    if (this.#store.task.value) this.#subscribe("open");
+    else this.#send({ type: "unsubscribe", sub: "open" });
+  }
+
+  /** Tells of one task until it has ended. */
+  follow(id: string, take: (task: TaskSummary) => void): void {
+    if (this.#followed.size >= 20) return;
+    const sub = `one ${id}`;
+    this.#followed.set(sub, { id, take });
+    this.#subscribe(sub);
+  }
+
+  #send(frame: unknown): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(frame));
+  }
+
+  #subscribe(sub: string): void {
+    const { view, task } = this.#store;
+    const some = <T>(values: T[]) => values.length > 0 ? values : undefined;
+    const last = sub === "open" ? this.#store.log.value.at(-1) : undefined;
+    const what = sub === "list" ? { task_types: some(view.value.task_types), statuses: some(view.value.statuses) } : {
+      id: sub === "open" ? task.value?.id : this.#followed.get(sub)?.id,
+      after: last && `${last.attempt}:${last.line}`,
+    };
+    const name = sub === "list" ? this.#listName : sub;
+    this.#send({ type: "subscribe", sub: name, since: this.#tokens.get(sub), ...what });
+  }
+
+  #connect(): void {
+    clearTimeout(this.#retry);
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+    this.#socket = socket;
+    let opened = false;
+    socket.onopen = () => {
+      opened = true;
+      this.#tries = 0;
+      this.#refused = 0;
+      this.#listen(socket);
+      // What was not drawn yet is told again from the last line that was.
+      this.#events = [];
+      this.#gap = null;
+      if (this.#store.outage.value) this.#store.connection.value = "catching_up";
+      if (!this.#tokens.has("list")) this.#tokens.set("list", this.#store.list.value.as_of);
+      this.#subscribe("list");
+      if (this.#store.task.value) this.#subscribe("open");
+      for (const sub of this.#followed.keys()) this.#subscribe(sub);
+      this.#send({ type: "subscribe", sub: "stats", stats: true });
+      // Its answer comes when all that was missed has been told.
+      this.#send({ type: "ping" });
+    };
+    socket.onmessage = ({ data }) => {
+      this.#listen(socket);
+      this.#take(JSON.parse(data) as Frame);
+    };
+    socket.onclose = ({ code }) => this.#broken(socket, opened, code);
+  }
+
+  /** A silent connection is a broken one, though nobody has closed it. */
+  #listen(socket: WebSocket): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => {
+      socket.onclose = socket.onmessage = null;
+      socket.close();
+      this.#broken(socket, true, 1006);
+    }, SILENCE_MS);
+  }
+
+  async #broken(socket: WebSocket, opened: boolean, code: number): Promise<void> {
+    if (this.#socket !== socket) return;
+    this.#socket = null;
+    clearTimeout(this.#silence);
+    const store = this.#store;
+    if (code === 4401) return this.#signedOut();
+    if (!opened && navigator.onLine) this.#refused++;
+    const polling = store.connection.value === "polling";
+    const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#tries++) * (0.5 + Math.random() / 2);
+    if (!polling) {
+      const now = Date.now() + this.#offset;
+      const since = store.outage.value?.since ?? store.freshAt.value;
+      store.outage.value = { since, tries: this.#tries, next: now + wait };
+      this.#blink ??= setTimeout(() => {
+        this.#blink = undefined;
+        if (!store.outage.value || store.connection.value === "signed_out") return;
+        store.connection.value = navigator.onLine ? "reconnecting" : "offline";
+      }, BLINK_MS);
+    }
+    // A refused upgrade does not say why; an ordinary call does.
+    const answer = opened ? null : await fetch("/api/me").catch(() => null);
+    if (answer?.status === 401) return this.#signedOut();
+    if (this.#socket) return;
+    if (answer?.ok && this.#refused >= REFUSED) return void (polling || this.#poll());
+    this.#retry = setTimeout(() => this.#connect(), wait);
+  }
+
+  #signedOut(): void {
+    clearTimeout(this.#retry);
+    this.#store.outage.value = null;
+    this.#store.connection.value = "signed_out";
+    alert(this.#store, "You were signed out.");
+  }
+
+  /** Asks by HTTP while sockets do not get through; each time only when the last answer has come. */
+  async #poll(): Promise<void> {
+    const store = this.#store;
+    store.connection.value = "polling";
+    store.outage.value = null;
+    for (let polls = 1; store.connection.value === "polling"; polls++) {
+      if (store.paused.value === null && !document.hidden) {
+        await this.#reload().then(() => store.freshAt.value = Date.now() + this.#offset, () => {});
+      }
+      if (polls % POLLS === 0 && !this.#socket) this.#connect();
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  /** Tries at once what would be tried later. */
+  retryNow(): void {
+    if (this.#socket || this.#store.connection.value === "signed_out") return;
+    this.#tries = 0;
+    this.#connect();
+  }
+
+  #take(frame: Frame): void {
+    const store = this.#store;
+    if ("sub" in frame && frame.sub.startsWith("list ")) {
+      if (frame.sub !== this.#listName) return;
+      frame.sub = "list";
+    }
+    if ("server_time" in frame) this.#offset = Date.parse(frame.server_time) - Date.now();
+    store.freshAt.value = Date.now() + this.#offset;
+    switch (frame.type) {
+      case "pong":
+        return this.#restored();
+      case "heartbeat":
+        // A quiet subscription moves on too; otherwise its token would be too old one day.
+        for (const [name, since] of Object.entries(frame.since)) {
+          const sub = name === this.#listName ? "list" : name;
+          if (this.#tokens.has(sub)) this.#tokens.set(sub, since);
+        }
+        return;
+      case "stats":
+        if (store.paused.value === null) store.stats.value = frame.stats;
+        else this.#heldStats = frame.stats;
+        return;
+      case "resync":
+        // Too much was missed to catch up with: the view is read anew.
+        if (frame.sub === "list" || frame.sub === "open") this.#stale = true;
+        return this.#draw();
+      case "events":
+        // What is still on its way may be of the task that was open before.
+        if (frame.sub !== "open" || frame.id !== this.#store.view.value.task) return;
+        this.#events.push(...frame.events);
+        if (frame.gap?.after) this.#gap ??= { ...frame.gap, after: frame.gap.after };
+        this.#boundEvents();
+        return this.#draw();
+      case "snapshot":
+      case "tasks": {
+        this.#tokens.set(frame.sub, frame.since);
+        const one = this.#followed.get(frame.sub);
+        for (const task of frame.tasks) {
+          if (one) this.#takeOne(frame.sub, one, task);
+          else this.#keep(frame, task);
+        }
+        return this.#draw();
+      }
+    }
+  }
+
+  #takeOne(sub: string, one: { take(task: TaskSummary): void }, task: Changed): void {
+    const over = task.deleted || isTerminal(task.status);
+    if (!task.deleted) one.take(task);
+    if (!over) return;
+    this.#followed.delete(sub);
+    this.#tokens.delete(sub);
+    this.#send({ type: "unsubscribe", sub });
+  }
+
+  #keep({ type, sub }: { type: string; sub: string }, task: Changed): void {
+    if (this.#stale) return;
+    const known = this.#buffer.get(task.id);
+    const newer = !known || known.deleted || task.deleted || task.version >= known.version;
+    if (!newer) return;
+    // A task that only the details follow says nothing of the list.
+    const listed = sub === "list" && type === "tasks" || this.#store.rows.has(task.id);
+    if (!listed && sub !== "open") return;
+    if (sub === "open" && !task.deleted) {
+      // Whether it belongs to the list, only the list's own frames tell.
+      const row = this.#store.rows.get(task.id);
+      const matches = known && !known.deleted ? known.matches : row ? row.value.matches : false;
+      this.#buffer.set(task.id, { ...task, matches });
+    } else this.#buffer.set(task.id, task);
+    if (!this.#store.rows.has(task.id) && sub === "list" && !known) this.#arrivals.push(Date.now());
+    if (this.#buffer.size > MAX_BUFFER) {
+      this.#buffer.clear();
+      this.#stale = true;
+    }
+  }
+
+  #restored(): void {
+    const store = this.#store;
+    const was = store.outage.value;
+    store.outage.value = null;
+    if (this.#bannerSaid) say(store, "Live updates restored, data current.");
+    this.#bannerSaid = false;
+    if (!this.#stale) store.connection.value = "live";
+    if (was) this.#draw();
+    this.#tick();
+  }
+
+  #draw(): void {
+    if (this.#frame || this.#store.paused.value !== null) return;
+    this.#frame = requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    const store = this.#store;
+    if (store.paused.value !== null) return;
+    if (this.#stale) return void this.#catchUp();
+    const open = store.task.value;
+    const changes = [...this.#buffer.values()];
+    this.#buffer.clear();
+    const events = this.#events;
+    const gap = this.#gap;
+    this.#events = [];
+    this.#gap = null;
+    // Of a task that stood on another page, only the server knows whether it was one of the list's.
+    const isElsewhere = ({ id, deleted }: Changed) => deleted && !store.rows.has(id);
+    if (changes.some(isElsewhere)) this.#refill = true;
+    batch(() => {
+      mergeTasks(store, changes);
+      const own = open && changes.find(({ id }) => id === open.id);
+      if (own && !own.deleted) {
+        mergeOpen(store, own);
+        this.#sayOpen(open, own);
+      }
+      if (events.length > 0) mergeLog(store, events, gap);
+      const now = Date.now();
+      this.#arrivals = this.#arrivals.filter((at) => at > now - 1_000);
+      // New rows move nothing away from under a pointer, the focus or a selection.
+      if (store.waiting.value.length > 0 && this.#arrivals.length < FEW && !this.#isBusy()) showWaiting(store);
+    });
+    if (changes.some(({ deleted }) => deleted) && hasRoomForMore(store)) this.#refill = true;
+    this.#fillUp();
+    const waiting = store.waiting.value.length;
+    if (waiting > 0 && Date.now() - this.#newSaid > NEW_SAID_MS) {
+      this.#newSaid = Date.now();
+      say(store, `${count(waiting, "new task")}.`);
+    }
+  }
+
+  /** A page that is not drawn keeps no more lines than one that is; what is dropped is a gap. */
+  #boundEvents(): void {
+    if (this.#events.length <= LOG_LINES) return;
+    this.#events = this.#events.slice(-LOG_LINES);
+    const first = this.#events.find((event) => event.kind === "log");
+    const last = this.#store.log.value.at(-1);
+    if (first && last) {
+      this.#gap = { after: `${last.attempt}:${last.line}`, before: `${first.attempt}:${first.line}` };
+    }
+  }
+
+  /** After tasks were deleted, reads the list anew: its page has room, and how many there are is known. */
+  #fillUp(): void {
+    const { paused } = this.#store;
+    if (!this.#refill || paused.value !== null || this.#isBusy() || this.#filling) return;
+    this.#filling = setTimeout(() => {
+      this.#filling = undefined;
+      if (paused.value !== null) return;
+      this.#refill = false;
+      // The list says why it could not be read; then it is read once more.
+      this.#reload().catch(() => this.#refill = true);
+    }, FILL_MS);
+  }
+
+  #sayOpen(before: TaskSummary, after: TaskSummary): void {
+    const quarter = (task: TaskSummary) => Math.floor(task.progress / 25);
+    if (before.status !== after.status) say(this.#store, `${after.title}: ${after.status}.`);
+    else if (quarter(after) > quarter(before)) say(this.#store, `${after.title}: ${quarter(after) * 25} percent.`);
+  }
+
+  /** Reads the whole view anew. */
+  async #catchUp(): Promise<void> {
+    const store = this.#store;
+    this.#stale = false;
+    this.#buffer.clear();
+    const live = store.connection.value;
+    if (live === "live") store.connection.value = "catching_up";
+    try {
+      await this.#reload();
+    } catch {
+      // The list says why it could not be read.
+    }
+    if (store.connection.value === "catching_up" && this.#socket?.readyState === WebSocket.OPEN) {
+      store.connection.value = "live";
+    }
+  }
+
+  #seen(): void {
+    if (document.hidden) return void (this.#hiddenAt = Date.now());
+    const away = this.#hiddenAt === null ? 0 : Date.now() - this.#hiddenAt;
+    this.#hiddenAt = null;
+    if (this.#store.paused.value !== null) return;
+    if (away > HIDDEN_MS) this.#stale = true;
+    this.#draw();
+  }
+
+  /** Stops everything that moves, until {@linkcode resume}. */
+  pause(): void {
+    const { paused, held, freshAt } = this.#store;
+    paused.value = freshAt.value;
+    held.value = 0;
+  }
+
+  /** Goes on, with all that has happened meanwhile. */
+  resume(): void {
+    const store = this.#store;
+    store.paused.value = null;
+    if (this.#heldStats) store.stats.value = this.#heldStats;
+    this.#heldStats = null;
+    this.#tick();
+    this.#draw();
+  }
+}

@@ -1,0 +1,425 @@
+/**
+ * What the page knows, as signals. The server makes one from what it renders; the browser makes one from the same
+ * and keeps it current from the stream. Tasks are merged by id and version: what is older than known is dropped.
+ *
+ * @module
+ */
+
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import type {
+  Caller,
+  Json,
+  Permission,
+  Stats,
+  Task,
+  TaskHistoryEvent,
+  TaskSummary,
+  TypeInfo,
+} from "../../queue/task/task.ts";
+import type { TimeStyle } from "./format.ts";
+import { fitsText, hrefOf, type View } from "./url.ts";
+
+/** What is wrong with a form, by JSON pointer; the empty one is for the whole. */
+export type FormErrors = Record<string, string>;
+
+/** Lines of a log that were passed over, between two positions (`attempt:line`) that are there. */
+export interface LogGap {
+  after: string;
+  before: string;
+}
+
+/** A line of a task's log. */
+export type LogEvent = Extract<TaskHistoryEvent, { kind: "log" }>;
+
+/** What a person has chosen; kept in a cookie, so that the server renders it too. */
+export interface Preferences {
+  theme: "system" | "light" | "dark";
+  density: "comfortable" | "compact";
+  time: TimeStyle;
+  /** Whether single keys do something. */
+  shortcuts: boolean;
+  announce: "all" | "errors" | "off";
+}
+
+/** What is known of the list beside its rows. */
+export interface ListState {
+  next_cursor: string | null;
+  prev_cursor: string | null;
+  total: number;
+  total_capped: boolean;
+  /** How many tasks a search has looked at; null: all. */
+  searched: number | null;
+  /** The commit that the list is of. */
+  as_of: string;
+  /** When it was read, milliseconds since the epoch, by the server's clock. */
+  at: number;
+  loading: boolean;
+  /** Why the last reading failed. */
+  error: string | null;
+}
+
+/** Everything that the page is rendered from. */
+export interface PageData {
+  types: TypeInfo[];
+  stats: Stats;
+  view: View;
+  /** Parts of the URL that were not understood. */
+  ignored: string[];
+  tasks: TaskSummary[];
+  list: Omit<ListState, "loading" | "error" | "at">;
+  /** Time of the server, RFC 3339. */
+  server_time: string;
+  open: { task: Task; log: LogEvent[] } | { missing: string } | null;
+  form: {
+    /** What stood in the fields of a form that comes back, by JSON pointer. */
+    texts: Record<string, string>;
+    errors: FormErrors;
+    idempotency_key: string;
+    /** The task whose parameters fill the form. */
+    source: { title: string; params: Record<string, Json> } | null;
+  };
+  caller: Caller;
+  signed_in: boolean;
+  preferences: Preferences;
+  limits: { upload: number };
+}
+
+/** State of the connection to the server. */
+export type Connection = "connecting" | "live" | "catching_up" | "reconnecting" | "polling" | "offline" | "signed_out";
+
+/** The task in the details. */
+export type Open = { task: Task } | { missing: string } | { loading: string } | { failed: string; id: string };
+
+/** A message that stays until it is read. */
+export interface Toast {
+  id: number;
+  kind: "done" | "error";
+  text: string;
+  link?: { href: string; text: string };
+  details?: string[];
+}
+
+/** A question before something is done. */
+export interface Question {
+  title: string;
+  lines: string[];
+  /** The label of the button that does it. */
+  yes: string;
+  danger: boolean;
+  answer(yes: boolean): void;
+}
+
+/** The page's knowledge. */
+export interface Store {
+  types: TypeInfo[];
+  caller: Caller;
+  signedIn: boolean;
+  limits: PageData["limits"];
+  view: Signal<View>;
+  /** The address of the list alone, without what is open over it. */
+  base: ReadonlySignal<string>;
+  ignored: Signal<string[]>;
+  /** One signal a row, so that a change draws its own row and nothing else. */
+  rows: Map<string, Signal<Row>>;
+  /** Ids of the rows, in the order in which they are shown. */
+  order: Signal<string[]>;
+  list: Signal<ListState>;
+  /** New tasks that wait for the reader. */
+  waiting: Signal<TaskSummary[]>;
+  stats: Signal<Stats>;
+  open: Signal<Open | null>;
+  /** The open task, if it is there. */
+  task: ReadonlySignal<Task | null>;
+  log: Signal<LogEvent[]>;
+  /** How many lines of it are kept: more, once earlier ones were asked for. */
+  logLimit: Signal<number>;
+  /** Lines between those that are kept which were not loaded. */
+  gaps: Signal<LogGap[]>;
+  connection: Signal<Connection>;
+  /** The last break: since when, how often it was tried, when the next try is. Server time. */
+  outage: Signal<{ since: number; tries: number; next: number } | null>;
+  /** Since when the reader has stopped the page; null: it moves. */
+  paused: Signal<number | null>;
+  /** Changes that wait for the page to go on. */
+  held: Signal<number>;
+  /** Milliseconds since the epoch by the server's clock; moves once a second while what is shown is current. */
+  now: Signal<number>;
+  /** The same, but never standing still. */
+  clock: Signal<number>;
+  /** When the last word from the server came. */
+  freshAt: Signal<number>;
+  selected: Signal<ReadonlyMap<string, TaskSummary>>;
+  /** What was asked for and is not confirmed: by id, the verb and since when. */
+  asked: Signal<ReadonlyMap<string, { verb: string; since: number }>>;
+  toasts: Signal<Toast[]>;
+  question: Signal<Question | null>;
+  help: Signal<boolean>;
+  preferences: Signal<Preferences>;
+  /** What the two live regions say. */
+  polite: Signal<string>;
+  alert: Signal<string>;
+  form: PageData["form"];
+}
+
+/** A row: the task, and whether it still belongs to the list. */
+export interface Row {
+  task: TaskSummary;
+  matches: boolean;
+}
+
+/** Log lines that the page keeps. */
+export const LOG_LINES = 5_000;
+/** New tasks that wait at most; more are counted by the next reading of the list. */
+const MAX_WAITING = 1_000;
+
+/** Makes a store from what the server knows. */
+export function createStore(data: PageData): Store {
+  const opened = data.open && "task" in data.open ? data.open : null;
+  const at = Date.parse(data.server_time);
+  const view = signal(data.view);
+  const open = signal<Open | null>(opened ? { task: opened.task } : data.open as Open | null);
+  return {
+    types: data.types,
+    caller: data.caller,
+    signedIn: data.signed_in,
+    limits: data.limits,
+    view,
+    base: computed(() => hrefOf(view.value, { task: null, tab: "overview", form: null, from: null })),
+    ignored: signal(data.ignored),
+    rows: new Map(data.tasks.map((task) => [task.id, signal({ task, matches: true })])),
+    order: signal(data.tasks.map(({ id }) => id)),
+    list: signal({ ...data.list, at, loading: false, error: null }),
+    waiting: signal([]),
+    stats: signal(data.stats),
+    open,
+    task: computed(() => open.value && "task" in open.value ? open.value.task : null),
+    log: signal(opened?.log ?? []),
+    logLimit: signal(LOG_LINES),
+    gaps: signal([]),
+    connection: signal("connecting"),
+    outage: signal(null),
+    paused: signal(null),
+    held: signal(0),
+    now: signal(at),
+    clock: signal(at),
+    freshAt: signal(at),
+    selected: signal(new Map()),
+    asked: signal(new Map()),
+    toasts: signal([]),
+    question: signal(null),
+    help: signal(false),
+    preferences: signal(data.preferences),
+    polite: signal(""),
+    alert: signal(""),
+    form: data.form,
+  };
+}
+
+/** Whether the caller may do something. */
+export function may(store: Store, permission: Permission): boolean {
+  return store.caller.permissions.includes(permission);
+}
+
+/** What a type is called. */
+export function titleOf(store: Store, type: string): string {
+  return store.types.find((one) => one.type === type)?.title ?? type;
+}
+
+/** Whether tasks that are new belong on the page that is shown. */
+function showsNew({ view }: Store): boolean {
+  return view.value.cursor === null && view.value.order === "newest";
+}
+
+function inOrder(view: View): (a: string, b: string) => number {
+  return view.order === "newest" ? (a, b) => a < b ? 1 : -1 : (a, b) => a < b ? -1 : 1;
+}
+
+/** A task as the stream tells of it. */
+export type Changed = (TaskSummary & { matches?: boolean; deleted?: undefined }) | { id: string; deleted: true };
+
+/** Takes changed tasks into their rows; one without a row waits, if it belongs to the list. */
+export function mergeTasks(store: Store, changes: Iterable<Changed>): void {
+  const view = store.view.value;
+  const last = store.order.value.at(-1);
+  const { next_cursor } = store.list.value;
+  const waiting = new Map(store.waiting.value.map((task) => [task.id, task]));
+  const answered: string[] = [];
+  let moved = false;
+  for (const task of changes) {
+    if (task.deleted) {
+      moved = waiting.delete(task.id) || moved;
+      removeTask(store, task.id);
+      continue;
+    }
+    const matches = task.matches !== false && fitsText(view, task, store.now.value);
+    if (store.asked.value.has(task.id)) answered.push(task.id);
+    const row = store.rows.get(task.id);
+    if (row) {
+      if (task.version > row.value.task.version) row.value = { task, matches };
+      continue;
+    }
+    // Later pages do not grow, what belongs to an older page stays there, and so does what does not fit the filter.
+    const beyond = next_cursor !== null && last !== undefined && task.id < last;
+    if (matches && showsNew(store) && !beyond) moved = !!waiting.set(task.id, task);
+    else moved = waiting.delete(task.id) || moved;
+  }
+  if (answered.length > 0) settle(store, answered);
+  if (!moved) return;
+  // What has waited longest is on a page of its own by now.
+  store.waiting.value = [...waiting.values()].slice(-MAX_WAITING);
+}
+
+/** Forgets what was asked for of tasks that have come to their end, or have left it. */
+function settle(store: Store, ids: string[]): void {
+  const done = ids.filter((id) => {
+    const status = (store.rows.get(id)?.value.task ?? store.task.value)?.status;
+    const ended = status !== "PENDING" && status !== "RUNNING";
+    return ended === (store.asked.value.get(id)!.verb === "Cancelling");
+  });
+  if (done.length > 0) forget(store, ...done);
+}
+
+/** Shows the tasks that waited; as many of the oldest leave for the next page. */
+export function showWaiting(store: Store): void {
+  const tasks = store.waiting.value;
+  if (tasks.length === 0) return;
+  const { limit } = store.view.value;
+  for (const task of tasks) store.rows.set(task.id, signal({ task, matches: true }));
+  const order = [...new Set([...tasks.map(({ id }) => id), ...store.order.value])].sort(inOrder(store.view.value));
+  const gone = order.splice(limit);
+  batch(() => {
+    store.order.value = order;
+    store.waiting.value = [];
+    const list = store.list.value;
+    store.list.value = {
+      ...list,
+      total: list.total + tasks.length,
+      next_cursor: gone.length > 0 ? order[order.length - 1] : list.next_cursor,
+    };
+  });
+  for (const id of gone) store.rows.delete(id);
+}
+
+/** Puts another list in the place of the one that is shown. Rows that stay keep what is newer. */
+export function replaceList(store: Store, tasks: TaskSummary[], list: ListState): void {
+  batch(() => {
+    const ids = new Set(tasks.map(({ id }) => id));
+    for (const task of tasks) {
+      const row = store.rows.get(task.id);
+      if (!row) store.rows.set(task.id, signal({ task, matches: true }));
+      else row.value = { task: row.value.task.version > task.version ? row.value.task : task, matches: true };
+    }
+    store.order.value = tasks.map(({ id }) => id);
+    store.waiting.value = [];
+    store.list.value = list;
+    for (const id of store.rows.keys()) if (!ids.has(id)) store.rows.delete(id);
+  });
+}
+
+/** Takes a task that was deleted out of the page. */
+export function removeTask(store: Store, id: string): void {
+  if (store.waiting.value.some((task) => task.id === id)) {
+    store.waiting.value = store.waiting.value.filter((other) => other.id !== id);
+  }
+  if (store.task.value?.id === id) store.open.value = { missing: id };
+  select(store, [id], false);
+  if (!store.rows.delete(id)) return;
+  store.order.value = store.order.value.filter((other) => other !== id);
+  const list = store.list.value;
+  store.list.value = { ...list, total: Math.max(0, list.total - 1) };
+}
+
+/** Whether the page shows fewer rows than there are for it. */
+export function hasRoomForMore({ order, view, list }: Store): boolean {
+  return list.value.next_cursor !== null && order.value.length < view.value.limit;
+}
+
+/** Takes a newer state of the open task; what a summary lacks stays as it was. */
+export function mergeOpen(store: Store, task: TaskSummary | Task): void {
+  const known = store.task.value;
+  if (!known || known.id !== task.id || task.version < known.version) return;
+  if (task.version === known.version && !("input_params" in task)) return;
+  store.open.value = { task: { ...known, ...task, error: task.error && { ...known.error, ...task.error } } };
+}
+
+/** Adds log lines that are not there yet, at the end. */
+export function mergeLog(store: Store, events: TaskHistoryEvent[], gap: LogGap | null = null): void {
+  let last = store.log.value.at(-1);
+  const lines = events.filter((event): event is LogEvent => {
+    if (event.kind !== "log") return false;
+    const isNew = !last || event.attempt > last.attempt || event.attempt === last.attempt && event.line > last.line;
+    if (isNew) last = event;
+    return isNew;
+  });
+  if (lines.length === 0) return;
+  if (gap) store.gaps.value = [...store.gaps.value, gap];
+  store.log.value = [...store.log.value, ...lines].slice(-store.logLimit.value);
+  dropGaps(store);
+}
+
+/** A gap before the first line that is kept is no gap any more: whatever is earlier is not there. */
+function dropGaps(store: Store): void {
+  const [first] = store.log.value;
+  if (store.gaps.value.length === 0 || !first) return;
+  store.gaps.value = store.gaps.value.filter(({ before }) => {
+    const [attempt, line] = before.split(":").map(Number);
+    return attempt > first.attempt || attempt === first.attempt && line > first.line;
+  });
+}
+
+/** Adds lines before the first one, or into a gap. `isWhole`: there are no more of them. */
+export function addEarlier(store: Store, lines: LogEvent[], gap: LogGap | null, isWhole: boolean): void {
+  const log = store.log.value;
+  const positionOf = ({ attempt, line }: LogEvent) => `${attempt}:${line}`;
+  const at = gap ? log.findIndex((line) => positionOf(line) === gap.before) : 0;
+  if (at < 0) return;
+  store.logLimit.value = Math.max(store.logLimit.value, log.length + lines.length + LOG_LINES);
+  store.log.value = [...log.slice(0, at), ...lines, ...log.slice(at)];
+  if (!gap) return;
+  const left = isWhole || lines.length === 0 ? [] : [{ after: gap.after, before: positionOf(lines[0]) }];
+  store.gaps.value = store.gaps.value.flatMap((each) => each === gap ? left : [each]);
+}
+
+/** Selects tasks or takes them out of the selection. */
+export function select(store: Store, ids: Iterable<string>, on: boolean): void {
+  const selected = new Map(store.selected.value);
+  for (const id of ids) {
+    const row = store.rows.get(id);
+    if (!on) selected.delete(id);
+    else if (row) selected.set(id, row.value.task);
+  }
+  store.selected.value = selected;
+}
+
+/** Remembers that something was asked for and waits for its confirmation. */
+export function ask(store: Store, ids: string[], verb: string): void {
+  const asked = new Map(store.asked.value);
+  for (const id of ids) asked.set(id, { verb, since: store.now.value });
+  store.asked.value = asked;
+}
+
+/** What was asked for is answered. */
+export function forget(store: Store, ...ids: string[]): void {
+  const asked = new Map(store.asked.value);
+  for (const id of ids) asked.delete(id);
+  store.asked.value = asked;
+}
+
+let toasts = 0;
+/** Messages of what went well that are shown at once. */
+const MAX_DONE = 3;
+
+/** Shows a message. What went well leaves by itself; errors stay until they are dismissed. */
+export function toast(store: Store, message: Omit<Toast, "id">): void {
+  const id = ++toasts;
+  const all = [...store.toasts.value, { id, ...message }];
+  // Of what went well only the last is worth the room; an error stays until it is dismissed.
+  const done = all.filter(({ kind }) => kind === "done").slice(-MAX_DONE);
+  store.toasts.value = all.filter((toast) => toast.kind === "error" || done.includes(toast));
+  if (message.kind === "done") setTimeout(() => dismiss(store, id), 8_000);
+}
+
+/** Takes a message away. */
+export function dismiss(store: Store, id: number): void {
+  store.toasts.value = store.toasts.value.filter((toast) => toast.id !== id);
+}

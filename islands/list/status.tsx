@@ -1,0 +1,65 @@
+/**
+ * A task's status: always a shape, a word and a colour together.
+ *
+ * @module
+ */
+
+import type { JSX } from "preact";
+import type { Status, TaskSummary } from "../../queue/task/task.ts";
+import { duration } from "../app/format.ts";
+import { Icon } from "../shell/icons.tsx";
+import { type Store, titleOf } from "../app/store.ts";
+
+/** Why a task that waits does not run. */
+const WAITING = {
+  ready: "Waiting for a slot",
+  scheduled: "Scheduled",
+  blocked: "Waits for other tasks",
+  limited: "Waits for its key",
+};
+
+/** Without progress for longer than this a note says so. */
+const QUIET_MS = 5 * 60_000;
+
+/** The badge of a status. */
+export function StatusBadge({ status }: { status: Status }): JSX.Element {
+  return (
+    <span class={`badge ${status.toLowerCase()}`}>
+      <Icon name={status} />
+      {status}
+    </span>
+  );
+}
+
+/** How far a task is: a bar, a number and what is being done. */
+export function Progress({ task, store }: { task: TaskSummary; store: Store }): JSX.Element {
+  if (task.status === "PENDING") {
+    const paused = store.stats.value.paused[task.task_type];
+    const why = WAITING[task.wait_reason ?? "ready"];
+    const again = task.attempt > 0 && task.error ? `Attempt ${task.attempt + 1} to come: ${task.error.message}` : null;
+    return (
+      <span class="muted note">
+        {paused && task.wait_reason === "ready" ? `${titleOf(store, task.task_type)} is paused` : again ?? why}
+      </span>
+    );
+  }
+  if (task.status === "CANCELLED" && task.progress === 0) return <span class="muted note">{task.error?.message}</span>;
+  const percent = Math.round(task.progress);
+  const quiet = task.status === "RUNNING" && task.progress_at ? store.now.value - Date.parse(task.progress_at) : 0;
+  return (
+    <span class="progress">
+      <progress
+        max="100"
+        value={task.progress}
+        aria-label={`Progress of ${task.title}`}
+        class={task.status.toLowerCase()}
+      >
+        {percent} %
+      </progress>
+      <span class="percent">{percent} %</span>
+      {quiet > QUIET_MS
+        ? <span class="message">No progress for {duration(quiet)}</span>
+        : <span class="message">{task.status === "FAILED" ? task.error?.message : task.message}</span>}
+    </span>
+  );
+}

@@ -1,0 +1,239 @@
+/**
+ * The header: the state of the connection, what stops and starts the page, and how it looks.
+ *
+ * @module
+ */
+
+import type { JSX } from "preact";
+import { act } from "../app/actions.ts";
+import { clockTime, count, duration } from "../app/format.ts";
+import { Icon } from "./icons.tsx";
+import { savePreferences } from "../app/preferences.ts";
+import { type Connection, may, type Preferences, type Store } from "../app/store.ts";
+import { hrefOf } from "../app/url.ts";
+
+const WORDS: Record<Connection, string> = {
+  connecting: "Connecting…",
+  live: "Live",
+  catching_up: "Catching up…",
+  reconnecting: "Reconnecting",
+  polling: "Live (every 5 s)",
+  offline: "Offline",
+  signed_out: "Signed out",
+};
+
+/** The state of the connection in words, as it stands in the title too. */
+export function connectionWords(store: Store): string {
+  const state = store.connection.value;
+  const age = (since: number) => `data ${duration(store.clock.value - since)} old`;
+  if (store.paused.value !== null) return `Paused · ${age(store.paused.value)}`;
+  const stale = state === "reconnecting" || state === "offline";
+  return stale && store.outage.value ? `${WORDS[state]} · ${age(store.outage.value.since)}` : WORDS[state];
+}
+
+/** The pill in the header. */
+export function ConnectionPill({ store }: { store: Store }): JSX.Element {
+  const state = store.paused.value !== null ? "paused" : store.connection.value;
+  return (
+    <span class={`pill js ${state}`}>
+      <span class="dot" aria-hidden="true" />
+      {connectionWords(store)}
+    </span>
+  );
+}
+
+function set(store: Store, change: Partial<Preferences>): void {
+  store.preferences.value = { ...store.preferences.value, ...change };
+  savePreferences(store.preferences.value);
+}
+
+function Choice<T extends string>({ name, label, value, options, onChoose }: {
+  name: string;
+  label: string;
+  value: T;
+  options: Record<T, string>;
+  onChoose: (value: T) => void;
+}): JSX.Element {
+  return (
+    <fieldset class="choice">
+      <legend>{label}</legend>
+      {(Object.entries(options) as [T, string][]).map(([option, text]) => (
+        <label key={option}>
+          <input
+            type="radio"
+            name={name}
+            value={option}
+            checked={option === value}
+            onChange={() => onChoose(option)}
+          />
+          {text}
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+function Settings({ store }: { store: Store }): JSX.Element {
+  const { theme, density, time, announce } = store.preferences.value;
+  return (
+    <details class="menu settings js">
+      <summary aria-label="Settings" title="Settings">
+        <Icon name="gear" />
+      </summary>
+      <div class="popup">
+        <Places store={store} className="narrow-only" />
+        <Choice
+          name="time"
+          label="Times"
+          value={time.format}
+          options={{ relative: "Relative", local: "Local", utc: "UTC" }}
+          onChoose={(format) => set(store, { time: { ...time, format } })}
+        />
+        <Choice
+          name="theme"
+          label="Theme"
+          value={theme}
+          options={{ system: "System", light: "Light", dark: "Dark" }}
+          onChoose={(theme) => set(store, { theme })}
+        />
+        <Choice
+          name="density"
+          label="Rows"
+          value={density}
+          options={{ comfortable: "Comfortable", compact: "Compact" }}
+          onChoose={(density) => set(store, { density })}
+        />
+        <Choice
+          name="announce"
+          label="Say aloud"
+          value={announce}
+          options={{ all: "All mine", errors: "Errors only", off: "Off" }}
+          onChoose={(announce) => set(store, { announce })}
+        />
+        <button type="button" onClick={() => store.help.value = true}>Keyboard shortcuts</button>
+        <p class="meta">{store.caller.name}, {store.caller.role}</p>
+      </div>
+    </details>
+  );
+}
+
+/** What else the page can show. */
+function Places({ store, className }: { store: Store; className: string }): JSX.Element {
+  const view = store.view.value;
+  return (
+    <>
+      <a
+        class={`js ${className}`}
+        href={hrefOf(view, { charts: view.charts ? null : "1h" })}
+        aria-current={view.charts ? "true" : undefined}
+      >
+        <Icon name="chart" />
+        Charts
+      </a>
+      <a
+        class={`js ${className}`}
+        href={hrefOf(view, { schedules: !view.schedules, form: null })}
+        aria-current={view.schedules ? "true" : undefined}
+      >
+        <Icon name="clock" />
+        Schedules
+      </a>
+    </>
+  );
+}
+
+/** The header's controls. */
+export function Header({ store, onPause }: { store: Store; onPause?: () => void }): JSX.Element {
+  const view = store.view.value;
+  const paused = store.paused.value !== null;
+  const held = store.held.value;
+  const [first] = store.types;
+  return (
+    <>
+      <a class="brand" href="/">Millrace</a>
+      <ConnectionPill store={store} />
+      <button
+        type="button"
+        class="js quiet"
+        aria-pressed={paused}
+        onClick={onPause}
+        title={paused ? "Resume (p)" : "Pause (p)"}
+      >
+        <Icon name={paused ? "play" : "pause"} />
+        <span class="wide-only">
+          {paused ? `Resume${held > 0 ? ` (${count(held, "change")} waiting)` : ""}` : "Pause"}
+        </span>
+        <span class="hidden narrow-only">{paused ? "Resume live updates" : "Pause live updates"}</span>
+      </button>
+      <span class="space" />
+      <Places store={store} className="quiet button wide-only" />
+      {may(store, "submit") && first
+        ? (
+          <a class="button primary" href={hrefOf(view, { form: first.type, from: null })} title="New task (n)">
+            <Icon name="plus" />
+            <span class="wide-only">New task</span>
+            <span class="narrow-only">New</span>
+          </a>
+        )
+        : <span class="muted">Read-only access</span>}
+      <Settings store={store} />
+      {store.signedIn && (
+        <form method="post" action="/logout">
+          <button type="submit" class="quiet" title={`Signed in as ${store.caller.name} (${store.caller.role})`}>
+            Sign out
+          </button>
+        </form>
+      )}
+    </>
+  );
+}
+
+/** What stands above everything while something is wrong. */
+export function Banner({ store, onRetry }: { store: Store; onRetry?: () => void }): JSX.Element | null {
+  const { clock, outage, connection, preferences, view } = store;
+  if (connection.value === "signed_out") {
+    return (
+      <div class="banner error">
+        <span>
+          You were signed out at {clockTime(store.freshAt.value, preferences.value.time)}. What is shown is old.
+        </span>
+        <a class="button" href={`/login?back=${encodeURIComponent(hrefOf(view.value, {}))}`}>Sign in</a>
+      </div>
+    );
+  }
+  const lost = outage.value;
+  if (lost && clock.value - lost.since >= 5_000) {
+    const left = Math.max(0, Math.ceil((lost.next - clock.value) / 1000));
+    return (
+      <div class="banner warn">
+        <span>
+          Lost the live connection at {clockTime(lost.since, preferences.value.time)}. Try {lost.tries}
+          {left > 0 ? `, next in ${left} s` : ", now"}.
+        </span>
+        <button type="button" onClick={onRetry}>Retry now</button>
+      </div>
+    );
+  }
+  const types = Object.entries(store.stats.value.paused).filter(([type]) =>
+    view.value.task_types.length === 0 || view.value.task_types.includes(type)
+  );
+  if (types.length === 0) return null;
+  return (
+    <>
+      {types.map(([type, info]) => {
+        const title = store.types.find((one) => one.type === type)?.title ?? type;
+        const waiting = store.stats.value.by_type[type]?.PENDING ?? 0;
+        return (
+          <div class="banner" key={type}>
+            <span>
+              <strong>{title}</strong> is paused — {count(waiting, "task")} waiting.{info.reason && ` ${info.reason}`}
+            </span>
+            {may(store, "pause") && (
+              <button type="button" class="js" onClick={() => act().setPaused(type, false)}>Resume</button>
+            )}
+          </div>
+        );
+      })}
+    </>
+  );
+}

@@ -1,0 +1,164 @@
+/**
+ * What lies over the page: questions, the keyboard's keys, messages.
+ *
+ * @module
+ */
+
+import type { ComponentChildren, JSX } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { Icon } from "./icons.tsx";
+import { savePreferences } from "../app/preferences.ts";
+import { dismiss, type Question, type Store } from "../app/store.ts";
+
+/** A dialog that keeps the focus until it is closed, and gives it back to where it was. */
+export function Dialog({ label, onClose, children, kind = "" }: {
+  label: string;
+  onClose: () => void;
+  children: ComponentChildren;
+  kind?: string;
+}): JSX.Element {
+  const ref = useRef<HTMLDialogElement>(null);
+  // At once when it goes, so that whoever closes it can take the focus elsewhere after that.
+  useLayoutEffect(() => {
+    const dialog = ref.current!;
+    const before = document.activeElement as HTMLElement | null;
+    // The server has rendered it open, but nothing is modal before there is a script.
+    if (dialog.open) dialog.close();
+    dialog.showModal();
+    // Whoever opens a form wants to fill it in.
+    if (kind === "form") dialog.querySelector<HTMLElement>(".grid :is(input, select, textarea)")?.focus();
+    return () => {
+      dialog.close();
+      if (before?.isConnected) before.focus();
+    };
+  }, []);
+  return (
+    <dialog
+      ref={ref}
+      open={typeof document === "undefined"}
+      class={kind}
+      aria-label={label}
+      onCancel={(event) => {
+        if (event.target !== ref.current) return;
+        event.preventDefault();
+        onClose();
+      }}
+    >
+      {children}
+    </dialog>
+  );
+}
+
+/** The button that closes a dialog. */
+export function CloseButton({ onClose }: { onClose: () => void }): JSX.Element {
+  return (
+    <button type="button" class="quiet close js" aria-label="Close" onClick={onClose}>
+      <Icon name="close" />
+    </button>
+  );
+}
+
+function Asked({ question }: { question: Question }): JSX.Element {
+  const { title, lines, yes, danger, answer } = question;
+  return (
+    <Dialog label={title} onClose={() => answer(false)} kind="question">
+      <h2>{title}</h2>
+      {lines.map((line) => <p key={line}>{line}</p>)}
+      <div class="buttons">
+        {/* The safe one is focused first. */}
+        <button type="button" autofocus onClick={() => answer(false)}>Keep as is</button>
+        <button type="button" class={danger ? "danger" : "primary"} onClick={() => answer(true)}>{yes}</button>
+      </div>
+    </Dialog>
+  );
+}
+
+const KEYS: [string, string][] = [
+  ["/", "Search"],
+  ["n", "New task"],
+  ["1 – 5", "Filter by status"],
+  ["j k", "Next, previous row"],
+  ["Enter", "Open the row"],
+  ["Esc", "Close, back to the row"],
+  ["x", "Select the row"],
+  ["Shift + x", "Select up to here"],
+  ["h l", "Previous, next page"],
+  ["r c", "Retry, cancel"],
+  ["p", "Pause, resume the page"],
+  ["f", "Follow the log"],
+  ["?", "These keys"],
+  ["Ctrl or ⌘ + Enter", "Submit the form"],
+];
+
+function Help({ store }: { store: Store }): JSX.Element {
+  const close = () => store.help.value = false;
+  return (
+    <Dialog label="Keyboard shortcuts" onClose={close}>
+      <header class="dialog-head">
+        <h2>Keyboard shortcuts</h2>
+        <CloseButton onClose={close} />
+      </header>
+      <label class="line">
+        <input
+          type="checkbox"
+          checked={store.preferences.value.shortcuts}
+          onChange={({ currentTarget }) => {
+            store.preferences.value = { ...store.preferences.value, shortcuts: currentTarget.checked };
+            savePreferences(store.preferences.value);
+          }}
+        />
+        Single keys do something
+      </label>
+      <dl class="keys">
+        {KEYS.map(([key, what]) => (
+          <div key={key}>
+            <dt>
+              <kbd>{key}</kbd>
+            </dt>
+            <dd>{what}</dd>
+          </div>
+        ))}
+      </dl>
+    </Dialog>
+  );
+}
+
+/** Questions, help and messages. */
+export function Overlay({ store }: { store: Store }): JSX.Element {
+  const question = store.question.value;
+  return (
+    <>
+      {question && <Asked key={question.title} question={question} />}
+      {store.help.value && <Help store={store} />}
+      <section aria-label="Messages">
+        <ul class="toasts">
+          {store.toasts.value.map(({ id, kind, text, link, details }) => (
+            <li key={id} class={`toast ${kind}`}>
+              <p>{text}</p>
+              {details && details.length > 0 && (
+                <details>
+                  <summary>Show</summary>
+                  <ul>{details.map((line) => <li key={line}>{line}</li>)}</ul>
+                </details>
+              )}
+              {link && <a href={link.href}>{link.text}</a>}
+              <button type="button" class="quiet" aria-label="Dismiss" onClick={() => dismiss(store, id)}>
+                <Icon name="close" />
+              </button>
+            </li>
+          ))}
+        </ul>
+      </section>
+    </>
+  );
+}
+
+/** What is said to those who do not see the page. */
+export function Announcer({ store }: { store: Store }): JSX.Element {
+  return (
+    <>
+      <p class="hidden" role="status">{store.polite.value}</p>
+      <p class="hidden" role="alert">{store.alert.value}</p>
+    </>
+  );
+}

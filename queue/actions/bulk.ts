@@ -1,0 +1,261 @@
+/**
+ * Bulk: one action on many tasks, named by their ids or by a filter. A filter is bound to a commit (`as_of`, which
+ * comes with a list), so that it takes what its sender saw and nothing that came later. Small sets are answered
+ * at once; a large one becomes a task of its own, with progress, that goes on after a crash where it was.
+ *
+ * @module
+ */
+
+import * as z from "zod";
+import type { Commands } from "./task_actions.ts";
+import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
+import { InvalidInputError, NonRetryableError, NotFoundError, QueueError } from "../task/errors.ts";
+import { isId } from "../task/ids.ts";
+import { readCounts } from "../store/counts.ts";
+import { type Filter, type Matched, matching, totalOf } from "../store/reads.ts";
+import type { Searches } from "../store/searches.ts";
+import type { Submitter } from "../submit/submit.ts";
+import type { IdempotencyKey } from "../submit/deduplication.ts";
+import { type Json, type Status, STATUSES, statusOf, type TaskState } from "../task/task.ts";
+
+/** What can be done to many tasks. */
+export const BULK_ACTIONS = ["cancel", "retry", "delete"] as const;
+
+/** One of {@linkcode BULK_ACTIONS}. */
+export type BulkAction = (typeof BULK_ACTIONS)[number];
+
+/** What has become of one task: `done`, or the code of the error with what it says. */
+export interface BulkOutcome {
+  id: string;
+  outcome: string;
+  detail?: string;
+}
+
+/** Tasks that one call may name, and that are dealt with while the caller waits. */
+export const MAX_BULK_IDS = 200;
+/** Tasks that are dealt with at once. */
+const BATCH = 50;
+/** Failures that a result names. */
+const NAMED = 100;
+/** How long a stop of the service may take to reach a handler, in milliseconds. */
+const STOP_MS = 10_000;
+/** Tasks that are looked at while the caller waits. */
+const LOOKED_AT = 2_000;
+
+/** For each action, the statuses in which it is possible. */
+const POSSIBLE: Record<BulkAction, readonly Status[]> = {
+  cancel: ["PENDING", "RUNNING"],
+  retry: ["FAILED", "CANCELLED"],
+  delete: ["SUCCESS", "FAILED", "CANCELLED"],
+};
+
+/** Name of the task type that large sets become. */
+export const BULK_TYPE = "bulk";
+
+const filterSchema = z.strictObject({
+  statuses: z.array(z.enum(STATUSES)).optional(),
+  task_types: z.array(z.string()).optional(),
+  tag: z.string().optional(),
+  q: z.string().optional(),
+  created_from: z.number().optional(),
+  created_to: z.number().optional(),
+});
+
+const params = z.strictObject({
+  action: z.enum(BULK_ACTIONS),
+  filter: filterSchema,
+  as_of: z.string(),
+  /** How many there were at most when it was asked for. */
+  expected: z.int(),
+  /** Who asked for it. */
+  by: z.string().nullable().default(null),
+});
+
+interface Progress {
+  last: string | undefined;
+  looked: number;
+  done: number;
+  failed: number;
+  failures: BulkOutcome[];
+  /** Tasks of which it is not known whether it was done. */
+  unknown: string[];
+}
+
+/** What says nothing of a task: the service stops, was recovered, or the store has not answered. */
+const NO_OUTCOME = new Set(["closed", "fenced", "outcome_unknown"]);
+
+/** Acts on many tasks. */
+export class Bulk {
+  readonly #kv: Deno.Kv;
+  readonly #commands: () => Commands;
+  readonly #submitter: () => Submitter;
+  readonly #searches: Searches;
+  /** The task type that large sets become. */
+  readonly definition: TaskDefinition<typeof params>;
+
+  /** The parts that it works with need its task type first; they are asked for when there is something to do. */
+  constructor(kv: Deno.Kv, searches: Searches, commands: () => Commands, submitter: () => Submitter) {
+    this.#kv = kv;
+    this.#searches = searches;
+    this.#commands = commands;
+    this.#submitter = submitter;
+    this.definition = defineTask({
+      type: BULK_TYPE,
+      title: "Act on many tasks",
+      description: "Cancels, retries or deletes the tasks of a filter.",
+      params,
+      internal: true,
+      concurrency: 1,
+      maxAttempts: 25,
+      timeoutMs: 24 * 3_600_000,
+      titleOf: ({ action, expected }) => `${action} up to ${expected.toLocaleString("en")} tasks`,
+      run: (ctx) => this.#run(ctx),
+    });
+  }
+
+  /**
+   * Acts on tasks named by id.
+   *
+   * @throws {InvalidInputError} If there are none or too many.
+   */
+  async byIds(action: BulkAction, ids: readonly string[], by: string | null = null): Promise<BulkOutcome[]> {
+    if (ids.length === 0 || ids.length > MAX_BULK_IDS) {
+      throw new InvalidInputError([{ pointer: "/ids", detail: `1 to ${MAX_BULK_IDS} ids; for more, use a filter.` }]);
+    }
+    return await Promise.all([...new Set(ids)].map((id) => this.#one(action, id, by)));
+  }
+
+  /**
+   * Acts on the tasks of a filter that were in it at `asOf` and still are.
+   *
+   * @returns Their outcomes, or the task that does the work if there are more than {@linkcode MAX_BULK_IDS}.
+   */
+  async byFilter(
+    action: BulkAction,
+    filter: Filter,
+    asOf: string,
+    by: string | null = null,
+    idempotency?: IdempotencyKey & { body: string },
+  ): Promise<BulkOutcome[] | TaskState> {
+    // A request that comes again is answered with the task that it has made, whatever is left to do.
+    const made = idempotency && await this.#submitter().madeBy(idempotency);
+    if (made) return await this.#commands().get(made[0]);
+    const statuses = POSSIBLE[action].filter((status) => filter.statuses?.includes(status) ?? true);
+    if (statuses.length === 0) return [];
+    const possible: Filter = { ...filter, statuses };
+    const { ids, more } = await this.#search(possible, asOf);
+    if (more) {
+      const expected = totalOf(await readCounts(this.#kv), possible);
+      const submission = {
+        task_type: BULK_TYPE,
+        input_params: { action, filter: possible, as_of: asOf, expected, by },
+        submitted_by: by ?? undefined,
+      };
+      const { id, created } = await this.#submitter().submit(submission, idempotency, true);
+      return created ?? await this.#commands().get(id);
+    }
+    return await Promise.all(ids.map((id) => this.#one(action, id, by)));
+  }
+
+  /** The tasks of a filter, if they are few and soon found. */
+  #search(filter: Filter, asOf: string): Promise<{ ids: string[]; more: boolean }> {
+    const search = async () => {
+      const ids: string[] = [];
+      let looked = 0;
+      for await (const matched of matching(this.#kv, filter, asOf)) {
+        ids.push(...matched.ids);
+        looked += matched.looked;
+        if (ids.length > MAX_BULK_IDS || looked > LOOKED_AT) return { ids, more: true };
+      }
+      return { ids, more: false };
+    };
+    return filter.q === undefined && filter.tag === undefined
+      ? search()
+      : this.#searches.run(JSON.stringify(["bulk", filter, asOf]), search);
+  }
+
+  async *#matching(...from: [Filter, string, string | undefined]): AsyncGenerator<Matched> {
+    try {
+      yield* matching(this.#kv, ...from);
+    } catch (error) {
+      // An as_of that is too old does not become younger.
+      throw error instanceof InvalidInputError ? new NonRetryableError(error.message, { cause: error }) : error;
+    }
+  }
+
+  async #one(action: BulkAction, id: string, by: string | null): Promise<BulkOutcome> {
+    try {
+      if (!isId(id)) return { id: id.slice(0, 64), outcome: "not_found" };
+      if (action === "cancel") {
+        const { run } = await this.#commands().cancel(id, by);
+        return { id, outcome: run ? "cancel_requested" : "done" };
+      }
+      if (action === "retry") await this.#commands().retry(id, "checkpoint", by, false);
+      else await this.#commands().delete(id, by);
+      return { id, outcome: "done" };
+    } catch (error) {
+      if (!(error instanceof QueueError)) throw error;
+      return { id, outcome: error.code, detail: error.message };
+    }
+  }
+
+  /** Whether an action that may have happened has. */
+  async #hasHappened(action: BulkAction, id: string, bulk: string): Promise<boolean> {
+    try {
+      const state = await this.#commands().get(id);
+      if (action === "cancel") return statusOf(state) === "CANCELLED";
+      // It may have been retried and have failed again since.
+      const { task: { created_at } } = await this.#commands().get(bulk);
+      return action === "retry" && state.task.actions.some(({ action, at }) => action === "retry" && at >= created_at);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+      return action === "delete";
+    }
+  }
+
+  async #run(ctx: TaskContext<z.output<typeof params>>): Promise<Json> {
+    const { action, filter, as_of, expected, by } = ctx.params;
+    const progress: Progress = {
+      ...{ last: undefined, looked: 0, done: 0, failed: 0, failures: [], unknown: [] },
+      ...ctx.resume as unknown as Progress | undefined,
+    };
+    const save = () => ctx.checkpoint(progress as unknown as Json);
+    const act = async (ids: string[]) => {
+      const outcomes = await Promise.all(ids.map((id) => this.#one(action, id, by)));
+      const known = outcomes.filter(({ outcome }) => !NO_OUTCOME.has(outcome));
+      const failures = known.filter(({ outcome }) => outcome !== "done" && outcome !== "cancel_requested");
+      progress.done += known.length - failures.length;
+      progress.failed += failures.length;
+      progress.failures = [...progress.failures, ...failures].slice(0, NAMED);
+      const open = outcomes.filter(({ outcome }) => NO_OUTCOME.has(outcome));
+      if (open.length === 0) return;
+      // Those that have an outcome are not looked at again: they are counted before it stops here.
+      progress.unknown.push(...open.filter(({ outcome }) => outcome === "outcome_unknown").map(({ id }) => id));
+      await save();
+      // A stop ends this attempt in a moment; what the store does not tell, the next attempt asks again.
+      if (open.some(({ outcome }) => outcome === "closed")) await ctx.sleep(STOP_MS);
+      throw new Error(`It is not known what became of ${open.length} tasks: ${open[0].detail}`);
+    };
+    for (const id of [...progress.unknown]) {
+      const happened = await this.#hasHappened(action, id, ctx.id);
+      progress.unknown = progress.unknown.filter((other) => other !== id);
+      if (happened) progress.done++;
+      else await act([id]);
+    }
+    for await (const { looked, last, ids } of this.#matching(filter, as_of, progress.last)) {
+      for (let i = 0; i < ids.length; i += BATCH) {
+        // Saved each time: what has been done stands in no list any more, and would not be counted again.
+        if (i > 0) await save();
+        ctx.signal.throwIfAborted();
+        await act(ids.slice(i, i + BATCH).filter((id) => id !== ctx.id));
+      }
+      progress.looked += looked;
+      progress.last = last;
+      await save();
+      const message = `${progress.done.toLocaleString("en")} done, ${progress.failed.toLocaleString("en")} failed`;
+      ctx.progress(Math.min(99, progress.looked / expected * 100), message);
+    }
+    const { done, failed, failures } = progress;
+    return { action, done, failed, failures } as unknown as Json;
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * Callbacks: a task may name a URL that is told how it ended. The end leaves a `follow` entry in its own atomic; the
+ * entry becomes a delivery, a task of its own, in one atomic, so that each end is told by exactly one of them.
+ *
+ * @module
+ */
+
+import * as z from "zod";
+import { jsonSize } from "../store/codec.ts";
+import type { Committer } from "../store/committer.ts";
+import { InvalidInputError } from "../task/errors.ts";
+import type { Logger } from "../log.ts";
+import { readTask } from "../store/reads.ts";
+import type { Submitter } from "../submit/submit.ts";
+import { isTerminal, type Json, type Retention, statusOf, summaryOf, type TaskState } from "../task/task.ts";
+import type { Write } from "../store/changeset.ts";
+
+/** The task type that delivers callbacks. */
+export const DELIVERY_TYPE = "webhook_delivery";
+
+/** Bytes of a result that a callback carries; a larger one is to be fetched. */
+const MAX_RESULT_BYTES = 20 * 1024;
+
+/** A URL that may be told something: http or https, at most 2,000 characters, without a password in it. */
+export const callbackUrl = z.url({ protocol: /^https?$/ }).max(2_000).refine((text) => {
+  const url = URL.parse(text);
+  return url === null || url.username === "" && url.password === "";
+}, "A URL without user name and password.");
+
+/** Makes deliveries of ends. */
+export class Callbacks {
+  constructor(
+    private readonly kv: Deno.Kv,
+    private readonly committer: Committer,
+    private readonly submitter: Submitter,
+    private readonly retention: Retention,
+    private readonly log: Logger,
+  ) {}
+
+  /** Deals with an entry that an end has left. */
+  async follow(entry: Deno.KvEntry<unknown>): Promise<void> {
+    const state = await readTask(this.kv, entry.key[2] as string);
+    // Gone, or retried before it was told: its next end leaves another entry.
+    if (!state?.task.callback_url || !isTerminal(statusOf(state))) return await this.committer.discard(entry);
+    let write: Write;
+    try {
+      ({ write } = await this.submitter.prepare({
+        task_type: DELIVERY_TYPE,
+        input_params: { url: state.task.callback_url, body: this.#body(state) },
+        tags: ["callback", state.task.id],
+      }));
+    } catch (error) {
+      if (!(error instanceof InvalidInputError)) throw error;
+      // Nothing of it would be different the next time; the type may have gone.
+      this.log.error("A callback could not be made.", { id: state.task.id, error });
+      return await this.committer.discard(entry);
+    }
+    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+    write.deletes.push(entry.key);
+    // Whoever else has dealt with it wins.
+    await this.committer.commitUnlessConflict(write);
+  }
+
+  #body(state: TaskState): Json {
+    const { result, completed_at } = state.task;
+    const fits = jsonSize(result) <= MAX_RESULT_BYTES;
+    return {
+      type: `task.${statusOf(state).toLowerCase()}`,
+      timestamp: new Date(completed_at!).toISOString(),
+      data: { ...summaryOf(state, this.retention), result: fits ? result : null, result_omitted: !fits },
+    } as unknown as Json;
+  }
+}

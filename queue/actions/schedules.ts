@@ -1,0 +1,344 @@
+/**
+ * Schedules: tasks that are submitted again and again, by cron expression and time zone. A tick moves the schedule on
+ * and makes its task in one atomic that checks the schedule, so each tick makes exactly one task however many
+ * instances run.
+ *
+ * @module
+ */
+
+import { Cron } from "croner";
+import { RecentMap } from "../recent_map.ts";
+import type { Clock } from "../task/clock.ts";
+import { decode, encode } from "../store/codec.ts";
+import type { Committer } from "../store/committer.ts";
+import { ConflictError, InvalidInputError, NotFoundError, QueueError } from "../task/errors.ts";
+import { isId, newId } from "../task/ids.ts";
+import { keys } from "../store/keys.ts";
+import type { Logger } from "../log.ts";
+import type { Notifier } from "../background/notifier.ts";
+import { claimIdempotencyKey, type IdempotencyKey } from "../submit/deduplication.ts";
+import { fingerprint, type Submission, type Submitter } from "../submit/submit.ts";
+import type { Json, TaskState } from "../task/task.ts";
+import { emptyWrite, merge, type Write } from "../store/changeset.ts";
+
+/** What happens to ticks that nobody was there for: none of them, or one task for all of them. */
+export const MISSED_POLICIES = ["skip", "once"] as const;
+
+/** One of {@linkcode MISSED_POLICIES}. */
+export type MissedPolicy = (typeof MISSED_POLICIES)[number];
+
+/** A tick that is later than this was missed, in milliseconds; and one whose next is due already. */
+export const MISSED_AFTER_MS = 60_000;
+
+/** Schedules in one store. */
+const MAX_SCHEDULES = 1_000;
+
+/** What makes a schedule. */
+export interface ScheduleInput {
+  /** What people call it. Default: the task type. */
+  name?: string;
+  /** Cron expression: five fields, or six with seconds first. */
+  cron: string;
+  /** IANA time zone. Default UTC. */
+  timezone?: string;
+  /** Default `skip`. */
+  missed?: MissedPolicy;
+  /** What each tick submits. */
+  submission: Omit<Submission, "run_at" | "depends_on" | "ref" | "schedule_id" | "retried_from" | "submitted_by">;
+}
+
+/** A schedule. Times are milliseconds since the epoch. */
+export interface Schedule extends Required<ScheduleInput> {
+  id: string;
+  paused: boolean;
+  /** When it is due next; null while it is paused or if its expression has no further time. */
+  next_at: number | null;
+  /** When it last made a task, and which. */
+  last_at: number | null;
+  last_task_id: string | null;
+  /** Why its last time made no task. */
+  last_error: string | null;
+  created_at: number;
+  created_by: string;
+  /** Uploads that live as long as the schedule. */
+  uploads: string[];
+}
+
+type Entry = Deno.KvEntryMaybe<unknown>;
+
+/** Keeps and ticks schedules. */
+export class Schedules {
+  constructor(
+    private readonly kv: Deno.Kv,
+    private readonly committer: Committer,
+    private readonly submitter: Submitter,
+    private readonly notifier: Notifier,
+    private readonly clock: Clock,
+    private readonly log: Logger,
+  ) {}
+
+  /**
+   * Creates a schedule.
+   *
+   * @param by Who asks.
+   * @param perHour Refuse it if all schedules together would then start more tasks an hour. Default: no bound.
+   *
+   * @returns The schedule, and whether it is new (false: the idempotency key has made it before).
+   * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
+   */
+  async create(
+    input: ScheduleInput,
+    by: string,
+    { idempotency, perHour = Infinity }: { idempotency?: IdempotencyKey; perHour?: number } = {},
+  ): Promise<{ schedule: Schedule; created: boolean }> {
+    const { cron, timezone = "UTC", missed = "skip", submission } = input;
+    const now = this.clock.now();
+    assertTimes(cron, timezone);
+    const { state } = await this.submitter.prepare(submission);
+    const schedule: Schedule = {
+      id: newId(now),
+      name: input.name ?? submission.task_type,
+      cron,
+      timezone,
+      missed,
+      submission,
+      paused: false,
+      next_at: nextAfter({ cron, timezone }, now),
+      last_at: null,
+      last_task_id: null,
+      last_error: null,
+      created_at: now,
+      created_by: by,
+      uploads: state.task.uploads,
+    };
+    if (schedule.next_at === null) refuse("/cron", "This expression has no time that is still to come.");
+    const made = async (write: Write): Promise<Schedule | null> => {
+      if (!idempotency) return null;
+      const body = idempotency.body ?? fingerprint(input);
+      const of = [schedule.id];
+      const known = await claimIdempotencyKey(this.kv, this.clock, write, idempotency, body, of, keys.schedule);
+      return known && await this.get(known[0]);
+    };
+    // A request that comes again is answered whatever has become of the bounds.
+    const before = await made(emptyWrite());
+    if (before) return { schedule: before, created: false };
+    const others = await this.list();
+    if (others.length >= MAX_SCHEDULES) refuse("", `There are ${MAX_SCHEDULES} schedules already.`);
+    assertLoad([...others, schedule], perHour, "/cron");
+    const owner = { ...schedule, input_params: schedule.submission.input_params as Json ?? {} };
+    while (true) {
+      const write = emptyWrite(`schedule:${schedule.id}`);
+      put(write, null, schedule);
+      const known = await made(write);
+      if (known) return { schedule: known, created: false };
+      await this.submitter.referToUploads(write, [owner], () => "");
+      if (!await this.committer.commitUnlessConflict(write)) continue;
+      this.notifier.due(schedule.next_at!);
+      return { schedule, created: true };
+    }
+  }
+
+  /**
+   * The next times of a schedule that there is not yet.
+   *
+   * @throws {InvalidInputError} If the expression or the time zone is none.
+   */
+  preview(cron: string, timezone: string, count: number): number[] {
+    assertTimes(cron, timezone);
+    const times: number[] = [];
+    for (let at: number | null = this.clock.now(); times.length < count;) {
+      at = nextAfter({ cron, timezone }, at);
+      if (at === null) break;
+      times.push(at);
+    }
+    return times;
+  }
+
+  /** All schedules, oldest first. */
+  async list(): Promise<Schedule[]> {
+    const found: Schedule[] = [];
+    for await (const entry of this.kv.list({ prefix: keys.schedules() }, { batchSize: 500 })) {
+      found.push(decode<Schedule>(entry.value));
+    }
+    return found;
+  }
+
+  /** @throws {NotFoundError} If there is none. */
+  async get(id: string): Promise<Schedule> {
+    return decode<Schedule>((await this.#read(id)).value);
+  }
+
+  /**
+   * Pauses a schedule or lets it go on from its next time. Nothing is made up for.
+   *
+   * @throws {NotFoundError} If there is none.
+   */
+  async setPaused(id: string, paused: boolean, perHour = Infinity): Promise<Schedule> {
+    if (!paused) {
+      const all = await this.list();
+      assertLoad(all.map((one) => one.id === id ? { ...one, paused } : one), perHour, "");
+    }
+    return (await this.#change(id, (schedule) => ({
+      ...schedule,
+      paused,
+      next_at: paused ? null : schedule.next_at ?? nextAfter(schedule, this.clock.now()),
+    })))!;
+  }
+
+  /**
+   * Deletes a schedule. The tasks that it has made stay.
+   *
+   * @throws {NotFoundError} If there is none.
+   */
+  async delete(id: string): Promise<void> {
+    await this.#change(id, () => null);
+  }
+
+  /**
+   * Submits its task now, beside its times.
+   *
+   * @returns The task, and whether it is new (false: there is one with its unique key).
+   * @throws {NotFoundError} If there is none.
+   * @throws {InvalidInputError} If its submission is not valid any more.
+   */
+  async trigger(
+    id: string,
+    by?: string,
+    idempotency?: IdempotencyKey,
+  ): Promise<{ id: string; created: TaskState | null }> {
+    const { submission } = await this.get(id);
+    return await this.submitter.submit({ ...submission, schedule_id: id, submitted_by: by }, idempotency);
+  }
+
+  /** Deals with a `tick` entry that is due. */
+  async tick(entry: Deno.KvEntry<unknown>): Promise<void> {
+    const at = entry.key[1] as number;
+    const id = entry.key[2] as string;
+    const stored = await this.kv.get(keys.schedule(id));
+    const schedule = stored.value ? decode<Schedule>(stored.value) : null;
+    if (schedule?.next_at !== at) return await this.committer.discard(entry);
+    const now = this.clock.now();
+    const next = nextAfter(schedule, at);
+    const late = now - at > MISSED_AFTER_MS || next !== null && next <= now;
+    const after: Schedule = { ...schedule, next_at: late ? nextAfter(schedule, now) : next };
+    const write = emptyWrite(`schedule:${id}`);
+    if (late) this.log.warn("Ticks of a schedule were missed.", { schedule: id, since: at, policy: schedule.missed });
+    if (!late || schedule.missed === "once") {
+      try {
+        const made = await this.submitter.prepare({ ...schedule.submission, schedule_id: id });
+        if (made.known) after.last_error = `Not submitted: task ${made.known} has the same unique key.`;
+        else {
+          merge(write, made.write);
+          Object.assign(after, { last_at: now, last_task_id: made.state.task.id, last_error: null });
+        }
+      } catch (error) {
+        if (!(error instanceof QueueError)) throw error;
+        // The type may have gone or changed: the schedule says so and goes on.
+        after.last_error = error.message.slice(0, 1_000);
+        this.log.error("A schedule could not submit its task.", { schedule: id, error });
+      }
+    }
+    put(write, schedule, after);
+    write.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
+    if (await this.committer.commitUnlessConflict(write) && after.next_at !== null) this.notifier.due(after.next_at);
+  }
+
+  async #read(id: string): Promise<Entry> {
+    const entry = isId(id) ? await this.kv.get(keys.schedule(id)) : null;
+    if (!entry?.value) throw new NotFoundError(`Schedule ${id.slice(0, 64)}`);
+    return entry;
+  }
+
+  async #change(id: string, next: (schedule: Schedule) => Schedule | null): Promise<Schedule | null> {
+    while (true) {
+      const entry = await this.#read(id);
+      const before = decode<Schedule>(entry.value);
+      const after = next(before);
+      const write = emptyWrite(`schedule:${id}`);
+      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      put(write, before, after);
+      try {
+        await this.#commit(write, after);
+        return after;
+      } catch (error) {
+        if (!(error instanceof ConflictError)) throw error;
+      }
+    }
+  }
+
+  async #commit(write: Write, schedule: Schedule | null): Promise<void> {
+    await this.committer.commit(write);
+    if (schedule?.next_at) this.notifier.due(schedule.next_at);
+  }
+}
+
+/** Adds to a write what takes a schedule from one state to another: its record and its tick. */
+function put(write: Write, before: Schedule | null, after: Schedule | null): void {
+  const { id, uploads } = (after ?? before)!;
+  if (before?.next_at && before.next_at !== after?.next_at) write.deletes.push(keys.tick(before.next_at, id));
+  if (!after) {
+    write.deletes.push(keys.schedule(id), ...uploads.map((upload) => keys.uploadRef(upload, id)));
+    return;
+  }
+  write.puts.push({ key: keys.schedule(id), value: encode(after) });
+  if (after.next_at && after.next_at !== before?.next_at) {
+    write.puts.push({ key: keys.tick(after.next_at, id), value: encode(0) });
+  }
+}
+
+function assertTimes(cron: string, timezone: string): void {
+  // Node-style shorthands such as @daily are croner's too; a date is none of ours.
+  if (/^\d{4}-/.test(cron)) refuse("/cron", "This is a date. For a single run, submit a task with run_at.");
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: timezone });
+  } catch {
+    refuse("/timezone", `"${timezone}" is not an IANA time zone such as Europe/Zurich.`);
+  }
+  try {
+    new Cron(cron, { timezone });
+  } catch (error) {
+    refuse("/cron", `This is not a cron expression: ${(error as Error).message}`);
+  }
+}
+
+function refuse(pointer: string, detail: string): never {
+  throw new InvalidInputError([{ pointer, detail }]);
+}
+
+/** The next time of an expression after `from`, or null. */
+function nextAfter({ cron, timezone }: Pick<Schedule, "cron" | "timezone">, from: number): number | null {
+  return new Cron(cron, { timezone }).nextRun(new Date(from))?.getTime() ?? null;
+}
+
+/** Times of a schedule that its load is estimated from. */
+const LOAD_TIMES = 20;
+
+function assertLoad(schedules: Schedule[], perHour: number, pointer: string): void {
+  if (perHour === Infinity) return;
+  const load = schedules.reduce((sum, one) => sum + (one.paused ? 0 : startsPerHour(one)), 0);
+  if (load <= perHour) return;
+  const detail = `All schedules together would start ${Math.round(load).toLocaleString("en")} tasks an hour; ` +
+    `${perHour.toLocaleString("en")} are allowed.`;
+  refuse(pointer, detail);
+}
+
+/** About how many tasks a schedule starts in an hour, by its next times. */
+function startsPerHour({ cron, timezone, next_at }: Schedule): number {
+  const key = `${timezone} ${cron}`;
+  const known = loads.get(key);
+  if (known !== undefined) return known;
+  const times = new Cron(cron, { timezone }).nextRuns(LOAD_TIMES, new Date(next_at ?? 0)).map((at) => at.getTime());
+  const load = times.length < 2 ? 0 : (times.length - 1) / (times.at(-1)! - times[0]) * 3_600_000;
+  loads.set(key, load);
+  return load;
+}
+
+/** The load of each expression, which is slow to find out. */
+const loads = new RecentMap<string, number>(2_000);
+
+/** The next `count` times of a schedule; none while it is paused. */
+export function nextTimes(schedule: Schedule, count: number): number[] {
+  const times: number[] = [];
+  for (let at = schedule.next_at; at !== null && times.length < count; at = nextAfter(schedule, at)) times.push(at);
+  return times;
+}

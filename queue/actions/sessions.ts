@@ -1,0 +1,36 @@
+/**
+ * Sign-ins that were ended before their time. A sign-in itself is a signed cookie and leaves nothing here.
+ *
+ * @module
+ */
+
+import type { Clock } from "../task/clock.ts";
+import { encode } from "../store/codec.ts";
+import type { Committer } from "../store/committer.ts";
+import { keys } from "../store/keys.ts";
+import { RecentMap } from "../recent_map.ts";
+import { emptyWrite } from "../store/changeset.ts";
+
+/** Ended sign-ins that are remembered, so that they need not be read. */
+const REMEMBERED = 1_000;
+
+/** Knows which sign-ins were ended. */
+export class Sessions {
+  readonly #ended = new RecentMap<string, true>(REMEMBERED);
+
+  constructor(private readonly kv: Deno.Kv, private readonly committer: Committer, private readonly clock: Clock) {}
+
+  /** Ends a sign-in for good. `expiresAt` is when it would have ended by itself, in milliseconds since the epoch. */
+  async end(id: string, expiresAt: number): Promise<void> {
+    const expireIn = Math.max(1, expiresAt - this.clock.now());
+    const write = emptyWrite(`session:${id}`);
+    write.puts.push({ key: keys.endedSession(id), value: encode(0), expireIn });
+    await this.committer.commit(write);
+    this.#ended.set(id, true);
+  }
+
+  /** Whether a sign-in was ended, here or by another instance. */
+  async isEnded(id: string): Promise<boolean> {
+    return this.#ended.has(id) || (await this.kv.get(keys.endedSession(id))).value !== null;
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * What people ask of tasks that exist: cancel, retry, delete.
+ *
+ * @module
+ */
+
+import { type Clock, delay } from "../task/clock.ts";
+import { decode, encode } from "../store/codec.ts";
+import type { Committer } from "../store/committer.ts";
+import type { Registry } from "../define.ts";
+import {
+  ClosedError,
+  ForbiddenError,
+  IllegalTransitionError,
+  NotFoundError,
+  OutcomeUnknownError,
+} from "../task/errors.ts";
+import { isId } from "../task/ids.ts";
+import type { Janitor } from "../background/janitor.ts";
+import { keys } from "../store/keys.ts";
+import type { Logger } from "../log.ts";
+import { claimUniqueKey } from "../submit/deduplication.ts";
+import { guard, readTask, readTasks } from "../store/reads.ts";
+import type { Runner } from "../run/runner.ts";
+import {
+  cancel,
+  isLegal,
+  isTerminal,
+  retry,
+  type RetryFrom,
+  type Status,
+  statusOf,
+  type TaskState,
+} from "../task/task.ts";
+import { emptyWrite, transition } from "../store/changeset.ts";
+
+/** How long an answer waits for the holder of a task on another instance. */
+const COMMAND_WAIT_MS = 2_000;
+
+/** What stands under `command, instance, id`: who asked the holder to cancel, and when. */
+interface CancelRequest {
+  at: number;
+  by: string | null;
+}
+
+/** Who has asked for a cancel; null: it is not known. */
+export function askedBy(stored: unknown): string | null {
+  const request = decode<CancelRequest | number>(stored);
+  return typeof request === "number" ? null : request.by;
+}
+
+/** Statuses of tasks that have not ended. */
+const OPEN: Status[] = ["PENDING", "RUNNING"];
+
+/** Carries out what people ask. */
+export class Commands {
+  #stopping = false;
+
+  constructor(
+    private readonly kv: Deno.Kv,
+    private readonly committer: Committer,
+    private readonly registry: Registry,
+    private readonly runner: Runner,
+    private readonly janitor: Janitor,
+    private readonly clock: Clock,
+    private readonly log: Logger,
+  ) {}
+
+  /** Refuses what has not been done yet. */
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  /** @throws {NotFoundError} If there is no such task. */
+  async get(id: string): Promise<TaskState> {
+    const state = isId(id) ? await readTask(this.kv, id) : null;
+    if (!state) throw new NotFoundError(`Task ${id.slice(0, 64)}`);
+    return state;
+  }
+
+  /** See {@linkcode Queue.cancel}. */
+  async cancel(id: string, by: string | null): Promise<TaskState> {
+    const until = this.clock.monotonic() + COMMAND_WAIT_MS;
+    while (true) {
+      if (this.#stopping) throw new ClosedError();
+      if (this.clock.monotonic() > until) throw new OutcomeUnknownError();
+      const state = await this.get(id);
+      const status = statusOf(state);
+      if (isTerminal(status)) throw new IllegalTransitionError(`Task ${id} has ended already: it is ${status}.`);
+      if (state.run) {
+        const ended = state.run.instance === this.committer.instance
+          ? await this.runner.execution(id)?.cancel(by)
+          : await this.#askHolder(state.run.instance, id, by);
+        if (ended?.task.status === "CANCELLED" || ended?.run) {
+          this.log.info(ended.run ? "The holder of a task was asked to cancel it." : "A task was cancelled.", {
+            id,
+            by,
+          });
+          return ended;
+        }
+        // It ended, moved on or is only just being started: look again.
+        await delay(this.clock, 10);
+        continue;
+      }
+      const cancelled = cancel(state, this.clock.now(), by);
+      if (!await this.#move(state, cancelled)) continue;
+      this.log.info("A task was cancelled.", { id, by });
+      return cancelled;
+    }
+  }
+
+  /** Asks the instance that holds a task to cancel it, and waits for that. */
+  async #askHolder(instance: string, id: string, by: string | null): Promise<TaskState | null> {
+    const write = emptyWrite(`command:${id}`);
+    write.puts.push({
+      key: keys.command(instance, id),
+      value: encode({ at: this.clock.now(), by } satisfies CancelRequest),
+    });
+    await this.committer.commit(write);
+    const until = this.clock.monotonic() + COMMAND_WAIT_MS;
+    while (true) {
+      const state = await this.get(id);
+      if (state.run?.instance !== instance) return state.run ? null : state;
+      if (this.clock.monotonic() >= until) return state;
+      await delay(this.clock, 50);
+    }
+  }
+
+  /** See {@linkcode Queue.retry}. */
+  async retry(id: string, from: RetryFrom, by: string | null, internal: boolean): Promise<TaskState> {
+    while (true) {
+      const state = await this.get(id);
+      const status = statusOf(state);
+      if (!isLegal("retry", status)) {
+        throw new IllegalTransitionError(`Only FAILED and CANCELLED tasks can be retried; task ${id} is ${status}.`);
+      }
+      const definition = this.registry.get(state.task.task_type);
+      if (!definition) {
+        throw new IllegalTransitionError(`There is no task type ${state.task.task_type} any more.`);
+      }
+      if (definition.internal && !internal) {
+        throw new ForbiddenError(`Task ${id} is one of the service's own: only an admin retries it, by itself.`);
+      }
+      const again = retry(state, this.clock.now(), from, by);
+      if (again.task.placement?.kind === "blocked") await this.#assertParents(state.task.depends_on);
+      const write = transition(state, again);
+      if (state.task.unique_key !== null) {
+        const other = await claimUniqueKey(this.kv, write, { key: state.task.unique_key, states: OPEN }, state.task);
+        if (other) throw new IllegalTransitionError(`Task ${other} has the same unique key and has not ended.`);
+      }
+      if (!await guard(this.kv, state, write) || !await this.committer.commitUnlessConflict(write)) continue;
+      this.log.info("A task was retried.", { id, by, from });
+      return again;
+    }
+  }
+
+  /** @throws {IllegalTransitionError} If a task can never be started for what it depends on. */
+  async #assertParents(parents: string[]): Promise<void> {
+    const states = await readTasks(this.kv, parents);
+    states.forEach((state, i) => {
+      const status = state ? statusOf(state) : null;
+      if (status === "FAILED" || status === "CANCELLED") {
+        throw new IllegalTransitionError(
+          `Task ${parents[i]}, which this one depends on, is ${status}: retry it first.`,
+        );
+      }
+      if (status === null) {
+        throw new IllegalTransitionError(`Task ${parents[i]}, which this one depends on, is not kept any more.`);
+      }
+    });
+  }
+
+  /** See {@linkcode Queue.delete}. */
+  async delete(id: string, by: string | null): Promise<void> {
+    while (true) {
+      const state = await this.get(id);
+      const status = statusOf(state);
+      if (!isTerminal(status)) throw new IllegalTransitionError(`Task ${id} is ${status}: cancel it first.`);
+      const removed = await this.janitor.remove(state);
+      if (removed === "removed") return this.log.info("A task was deleted.", { id, by });
+      if (removed === "needed") throw new IllegalTransitionError(`Tasks that have not ended depend on task ${id}.`);
+    }
+  }
+
+  /** Moves a task that nobody holds, if it still is where `before` says; false: look again. */
+  async #move(before: TaskState, after: TaskState): Promise<boolean> {
+    const write = await guard(this.kv, before, transition(before, after));
+    return write !== null && await this.committer.commitUnlessConflict(write);
+  }
+}

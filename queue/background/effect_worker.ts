@@ -1,0 +1,256 @@
+/**
+ * The releaser lets go what waits for another task: tasks that depend on one that has ended, tasks whose
+ * concurrency key has become free, and callbacks. Whoever moves a task leaves a `follow` entry in the same atomic when something may
+ * wait for that; the entry is removed only when it has been dealt with, so nothing is forgotten in a crash, and a
+ * task with thousands of dependents need not fit into one atomic.
+ *
+ * @module
+ */
+
+import type { Callbacks } from "../actions/callbacks.ts";
+import { type Clock, repeat, type Repeating } from "../task/clock.ts";
+import { decode, encode } from "../store/codec.ts";
+import { type Committer, getAll } from "../store/committer.ts";
+import type { Registry } from "../define.ts";
+import { keys } from "../store/keys.ts";
+import type { Logger } from "../log.ts";
+import type { Notifier } from "./notifier.ts";
+import { guard, readTask, readTasks } from "../store/reads.ts";
+import {
+  cancel,
+  expectDependents,
+  isTerminal,
+  meet,
+  occupies,
+  place,
+  statusOf,
+  type TaskError,
+  type TaskState,
+} from "../task/task.ts";
+import { type Change, emptyWrite, followsOf, merge, transition, type Write } from "../store/changeset.ts";
+
+/** How often `follow` entries are looked at where no news came, in milliseconds. */
+const POLL_MS = 5_000;
+/** Entries that are dealt with at once. */
+const BATCH = 100;
+/** Dependencies that are told at once. */
+const TOLD = 500;
+/** Tasks that are let in by one write: with the slot and the entry itself, within the ten checks of KV Connect. */
+const LET_IN = 4;
+
+/** Value of a `child` entry whose parent has succeeded. */
+const MET = 1;
+
+type Entry = Deno.KvEntry<unknown>;
+
+/** Lets go what waits for another task. */
+export class Releaser {
+  #job: Repeating | null = null;
+  #unlisten: () => void = () => {};
+  #stopped = false;
+  /** Running tasks whose end is waited for: their holder does not know of their dependents. */
+  #watched = new Set<string>();
+
+  constructor(
+    private readonly kv: Deno.Kv,
+    private readonly committer: Committer,
+    private readonly registry: Registry,
+    private readonly callbacks: Callbacks,
+    private readonly notifier: Notifier,
+    private readonly clock: Clock,
+    private readonly log: Logger,
+  ) {}
+
+  /** Starts. */
+  start(): void {
+    this.#unlisten = this.notifier.on("anything", () => this.#job?.kick());
+    this.#job = repeat(
+      this.clock,
+      POLL_MS,
+      () => this.#run(),
+      (error) => this.log.warn("Waiting tasks could not be released; tried again.", { error }),
+    );
+  }
+
+  /** Stops and waits for a run under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#unlisten();
+    await this.#job?.stop();
+  }
+
+  /** How many running tasks are watched. */
+  get watching(): number {
+    return this.#watched.size;
+  }
+
+  /** Takes what this instance has committed. */
+  committed(changes: Change[]): void {
+    const concerns = ({ id, before, after }: Change) =>
+      after !== null && (followsOf(before, after).length > 0 || this.#watched.has(id) && !after.run ||
+        before === null && after.task.placement?.kind === "blocked");
+    if (changes.some(concerns)) this.#job?.kick();
+  }
+
+  async #run(): Promise<void> {
+    let entries: Entry[] = [];
+    const found = new Set<string>();
+    for await (const entry of this.kv.list({ prefix: keys.follows() }, { batchSize: BATCH })) {
+      entries.push(entry);
+      if (entry.key[1] === "task") found.add(entry.key[2] as string);
+      if (entries.length < BATCH) continue;
+      await this.#followAll(entries);
+      entries = [];
+      if (this.#stopped) return;
+    }
+    await this.#followAll(entries);
+    // What another instance has dealt with need not be watched any more.
+    for (const id of this.#watched) if (!found.has(id)) this.#watched.delete(id);
+  }
+
+  async #followAll(entries: Entry[]): Promise<void> {
+    const tasks = entries.filter(({ key }) => key[1] === "task");
+    const slots = entries.filter(({ key }) => key[1] === "slot");
+    const callbacks = entries.filter(({ key }) => key[1] === "callback");
+    await Promise.all([
+      this.#followTasks(tasks),
+      ...callbacks.map((entry) => this.callbacks.follow(entry)),
+      ...slots.map((entry) => this.#followSlot(entry, entry.key[2] as string, entry.key[3] as string)),
+    ]);
+  }
+
+  /** Lets tasks in while the concurrency key has room, and forgets those that have left. */
+  async #followSlot(entry: Entry, type: string, key: string): Promise<void> {
+    const limit = this.registry.get(type)?.concurrencyPerKey ?? 1;
+    while (!this.#stopped) {
+      const slot = await this.kv.get(keys.slot(type, key));
+      const known = slot.value ? decode<string[]>(slot.value) : [];
+      const states = await readTasks(this.kv, known);
+      const holders = known.filter((_, i) => states[i] && occupies(states[i]));
+      const room = Math.max(0, limit - holders.length);
+      const write = emptyWrite(`slot:${type}:${key}`);
+      const wanted = Math.min(room, LET_IN);
+      const next = await this.#head(keys.limitedOf(type, key), wanted);
+      for (const { at, state } of next) {
+        write.checks.push({ key: at.key, versionstamp: at.versionstamp });
+        const placement = state?.task.placement;
+        if (state && !state.run && placement?.kind === "limited" && placement.score === at.key[3]) {
+          if (holders.includes(state.task.id)) continue;
+          holders.push(state.task.id);
+          merge(write, transition(state, place(state, this.clock.now())));
+        } else write.deletes.push(at.key);
+      }
+      write.checks.push({ key: slot.key, versionstamp: slot.versionstamp });
+      if (holders.length > 0) write.puts.push({ key: slot.key, value: encode(holders) });
+      else write.deletes.push(slot.key);
+      const done = next.length < wanted || wanted === room;
+      if (done) remove(write, entry);
+      if (await this.committer.commitUnlessConflict(write)) {
+        if (done) return;
+      } else if ((await this.kv.get(entry.key)).versionstamp !== entry.versionstamp) {
+        // Someone has dealt with it, or left a newer one, which comes with the next run.
+        this.#job?.kick();
+        return;
+      }
+    }
+  }
+
+  async #head(
+    prefix: Deno.KvKey,
+    limit: number,
+  ): Promise<{ at: Deno.KvEntry<unknown>; state: TaskState | null }[]> {
+    if (limit === 0) return [];
+    const entries: Entry[] = [];
+    for await (const entry of this.kv.list({ prefix }, { limit })) entries.push(entry);
+    const states = await readTasks(this.kv, entries.map(({ key }) => key[4] as string));
+    return entries.map((at, i) => ({ at, state: states[i] }));
+  }
+
+  /** Tells the tasks that depend on these what has become of them. */
+  async #followTasks(entries: Entry[]): Promise<void> {
+    // Watched before they are read: one that ends in between is looked at again.
+    for (const { key } of entries) this.#watched.add(key[2] as string);
+    const parents = await readTasks(this.kv, entries.map(({ key }) => key[2] as string));
+    const ended: Entry[] = [];
+    const open: Promise<void>[] = [];
+    entries.forEach((entry, i) => {
+      const parent = parents[i];
+      if (parent && !isTerminal(statusOf(parent))) open.push(this.#expect(entry, parent));
+      else ended.push(entry);
+    });
+    await Promise.all(open);
+    // A task that depends on many of them is told once.
+    let told = new Map<string, string[]>();
+    let waiting = 0;
+    const tellAll = async () => {
+      await Promise.all([...told].map(([id, of]) => this.#tell(id, of)));
+      told = new Map();
+      waiting = 0;
+    };
+    for (const { key } of ended) {
+      const parent = key[2] as string;
+      this.#watched.delete(parent);
+      for await (const child of this.kv.list({ prefix: keys.childrenOf(parent) }, { batchSize: BATCH })) {
+        if (decode<number>(child.value) === MET) continue;
+        const id = child.key[2] as string;
+        told.set(id, [...told.get(id) ?? [], parent]);
+        if (++waiting >= TOLD) await tellAll();
+        if (this.#stopped) return;
+      }
+    }
+    await tellAll();
+    // Whoever has not been told yet is told after the next start.
+    if (!this.#stopped) await Promise.all(ended.map((entry) => this.committer.discard(entry)));
+  }
+
+  /** The task has not ended: see to it that its end will be followed. */
+  async #expect(entry: Entry, parent: TaskState): Promise<void> {
+    const { task, run } = parent;
+    if (!task.has_dependents) {
+      // Its holder alone writes the record of a running task: until it ends, the entry stays, and it is watched.
+      if (run) return;
+      const write = await guard(this.kv, parent, transition(parent, expectDependents(parent)));
+      if (!write) return this.#job?.kick();
+      remove(write, entry);
+      if (!await this.committer.commitUnlessConflict(write)) return this.#job?.kick();
+    } else await this.committer.discard(entry);
+    this.#watched.delete(task.id);
+  }
+
+  /** Tells a task what has become of some that it depends on, until it knows. */
+  async #tell(id: string, parents: string[]): Promise<void> {
+    while (!this.#stopped) {
+      const state = await readTask(this.kv, id);
+      if (!state || isTerminal(statusOf(state)) || state.task.placement?.kind !== "blocked") return;
+      // Read after the task: an entry changes only together with it, so the check of the task is one of them too.
+      const write = await guard(this.kv, state, emptyWrite());
+      const children = await getAll(this.kv, parents.map((parent) => keys.child(parent, id)));
+      const unmet = parents.filter((_, i) => children[i].value && decode<number>(children[i].value) !== MET);
+      if (unmet.length === 0) return;
+      if (!write) continue;
+      const states = await readTasks(this.kv, unmet);
+      // One that was retried meanwhile has not ended: its next end is told in turn.
+      const ends = unmet.map((id, i) => ({ id, state: states[i] }))
+        .filter(({ state }) => state === null || isTerminal(statusOf(state)));
+      if (ends.length === 0) return;
+      const failed = ends.find(({ state }) => state?.task.status !== "SUCCESS");
+      const now = this.clock.now();
+      if (failed) merge(write, transition(state, cancel(state, now, null, whyNot(failed.id, failed.state))));
+      else {
+        merge(write, transition(state, meet(state, now, ends.length)));
+        for (const parent of ends) write.puts.push({ key: keys.child(parent.id, id), value: encode(MET) });
+      }
+      if (await this.committer.commitUnlessConflict(write)) return;
+    }
+  }
+}
+
+function whyNot(id: string, parent: TaskState | null): TaskError {
+  const what = parent ? `is ${parent.task.status}` : "is not kept any more";
+  return { code: "dependency_failed", message: `Task ${id}, which this one depends on, ${what}.` };
+}
+
+function remove(write: Write, { key, versionstamp }: Deno.KvEntry<unknown>): void {
+  write.checks.push({ key, versionstamp });
+  write.deletes.push(key);
+}

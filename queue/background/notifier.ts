@@ -1,0 +1,121 @@
+/**
+ * The notifier saves waiting and nothing else: the truth about what is to be done stands in the placements, and
+ * whoever works looks there. It carries news within the process (a task is ready, something
+ * becomes due, something changed) and, where instances share a store, listens to the bell that each commit rings.
+ *
+ * KV's own `enqueue` and `listenQueue` are not used: on a file one process owns the store, so a message could only
+ * tell it what it knows; over KV Connect and on Deno Deploy they do not exist.
+ *
+ * @module
+ */
+
+import { type Clock, repeat, type Repeating } from "../task/clock.ts";
+import { keys } from "../store/keys.ts";
+import type { Logger } from "../log.ts";
+import { mayExpire } from "../task/task.ts";
+import type { Change } from "../store/changeset.ts";
+
+/** What can be listened for. */
+export interface News {
+  /** Tasks of this type may be ready; undefined: of any type. */
+  ready: (type: string | undefined) => void;
+  /** Something becomes due at this time (milliseconds since the epoch). */
+  due: (at: number) => void;
+  /** Something was committed, here or elsewhere. */
+  changed: () => void;
+  /** Anything may have happened elsewhere: the bell rang, or it is time for a look. */
+  anything: () => void;
+}
+
+/** How often the store is looked at where no news came, in milliseconds. */
+const POLL_MS = 5_000;
+
+/** Wakes whoever waits for work. */
+export class Notifier {
+  readonly #listeners: { [K in keyof News]: Set<News[K]> } = {
+    ready: new Set(),
+    due: new Set(),
+    changed: new Set(),
+    anything: new Set(),
+  };
+  readonly #kv: Deno.Kv;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #distributed: boolean;
+  #poll: Repeating | null = null;
+  #bell: ReadableStreamDefaultReader<unknown> | null = null;
+  #listening: Promise<void> = Promise.resolve();
+
+  constructor(kv: Deno.Kv, clock: Clock, log: Logger, distributed: boolean) {
+    this.#kv = kv;
+    this.#clock = clock;
+    this.#log = log;
+    this.#distributed = distributed;
+  }
+
+  /** Calls `listener` on each news of a kind; returns what stops it. */
+  on<K extends keyof News>(kind: K, listener: News[K]): () => void {
+    this.#listeners[kind].add(listener);
+    return () => void this.#listeners[kind].delete(listener);
+  }
+
+  /** Starts the poll and, where instances share the store, listens to the bell. */
+  start(): void {
+    this.#poll = repeat(this.#clock, POLL_MS, () => {
+      this.#anything();
+      return Promise.resolve();
+    }, () => {});
+    if (this.#distributed) {
+      this.#bell = this.#kv.watch([keys.bell()]).getReader();
+      this.#listening = this.#listen(this.#bell);
+    }
+  }
+
+  /** Stops both. */
+  async stop(): Promise<void> {
+    await this.#poll?.stop();
+    await this.#bell?.cancel().catch(() => {});
+    await this.#listening;
+  }
+
+  /** Tells what a commit of this instance has moved. */
+  committed(changes: Change[]): void {
+    const ready = new Set<string>();
+    let due = Infinity;
+    for (const { before, after } of changes) {
+      const placement = after && !after.run ? after.task.placement : null;
+      if (!placement || placement === before?.task.placement && !before.run) continue;
+      if (placement.kind === "ready") ready.add(after!.task.task_type);
+      if (placement.kind === "scheduled") due = Math.min(due, placement.due);
+      if (mayExpire(after!) && !(before && mayExpire(before))) due = Math.min(due, after!.task.expires_at!);
+    }
+    for (const type of ready) this.ready(type);
+    if (due < Infinity) this.due(due);
+    for (const listener of this.#listeners.changed) listener();
+  }
+
+  /** Tells that tasks of a type may be started; undefined: of any type. */
+  ready(type: string | undefined): void {
+    for (const listener of this.#listeners.ready) listener(type);
+  }
+
+  /** Tells that something becomes due. */
+  due(at: number): void {
+    for (const listener of this.#listeners.due) listener(at);
+  }
+
+  #anything(): void {
+    this.ready(undefined);
+    this.due(this.#clock.now());
+    for (const listener of this.#listeners.anything) listener();
+    for (const listener of this.#listeners.changed) listener();
+  }
+
+  async #listen(bell: ReadableStreamDefaultReader<unknown>): Promise<void> {
+    try {
+      while (!(await bell.read()).done) this.#anything();
+    } catch (error) {
+      this.#log.warn("The bell fell silent; the poll goes on.", { error });
+    }
+  }
+}

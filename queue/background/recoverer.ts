@@ -1,0 +1,123 @@
+/**
+ * The recoverer takes over what dead instances held. An instance is dead when its heartbeat has not moved for a
+ * lease, on the monotonic clock of whoever looks. It is fenced first (its lanes are deleted and their counters
+ * folded), and only then are its tasks handed back.
+ *
+ * @module
+ */
+
+import { type Clock, repeat, type Repeating } from "../task/clock.ts";
+import { decode } from "../store/codec.ts";
+import { askedBy } from "../actions/task_actions.ts";
+import { type Committer, retire } from "../store/committer.ts";
+import { keys } from "../store/keys.ts";
+import type { Logger } from "../log.ts";
+import { guard, readTasks } from "../store/reads.ts";
+import { cancel, interrupt, isTerminal, type RunRecord, statusOf } from "../task/task.ts";
+import { emptyWrite, merge, transition } from "../store/changeset.ts";
+
+/** Fences dead instances and hands their tasks back. */
+export class Recoverer {
+  #job: Repeating | null = null;
+  /** When each heartbeat was first seen as it is. */
+  #seen = new Map<string, { versionstamp: string; since: number }>();
+
+  constructor(
+    private readonly kv: Deno.Kv,
+    private readonly committer: Committer,
+    private readonly clock: Clock,
+    private readonly leaseMs: number,
+    private readonly log: Logger,
+  ) {}
+
+  /** Looks for the dead three times within a lease. */
+  start(): void {
+    this.#job = repeat(
+      this.clock,
+      this.leaseMs / 3,
+      () => this.#run(this.leaseMs),
+      (error) => this.log.warn("A recovery failed; tried again.", { error }),
+    );
+  }
+
+  /** Stops and waits for a run under way. */
+  async stop(): Promise<void> {
+    await this.#job?.stop();
+  }
+
+  /** Recovers every other instance without waiting: for the sole owner of a store. */
+  async recoverAll(): Promise<void> {
+    await this.#run(0);
+  }
+
+  async #run(leaseMs: number): Promise<void> {
+    // Tasks before instances: the holder of a task that is seen here was registered before it took the task.
+    const held: { id: string; instance: string; versionstamp: string }[] = [];
+    for await (const entry of this.kv.list({ prefix: keys.runs() }, { batchSize: 500 })) {
+      const { instance } = decode<RunRecord>(entry.value);
+      held.push({ id: entry.key[1] as string, instance, versionstamp: entry.versionstamp });
+    }
+    const living = new Set<string>();
+    const now = this.clock.monotonic();
+    for await (const entry of this.kv.list({ prefix: keys.instances() }, { batchSize: 500 })) {
+      const instance = entry.key[1] as string;
+      const seen = this.#seen.get(instance);
+      if (instance !== this.committer.instance) {
+        if (seen?.versionstamp !== entry.versionstamp) {
+          this.#seen.set(instance, { versionstamp: entry.versionstamp, since: now });
+        }
+        const idle = now - this.#seen.get(instance)!.since;
+        if (idle >= leaseMs && await retire(this.kv, this.clock, instance, entry.versionstamp)) {
+          this.log.warn("An instance was dead and is recovered.", { instance });
+          continue;
+        }
+      }
+      living.add(instance);
+    }
+    for (const instance of this.#seen.keys()) {
+      if (!living.has(instance)) this.#seen.delete(instance);
+    }
+    await this.#redirect(living);
+    const orphans = held.filter(({ instance }) => !living.has(instance));
+    await Promise.all(orphans.map((orphan) =>
+      // One that cannot be handed back keeps no other from it, and is tried again.
+      this.#handBack(orphan).catch((error) => this.log.error("A task was not handed back.", { error, id: orphan.id }))
+    ));
+  }
+
+  /** Carries out what was asked of instances that are gone. */
+  async #redirect(living: Set<string>): Promise<void> {
+    for await (const entry of this.kv.list({ prefix: keys.commands() }, { batchSize: 100 })) {
+      const [, instance, id] = entry.key as string[];
+      if (living.has(instance)) continue;
+      const [state] = await readTasks(this.kv, [id]);
+      const write = emptyWrite(`command:${id}`);
+      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      write.deletes.push(entry.key);
+      if (state?.run?.instance === instance) continue; // It is handed back first, with the command.
+      if (state?.run) {
+        write.puts.push({ key: keys.command(state.run.instance, id), value: entry.value as Uint8Array<ArrayBuffer> });
+      } else if (state && !isTerminal(statusOf(state))) {
+        const cancelled = cancel(state, this.clock.now(), askedBy(entry.value));
+        const guarded = await guard(this.kv, state, transition(state, cancelled));
+        if (!guarded) continue;
+        merge(write, guarded);
+      }
+      await this.committer.commitUnlessConflict(write);
+    }
+  }
+
+  async #handBack({ id, instance, versionstamp }: { id: string; instance: string; versionstamp: string }) {
+    const [state] = await readTasks(this.kv, [id]);
+    if (state?.run?.instance !== instance) return;
+    const now = this.clock.now();
+    const command = await this.kv.get(keys.command(instance, id));
+    const write = transition(
+      state,
+      command.value ? cancel(state, now, askedBy(command.value)) : interrupt(state, now, true),
+    );
+    write.checks.push({ key: keys.run(id), versionstamp });
+    if (command.value) write.deletes.push(command.key);
+    await this.committer.commitUnlessConflict(write);
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * A role that one instance has at a time, where several share a store: whoever has it renews it, and another takes it
+ * when it has not been renewed for a lease, by its own monotonic clock. It saves work and protects nothing: whoever
+ * acts in the role checks what it writes as if others did too.
+ *
+ * @module
+ */
+
+import type { Clock } from "../task/clock.ts";
+import { decode, encode } from "../store/codec.ts";
+import type { Committer } from "../store/committer.ts";
+import { keys } from "../store/keys.ts";
+import { emptyWrite } from "../store/changeset.ts";
+
+/** A role is renewed once a minute; who has been silent for three has lost it. */
+const LEASE_MS = 180_000;
+
+/** Holds a role, or waits for it. */
+export class RoleLease {
+  #seen: { versionstamp: string | null; since: number } = { versionstamp: null, since: 0 };
+  #renewedAt = -Infinity;
+  #asking: Promise<boolean> | null = null;
+
+  /** @param shared Whether other instances share the store; if not, the role is this one's. */
+  constructor(
+    private readonly kv: Deno.Kv,
+    private readonly committer: Committer,
+    private readonly clock: Clock,
+    private readonly role: string,
+    readonly shared: boolean,
+  ) {}
+
+  /** Whether this instance has the role. Renews it, or takes it if nobody else has it any more. */
+  isMine(): Promise<boolean> {
+    if (!this.shared) return Promise.resolve(true);
+    // Several jobs ask at once: what one of them renews the others have too.
+    return this.#asking ??= this.#renew().finally(() => this.#asking = null);
+  }
+
+  async #renew(): Promise<boolean> {
+    const now = this.clock.monotonic();
+    const { key, value, versionstamp } = await this.kv.get(keys.role(this.role));
+    const holder = value ? decode<string>(value) : null;
+    if (versionstamp !== this.#seen.versionstamp) this.#seen = { versionstamp, since: now };
+    const mine = holder === this.committer.instance;
+    if (mine && now - this.#renewedAt < LEASE_MS / 6) return true;
+    if (!mine && holder !== null && now - this.#seen.since < LEASE_MS) {
+      // Whoever has ended leaves no heartbeat.
+      if ((await this.kv.get(keys.instance(holder))).value) return false;
+    }
+    const write = emptyWrite(`role:${this.role}`);
+    write.checks.push({ key, versionstamp });
+    write.puts.push({ key, value: encode(this.committer.instance) });
+    if (!await this.committer.commitUnlessConflict(write)) return false;
+    this.#renewedAt = now;
+    return true;
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The scheduler does what becomes due at a time: delayed tasks and waits between attempts become ready, tasks that
+ * were not started in time expire, cron schedules tick. Several instances may do it at once; whoever moves something
+ * checks what it takes.
+ *
+ * @module
+ */
+
+import { type Clock, repeat, type Repeating } from "../task/clock.ts";
+import type { Committer } from "../store/committer.ts";
+import { keys } from "../store/keys.ts";
+import type { Logger } from "../log.ts";
+import type { Notifier } from "./notifier.ts";
+import { guard, readTasks } from "../store/reads.ts";
+import type { Schedules } from "../actions/schedules.ts";
+import { expire, mayExpire, place, type TaskState } from "../task/task.ts";
+import { transition } from "../store/changeset.ts";
+
+const BATCH = 200;
+const LONGEST_WAIT_MS = 60_000;
+
+type Entry = Deno.KvEntry<unknown>;
+
+/** Does what becomes due. */
+export class Scheduler {
+  #job: Repeating | null = null;
+  #unlisten: () => void = () => {};
+  #cancelTimer: () => void = () => {};
+  #next = Infinity;
+  #stopped = false;
+
+  constructor(
+    private readonly kv: Deno.Kv,
+    private readonly committer: Committer,
+    private readonly schedules: Schedules,
+    private readonly notifier: Notifier,
+    private readonly clock: Clock,
+    private readonly log: Logger,
+  ) {}
+
+  /** Starts. */
+  start(): void {
+    this.#unlisten = this.notifier.on("due", (at) => this.#arm(at));
+    this.#job = repeat(
+      this.clock,
+      LONGEST_WAIT_MS,
+      () => this.#run(),
+      (error) => this.log.warn("What is due could not be done; tried again.", { error }),
+    );
+  }
+
+  /** Stops and waits for a run under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#unlisten();
+    this.#cancelTimer();
+    await this.#job?.stop();
+  }
+
+  #arm(at: number): void {
+    if (at >= this.#next) return;
+    this.#next = at;
+    this.#cancelTimer();
+    this.#cancelTimer = this.clock.after(Math.max(0, at - this.clock.now()), () => {
+      this.#next = Infinity;
+      this.#job?.kick();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const now = this.clock.now();
+    await this.#each(keys.allScheduled(), now, (entries) => this.#place(entries, now));
+    await this.#each(keys.expiries(), now, (entries) => this.#expire(entries, now));
+    await this.#each(keys.ticks(), now, async (entries) => {
+      await Promise.all(entries.map((entry) => this.schedules.tick(entry)));
+    });
+  }
+
+  /** Hands over the entries of `[prefix, time, id]` whose time has come, and arms the timer for the next one. */
+  async #each(prefix: Deno.KvKey, now: number, work: (entries: Entry[]) => Promise<void>): Promise<void> {
+    while (!this.#stopped) {
+      const due: Entry[] = [];
+      let later: number | null = null;
+      for await (const entry of this.kv.list({ prefix }, { limit: BATCH, batchSize: BATCH })) {
+        if ((entry.key[1] as number) <= now) due.push(entry);
+        else {
+          later = entry.key[1] as number;
+          break;
+        }
+      }
+      if (due.length > 0) await work(due);
+      if (later !== null) this.#arm(later);
+      if (due.length < BATCH) return;
+    }
+  }
+
+  async #place(entries: Entry[], now: number): Promise<void> {
+    await this.#withTasks(entries, async (entry, state) => {
+      const placement = state?.task.placement;
+      if (!state || state.run || placement?.kind !== "scheduled" || placement.due !== entry.key[1]) {
+        return await this.committer.discard(entry);
+      }
+      const write = transition(state, place(state, now));
+      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      await this.committer.commitUnlessConflict(write);
+    });
+  }
+
+  async #expire(entries: Entry[], now: number): Promise<void> {
+    await this.#withTasks(entries, async (entry, state) => {
+      if (!state || !mayExpire(state) || state.task.expires_at !== entry.key[1]) {
+        return await this.committer.discard(entry);
+      }
+      const write = await guard(this.kv, state, transition(state, expire(state, now)));
+      if (write) await this.committer.commitUnlessConflict(write);
+    });
+  }
+
+  async #withTasks(entries: Entry[], work: (entry: Entry, state: TaskState | null) => Promise<void>): Promise<void> {
+    const states = await readTasks(this.kv, entries.map((entry) => entry.key[2] as string));
+    await Promise.all(entries.map((entry, i) => work(entry, states[i])));
+  }
+}

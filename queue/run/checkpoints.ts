@@ -1,0 +1,155 @@
+/**
+ * What the next attempt of a task goes on from: its last checkpoint and the results of its finished steps. Both name
+ * the generation of the task and the version of the handler that saved them; what another one saved is not used.
+ *
+ * @module
+ */
+
+import type { Blobs, WrittenBlob } from "../store/blobs.ts";
+import { decode, encode } from "../store/codec.ts";
+import { InvalidInputError } from "../task/errors.ts";
+import { keys } from "../store/keys.ts";
+import type { Json, TaskRecord } from "../task/task.ts";
+import type { Write } from "../store/changeset.ts";
+
+/** Bytes of a checkpoint that stands in its entry; a larger one is kept as a blob. */
+const INLINE_BYTES = 60 * 1024;
+/** Bytes of a checkpoint: 64 MiB. */
+export const MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024;
+/** Bytes of a step's result. */
+export const MAX_STEP_BYTES = 60 * 1024;
+/** Steps of a task. */
+export const MAX_STEPS = 1_000;
+
+/** What stands under `checkpoint, id`. */
+export interface CheckpointRecord {
+  generation: number;
+  version: number;
+  /** The state, unless it is a blob. */
+  state?: Json;
+  blob?: { blob: string; chunks: number };
+}
+
+/** The result of a step as it is stored. */
+interface StepRecord {
+  version: number;
+  result: Json;
+}
+
+/** Saves and loads what the attempts of one task leave for each other. */
+export class Checkpoints {
+  readonly #kv: Deno.Kv;
+  readonly #blobs: Blobs;
+  readonly #id: string;
+  readonly #generation: number;
+  readonly #version: number;
+  #blob: string | null = null;
+  #exists = false;
+  #steps: Promise<Map<string, Promise<Json>>> | null = null;
+
+  /** @param version The handler's `checkpointVersion`. */
+  constructor(kv: Deno.Kv, blobs: Blobs, { id, generation }: TaskRecord, version: number) {
+    this.#kv = kv;
+    this.#blobs = blobs;
+    this.#id = id;
+    this.#generation = generation;
+    this.#version = version;
+  }
+
+  /** The last state; undefined if there is none. `refused` is the version that saved one which is not used. */
+  async load(): Promise<{ state: Json | undefined; refused: number | null }> {
+    const entry = await this.#kv.get(keys.checkpoint(this.#id));
+    if (!entry.value) return { state: undefined, refused: null };
+    const { generation, version, state, blob } = decode<CheckpointRecord>(entry.value);
+    this.#exists = true;
+    this.#blob = blob?.blob ?? null;
+    if (generation !== this.#generation) return { state: undefined, refused: null };
+    if (version !== this.#version) return { state: undefined, refused: version };
+    if (!blob) return { state, refused: null };
+    const bytes = await new Response(this.#blobs.read(blob.blob, blob.chunks)).bytes();
+    return { state: decode<Json>(bytes), refused: null };
+  }
+
+  /**
+   * Makes what adds a checkpoint to the holder's next write. A large one is stored ahead of it.
+   *
+   * @throws {InvalidInputError} If it is no JSON or larger than {@linkcode MAX_CHECKPOINT_BYTES}.
+   */
+  async prepare(state: Json): Promise<(write: Write) => void> {
+    const value = encode(state);
+    assertSize("A checkpoint", value, MAX_CHECKPOINT_BYTES);
+    const record: CheckpointRecord = { generation: this.#generation, version: this.#version };
+    let written: WrittenBlob | null = null;
+    if (value.length <= INLINE_BYTES) record.state = state;
+    else {
+      written = await this.#blobs.write(new Blob([value]).stream(), MAX_CHECKPOINT_BYTES, true);
+      record.blob = { blob: written.blob, chunks: written.chunks };
+    }
+    return (write) => {
+      write.puts.push({ key: keys.checkpoint(this.#id), value: encode(record) });
+      if (this.#blob) this.#blobs.disown(write, this.#blob);
+      if (written) this.#blobs.adopt(write, written);
+      this.#blob = record.blob?.blob ?? null;
+      this.#exists = true;
+    };
+  }
+
+  /** Adds to the write that ends a task for good what deletes its checkpoint. */
+  drop(write: Write): void {
+    if (!this.#exists) return;
+    write.deletes.push(keys.checkpoint(this.#id));
+    if (this.#blob) this.#blobs.disown(write, this.#blob);
+  }
+
+  /**
+   * Gives the result of a step that has finished, or runs it and saves what it gives.
+   *
+   * @param save Commits a write that `fill` has added the result to.
+   */
+  async step(
+    name: string,
+    run: () => Promise<Json> | Json,
+    save: (fill: (write: Write) => void) => Promise<void>,
+  ): Promise<Json> {
+    const steps = await (this.#steps ??= this.#loadSteps());
+    const known = steps.get(name);
+    if (known) return await known;
+    if (name === "" || name.length > 200) {
+      throw new InvalidInputError([{ pointer: "", detail: "A step's name has 1 to 200 characters." }]);
+    }
+    if (steps.size >= MAX_STEPS) {
+      throw new InvalidInputError([{ pointer: "", detail: `A task has at most ${MAX_STEPS} steps.` }]);
+    }
+    const running = (async () => {
+      const result = await run() ?? null;
+      const value = encode({ version: this.#version, result } satisfies StepRecord);
+      assertSize("The result of a step", value, MAX_STEP_BYTES);
+      await save((write) => write.puts.push({ key: keys.step(this.#id, this.#generation, name), value }));
+      // As a later attempt would read it.
+      return decode<StepRecord>(value).result;
+    })();
+    steps.set(name, running);
+    try {
+      return await running;
+    } catch (error) {
+      steps.delete(name);
+      throw error;
+    }
+  }
+
+  async #loadSteps(): Promise<Map<string, Promise<Json>>> {
+    const steps = new Map<string, Promise<Json>>();
+    const prefix = keys.stepsOf(this.#id, this.#generation);
+    for await (const entry of this.#kv.list({ prefix }, { batchSize: 100 })) {
+      const { version, result } = decode<StepRecord>(entry.value);
+      if (version === this.#version) steps.set(entry.key[3] as string, Promise.resolve(result));
+    }
+    return steps;
+  }
+}
+
+function assertSize(what: string, value: Uint8Array, limit: number): void {
+  if (value.length <= limit) return;
+  const detail = `${what} of ${value.length} bytes is over the limit of ${limit}.`;
+  throw new InvalidInputError([{ pointer: "", detail }]);
+}

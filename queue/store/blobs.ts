@@ -1,0 +1,168 @@
+/**
+ * Files of any size in a store whose values end at 64 KiB. A file is written in chunks behind a marker; the marker
+ * goes away in the same atomic that gives the file an owner, so that the janitor finds whatever was left half-written.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import type { Clock } from "../task/clock.ts";
+import { encode } from "./codec.ts";
+import type { Committer } from "./committer.ts";
+import { TooLargeError } from "../task/errors.ts";
+import { keys } from "./keys.ts";
+import { newId } from "../task/ids.ts";
+import { emptyWrite, type Write } from "./changeset.ts";
+
+/** Bytes in a chunk. */
+export const CHUNK_BYTES = 60 * 1024;
+
+/** Chunks in one atomic: 480 KiB, well inside its limit. */
+const CHUNKS_PER_WRITE = 8;
+
+/** Chunks that are read at once: 240 KiB, which is what a slow reader holds in memory. */
+const CHUNKS_PER_READ = 4;
+
+/** Keys deleted in one atomic. */
+const DELETES_PER_WRITE = 500;
+
+/** A file that is written but has no owner yet. */
+export interface WrittenBlob {
+  blob: string;
+  size: number;
+  chunks: number;
+  /** Hexadecimal. */
+  sha256: string;
+  /** Versionstamp of the marker as it was last written. */
+  mark: string;
+}
+
+/** Cuts a byte stream into pieces of exactly `size` bytes; the last may be shorter. */
+async function* rechunk(stream: ReadableStream<Uint8Array>, size: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  let piece = new Uint8Array(size);
+  let filled = 0;
+  for await (const bytes of stream) {
+    for (let at = 0; at < bytes.length;) {
+      const taken = Math.min(size - filled, bytes.length - at);
+      piece.set(bytes.subarray(at, at + taken), filled);
+      at += taken;
+      filled += taken;
+      if (filled === size) {
+        yield piece;
+        piece = new Uint8Array(size);
+        filled = 0;
+      }
+    }
+  }
+  if (filled > 0) yield piece.slice(0, filled);
+}
+
+/** Writes, reads and deletes files. */
+export class Blobs {
+  readonly #kv: Deno.Kv;
+  readonly #committer: Committer;
+  readonly #clock: Clock;
+
+  constructor(kv: Deno.Kv, committer: Committer, clock: Clock) {
+    this.#kv = kv;
+    this.#committer = committer;
+    this.#clock = clock;
+  }
+
+  /**
+   * Stores a stream. If it fails on the way, what was stored is deleted again.
+   *
+   * @param maxBytes Refuse more than this.
+   * @param holder Whether the holder of a task writes.
+   * @throws {TooLargeError} As soon as the stream is longer than `maxBytes`.
+   */
+  async write(stream: ReadableStream<Uint8Array>, maxBytes: number, holder = false): Promise<WrittenBlob> {
+    const blob = newId(this.#clock.now());
+    const hash = createHash("sha256");
+    let size = 0;
+    let chunks = 0;
+    let write = this.#startWrite(blob);
+    let flying: Promise<string> = Promise.resolve("");
+    try {
+      for await (const chunk of rechunk(stream, CHUNK_BYTES)) {
+        size += chunk.length;
+        if (size > maxBytes) throw new TooLargeError("The file", maxBytes);
+        hash.update(chunk);
+        write.puts.push({ key: keys.blob(blob, chunks++), value: chunk });
+        if (chunks % CHUNKS_PER_WRITE === 0) {
+          // One write flies while the next is filled: that bounds the memory and keeps the disk busy.
+          await flying;
+          flying = this.#committer.commit(write, holder);
+          flying.catch(() => {});
+          write = this.#startWrite(blob);
+        }
+      }
+      let mark = await flying;
+      if (write.puts.length > 1 || chunks === 0) mark = await this.#committer.commit(write, holder);
+      return { blob, size, chunks, sha256: hash.digest("hex"), mark };
+    } catch (error) {
+      await flying.catch(() => {});
+      // What stays is the janitor's: it is marked as unfinished.
+      await this.delete(blob).catch(() => {});
+      throw error;
+    }
+  }
+
+  #startWrite(blob: string): Write {
+    const write = emptyWrite(`blob:${blob}`);
+    write.puts.push({ key: keys.blobPending(blob), value: encode({ at: this.#clock.now() }) });
+    return write;
+  }
+
+  /**
+   * Adds to `write` what gives a written file its owner. It fails its check if the janitor has taken the file for one
+   * that will not be finished, because nothing of it had come for too long.
+   */
+  adopt(write: Write, { blob, mark }: Pick<WrittenBlob, "blob" | "mark">): void {
+    // Under the file's lock: in one atomic with the janitor's write both would pass their checks.
+    write.locks.push(`blob:${blob}`);
+    write.checks.push({ key: keys.blobPending(blob), versionstamp: mark });
+    write.deletes.push(keys.blobPending(blob));
+  }
+
+  /** Adds to `write` what makes the janitor delete a file that loses its owner, with its next round. */
+  disown(write: Write, blob: string): void {
+    if (!write.locks.includes(`blob:${blob}`)) write.locks.push(`blob:${blob}`);
+    write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
+  }
+
+  /** Reads a file from byte `from` to before `until` as a stream of chunks; a slow reader is not read ahead of. */
+  read(blob: string, chunks: number, from = 0, until = Infinity): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const kv = this.#kv;
+    let next = Math.floor(from / CHUNK_BYTES);
+    let skip = from % CHUNK_BYTES;
+    // A range is read three times as fast as the same keys one by one.
+    const end = Math.min(chunks, Math.ceil(until / CHUNK_BYTES));
+    const range = { start: keys.blob(blob, next), end: keys.blob(blob, end) };
+    const entries = next < end ? kv.list<Uint8Array<ArrayBuffer>>(range, { batchSize: CHUNKS_PER_READ }) : null;
+    return new ReadableStream({
+      async pull(controller) {
+        if (!entries || next >= end) return controller.close();
+        const { value: entry, done } = await entries.next();
+        if (done || entry.key[2] !== next) return controller.error(new Error(`A part of file ${blob} is missing.`));
+        controller.enqueue(entry.value.subarray(skip, until - next * CHUNK_BYTES));
+        skip = 0;
+        next++;
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /** Deletes a file's chunks and marker. */
+  async delete(blob: string): Promise<void> {
+    let write = emptyWrite(`blob:${blob}`);
+    for await (const { key } of this.#kv.list({ prefix: keys.blobOf(blob) }, { batchSize: 10 })) {
+      write.deletes.push(key);
+      if (write.deletes.length === DELETES_PER_WRITE) {
+        await this.#committer.commit(write);
+        write = emptyWrite(`blob:${blob}`);
+      }
+    }
+    write.deletes.push(keys.blobPending(blob));
+    await this.#committer.commit(write);
+  }
+}

@@ -1,0 +1,313 @@
+/**
+ * A logical write: everything that one change needs, to be committed as a whole or not at all. The committer puts
+ * many of them into one KV atomic.
+ *
+ * @module
+ */
+
+import { decode, encode, MAX_VALUE_BYTES } from "./codec.ts";
+import { type Bucket, keys, placementKey, sameKey } from "./keys.ts";
+import {
+  isTerminal,
+  mayExpire,
+  occupies,
+  PRIORITY_STEP_MS,
+  type Status,
+  statusOf,
+  type TaskRecord,
+  type TaskState,
+} from "../task/task.ts";
+
+/** A change to how many tasks of a type are in a status. */
+export interface Count {
+  task_type: string;
+  status: Status;
+  delta: 1 | -1;
+}
+
+/** A change to what a caller has in the store that has not ended. */
+export interface OpenChange {
+  caller: string;
+  of: "tasks" | "bytes";
+  delta: number;
+}
+
+/** A task that a write moves. `before` is null when it is new, `after` when it is deleted. */
+export interface Change {
+  id: string;
+  before: TaskState | null;
+  after: TaskState | null;
+}
+
+/** A value to set; `value` is encoded already. */
+export interface Put {
+  key: Deno.KvKey;
+  value: Uint8Array<ArrayBuffer>;
+  /** Milliseconds after which KV may collect it. It can stay readable for a minute or more after that. */
+  expireIn?: number;
+}
+
+/** One logical write. Build it with {@linkcode emptyWrite} or {@linkcode transition}. */
+export interface Write {
+  /** Writes that share a lock are committed in the order in which they came, never in one atomic and never at once. */
+  locks: string[];
+  /** Keys that must be as they were read. */
+  checks: Deno.AtomicCheck[];
+  puts: Put[];
+  deletes: Deno.KvKey[];
+  counts: Count[];
+  open: OpenChange[];
+  changes: Change[];
+}
+
+/** A write of nothing, under these locks. */
+export function emptyWrite(...locks: string[]): Write {
+  return { locks, checks: [], puts: [], deletes: [], counts: [], open: [], changes: [] };
+}
+
+/** Adds to a write everything that another one does: both are committed or none. */
+export function merge(into: Write, from: Write): void {
+  into.locks.push(...from.locks);
+  into.checks.push(...from.checks);
+  into.puts.push(...from.puts);
+  into.deletes.push(...from.deletes);
+  into.counts.push(...from.counts);
+  into.open.push(...from.open);
+  into.changes.push(...from.changes);
+}
+
+/** A cold record as it is stored: a result that does not fit stands beside it. */
+export type StoredTask = TaskRecord & { result_apart?: true };
+
+/** What most tasks have in these fields: it is left out of what is stored, so that a record is half as long. */
+const COMMON = {
+  placement: null,
+  progress: 0,
+  message: "",
+  result: null,
+  error: null,
+  attempt: 0,
+  failures: 0,
+  interruptions: 0,
+  priority: 0,
+  tags: [],
+  run_at: null,
+  expires_at: null,
+  started_at: null,
+  completed_at: null,
+  retention_ms: null,
+  concurrency_key: null,
+  unique_key: null,
+  depends_on: [],
+  has_dependents: false,
+  generation: 0,
+  schedule_id: null,
+  callback_url: null,
+  retried_from: null,
+  submitted_by: null,
+  params_bytes: 0,
+  attempts: [],
+  actions: [],
+  uploads: [],
+  record_only: false,
+} satisfies Partial<TaskRecord>;
+
+type Packed = Partial<StoredTask>;
+
+function encodeTask(task: StoredTask): Uint8Array<ArrayBuffer> {
+  const packed: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(task)) {
+    const common = (COMMON as Record<string, unknown>)[field];
+    if (value === common || Array.isArray(common) && (value as unknown[]).length === 0) continue;
+    packed[field] = value;
+  }
+  return encode(packed);
+}
+
+/** A cold record as it was before it was stored. */
+export function decodeTask(bytes: unknown): StoredTask {
+  // Lists of its own: what one reader does to a task must not reach another.
+  return {
+    ...COMMON,
+    tags: [],
+    depends_on: [],
+    attempts: [],
+    actions: [],
+    uploads: [],
+    ...decode<Packed>(bytes),
+  } as StoredTask;
+}
+
+function bucketOf(state: TaskState): Bucket {
+  const status = statusOf(state);
+  return isTerminal(status) ? status : "OPEN";
+}
+
+/** The longest message of an error, in characters. */
+export const MAX_MESSAGE = 1_000;
+/** Characters of an earlier attempt's message in a record that would be too large otherwise. */
+const SHORT_MESSAGE = 80;
+
+function putTask(write: Write, task: TaskRecord): void {
+  let stored: StoredTask = task;
+  let value = encodeTask(stored);
+  if (value.length > MAX_VALUE_BYTES && task.result !== null) {
+    write.puts.push({ key: keys.result(task.id), value: encode(task.result) });
+    stored = { ...stored, result: null, result_apart: true };
+    value = encodeTask(stored);
+  }
+  // First the stacks of earlier attempts go, then most of their messages.
+  for (const chars of [MAX_MESSAGE, SHORT_MESSAGE]) {
+    if (value.length <= MAX_VALUE_BYTES) break;
+    const attempts = task.attempts.map(({ error, ...attempt }) => ({
+      ...attempt,
+      error: error && { code: error.code, message: error.message.slice(0, chars) },
+    }));
+    value = encodeTask({ ...stored, attempts });
+  }
+  write.puts.push({ key: keys.task(task.id), value });
+}
+
+/**
+ * The write that takes a task from one state to another: its records, its placement, its index entry and its
+ * counter, and nothing that stays the same. `before` is null for a new task.
+ *
+ * A plain task costs nine mutations over its life: 3 to submit (record, ready, index), 2 to claim (ready, run) and
+ * 4 to end (record, run, both index entries). One that starts in the commit of its submit costs seven: 3 to submit
+ * (record, run, index) and 4 to end.
+ */
+export function transition(before: TaskState | null, after: TaskState): Write {
+  const { task, run } = after;
+  const { id, task_type } = task;
+  const write = emptyWrite(id);
+
+  if (task !== before?.task) putTask(write, task);
+  if (run) write.puts.push({ key: keys.run(id), value: encode(run) });
+  else if (before?.run) write.deletes.push(keys.run(id));
+
+  // A running task has left its place; its cold record still names it, since a claim does not rewrite it. Whoever
+  // rewrites the record of a waiting task rewrites its placement too, so that a claim of the old one fails its check.
+  const place = run ? null : task.placement;
+  const placeBefore = before && !before.run ? before.task.placement : null;
+  const key = place && placementKey(place, task);
+  const keyBefore = placeBefore && placementKey(placeBefore, task);
+  if (keyBefore && !(key && sameKey(key, keyBefore))) write.deletes.push(keyBefore);
+  if (key && place !== placeBefore) write.puts.push({ key, value: encode(placementValue(task)) });
+
+  const bucket = bucketOf(after);
+  const bucketBefore = before && bucketOf(before);
+  if (bucketBefore !== bucket) {
+    if (bucketBefore) write.deletes.push(keys.index(bucketBefore, task_type, id));
+    write.puts.push({ key: keys.index(bucket, task_type, id), value: encode(indexValue(after)) });
+  }
+  moveEntries(write, entriesOf(before), entriesOf(after));
+  for (const key of followsOf(before, after)) write.puts.push({ key, value: encode(0) });
+
+  const status = statusOf(after);
+  const statusBefore = before && statusOf(before);
+  if (statusBefore !== status) {
+    if (statusBefore) write.counts.push({ task_type, status: statusBefore, delta: -1 });
+    write.counts.push({ task_type, status, delta: 1 });
+  }
+
+  write.open.push(...openChanges(before, after));
+  write.changes.push({ id, before, after });
+  return write;
+}
+
+/** By how much the open work of whoever submitted a task changes with it. */
+export function openChanges(before: TaskState | null, after: TaskState): OpenChange[] {
+  const { submitted_by: caller, params_bytes } = after.task;
+  const isOpen = (state: TaskState | null) => state !== null && !isTerminal(statusOf(state));
+  if (caller === null || isOpen(before) === isOpen(after)) return [];
+  const sign = isOpen(after) ? 1 : -1;
+  const changes: OpenChange[] = [{ caller, of: "tasks", delta: sign }];
+  if (params_bytes > 0) changes.push({ caller, of: "bytes", delta: sign * params_bytes });
+  return changes;
+}
+
+/** What stands at the place of a waiting task: since when it is ready, which its score alone does not tell. */
+export function placementValue({ placement, priority }: TaskRecord): number {
+  return placement?.kind === "ready" ? placement.score + priority * PRIORITY_STEP_MS : 0;
+}
+
+/** What stands in the index: when the task ended, for the janitor; 0: not yet, or it is deleted at its own time. */
+export function indexValue(state: TaskState): number {
+  const { retention_ms, completed_at } = state.task;
+  return isTerminal(statusOf(state)) && retention_ms === null ? completed_at! : 0;
+}
+
+/** The entries that only some tasks have: whom it depends on, when it expires, when it is dropped. */
+export function entriesOf(state: TaskState | null): Deno.KvKey[] {
+  if (!state) return [];
+  const { task } = state;
+  const { id } = task;
+  const entries: Deno.KvKey[] = [];
+  const ended = isTerminal(statusOf(state));
+  if (!ended) entries.push(...task.depends_on.map((parent) => keys.child(parent, id)));
+  if (mayExpire(state)) entries.push(keys.expiry(task.expires_at!, id));
+  if (task.retention_ms !== null && ended) {
+    entries.push(keys.drop(task.completed_at! + task.retention_ms, id));
+  }
+  return entries;
+}
+
+function moveEntries(write: Write, before: Deno.KvKey[], after: Deno.KvKey[]): void {
+  if (before.length === 0 && after.length === 0) return;
+  const texts = (entries: Deno.KvKey[]) => new Set(entries.map((key) => JSON.stringify(key)));
+  const [had, has] = [texts(before), texts(after)];
+  for (const key of before) if (!has.has(JSON.stringify(key))) write.deletes.push(key);
+  for (const key of after) if (!had.has(JSON.stringify(key))) write.puts.push({ key, value: encode(0) });
+}
+
+/** What must be looked at after a change: tasks that depend on this one, its callback, its concurrency key. */
+export function followsOf(before: TaskState | null, after: TaskState): Deno.KvKey[] {
+  const { id, task_type, has_dependents, concurrency_key, callback_url } = after.task;
+  const follows: Deno.KvKey[] = [];
+  const ended = isTerminal(statusOf(after)) && !(before && isTerminal(statusOf(before)));
+  if (has_dependents && ended) follows.push(keys.followTask(id));
+  if (callback_url !== null && ended) follows.push(keys.followCallback(id));
+  // A retried task waits for its parents again; whoever submits one adds those that are not new themselves.
+  if (before && isTerminal(statusOf(before)) && after.task.placement?.kind === "blocked") {
+    follows.push(...after.task.depends_on.map(keys.followTask));
+  }
+  if (concurrency_key !== null) {
+    const wants = after.task.placement?.kind === "limited" && !after.run;
+    const frees = before !== null && occupies(before) && !occupies(after);
+    if (wants || frees) follows.push(keys.followSlot(task_type, concurrency_key));
+  }
+  return follows;
+}
+
+/** How much of the limits of an atomic a write takes. */
+export interface WriteSize {
+  checks: number;
+  mutations: number;
+  keyBytes: number;
+  /** Keys and values. */
+  bytes: number;
+}
+
+function keySize(key: Deno.KvKey): number {
+  let size = 0;
+  for (const part of key) size += typeof part === "string" ? part.length + 2 : 10;
+  return size;
+}
+
+/** Measures a write against the limits of an atomic. */
+export function sizeOf(write: Write): WriteSize {
+  let keyBytes = 0;
+  let bytes = 0;
+  for (const { key } of write.checks) keyBytes += keySize(key);
+  for (const key of write.deletes) keyBytes += keySize(key);
+  for (const { key, value } of write.puts) {
+    keyBytes += keySize(key);
+    bytes += value.length;
+  }
+  return {
+    checks: write.checks.length,
+    mutations: write.puts.length + write.deletes.length,
+    keyBytes,
+    bytes: bytes + keyBytes,
+  };
+}

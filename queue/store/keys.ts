@@ -1,0 +1,160 @@
+/**
+ * Every key of the store, in one table, with what it holds and who may write it. Nothing else spells a key.
+ *
+ * | key | holds | written by |
+ * |---|---|---|
+ * | `task, id` | the cold record | submit; the holder at the end; whoever cancels or retries it while it does not run |
+ * | `result, id` | a result too large for the record | the holder, with the record |
+ * | `run, id` | the hot record | the holder; the recoverer after the holder is fenced |
+ * | `ready, type, score, id` | a task that may start | whoever places the task |
+ * | `scheduled, due, id` | a task that is not due yet | whoever places the task |
+ * | `blocked, id` | a task whose parents have not all succeeded | whoever places the task |
+ * | `limited, type, key, score, id` | a task that waits for its concurrency key | whoever places the task |
+ * | `slot, type, key` | which tasks have a concurrency key | the releaser |
+ * | `child, parent, id` | that a task depends on another, and whether that has succeeded | submit, retry; the releaser; removed when the task ends |
+ * | `follow, task, id` | that tasks wait for what becomes of this one | whoever ends it, or begins to depend on it; the releaser removes it |
+ * | `follow, slot, type, key` | that a concurrency key became free or wanted | whoever moves a task with the key; the releaser removes it |
+ * | `follow, callback, id` | that a task has ended whose callback has not been made | whoever ends it; the releaser removes it |
+ * | `expiry, at, id` | when a task that has not been started is cancelled | submit; removed by its start or end |
+ * | `drop, at, id` | when a task with a retention of its own is deleted | whoever ends it |
+ * | `removed, id` | that pieces of a deleted task may be left | whoever deletes it; removed with the last piece |
+ * | `unique, type, key` | the newest task with a unique key | submit; removed with the task |
+ * | `retried_as, old, new` | that a task was submitted as another one with changes | submit; removed with the old task |
+ * | `step, id, generation, name` | the result of a finished step | the holder |
+ * | `rate, type` | the last starts of a type with a rate limit | whoever claims |
+ * | `pause, type` | that no task of the type is started | whoever pauses or resumes it |
+ * | `schedule, id` | a cron schedule | whoever changes it; each tick |
+ * | `tick, at, id` | when a schedule is due next | written with the schedule |
+ * | `index, bucket, type, id` | the only secondary index; bucket is OPEN or a terminal status | with each change of status |
+ * | `checkpoint, id` | what the next attempt goes on from | the holder |
+ * | `log, id, attempt, page` | a page of log lines | the holder |
+ * | `artifact, id, name` | what a file of the task is, and its blob | the holder |
+ * | `upload, id` | what an uploaded file is, and its blob | the upload; touched by each submit that names it |
+ * | `upload_fence` | rewritten by whoever deletes an upload; checked by whoever refers to uploads | the janitor |
+ * | `upload_ref, upload, task` | that a task needs the upload | submit; removed with the task |
+ * | `role, role` | which instance does the janitor's work, where several share a store | that instance; whoever takes the role |
+ * | `ended_session, id` | a sign-in that was ended before its time | the sign-out; gone when the sign-in would be |
+ * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
+ * | `blob_pending, blob` | that a file is being written | whoever writes the file; the janitor |
+ * | `idempotency, scope, key` | which task a key has made | submit |
+ * | `command, instance, id` | a request to the holder of a task (cancel) | any instance |
+ * | `instance, instance` | heartbeat of a living instance | that instance; the recoverer deletes it |
+ * | `lane, instance, n` | last operation and counters of a stream of commits: the fence | that instance; the recoverer folds it |
+ * | `lane, "", 0` | the counters of all lanes that are gone | whoever folds a lane |
+ * | `change, versionstamp` | which tasks a commit moved | every commit that moves a task |
+ * | `series, minute, at, type, instance, n` | what happened to the tasks of a type in a minute, as far as a lane tells | that lane, with its commits; the janitor deletes it |
+ * | `series, hour, at, type` | the same of an hour, of all lanes | the janitor |
+ * | `mark, at, by` | an instance started, a type was paused or resumed | with that; the janitor deletes it |
+ * | `change_floor` | newest change that was trimmed | the janitor |
+ * | `probe, instance` | that the store is written and read | the health check; gone after a minute |
+ * | `bell` | rung by each commit where instances share a store | every commit |
+ *
+ * @module
+ */
+
+import type { Placement, TaskRecord, TerminalStatus } from "../task/task.ts";
+
+type Key = Deno.KvKey;
+
+/** Which bucket of the index a task is in: OPEN while it has not ended. */
+export type Bucket = "OPEN" | TerminalStatus;
+
+/** Builders of every key and, where lists need them, of every prefix. */
+export const keys = {
+  task: (id: string): Key => ["task", id],
+  result: (id: string): Key => ["result", id],
+  run: (id: string): Key => ["run", id],
+  runs: (): Key => ["run"],
+  ready: (type: string, score: number, id: string): Key => ["ready", type, score, id],
+  readyOf: (type: string): Key => ["ready", type],
+  scheduled: (due: number, id: string): Key => ["scheduled", due, id],
+  allScheduled: (): Key => ["scheduled"],
+  blocked: (id: string): Key => ["blocked", id],
+  limited: (type: string, key: string, score: number, id: string): Key => ["limited", type, key, score, id],
+  limitedOf: (type: string, key: string): Key => ["limited", type, key],
+  slot: (type: string, key: string): Key => ["slot", type, key],
+  child: (parent: string, id: string): Key => ["child", parent, id],
+  children: (): Key => ["child"],
+  childrenOf: (parent: string): Key => ["child", parent],
+  followTask: (id: string): Key => ["follow", "task", id],
+  followSlot: (type: string, key: string): Key => ["follow", "slot", type, key],
+  followCallback: (id: string): Key => ["follow", "callback", id],
+  follows: (): Key => ["follow"],
+  expiry: (at: number, id: string): Key => ["expiry", at, id],
+  expiries: (): Key => ["expiry"],
+  drop: (at: number, id: string): Key => ["drop", at, id],
+  drops: (): Key => ["drop"],
+  removed: (id: string): Key => ["removed", id],
+  allRemoved: (): Key => ["removed"],
+  unique: (type: string, key: string): Key => ["unique", type, key],
+  retriedAs: (old: string, id: string): Key => ["retried_as", old, id],
+  retriedAsOfAll: (): Key => ["retried_as"],
+  allRetriedAs: (old: string): Key => ["retried_as", old],
+  step: (id: string, generation: number, name: string): Key => ["step", id, generation, name],
+  stepsOf: (id: string, generation?: number): Key => generation === undefined ? ["step", id] : ["step", id, generation],
+  rate: (type: string): Key => ["rate", type],
+  pause: (type: string): Key => ["pause", type],
+  pauses: (): Key => ["pause"],
+  schedule: (id: string): Key => ["schedule", id],
+  schedules: (): Key => ["schedule"],
+  tick: (at: number, id: string): Key => ["tick", at, id],
+  ticks: (): Key => ["tick"],
+  index: (bucket: Bucket, type: string, id: string): Key => ["index", bucket, type, id],
+  indexOf: (bucket: Bucket, type: string): Key => ["index", bucket, type],
+  checkpoint: (id: string): Key => ["checkpoint", id],
+  log: (id: string, attempt: number, page: number): Key => ["log", id, attempt, page],
+  logOf: (id: string, attempt?: number): Key => attempt === undefined ? ["log", id] : ["log", id, attempt],
+  artifact: (id: string, name: string): Key => ["artifact", id, name],
+  artifactsOf: (id: string): Key => ["artifact", id],
+  upload: (id: string): Key => ["upload", id],
+  uploads: (): Key => ["upload"],
+  uploadFence: (): Key => ["upload_fence"],
+  uploadRef: (upload: string, id: string): Key => ["upload_ref", upload, id],
+  uploadRefsOf: (upload: string): Key => ["upload_ref", upload],
+  blob: (blob: string, n: number): Key => ["blob", blob, n],
+  blobOf: (blob: string): Key => ["blob", blob],
+  blobPending: (blob: string): Key => ["blob_pending", blob],
+  allBlobPending: (): Key => ["blob_pending"],
+  idempotency: (scope: string, key: string): Key => ["idempotency", scope, key],
+  command: (instance: string, id: string): Key => ["command", instance, id],
+  commands: (): Key => ["command"],
+  commandsOf: (instance: string): Key => ["command", instance],
+  instance: (instance: string): Key => ["instance", instance],
+  instances: (): Key => ["instance"],
+  lane: (instance: string, n: number): Key => ["lane", instance, n],
+  lanesOf: (instance: string): Key => ["lane", instance],
+  lanes: (): Key => ["lane"],
+  baseLane: (): Key => ["lane", "", 0],
+  change: (versionstamp: string): Key => ["change", versionstamp],
+  changes: (): Key => ["change"],
+  minute: (at: number, type: string, instance: string, n: number): Key => ["series", "minute", at, type, instance, n],
+  minutes: (): Key => ["series", "minute"],
+  hour: (at: number, type: string): Key => ["series", "hour", at, type],
+  hours: (): Key => ["series", "hour"],
+  mark: (at: number, by: string): Key => ["mark", at, by],
+  marks: (): Key => ["mark"],
+  changeFloor: (): Key => ["change_floor"],
+  bell: (): Key => ["bell"],
+  role: (role: string): Key => ["role", role],
+  endedSession: (id: string): Key => ["ended_session", id],
+  probe: (instance: string): Key => ["probe", instance],
+};
+
+/** The key under which a waiting task stands at a place. */
+export function placementKey(at: Placement, { id, task_type, concurrency_key }: TaskRecord): Key {
+  switch (at.kind) {
+    case "ready":
+      return keys.ready(task_type, at.score, id);
+    case "scheduled":
+      return keys.scheduled(at.due, id);
+    case "blocked":
+      return keys.blocked(id);
+    case "limited":
+      return keys.limited(task_type, concurrency_key!, at.score, id);
+  }
+}
+
+/** Whether two keys are the same. */
+export function sameKey(a: Key, b: Key): boolean {
+  return a.length === b.length && a.every((part, i) => part === b[i]);
+}

@@ -1,0 +1,102 @@
+/**
+ * Once only: keys that make sure that what is sent again makes nothing again. Each function adds to a write what
+ * claims a key, with its check, or gives what the key has made already.
+ *
+ * @module
+ */
+
+import type { Clock } from "../task/clock.ts";
+import { decode, encode } from "../store/codec.ts";
+import { IdempotencyMismatchError } from "../task/errors.ts";
+import { keys } from "../store/keys.ts";
+import { readTasks } from "../store/reads.ts";
+import { type Status, statusOf, type TaskRecord } from "../task/task.ts";
+import type { Write } from "../store/changeset.ts";
+
+/** How long an idempotency key is remembered: 24 hours. */
+const IDEMPOTENCY_MS = 24 * 3_600_000;
+
+/** An Idempotency-Key: within its scope (whoever sent it), the same key makes one task. */
+export interface IdempotencyKey {
+  scope: string;
+  key: string;
+  /** What was sent, to be compared when the key comes again. Default: a hash of the submission. */
+  body?: string;
+}
+
+interface IdempotencyRecord {
+  /** What was made: one task, or those of a batch. */
+  ids: string[];
+  body: string;
+  expires_at: number;
+}
+
+/** Makes one task only, within a type. */
+export interface Unique {
+  /** The newest task of the type with this key is looked at. */
+  key: string;
+  /** … if it was submitted within this time. Milliseconds; default: however long ago. */
+  period_ms?: number;
+  /** … and is in one of these statuses. Default: PENDING, RUNNING and SUCCESS. */
+  states?: Status[];
+}
+
+/** Statuses in which a task keeps others with its unique key from being made, unless a submit says otherwise. */
+export const UNIQUE_STATES: Status[] = ["PENDING", "RUNNING", "SUCCESS"];
+
+/**
+ * Claims an idempotency key.
+ *
+ * @param body A hash of what was sent.
+ * @param ids What it makes.
+ * @param keyOf The entry of what it has made: a key does not outlive that. Default: of a task.
+ * @returns The ids of what the key has made before, or null if it is claimed now.
+ * @throws {IdempotencyMismatchError} If it was used for something else.
+ */
+export async function claimIdempotencyKey(
+  kv: Deno.Kv,
+  clock: Clock,
+  write: Write,
+  { scope, key }: IdempotencyKey,
+  body: string,
+  ids: string[],
+  keyOf: (id: string) => Deno.KvKey = keys.task,
+): Promise<string[] | null> {
+  const entry = await kv.get(keys.idempotency(scope, key));
+  const known = entry.value ? decode<IdempotencyRecord>(entry.value) : null;
+  // KV collects expired keys late: what they say is void from their own time on.
+  if (known && known.expires_at > clock.now()) {
+    if (known.body !== body) throw new IdempotencyMismatchError();
+    // Retention may be shorter than a day.
+    if ((await kv.get(keyOf(known.ids[0]))).value) return known.ids;
+  }
+  const record: IdempotencyRecord = { ids, body, expires_at: clock.now() + IDEMPOTENCY_MS };
+  write.locks.push(`idempotency:${scope}:${key}`);
+  write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+  write.puts.push({ key: entry.key, value: encode(record), expireIn: IDEMPOTENCY_MS });
+  return null;
+}
+
+/**
+ * Claims a unique key for a task.
+ *
+ * @returns The id of the task that has it, or null if it is claimed now.
+ */
+export async function claimUniqueKey(
+  kv: Deno.Kv,
+  write: Write,
+  { key, period_ms = Infinity, states = UNIQUE_STATES }: Unique,
+  { id, task_type, created_at }: TaskRecord,
+): Promise<string | null> {
+  const entry = await kv.get(keys.unique(task_type, key));
+  const holder = entry.value ? decode<string>(entry.value) : null;
+  if (holder !== null && holder !== id) {
+    const [known] = await readTasks(kv, [holder]);
+    const recent = known && known.task.created_at > created_at - period_ms;
+    if (recent && states.includes(statusOf(known))) return holder;
+  }
+  write.locks.push(`unique:${task_type}:${key}`);
+  write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+  write.puts.push({ key: entry.key, value: encode(id) });
+  return null;
+}

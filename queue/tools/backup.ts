@@ -1,0 +1,33 @@
+/**
+ * `deno task backup FILE`: copies the store to a new file, also while the server works.
+ *
+ * @module
+ */
+
+import { systemClock } from "../task/clock.ts";
+import { copyStore, storePath, whyNotAFile } from "./copy.ts";
+
+const [file] = Deno.args;
+const path = storePath();
+const exists = (name: string) => Deno.lstat(name).then(() => true, () => false);
+const problem = !file
+  ? "Name the file to write: deno task backup FILE"
+  : await whyNotAFile(path) ?? (await exists(file) ? `${file} is there already and is not overwritten.` : null);
+if (problem) {
+  console.error(problem);
+  Deno.exit(2);
+}
+const started = systemClock.monotonic();
+// Under its final name there is a whole copy or nothing.
+const unfinished = `${file}.unfinished`;
+try {
+  await copyStore(path, unfinished);
+  await Deno.rename(unfinished, file);
+} catch (error) {
+  await Deno.remove(unfinished).catch(() => {});
+  console.error(`${path} was not copied to ${file}: ${(error as Error).message}`);
+  Deno.exit(1);
+}
+const { size } = await Deno.stat(file);
+const seconds = ((systemClock.monotonic() - started) / 1000).toFixed(1);
+console.log(`Copied ${path} to ${file}: ${size.toLocaleString("en")} bytes in ${seconds} s.`);

@@ -1,0 +1,443 @@
+/**
+ * Checks every invariant of a store: that each task stands in exactly one place and under one index entry, that
+ * nothing waits for what will never come, that counters equal a full count, that nothing is left without its owner.
+ * The store must not change meanwhile: check one that no server uses, or a copy.
+ *
+ * @module
+ */
+
+import type { CheckpointRecord } from "../run/checkpoints.ts";
+import { decode, encode } from "../store/codec.ts";
+import { addWrites, readTally, type Tally } from "../store/counts.ts";
+import { keys, placementKey, sameKey } from "../store/keys.ts";
+import { readTask, type StoredFile } from "../store/reads.ts";
+import type { Schedule } from "../actions/schedules.ts";
+import {
+  interrupt,
+  isTerminal,
+  occupies,
+  type Placement,
+  placementAt,
+  type RunRecord,
+  statusOf,
+  type TaskRecord,
+  type TaskState,
+} from "../task/task.ts";
+import {
+  decodeTask,
+  emptyWrite,
+  entriesOf,
+  indexValue,
+  openChanges,
+  placementValue,
+  transition,
+  type Write,
+} from "../store/changeset.ts";
+
+/** Something that must not be. */
+export interface StoreProblem {
+  /** The entry that is wrong, or the task that something is wrong with. */
+  key: Deno.KvKey;
+  detail: string;
+  /** Makes the write that puts it right; null where only the counters are wrong, or nothing can be done. */
+  fix: (() => Promise<Write | null>) | null;
+}
+
+/** What a check has found. */
+export interface StoreReport {
+  tasks: number;
+  entries: number;
+  problems: StoreProblem[];
+  /** The full count, to put the counters right with. */
+  tally: Tally;
+}
+
+/** Checks a store. `now` is a wall time in milliseconds, for tasks that must be placed anew. */
+export async function checkStore(kv: Deno.Kv, now: number): Promise<StoreReport> {
+  return await new StoreCheck(kv, now).run();
+}
+
+type Entry = Deno.KvEntry<unknown>;
+
+/** Kinds of entries that stand for themselves: they need only be readable. */
+const READABLE = [
+  "follow",
+  "rate",
+  "pause",
+  "series",
+  "mark",
+  "probe",
+  "change",
+  "change_floor",
+  "bell",
+  "role",
+  "upload_fence",
+  "ended_session",
+];
+
+/** The first parts of all keys that a check looks at. */
+export const CHECKED_KINDS: ReadonlySet<string> = new Set([
+  ...READABLE,
+  "task",
+  "result",
+  "run",
+  "ready",
+  "scheduled",
+  "blocked",
+  "limited",
+  "index",
+  "slot",
+  "child",
+  "expiry",
+  "drop",
+  "removed",
+  "unique",
+  "retried_as",
+  "step",
+  "log",
+  "checkpoint",
+  "artifact",
+  "upload",
+  "upload_ref",
+  "blob",
+  "blob_pending",
+  "idempotency",
+  "command",
+  "instance",
+  "lane",
+  "schedule",
+  "tick",
+]);
+
+class StoreCheck {
+  readonly #kv: Deno.Kv;
+  readonly #now: number;
+  readonly #problems: StoreProblem[] = [];
+  readonly #states = new Map<string, TaskState>();
+  readonly #instances = new Set<string>();
+  readonly #follows = new Set<string>();
+  /** Owned entries that were seen, as text: what a task must have and has not is missing. */
+  readonly #seen = new Set<string>();
+  readonly #removed = new Set<string>();
+  readonly #schedules = new Map<string, Schedule>();
+  readonly #uploads = new Set<string>();
+  readonly #slots = new Map<string, string[]>();
+  readonly #unmet = new Map<string, number>();
+  /** For each blob that someone owns, how many chunks it has. */
+  readonly #blobs = new Map<string, { chunks: number; owner: Deno.KvKey }>();
+  #entries = 0;
+
+  constructor(kv: Deno.Kv, now: number) {
+    this.#kv = kv;
+    this.#now = now;
+  }
+
+  async run(): Promise<StoreReport> {
+    await this.#each(["instance"], ({ key }) => this.#instances.add(key[1] as string));
+    await this.#each(["removed"], ({ key }) => this.#removed.add(key[1] as string));
+    await this.#each(["follow"], ({ key }) => this.#follows.add(text(key)));
+    await this.#each(["task"], ({ key, value }) => {
+      // The large parts are of no concern here.
+      const task: TaskRecord = { ...decodeTask(value), input_params: null, result: null };
+      this.#states.set(key[1] as string, { task, run: null });
+    });
+    await this.#each(["run"], (entry) => this.#checkRun(entry));
+    for (const kind of ["ready", "scheduled", "blocked", "limited"]) {
+      await this.#each([kind], (entry) => this.#checkPlacement(entry));
+    }
+    await this.#each(["index"], (entry) => this.#checkIndex(entry));
+    await this.#each(["slot"], ({ key, value }) => this.#slots.set(text(key.slice(1)), decode<string[]>(value)));
+    await this.#each(["child"], (entry) => this.#checkChild(entry));
+    await this.#each(["expiry"], (entry) => {
+      const state = this.#state(entry, 2);
+      if (state && !owns(state, entry.key)) this.#drop(entry, "does not expire");
+    });
+    await this.#each(["drop"], (entry) => {
+      const state = this.#state(entry, 2);
+      if (state && !owns(state, entry.key)) this.#drop(entry, "is not deleted at this time");
+    });
+    await this.#each(["schedule"], ({ key, value }) => this.#schedules.set(key[1] as string, decode<Schedule>(value)));
+    await this.#each(["tick"], (entry) => {
+      this.#seen.add(text(entry.key));
+      const schedule = this.#schedules.get(entry.key[2] as string);
+      if (schedule?.next_at !== entry.key[1]) this.#drop(entry, "names a schedule that is not due then");
+    });
+    await this.#each(["unique"], (entry) => {
+      const task = this.#states.get(decode<string>(entry.value))?.task;
+      const [, type, key] = entry.key;
+      if (task?.task_type !== type || task?.unique_key !== key) this.#drop(entry, "names a task without this key");
+    });
+    await this.#checkFiles();
+    await this.#each(["step"], (entry) => this.#state(entry, 1));
+    await this.#each(["log"], (entry) => this.#state(entry, 1));
+    await this.#each(["result"], (entry) => this.#state(entry, 1));
+    await this.#each(["command"], (entry) => {
+      if (!this.#instances.has(entry.key[1] as string)) this.#drop(entry, "is for an instance that is gone");
+    });
+    await this.#each(["lane"], ({ key }) => {
+      const instance = key[1] as string;
+      if (instance !== "" && !this.#instances.has(instance)) this.#report(key, "is of an instance that is gone");
+    });
+    await this.#each(["removed"], (entry) => {
+      if (this.#states.has(entry.key[1] as string)) this.#drop(entry, "is of a task that is still there");
+    });
+    await this.#each(["retried_as"], (entry) => {
+      if (!this.#states.has(entry.key[1] as string)) this.#drop(entry, "is of a task that is not there");
+    });
+    await this.#each(["idempotency"], ({ key, value }) => {
+      const { ids, body, expires_at } = decode<{ ids?: unknown; body?: unknown; expires_at?: unknown }>(value);
+      const isWhole = Array.isArray(ids) && typeof body === "string" && typeof expires_at === "number";
+      if (!isWhole) this.#report(key, "does not say what it has made");
+    });
+    for (const kind of READABLE) await this.#each([kind], ({ value }) => void decode<unknown>(value));
+    await this.#checkKinds();
+    this.#checkTasks();
+    const tally = await this.#checkCounts();
+    return { tasks: this.#states.size, entries: this.#entries, problems: this.#problems, tally };
+  }
+
+  /** Whether there is anything that nobody looks at. */
+  async #checkKinds(): Promise<void> {
+    let from = "";
+    while (true) {
+      let kind: string | null = null;
+      for await (const { key } of this.#kv.list({ start: [from], end: ["\uffff"] }, { limit: 1 })) {
+        kind = key[0] as string;
+        if (!CHECKED_KINDS.has(kind)) this.#report([kind], "is no kind of entry that a store has");
+      }
+      if (kind === null) return;
+      from = `${kind}\u0000`;
+    }
+  }
+
+  async #each(prefix: Deno.KvKey, look: (entry: Entry) => void): Promise<void> {
+    for await (const entry of this.#kv.list({ prefix }, { batchSize: 500 })) {
+      this.#entries++;
+      try {
+        look(entry);
+      } catch (error) {
+        if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
+        this.#report(entry.key, `cannot be read: ${error.message}`);
+      }
+      // Let others have their turn.
+      if (this.#entries % 5_000 === 0) await this.#kv.get(keys.bell());
+    }
+  }
+
+  /** What is wrong; without `fix` it cannot be put right. */
+  #report(key: Deno.KvKey, detail: string, fix: StoreProblem["fix"] = null): void {
+    this.#problems.push({ key, detail, fix });
+  }
+
+  #drop({ key }: Entry, detail: string): void {
+    this.#report(key, detail, () => Promise.resolve({ ...emptyWrite(text(key)), deletes: [key] }));
+  }
+
+  #put(key: Deno.KvKey, detail: string, value: unknown): void {
+    const puts = [{ key, value: encode(value) }];
+    this.#report(key, detail, () => Promise.resolve({ ...emptyWrite(text(key)), puts }));
+  }
+
+  #move(key: Deno.KvKey, detail: string, id: string, next: (state: TaskState) => TaskState): void {
+    this.#report(key, detail, async () => {
+      const state = await readTask(this.#kv, id);
+      return state && transition(state, next(state));
+    });
+  }
+
+  /** The task that an entry belongs to; if it is not there, the entry is reported. */
+  #state(entry: Entry, part: number): TaskState | null {
+    this.#seen.add(text(entry.key));
+    const id = entry.key[part] as string;
+    const state = this.#states.get(id) ?? null;
+    if (!state && !this.#removed.has(id)) this.#drop(entry, "is of a task that is not there");
+    return state;
+  }
+
+  #checkRun(entry: Entry): void {
+    const state = this.#state(entry, 1);
+    if (!state) return;
+    state.run = decode<RunRecord>(entry.value);
+    if (isTerminal(state.task.status)) this.#drop(entry, `is of a task that is ${state.task.status}`);
+    else if (!this.#instances.has(state.run.instance)) {
+      const detail = "is held by an instance that is gone";
+      this.#move(entry.key, detail, state.task.id, (state) => interrupt(state, this.#now));
+    }
+  }
+
+  #checkPlacement(entry: Entry): void {
+    const state = this.#state(entry, entry.key.length - 1);
+    if (!state) return;
+    const { task, run } = state;
+    const placement = run ? null : task.placement;
+    if (!placement || text(placementKey(placement, task)) !== text(entry.key)) {
+      this.#drop(entry, run ? "is of a task that runs" : "is not where its task says that it waits");
+    }
+  }
+
+  #checkIndex(entry: Entry): void {
+    const state = this.#state(entry, 3);
+    if (!state) return;
+    if (text(indexKey(state)) !== text(entry.key)) this.#drop(entry, `is of a task that is ${statusOf(state)}`);
+  }
+
+  #checkChild(entry: Entry): void {
+    const state = this.#state(entry, 2);
+    if (!state) return;
+    const parent = entry.key[1] as string;
+    if (isTerminal(statusOf(state)) || !state.task.depends_on.includes(parent)) {
+      return this.#drop(entry, "is of a task that does not depend on it");
+    }
+    // Once a task is not blocked any more, it does not matter what becomes of the others.
+    if (decode<number>(entry.value) !== 0 || state.run || state.task.placement?.kind !== "blocked") return;
+    this.#unmet.set(state.task.id, (this.#unmet.get(state.task.id) ?? 0) + 1);
+    const known = this.#states.get(parent);
+    const follows = this.#follows.has(text(keys.followTask(parent)));
+    const willTell = known && !isTerminal(statusOf(known)) && known.task.has_dependents;
+    if (!follows && !willTell) {
+      this.#put(keys.followTask(parent), `is missing: task ${state.task.id} waits for this one`, 0);
+    }
+  }
+
+  /** What each task must have. */
+  #checkTasks(): void {
+    for (const [id, state] of this.#states) {
+      const { task, run } = state;
+      const { task_type, concurrency_key } = task;
+      const need = (key: Deno.KvKey, what: string, value: unknown = 0) => {
+        if (!this.#seen.has(text(key))) this.#put(key, `is missing: ${what} of task ${id}`, value);
+      };
+      const ended = isTerminal(task.status);
+      need(indexKey(state), "the index entry", indexValue(state));
+      if (!ended && !run) this.#checkPlace(state, need);
+      for (const key of entriesOf(state)) need(key, `the entry under ${key[0] as string}`);
+      for (const upload of task.uploads) need(keys.uploadRef(upload, id), "the reference to an upload");
+      if (concurrency_key !== null && !ended) this.#checkSlot(state, concurrency_key, task_type);
+    }
+    for (const [id, { next_at }] of this.#schedules) {
+      if (next_at === null || this.#seen.has(text(keys.tick(next_at, id)))) continue;
+      this.#put(keys.tick(next_at, id), `is missing: the next time of schedule ${id}`, 0);
+    }
+    for (const [name, holders] of this.#slots) {
+      const [type, key] = JSON.parse(name) as [string, string];
+      if (new Set(holders).size < holders.length) {
+        this.#put(keys.slot(type, key), "names a task twice", [...new Set(holders)]);
+      }
+      const free = holders.some((id) => !this.#states.has(id) || !occupies(this.#states.get(id)!));
+      if (free) this.#needFollow(type, key, "a task that has left still has the key");
+    }
+  }
+
+  #checkPlace({ task }: TaskState, need: (key: Deno.KvKey, what: string, value: unknown) => void): void {
+    const { id, placement } = task;
+    const place = (at: Placement) => ({ task }: TaskState) => ({
+      task: { ...task, placement: at, version: task.version + 1 },
+      run: null,
+    });
+    if (!placement) {
+      return this.#move(keys.task(id), "waits nowhere", id, place(placementAt(this.#now, task, this.#now)));
+    }
+    need(placementKey(placement, task), "the place", placementValue(task));
+    if (placement.kind !== "blocked") return;
+    const unmet = this.#unmet.get(id) ?? 0;
+    if (placement.unmet === unmet) return;
+    const at: Placement = unmet > 0 ? { kind: "blocked", unmet } : placementAt(this.#now, task, this.#now);
+    this.#move(keys.task(id), `counts ${placement.unmet} tasks that it waits for; there are ${unmet}`, id, place(at));
+  }
+
+  #checkSlot(state: TaskState, key: string, type: string): void {
+    const holders = this.#slots.get(text([type, key])) ?? [];
+    if (occupies(state)) {
+      if (holders.includes(state.task.id)) return;
+      const slot = keys.slot(type, key);
+      this.#put(slot, `does not name task ${state.task.id}, which has the key`, [...holders, state.task.id]);
+    } else if (state.task.placement?.kind === "limited" && holders.length === 0) {
+      this.#needFollow(type, key, `task ${state.task.id} waits for a key that nobody has`);
+    }
+  }
+
+  #needFollow(type: string, key: string, why: string): void {
+    const follow = keys.followSlot(type, key);
+    if (!this.#follows.has(text(follow))) this.#put(follow, `is missing: ${why}`, 0);
+  }
+
+  async #checkFiles(): Promise<void> {
+    const own = (owner: Deno.KvKey, { blob, chunks }: { blob: string; chunks: number }) => {
+      this.#blobs.set(blob, { chunks, owner });
+    };
+    await this.#each(["upload"], ({ key, value }) => {
+      this.#uploads.add(key[1] as string);
+      own(key, decode<StoredFile>(value));
+    });
+    await this.#each(["upload_ref"], (entry) => {
+      this.#seen.add(text(entry.key));
+      const [, upload, owner] = entry.key as string[];
+      if (!this.#states.has(owner) && !this.#schedules.has(owner)) {
+        this.#drop(entry, "is of an owner that is not there");
+      } else if (!this.#uploads.has(upload)) this.#report(entry.key, "names an upload that is not there");
+    });
+    await this.#each(["artifact"], (entry) => {
+      this.#state(entry, 1);
+      own(entry.key, decode<StoredFile>(entry.value));
+    });
+    await this.#each(["checkpoint"], (entry) => {
+      this.#state(entry, 1);
+      const { blob } = decode<CheckpointRecord>(entry.value);
+      if (blob) own(entry.key, blob);
+    });
+    const pending = new Set<string>();
+    await this.#each(["blob_pending"], ({ key }) => pending.add(key[1] as string));
+    const chunks = new Map<string, number>();
+    await this.#each(["blob"], ({ key }) => chunks.set(key[1] as string, (chunks.get(key[1] as string) ?? 0) + 1));
+    for (const [blob, found] of chunks) {
+      const known = this.#blobs.get(blob);
+      if (known && pending.has(blob)) {
+        const key = keys.blobPending(blob);
+        this.#report(key, "marks a file that has an owner", () => Promise.resolve({ ...emptyWrite(), deletes: [key] }));
+      }
+      if (known ? known.chunks === found : pending.has(blob)) continue;
+      if (known) this.#report(known.owner, `has ${found} of the ${known.chunks} parts of its file`);
+      // The janitor deletes what is marked.
+      else this.#put(keys.blobPending(blob), "is missing: nobody owns this file", { at: 0 });
+    }
+    for (const [blob, { chunks: expected, owner }] of this.#blobs) {
+      if (expected > 0 && !chunks.has(blob)) this.#report(owner, "has none of the parts of its file");
+    }
+  }
+
+  async #checkCounts(): Promise<Tally> {
+    let full: Required<Tally> = { counts: {}, open: {} };
+    for (const state of this.#states.values()) {
+      const count = { task_type: state.task.task_type, status: statusOf(state), delta: 1 } as const;
+      full = addWrites(full, [{ counts: [count], open: openChanges(null, state) }]) as Required<Tally>;
+    }
+    const kept = await readTally(this.#kv);
+    const compare = (is: Table, says: Table, tell: (row: string, column: string) => string) => {
+      for (const row of new Set([...Object.keys(is), ...Object.keys(says)])) {
+        for (const column of new Set([...Object.keys(is[row] ?? {}), ...Object.keys(says[row] ?? {})])) {
+          const [there, counted] = [is[row]?.[column] ?? 0, says[row]?.[column] ?? 0];
+          if (there !== counted) {
+            this.#report(keys.lanes(), `count ${counted} ${tell(row, column)}; there are ${there}`);
+          }
+        }
+      }
+    };
+    compare(full.counts, kept.counts, (type, status) => `${type} tasks as ${status}`);
+    compare(full.open, kept.open, (caller, of) => `${of} of ${caller} as open`);
+    return full;
+  }
+}
+
+type Table = Record<string, Record<string, number | undefined>>;
+
+const text = (key: Deno.KvKey): string => JSON.stringify(key);
+
+function indexKey(state: TaskState): Deno.KvKey {
+  const { id, task_type } = state.task;
+  const status = statusOf(state);
+  return keys.index(isTerminal(status) ? status : "OPEN", task_type, id);
+}
+
+function owns(state: TaskState, key: Deno.KvKey): boolean {
+  return entriesOf(state).some((entry) => sameKey(entry, key));
+}

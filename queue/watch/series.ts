@@ -1,0 +1,305 @@
+/**
+ * Time series: what happened to the tasks of each type, minute by minute. Each lane of commits writes its own part in
+ * the same atomic as the tasks that it tells of, so the numbers are exact and cost no commit of their own. Minutes are
+ * kept for a day; the janitor sums them up by the hour for thirty days.
+ *
+ * @module
+ */
+
+import { decode, encode } from "../store/codec.ts";
+import { keys } from "../store/keys.ts";
+import type { SeriesAnswer, SeriesBucket, SeriesMark } from "../task/task.ts";
+import { isTerminal, statusOf } from "../task/task.ts";
+import { type Change, placementValue, type Put } from "../store/changeset.ts";
+
+/**
+ * A histogram of times: how many fell into each of its buckets. Bucket `i` holds what is over `RATIO ** (i - 1)` and up
+ * to `RATIO ** i` milliseconds. Histograms are merged by adding (as in DDSketch: Masson, Rim and Lee 2019,
+ * https://arxiv.org/abs/1908.10693).
+ */
+export type Histogram = Record<string, number>;
+
+/** Ratio of a bucket's bounds: a quantile is then within 4.8 % of the truth. */
+const RATIO = 1.1;
+const LOG_RATIO = Math.log(RATIO);
+
+/** Adds a time in milliseconds to a histogram. */
+export function observe(histogram: Histogram, ms: number): void {
+  const bucket = ms <= 1 ? 0 : Math.ceil(Math.log(ms) / LOG_RATIO);
+  histogram[bucket] = (histogram[bucket] ?? 0) + 1;
+}
+
+/** The `q`-quantile of a histogram in milliseconds (0 to 1); null if it is empty. */
+export function quantile(histogram: Histogram, q: number): number | null {
+  const buckets = Object.entries(histogram).map(([bucket, count]) => [Number(bucket), count]).sort((a, b) =>
+    a[0] - b[0]
+  );
+  const total = buckets.reduce((sum, [, count]) => sum + count, 0);
+  let left = Math.max(1, Math.ceil(q * total));
+  for (const [bucket, count] of buckets) {
+    left -= count;
+    // The value that is at most 4.8 % away from anything in the bucket.
+    if (left <= 0) return bucket === 0 ? 1 : 2 * RATIO ** bucket / (RATIO + 1);
+  }
+  return null;
+}
+
+/** What happened to the tasks of a type within a minute or an hour. */
+export interface Sample {
+  submitted: number;
+  succeeded: number;
+  failed: number;
+  cancelled: number;
+  /** By how much the number of PENDING tasks grew. */
+  waiting: number;
+  /** From ready to started, of every start. */
+  wait: Histogram;
+  /** From started to its end, of each attempt that succeeded. */
+  run: Histogram;
+}
+
+function emptySample(): Sample {
+  return { submitted: 0, succeeded: 0, failed: 0, cancelled: 0, waiting: 0, wait: {}, run: {} };
+}
+
+const COUNTED = ["submitted", "succeeded", "failed", "cancelled", "waiting"] as const;
+
+/** Adds one sample to another. */
+export function addSample(into: Sample, sample: Sample): void {
+  for (const field of COUNTED) into[field] += sample[field];
+  for (const name of ["wait", "run"] as const) {
+    for (const [bucket, count] of Object.entries(sample[name])) into[name][bucket] = (into[name][bucket] ?? 0) + count;
+  }
+}
+
+/** What a lane has told of the minute that it is in. */
+export interface LaneSeries {
+  /** Minutes since the epoch; it never goes back, since an earlier minute's entry is complete. */
+  minute: number;
+  samples: Record<string, Sample>;
+  /** Types that the last change has touched: their entries are written. */
+  touched: string[];
+}
+
+/** A lane's series before its first commit. */
+export const NO_SERIES: LaneSeries = { minute: 0, samples: {}, touched: [] };
+
+const ENDED = { SUCCESS: "succeeded", FAILED: "failed", CANCELLED: "cancelled" } as const;
+
+/** A lane's series with these changes. */
+export function addChanges(series: LaneSeries, changes: Change[], now: number): LaneSeries {
+  const minute = Math.max(series.minute, Math.floor(now / MINUTE_MS));
+  const samples = minute === series.minute ? { ...series.samples } : {};
+  const touched = new Set<string>();
+  for (const { before, after } of changes) {
+    const { task_type } = (after ?? before)!.task;
+    if (!touched.has(task_type)) {
+      const known = samples[task_type] ?? emptySample();
+      samples[task_type] = { ...known, wait: { ...known.wait }, run: { ...known.run } };
+      touched.add(task_type);
+    }
+    const sample = samples[task_type];
+    const [from, to] = [before && statusOf(before), after && statusOf(after)];
+    if (!before) sample.submitted++;
+    if (from === to) continue;
+    if (from === "PENDING") sample.waiting--;
+    if (to === "PENDING") sample.waiting++;
+    if (to === "RUNNING") {
+      observe(sample.wait, before?.task.placement ? after!.run!.started_at - placementValue(before.task) : 0);
+    }
+    if (!to || !isTerminal(to)) continue;
+    sample[ENDED[to]]++;
+    const { completed_at, started_at } = after!.task;
+    if (to === "SUCCESS") observe(sample.run, completed_at! - started_at!);
+  }
+  return { minute, samples, touched: [...touched] };
+}
+
+/** What a commit writes of a lane's series. */
+export function seriesPuts({ minute, samples, touched }: LaneSeries, instance: string, lane: number): Put[] {
+  return touched.map((type) => ({
+    key: keys.minute(minute, type, instance, lane),
+    value: encode(samples[type]),
+  }));
+}
+
+/** Bytes that an entry of a series takes at most: a day has 193 buckets. */
+export const SAMPLE_BYTES = 5_000;
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+/** Minutes are kept this long. */
+export const MINUTES_KEPT_MS = 24 * HOUR_MS;
+/** Hours and marks are kept this long. */
+export const HOURS_KEPT_MS = 30 * 24 * HOUR_MS;
+/** An hour is summed up this long after its end, when every lane has told of it. */
+const HOUR_SETTLED_MS = 5 * MINUTE_MS;
+
+/** The samples of each minute from `from` on, by minute (since the epoch) and type. */
+async function readMinutes(kv: Deno.Kv, from: number, until: number): Promise<Map<number, Map<string, Sample>>> {
+  return await readSamples(kv, { start: [...keys.minutes(), from], end: [...keys.minutes(), until] });
+}
+
+async function readSamples(kv: Deno.Kv, selector: Deno.KvListSelector): Promise<Map<number, Map<string, Sample>>> {
+  const found = new Map<number, Map<string, Sample>>();
+  for await (const { key, value } of kv.list(selector, { batchSize: 500 })) {
+    const [, , at, type] = key as [string, string, number, string];
+    const types = found.get(at) ?? new Map<string, Sample>();
+    found.set(at, types);
+    const sample = types.get(type) ?? emptySample();
+    addSample(sample, decode<Sample>(value));
+    types.set(type, sample);
+  }
+  return found;
+}
+
+/** What the janitor writes and deletes: hours that are over and not summed up yet, and what is too old. */
+export async function foldSeries(
+  kv: Deno.Kv,
+  now: number,
+  limit: number,
+): Promise<{ puts: Put[]; deletes: Deno.KvKey[] }> {
+  const puts: Put[] = [];
+  const deletes: Deno.KvKey[] = [];
+  const hourOf = (ms: number) => Math.floor(ms / HOUR_MS);
+  const settled = hourOf(now - HOUR_SETTLED_MS);
+  // From the oldest minute on: after a long stop there are some that nobody has summed up, however old they are.
+  let first = settled;
+  for await (const { key } of kv.list({ prefix: keys.minutes() }, { limit: 1 })) {
+    first = Math.floor((key[2] as number) / 60);
+  }
+  const keptFrom = hourOf(now - MINUTES_KEPT_MS);
+  for await (const { key } of kv.list({ prefix: keys.hours() }, { reverse: true, limit: 1 })) {
+    // An hour without tasks leaves no entry; the last one that has some is summed up again, which changes nothing as
+    // long as all of its minutes are there. Of older ones some may have been deleted already.
+    const last = key[2] as number;
+    first = Math.max(first, last < keptFrom ? last + 1 : last);
+  }
+  for (let hour = first; hour < settled; hour++) {
+    const whole = new Map<string, Sample>();
+    for (const types of (await readMinutes(kv, hour * 60, (hour + 1) * 60)).values()) {
+      for (const [type, sample] of types) {
+        const sum = whole.get(type) ?? emptySample();
+        addSample(sum, sample);
+        whole.set(type, sum);
+      }
+    }
+    for (const [type, sample] of whole) puts.push({ key: keys.hour(hour, type), value: encode(sample) });
+  }
+  const old = [
+    { prefix: keys.minutes(), end: [...keys.minutes(), Math.floor((now - MINUTES_KEPT_MS) / HOUR_MS) * 60] },
+    { prefix: keys.hours(), end: [...keys.hours(), hourOf(now - HOURS_KEPT_MS)] },
+    { prefix: keys.marks(), end: [...keys.marks(), now - HOURS_KEPT_MS] },
+  ];
+  for (const selector of old) {
+    for await (const { key } of kv.list(selector, { limit, batchSize: 500 })) deletes.push(key);
+  }
+  return { puts, deletes };
+}
+
+/** The ranges of a chart: how far back it goes and how long a bucket is, in minutes. */
+export const RANGES = {
+  "15m": { minutes: 15, bucket: 1 },
+  "1h": { minutes: 60, bucket: 1 },
+  "24h": { minutes: 24 * 60, bucket: 15 },
+  "30d": { minutes: 30 * 24 * 60, bucket: 6 * 60 },
+} as const;
+
+/** One of {@linkcode RANGES}. */
+export type Range = keyof typeof RANGES;
+
+/** Reads the series of a range up to now; `waiting` is how many tasks of each type wait now. */
+export async function readSeries(
+  kv: Deno.Kv,
+  range: Range,
+  now: number,
+  waiting: Record<string, number>,
+  task_types?: readonly string[],
+): Promise<SeriesAnswer> {
+  const { minutes, bucket } = RANGES[range];
+  const last = Math.floor(now / MINUTE_MS / bucket) * bucket;
+  const first = last - minutes + bucket;
+  const samples = await readMinutes(
+    kv,
+    Math.max(first, Math.floor((now - MINUTES_KEPT_MS) / HOUR_MS) * 60),
+    last + bucket,
+  );
+  if (minutes * MINUTE_MS > MINUTES_KEPT_MS) {
+    const whole = [...samples.keys()].reduce((least, minute) => Math.min(least, Math.floor(minute / 60)), Infinity);
+    const hours = { start: [...keys.hours(), Math.floor(first / 60)], end: [...keys.hours(), last + bucket] };
+    for (const [hour, types] of await readSamples(kv, hours)) if (hour < whole) samples.set(hour * 60, types);
+  }
+  const byBucket = new Map<number, Map<string, Sample>>();
+  for (const [minute, types] of samples) {
+    const at = Math.floor(minute / bucket) * bucket;
+    const sums = byBucket.get(at) ?? new Map<string, Sample>();
+    byBucket.set(at, sums);
+    for (const [type, sample] of types) {
+      if (task_types && !task_types.includes(type)) continue;
+      const sum = sums.get(type) ?? emptySample();
+      addSample(sum, sample);
+      sums.set(type, sum);
+    }
+  }
+  const depth = new Map(Object.entries(waiting).filter(([type]) => !task_types || task_types.includes(type)));
+  for (const sums of byBucket.values()) for (const type of sums.keys()) if (!depth.has(type)) depth.set(type, 0);
+  const buckets: SeriesBucket[] = [];
+  // Backwards: how many waited at the end of a bucket is what waits now less all that came later.
+  for (let at = last; at >= first; at -= bucket) {
+    const sums = byBucket.get(at) ?? new Map<string, Sample>();
+    const all = emptySample();
+    for (const sample of sums.values()) addSample(all, sample);
+    const { submitted, succeeded, failed, cancelled } = all;
+    buckets.push({
+      at: new Date(at * MINUTE_MS).toISOString(),
+      submitted,
+      succeeded,
+      failed,
+      cancelled,
+      wait_p50: quantile(all.wait, 0.5),
+      wait_p95: quantile(all.wait, 0.95),
+      run_p50: quantile(all.run, 0.5),
+      run_p95: quantile(all.run, 0.95),
+      waiting: Object.fromEntries([...depth].map(([type, count]) => [type, Math.max(0, count)])),
+    });
+    for (const [type, sample] of sums) depth.set(type, depth.get(type)! - sample.waiting);
+  }
+  const marks: SeriesMark[] = [];
+  for await (
+    const { key, value } of kv.list({ prefix: keys.marks(), start: [...keys.marks(), first * MINUTE_MS] }, {
+      limit: 200,
+    })
+  ) {
+    marks.push({ at: new Date(key[1] as number).toISOString(), ...decode<Omit<SeriesMark, "at">>(value) });
+  }
+  return {
+    range,
+    bucket_seconds: bucket * 60,
+    buckets: buckets.reverse(),
+    marks: marks.filter(({ task_type }) => !task_types || task_type === null || task_types.includes(task_type)),
+  };
+}
+
+/** What the last hour says of each type: how many failed, and how long runs that succeeded took. */
+export async function readLastHour(
+  kv: Deno.Kv,
+  now: number,
+): Promise<Record<string, { failed: number; run_p95: number | null }>> {
+  const last = Math.floor(now / MINUTE_MS);
+  const sums = new Map<string, Sample>();
+  for (const types of (await readMinutes(kv, last - 59, last + 1)).values()) {
+    for (const [type, sample] of types) {
+      const sum = sums.get(type) ?? emptySample();
+      addSample(sum, sample);
+      sums.set(type, sum);
+    }
+  }
+  return Object.fromEntries(
+    [...sums].map(([type, { failed, run }]) => [type, { failed, run_p95: quantile(run, 0.95) }]),
+  );
+}
+
+/** Something that a chart marks: an instance started, a type was paused or resumed. */
+export function putMark(at: number, by: string, mark: Omit<SeriesMark, "at">): Put {
+  return { key: keys.mark(at, by), value: encode(mark) };
+}

@@ -1,0 +1,74 @@
+/**
+ * `/api/tasks/bulk`: one action on many tasks.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import * as z from "zod";
+import { BULK_ACTIONS, MAX_BULK_IDS } from "../../queue/actions/bulk.ts";
+import { isId } from "../../queue/task/ids.ts";
+import { STATUSES, summaryOf } from "../../queue/task/task.ts";
+import { mayActAs, requireRole } from "../http/auth.ts";
+import { readJson } from "../http/body.ts";
+import type { AppEnv, AppOptions } from "../env.ts";
+import { idempotencyOf } from "../http/idempotency.ts";
+import { Problem } from "../http/problem.ts";
+import { timeSchema } from "../http/query.ts";
+
+const time = timeSchema.transform((text) => Date.parse(text)).optional();
+
+/** One, or several in an array or with commas between them: as in the query of the list. */
+const several = z.union([z.string(), z.array(z.string())])
+  .transform((value) => [value].flat().flatMap((text) => text.split(",")).map((text) => text.trim()).filter(Boolean));
+
+const bulkSchema = z.strictObject({
+  action: z.enum(BULK_ACTIONS),
+  ids: z.array(z.string().refine(isId, "This is not the id of a task.")).min(1).max(MAX_BULK_IDS).optional(),
+  filter: z.strictObject({
+    status: several.transform((names) => names.map((name) => name.toUpperCase()))
+      .pipe(z.array(z.enum(STATUSES)).min(1)).optional(),
+    task_type: several.pipe(z.array(z.string().max(64)).min(1).max(100)).optional(),
+    tag: z.string().min(1).max(64).optional(),
+    q: z.string().min(1).max(200).optional(),
+    created_from: time,
+    created_to: time,
+  }).optional(),
+  as_of: z.string().regex(/^[0-9a-f]{20}$/, "Pass as_of of the list that you saw.").optional(),
+}).superRefine(({ ids, filter, as_of }, context) => {
+  const refuse = (path: string, message: string) =>
+    context.addIssue({ code: "custom", path: path ? [path] : [], message });
+  if (ids === undefined && filter === undefined) refuse("", "Give ids, or a filter with as_of.");
+  if (ids !== undefined && filter !== undefined) refuse("filter", "Give ids or a filter, not both.");
+  if (filter !== undefined && as_of === undefined) {
+    refuse("as_of", "A filter is bound to what you saw: pass as_of of the list.");
+  }
+  if (ids !== undefined && as_of !== undefined) refuse("as_of", "Only with a filter.");
+});
+
+/** The routes of bulk actions. */
+export function bulkRoutes({ queue }: AppOptions): Hono<AppEnv> {
+  const app = new Hono<AppEnv>({ strict: false });
+
+  app.post("/", requireRole("operator"), async (c) => {
+    const body = await readJson(c, bulkSchema);
+    const { action, ids, filter, as_of } = body;
+    const { name } = c.get("principal");
+    if (action === "delete" && !mayActAs(c.get("principal"), "admin")) {
+      throw new Problem(403, "forbidden", `Deleting needs the role admin; yours is ${c.get("principal").role}.`);
+    }
+    const { status: statuses, task_type: task_types, ...rest } = filter ?? {};
+    const done = ids ? await queue.bulk.byIds(action, ids, name) : await queue.bulk.byFilter(
+      action,
+      { ...rest, statuses, task_types },
+      as_of!,
+      name,
+      idempotencyOf(c, ["bulk", body]),
+    );
+    if (Array.isArray(done)) return c.json({ outcomes: done });
+    c.header("Location", `/api/tasks/${done.task.id}`);
+    return c.json({ task: summaryOf(done, queue.retention) }, 202);
+  });
+
+  return app;
+}

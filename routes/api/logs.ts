@@ -1,0 +1,76 @@
+/**
+ * `/api/tasks/{id}/logs`: the log of a task, in pages from either end, or whole as text.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import { oneLine } from "../../queue/log.ts";
+import type { LogPosition } from "../../queue/run/task_log.ts";
+import { contentDisposition } from "./artifacts.ts";
+import type { AppEnv, AppOptions } from "../env.ts";
+import { Problem } from "../http/problem.ts";
+
+/** Lines of a page at most. */
+const MAX_LINES = 5_000;
+
+function refuse(parameter: string, detail: string): never {
+  throw new Problem(400, "bad_query", "The query is not valid; see errors.", [{ parameter, detail }]);
+}
+
+/** A position such as `1:500`: attempt and line. */
+function readPosition(parameter: string, text: string): LogPosition {
+  const match = /^(\d{1,9}):(\d{1,9})$/.exec(text);
+  if (!match) refuse(parameter, "Pass next or first of another page, such as 1:500.");
+  return { attempt: Number(match[1]), line: Number(match[2]) };
+}
+
+/** The routes of logs, below `/api/tasks`. */
+export function logRoutes({ queue }: AppOptions): Hono<AppEnv> {
+  const app = new Hono<AppEnv>({ strict: false });
+
+  app.get("/:id/logs", async (c) => {
+    const id = c.req.param("id");
+    await queue.get(id);
+    const [after, before] = [c.req.query("after"), c.req.query("before")];
+    if (after !== undefined && before !== undefined) refuse("before", "Give after or before, not both.");
+    const limit = Number(c.req.query("limit") ?? 1_000);
+    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LINES) {
+      refuse("limit", `A whole number from 1 to ${MAX_LINES}.`);
+    }
+    // "before=end": the newest lines.
+    const { lines, next } = before !== undefined
+      ? await queue.readLogTail(id, limit, before === "end" ? undefined : readPosition("before", before))
+      : await queue.readLog(id, readPosition("after", after ?? "0:0"), limit);
+    const [first] = lines;
+    return c.json({
+      lines: lines.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })),
+      first: first ? `${first.attempt}:${first.line}` : null,
+      next: `${next.attempt}:${next.line}`,
+    });
+  });
+
+  app.get("/:id/logs.txt", async (c) => {
+    const id = c.req.param("id");
+    await queue.get(id);
+    const encoder = new TextEncoder();
+    let from: LogPosition = { attempt: 0, line: 0 };
+    const text = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        const { lines, next } = await queue.readLog(id, from, MAX_LINES);
+        from = next;
+        const part = lines.map(({ at, attempt, level, text }) =>
+          `${new Date(at).toISOString()} ${attempt} ${level.toUpperCase().padEnd(5)} ${oneLine(text)}\n`
+        );
+        if (part.length > 0) controller.enqueue(encoder.encode(part.join("")));
+        if (part.length < MAX_LINES) controller.close();
+      },
+    }, { highWaterMark: 0 });
+    return c.body(text, 200, {
+      "Content-Type": "text/plain; charset=utf-8",
+      "Content-Disposition": contentDisposition(`${id}.log`, "application/octet-stream"),
+    });
+  });
+
+  return app;
+}

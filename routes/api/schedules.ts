@@ -1,0 +1,117 @@
+/**
+ * `/api/schedules`: tasks that are submitted again and again.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import * as z from "zod";
+import { MISSED_POLICIES, nextTimes, type Schedule } from "../../queue/actions/schedules.ts";
+import { UNIQUE_STATES } from "../../queue/submit/deduplication.ts";
+import { requireRole } from "../http/auth.ts";
+import { readJson } from "../http/body.ts";
+import type { AppEnv, AppOptions } from "../env.ts";
+import { idempotencyOf } from "../http/idempotency.ts";
+import type { Quotas } from "../http/quotas.ts";
+import { wholeTask } from "./task_response.ts";
+import { nameSchema, submissionFields, toFields } from "./submission.ts";
+
+/** How many of its next times a schedule shows. */
+const NEXT_TIMES = 5;
+
+const scheduleSchema = z.strictObject({
+  name: nameSchema(100).optional(),
+  cron: z.string().min(1).max(200),
+  timezone: z.string().min(1).max(64).optional(),
+  missed: z.enum(MISSED_POLICIES).optional(),
+  ...submissionFields,
+});
+
+const time = (ms: number | null) => ms === null ? null : new Date(ms).toISOString();
+const seconds = (ms: number | undefined) => ms === undefined ? null : ms / 1000;
+
+function shown(schedule: Schedule): Record<string, unknown> {
+  const { submission } = schedule;
+  return {
+    id: schedule.id,
+    name: schedule.name,
+    cron: schedule.cron,
+    timezone: schedule.timezone,
+    missed: schedule.missed,
+    paused: schedule.paused,
+    next_times: nextTimes(schedule, NEXT_TIMES).map(time),
+    last_at: time(schedule.last_at),
+    last_task_id: schedule.last_task_id,
+    last_error: schedule.last_error,
+    task_type: submission.task_type,
+    input_params: submission.input_params,
+    priority: submission.priority ?? 0,
+    tags: submission.tags ?? [],
+    max_attempts: submission.max_attempts ?? null,
+    timeout: seconds(submission.timeout_ms),
+    expires_in: seconds(submission.expires_in_ms),
+    retention: seconds(submission.retention_ms),
+    concurrency_key: submission.concurrency_key ?? null,
+    unique: submission.unique
+      ? {
+        key: submission.unique.key,
+        period: seconds(submission.unique.period_ms),
+        states: submission.unique.states ?? UNIQUE_STATES,
+      }
+      : null,
+    created_at: time(schedule.created_at),
+    created_by: schedule.created_by,
+  };
+}
+
+/** The routes of schedules. */
+export function scheduleRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppEnv> {
+  const app = new Hono<AppEnv>({ strict: false });
+  const { schedules } = queue;
+
+  app.post("/", requireRole("operator"), async (c) => {
+    const body = await readJson(c, scheduleSchema);
+    const { name, cron, timezone, missed, ...fields } = body;
+    const input = { name, cron, timezone, missed, submission: toFields(fields) };
+    const { schedule, created } = await schedules.create(input, c.get("principal").name, {
+      idempotency: idempotencyOf(c, ["schedule", body]),
+      perHour: quotas.scheduledPerHour,
+    });
+    c.header("Location", `/api/schedules/${schedule.id}`);
+    return c.json(shown(schedule), created ? 201 : 200);
+  });
+
+  app.get("/", async (c) => c.json({ schedules: (await schedules.list()).map(shown) }));
+
+  app.get("/next", (c) => {
+    const { cron = "", timezone = "UTC" } = c.req.query();
+    return c.json({ next_times: schedules.preview(cron.slice(0, 200), timezone.slice(0, 64), NEXT_TIMES).map(time) });
+  });
+
+  app.get("/:id", async (c) => c.json(shown(await schedules.get(c.req.param("id")))));
+
+  app.delete("/:id", requireRole("operator"), async (c) => {
+    await schedules.delete(c.req.param("id"));
+    return c.body(null, 204);
+  });
+
+  app.post("/:id/pause", requireRole("operator"), async (c) => {
+    return c.json(shown(await schedules.setPaused(c.req.param("id"), true)));
+  });
+
+  app.post("/:id/resume", requireRole("operator"), async (c) => {
+    return c.json(shown(await schedules.setPaused(c.req.param("id"), false, quotas.scheduledPerHour)));
+  });
+
+  app.post("/:id/trigger", requireRole("operator"), async (c) => {
+    await quotas.takeTasks(c, 1);
+    const schedule = c.req.param("id");
+    const key = idempotencyOf(c, ["trigger", schedule]);
+    const { id, created } = await schedules.trigger(schedule, c.get("principal").name, key);
+    c.header("Location", `/api/tasks/${id}`);
+    const state = created ?? await queue.get(id);
+    return c.json(await wholeTask(queue, state, c.get("principal")), created ? 201 : 200);
+  });
+
+  return app;
+}

@@ -1,0 +1,106 @@
+/**
+ * What a submit looks like from outside: its schema and the way to what the queue takes. Times that are lengths
+ * (`delay`, `timeout`, `expires_in`, `retention`) are seconds.
+ *
+ * @module
+ */
+
+import * as z from "zod";
+import { callbackUrl } from "../../queue/actions/callbacks.ts";
+import { InvalidInputError } from "../../queue/task/errors.ts";
+import { isId } from "../../queue/task/ids.ts";
+import { MAX_DEPENDENCIES, type Submission } from "../../queue/submit/submit.ts";
+import { STATUSES } from "../../queue/task/task.ts";
+
+const YEAR_MS = 366 * 86_400_000;
+const YEAR_S = YEAR_MS / 1000;
+
+/** A name that people and keys are made of: well-formed, without control characters. */
+export function nameSchema(longest: number): z.ZodType<string> {
+  return z.string().min(1).max(longest).refine(
+    (text) => text.isWellFormed() && !/\p{Cc}/u.test(text),
+    "This holds a control character or half of a character.",
+  );
+}
+
+const key = nameSchema(200);
+const taskId = z.string().refine(isId, "This is not the id of a task.");
+
+/** What each tick of a schedule may submit, and every submit. */
+export const submissionFields = {
+  task_type: z.string().min(1).max(64),
+  input_params: z.record(z.string(), z.unknown()).default({}),
+  priority: z.int().min(0).max(9).optional(),
+  max_attempts: z.int().min(1).max(25).optional(),
+  timeout: z.number().min(1).max(86_400).optional(),
+  tags: z.array(nameSchema(64)).max(10).optional(),
+  expires_in: z.number().min(0.001).max(YEAR_S).optional(),
+  retention: z.number().min(0).max(10 * YEAR_S).optional(),
+  concurrency_key: key.optional(),
+  callback_url: callbackUrl.optional(),
+  unique: z.strictObject({
+    key,
+    period: z.number().min(0.001).max(10 * YEAR_S).optional(),
+    states: z.array(z.enum(STATUSES)).min(1).optional(),
+  }).optional(),
+};
+
+const fields = {
+  ...submissionFields,
+  run_at: z.iso.datetime({ offset: true }).optional(),
+  delay: z.number().min(0).max(YEAR_S).optional(),
+  retried_from: taskId.optional(),
+};
+
+const notBoth = {
+  check: (body: { run_at?: string; delay?: number }) => body.run_at === undefined || body.delay === undefined,
+  otherwise: { path: ["delay"], message: "Give run_at or delay, not both." },
+};
+
+/** The body of a submit. */
+export const submissionSchema = z.strictObject({
+  ...fields,
+  depends_on: z.array(taskId).max(MAX_DEPENDENCIES).optional(),
+}).refine(notBoth.check, notBoth.otherwise);
+
+/** One task of a batch: it may have a name that others in the batch depend on. */
+export const batchTaskSchema = z.strictObject({
+  ...fields,
+  ref: nameSchema(64).optional(),
+  depends_on: z.array(z.string().min(1).max(64)).max(MAX_DEPENDENCIES).optional(),
+}).refine(notBoth.check, notBoth.otherwise);
+
+const ms = (seconds: number | undefined) => seconds === undefined ? undefined : Math.round(seconds * 1000);
+
+type Fields = z.output<z.ZodObject<typeof submissionFields>>;
+
+/** What is common to every submit, as the queue takes it. */
+export function toFields<T extends Fields>(body: T) {
+  const { timeout, expires_in, retention, unique, ...rest } = body;
+  return {
+    ...rest,
+    timeout_ms: ms(timeout),
+    expires_in_ms: ms(expires_in),
+    retention_ms: ms(retention),
+    unique: unique && { key: unique.key, period_ms: ms(unique.period), states: unique.states },
+  };
+}
+
+/** A checked body as the queue takes it. */
+export function toSubmission(
+  body: z.output<typeof submissionSchema> | z.output<typeof batchTaskSchema>,
+  now: number,
+  root = "",
+): Submission {
+  const { run_at, delay, ...rest } = body;
+  const due = run_at !== undefined ? Date.parse(run_at) : delay !== undefined ? now + delay * 1000 : undefined;
+  if (due !== undefined && due > now + YEAR_MS) {
+    const pointer = `${root}/${run_at === undefined ? "delay" : "run_at"}`;
+    throw new InvalidInputError([{ pointer, detail: "A task may be put off by a year at most." }]);
+  }
+  const { depends_on } = rest;
+  if (depends_on && new Set(depends_on).size < depends_on.length) {
+    throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail: "A task is named twice." }]);
+  }
+  return { ...toFields(rest), run_at: due };
+}

@@ -1,0 +1,105 @@
+/**
+ * What can be known of the service: its task types, its numbers, its health.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import { paramsSchema } from "../../queue/define.ts";
+import type { Queue } from "../../queue/queue.ts";
+import { type Range, RANGES } from "../../queue/watch/series.ts";
+import type { TypeInfo } from "../../queue/task/task.ts";
+import * as z from "zod";
+import { callerOf, requireRole } from "../http/auth.ts";
+import { readOptionalJson } from "../http/body.ts";
+import type { AppEnv, AppOptions } from "../env.ts";
+import { Problem } from "../http/problem.ts";
+import type { StatsFeed } from "../live/stats_feed.ts";
+
+/** The catalogue. */
+export async function typeInfos(queue: Queue): Promise<TypeInfo[]> {
+  const pauses = await queue.pauses();
+  return queue.registry.public().map((definition) => ({
+    type: definition.type,
+    title: definition.title,
+    description: definition.description,
+    params: paramsSchema(definition),
+    max_attempts: definition.maxAttempts ?? 3,
+    timeout: (definition.timeoutMs ?? 600_000) / 1000,
+    slots: queue.slots(definition),
+    concurrency_per_key: definition.concurrencyPerKey ?? 1,
+    rate_limit: queue.rateOf(definition),
+    paused: pauses.get(definition.type) ?? null,
+    side_effects: definition.sideEffects ?? null,
+    example: definition.example ?? null,
+  }));
+}
+
+/** How long an answer of a series is given again, in milliseconds. */
+const SERIES_FRESH_MS: Record<Range, number> = { "15m": 1_000, "1h": 2_000, "24h": 20_000, "30d": 60_000 };
+/** Answers that are kept. */
+const MAX_RECENT = 50;
+
+/** The routes of the service itself. */
+export function systemRoutes({ queue, clock, faults }: AppOptions, stats: StatsFeed): Hono<AppEnv> {
+  const app = new Hono<AppEnv>({ strict: false });
+
+  // Everyone who looks at the same charts is answered from one reading: a day has many minutes.
+  const recent = new Map<string, { until: number; answer: ReturnType<Queue["series"]> }>();
+  const series = (range: Range, types: string[]) => {
+    const key = JSON.stringify([range, types]);
+    const now = clock.monotonic();
+    for (const [key, { until }] of recent) if (until <= now) recent.delete(key);
+    const known = recent.get(key);
+    if (known) return known.answer;
+    const answer = queue.series(range, types.length > 0 ? types : undefined);
+    if (recent.size < MAX_RECENT) recent.set(key, { until: now + SERIES_FRESH_MS[range], answer });
+    answer.catch(() => recent.delete(key));
+    return answer;
+  };
+
+  app.get("/task-types", async (c) => c.json({ task_types: await typeInfos(queue) }));
+
+  const infoOf = async (type: string) => (await typeInfos(queue)).find((info) => info.type === type);
+  app.post("/task-types/:type/pause", requireRole("operator"), async (c) => {
+    const body = await readOptionalJson(c, z.strictObject({ reason: z.string().max(500).default("") }));
+    await queue.pause(c.req.param("type"), c.get("principal").name, body.reason);
+    return c.json(await infoOf(c.req.param("type")));
+  });
+
+  app.post("/task-types/:type/resume", requireRole("operator"), async (c) => {
+    await queue.resume(c.req.param("type"));
+    return c.json(await infoOf(c.req.param("type")));
+  });
+
+  app.get("/stats", async (c) => {
+    const as_of = await queue.stream.head();
+    return c.json({ ...await stats.read(), as_of, instance: queue.instance });
+  });
+
+  app.get("/series", async (c) => {
+    const query = new URL(c.req.url).searchParams;
+    const range = query.get("range") ?? "1h";
+    if (!Object.hasOwn(RANGES, range)) {
+      throw new Problem(400, "bad_query", "The query is not valid; see errors.", [
+        { parameter: "range", detail: `One of ${Object.keys(RANGES).join(", ")}.` },
+      ]);
+    }
+    const types = query.getAll("task_type").flatMap((value) => value.split(",")).filter(Boolean).sort();
+    return c.json(await series(range as Range, types));
+  });
+
+  app.get("/me", (c) => c.json(callerOf(c.get("principal"))));
+
+  app.get("/health", async (c) => {
+    const { kv, runner, backlog_age_ms } = await queue.health();
+    const healthy = kv && runner;
+    const status = healthy ? "healthy" : "unhealthy";
+    // Whoever has no token learns whether it works, and nothing else.
+    const details = c.get("principal") &&
+      { checks: { kv, runner }, backlog_age_ms, faults: faults?.() ?? 0, instance: queue.instance };
+    return c.json({ status, ...details }, healthy ? 200 : 503);
+  });
+
+  return app;
+}

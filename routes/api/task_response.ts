@@ -1,0 +1,40 @@
+/**
+ * A whole task as `GET /api/tasks/{id}` and the page show it.
+ *
+ * @module
+ */
+
+import { DELIVERY_TYPE } from "../../queue/actions/callbacks.ts";
+import type { Queue } from "../../queue/queue.ts";
+import { type Json, type Task, type TaskError, taskOf, type TaskState } from "../../queue/task/task.ts";
+import { mayActAs } from "../http/auth.ts";
+import type { Principal } from "../env.ts";
+
+/** Reads what belongs to a task beside its record, as far as its reader may see it. */
+export async function wholeTask(queue: Queue, state: TaskState, reader: Principal): Promise<Task> {
+  const { id } = state.task;
+  const [artifacts, retriedAs] = await Promise.all([queue.artifacts(id), queue.retriedAs(id)]);
+  return shownTo(reader, taskOf(state, artifacts, queue.retention, retriedAs));
+}
+
+/** A task without what only those see who run the service: stacks with its paths, and secrets in the query of a URL. */
+export function shownTo(reader: Principal, task: Task): Task {
+  if (mayActAs(reader, "operator")) return task;
+  const bare = (error: TaskError | null) => error && { code: error.code, message: error.message };
+  const url = (task.input_params as { url?: Json } | null)?.url;
+  return {
+    ...task,
+    error: bare(task.error),
+    attempts: task.attempts.map((attempt) => ({ ...attempt, error: bare(attempt.error) })),
+    callback_url: task.callback_url && withoutQuery(task.callback_url),
+    input_params: task.task_type === DELIVERY_TYPE && typeof url === "string"
+      ? { ...task.input_params as Record<string, Json>, url: withoutQuery(url) }
+      : task.input_params,
+  };
+}
+
+function withoutQuery(text: string): string {
+  const url = URL.parse(text);
+  if (!url) return "";
+  return `${url.origin}${url.pathname}${url.search ? "?…" : ""}`;
+}

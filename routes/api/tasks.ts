@@ -1,0 +1,137 @@
+/**
+ * `/api/tasks`: submit, list, read, cancel and retry tasks; their events and logs.
+ *
+ * @module
+ */
+
+import { type Context, Hono } from "hono";
+import { streamSSE } from "hono/streaming";
+import * as z from "zod";
+import { NotFoundError } from "../../queue/task/errors.ts";
+import { isTerminal, RETRY_FROM, statusOf, summaryOf, taskOf, type TaskState } from "../../queue/task/task.ts";
+import { mayActAs, requireRole } from "../http/auth.ts";
+import { readJson, readOptionalJson } from "../http/body.ts";
+import { idempotencyOf } from "../http/idempotency.ts";
+import type { LiveStreams } from "../live/stream_limits.ts";
+import type { Quotas } from "../http/quotas.ts";
+import { artifactRoutes } from "./artifacts.ts";
+import { bulkRoutes } from "./bulk.ts";
+import type { AppEnv, AppOptions } from "../env.ts";
+import { TaskFollower } from "../live/task_events.ts";
+import { logRoutes } from "./logs.ts";
+import { readFilter } from "../http/query.ts";
+import { wholeTask } from "./task_response.ts";
+import { batchTaskSchema, submissionSchema, toSubmission } from "./submission.ts";
+
+/** The routes of tasks. */
+export function taskRoutes(options: AppOptions, streams: LiveStreams, quotas: Quotas): Hono<AppEnv> {
+  const { queue, clock, log } = options;
+  const app = new Hono<AppEnv>({ strict: false });
+  const summary = (state: TaskState) => summaryOf(state, queue.retention);
+  const whole = (c: Context<AppEnv>, state: TaskState) => wholeTask(queue, state, c.get("principal"));
+
+  app.post("/submit", requireRole("operator"), async (c) => {
+    const body = await readJson(c, submissionSchema);
+    const submission = { ...toSubmission(body, clock.now()), submitted_by: c.get("principal").name };
+    await quotas.takeTasks(c, 1);
+    const { task, created } = await queue.submit(submission, idempotencyOf(c, body));
+    c.header("Location", `/api/tasks/${task.task.id}`);
+    return c.json(created ? taskOf(task, [], queue.retention) : await whole(c, task), created ? 201 : 200);
+  });
+
+  app.post("/batch", requireRole("operator"), async (c) => {
+    const body = await readJson(c, z.strictObject({ tasks: z.array(batchTaskSchema).min(1).max(200) }));
+    const submitted_by = c.get("principal").name;
+    const submissions = body.tasks.map((task, i) => ({
+      ...toSubmission(task, clock.now(), `/tasks/${i}`),
+      submitted_by,
+    }));
+    await quotas.takeTasks(c, submissions.length);
+    const { tasks, created } = await queue.submitBatch(submissions, idempotencyOf(c, body));
+    return c.json({ tasks: tasks.map(summary) }, created ? 201 : 200);
+  });
+
+  app.get("/", async (c) => {
+    const { filter, limit, cursor, order } = readFilter(new URL(c.req.url).searchParams);
+    const as_of = await queue.stream.head();
+    const { states, ...page } = await queue.list(filter, limit, cursor, order);
+    return c.json({ tasks: states.map(summary), ...page, as_of });
+  });
+
+  app.route("/bulk", bulkRoutes(options));
+
+  app.get("/:id", async (c) => c.json(await whole(c, await queue.get(c.req.param("id")))));
+
+  app.delete("/:id", requireRole("operator"), async (c) => {
+    const state = await queue.cancel(c.req.param("id"), c.get("principal").name);
+    if (statusOf(state) === "CANCELLED") return c.json(await whole(c, state));
+    return c.json({ ...await whole(c, state), cancel_requested: true }, 202);
+  });
+
+  app.post("/:id/retry", requireRole("operator"), async (c) => {
+    const { from } = await readOptionalJson(c, z.strictObject({ from: z.enum(RETRY_FROM).default("checkpoint") }));
+    const caller = c.get("principal");
+    await quotas.takeTasks(c, 1);
+    const state = await queue.retry(c.req.param("id"), from, caller.name, mayActAs(caller, "admin"));
+    return c.json(await whole(c, state), 202);
+  });
+
+  app.get("/:id/events", async (c) => {
+    const id = c.req.param("id");
+    const first = await queue.get(id);
+    const follower = new TaskFollower(queue, id);
+    if (!c.req.header("Accept")?.includes("text/event-stream")) {
+      const since = await queue.stream.head();
+      const { events, gap } = await follower.next(first);
+      return c.json({ events, gap, since });
+    }
+    const place = streams.enter(c);
+    return streamSSE(c, async (stream) => {
+      place.onEnd(() => stream.abort());
+      let wake: () => void = () => {};
+      let version = 0;
+      let unsubscribe = () => {};
+      stream.onAbort(() => wake());
+      try {
+        unsubscribe = await queue.stream.subscribe(({ changes }) => {
+          if (changes.some((change) => change.id === id)) wake();
+        });
+        while (!stream.aborted) {
+          const changed = new Promise<void>((resolve) => wake = resolve);
+          const state = await queue.get(id);
+          const { version: now, ...shown } = summary(state);
+          if (now !== version) {
+            version = now;
+            for (let more = true; more;) {
+              const told = await follower.next(state);
+              more = told.more;
+              if (told.gap) await stream.writeSSE({ event: "gap", data: JSON.stringify(told.gap) });
+              for (const event of told.events) {
+                await stream.writeSSE({ event: event.kind, data: JSON.stringify(event) });
+              }
+            }
+            await stream.writeSSE({ event: "task", id: String(now), data: JSON.stringify({ ...shown, version: now }) });
+          }
+          if (isTerminal(statusOf(state))) break;
+          const cancelBeat = clock.after(10_000, () => wake());
+          await changed;
+          cancelBeat();
+          // A comment now and then keeps proxies from closing a quiet stream, and finds out who has gone.
+          await stream.write(": beat\n\n");
+        }
+      } finally {
+        unsubscribe();
+        place.leave();
+      }
+    }, (error) => {
+      // Deleted meanwhile, or the store does not answer: the client comes back and is told.
+      if (!(error instanceof NotFoundError)) log.warn("An event stream broke off.", { error });
+      return Promise.resolve();
+    });
+  });
+
+  app.route("/", logRoutes(options));
+  app.route("/", artifactRoutes(options));
+
+  return app;
+}

@@ -1,0 +1,175 @@
+/**
+ * Who may call what: tokens and roles, the login's cookie, and the checks on Origin and Host.
+ *
+ * @module
+ */
+
+import { timingSafeEqual } from "node:crypto";
+import type { Context, MiddlewareHandler } from "hono";
+import { getSignedCookie, setSignedCookie } from "hono/cookie";
+import type { Caller, Permission } from "../../queue/task/task.ts";
+import type { AppEnv, AppOptions, Principal } from "../env.ts";
+import { addressOf, isSecure } from "./address.ts";
+import type { Guesses } from "./auth_throttle.ts";
+import { Problem } from "./problem.ts";
+import { isLoopback, type Role, ROLES, type Token } from "../settings.ts";
+
+/** Name of the cookie of a sign-in. */
+export const SESSION_COOKIE = "millrace_session";
+/** A sign-in lasts this long: 12 hours. */
+const SESSION_S = 12 * 3_600;
+const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
+/** Paths that a caller without a token may see. */
+const OPEN_PATHS = /^\/(login$|static\/|api\/health\/?$)/;
+
+function sameSecret(a: string, b: string): boolean {
+  const encoder = new TextEncoder();
+  const [left, right] = [encoder.encode(a), encoder.encode(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+function findToken(tokens: Token[], secret: string): Token | undefined {
+  return tokens.find((token) => sameSecret(token.secret, secret));
+}
+
+/**
+ * The token with this secret, or undefined.
+ *
+ * @throws {Problem} 429 if too many wrong ones came before it.
+ */
+export function checkToken(
+  c: Context<AppEnv>,
+  secret: string,
+  options: AppOptions,
+  guesses: Guesses,
+): Token | undefined {
+  const address = addressOf(c, options);
+  guesses.assertMayTry(address, secret);
+  const token = findToken(options.tokens, secret);
+  if (token) guesses.right(address, secret);
+  else guesses.wrong(address, secret);
+  return token;
+}
+
+/** Signs a caller in: the cookie names the token and is signed with its secret, so it ends with the token. */
+export async function signIn(
+  c: Context<AppEnv>,
+  token: Token,
+  options: Pick<AppOptions, "clock" | "trustedProxies">,
+): Promise<void> {
+  const value = `${token.name}:${options.clock.now() + SESSION_S * 1000}:${crypto.randomUUID()}`;
+  await setSignedCookie(c, SESSION_COOKIE, value, token.secret, {
+    httpOnly: true,
+    sameSite: "Strict",
+    path: "/",
+    maxAge: SESSION_S,
+    secure: isSecure(c, options),
+  });
+}
+
+/** Who has signed in by the cookie of a request; undefined: nobody. */
+export async function fromCookie(c: Context, { tokens, clock, queue }: AppOptions): Promise<Principal | undefined> {
+  for (const { name, role, secret } of tokens) {
+    const value = await getSignedCookie(c, secret, SESSION_COOKIE);
+    if (!value) continue;
+    const match = /^(.*):(\d+):([\w-]+)$/.exec(value);
+    const expires_at = Number(match?.[2]);
+    const session = match?.[3];
+    if (match?.[1] !== name || session === undefined || expires_at <= clock.now()) continue;
+    if (!await queue.sessions.isEnded(session)) return { name, role, session, expires_at };
+  }
+  return undefined;
+}
+
+/** Finds out who calls, and refuses whoever has no token where tokens are set. */
+export function authenticate(options: AppOptions, guesses: Guesses): MiddlewareHandler<AppEnv> {
+  const { tokens } = options;
+  return async (c, next) => {
+    if (tokens.length === 0) {
+      c.set("principal", { name: "local", role: "admin" });
+      return await next();
+    }
+    const bearer = /^Bearer (.+)$/i.exec(c.req.header("Authorization") ?? "")?.[1];
+    const token = bearer ? checkToken(c, bearer, options, guesses) : undefined;
+    const principal = token ? { name: token.name, role: token.role } : await fromCookie(c, options);
+    if (principal) {
+      c.set("principal", principal);
+      return await next();
+    }
+    if (OPEN_PATHS.test(c.req.path)) return await next();
+    if (c.req.method === "GET" && c.req.header("Accept")?.includes("text/html")) return c.redirect("/login", 303);
+    throw new Problem(401, "unauthorized", "Send a token: Authorization: Bearer …", [], {
+      "WWW-Authenticate": 'Bearer realm="millrace"',
+    });
+  };
+}
+
+/** Refuses callers below a role. */
+export function requireRole(role: Role): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    if (!mayActAs(c.get("principal"), role)) {
+      throw new Problem(403, "forbidden", `This needs the role ${role}; yours is ${c.get("principal").role}.`);
+    }
+    await next();
+  };
+}
+
+/** Whether someone has a role or one above it. */
+export function mayActAs(principal: Principal, role: Role): boolean {
+  return ROLES.indexOf(principal.role) >= ROLES.indexOf(role);
+}
+
+/** What a caller may do, and the least role that may do it. */
+const PERMISSIONS: Record<Permission, Role> = {
+  view: "viewer",
+  submit: "operator",
+  cancel: "operator",
+  retry: "operator",
+  pause: "operator",
+  schedule: "operator",
+  delete: "admin",
+};
+
+/** Who calls, and what they may do. */
+export function callerOf(principal: Principal): Caller {
+  const { name, role } = principal;
+  const all = Object.keys(PERMISSIONS) as Permission[];
+  return { name, role, permissions: all.filter((permission) => mayActAs(principal, PERMISSIONS[permission])) };
+}
+
+function hostName(host: string): string {
+  return host.replace(/:\d+$/, "");
+}
+
+/**
+ * Without tokens only names of this machine are answered: a foreign name that resolves here is DNS rebinding.
+ */
+export function checkHost({ tokens, host }: AppOptions): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    const asked = c.req.header("Host") ?? new URL(c.req.url).host;
+    if (tokens.length === 0 && isLoopback(host) && !isLoopback(hostName(asked))) {
+      throw new Problem(421, "misdirected", "This service answers only to localhost unless API_TOKENS is set.");
+    }
+    await next();
+  };
+}
+
+/** Refuses requests that another site's page sends: those that change something, and the socket. */
+export function checkOrigin(): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    const guarded = !SAFE_METHODS.has(c.req.method) || c.req.path === "/ws";
+    if (guarded && !isSameOrigin(c)) {
+      throw new Problem(403, "foreign_origin", "Requests from pages of another origin are refused.");
+    }
+    await next();
+  };
+}
+
+function isSameOrigin(c: Context): boolean {
+  const site = c.req.header("Sec-Fetch-Site");
+  if (site && site !== "same-origin" && site !== "none") return false;
+  const origin = c.req.header("Origin");
+  // Programs send none; browsers always do on requests that change something and on sockets.
+  if (!origin) return true;
+  return URL.canParse(origin) && new URL(origin).host === (c.req.header("Host") ?? new URL(c.req.url).host);
+}

@@ -1,0 +1,157 @@
+/**
+ * Reading request bodies, bounded while they stream in.
+ *
+ * @module
+ */
+
+import { Busboy, type BusboyHeaders } from "@fastify/busboy";
+import { Readable } from "node:stream";
+import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import type { Context } from "hono";
+import type * as z from "zod";
+import { issuesOf } from "../../queue/define.ts";
+import { InvalidInputError, TooLargeError } from "../../queue/task/errors.ts";
+import { Problem } from "./problem.ts";
+
+/** Bytes of a JSON body. */
+export const MAX_JSON_BYTES = 700_000;
+
+/** Refuses a body that says itself that it is too long, before any of it is read. */
+export function refuseLong(c: Context, limit: number): void {
+  const length = Number(c.req.header("Content-Length") ?? 0);
+  if (length > limit) throw new TooLargeError("The body", limit);
+}
+
+async function readBytes(c: Context, limit: number): Promise<ArrayBuffer> {
+  refuseLong(c, limit);
+  // A length that is told is kept by the server: such a body is read in one call.
+  if (c.req.header("Content-Length") !== undefined) return await c.req.raw.arrayBuffer();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of c.req.raw.body ?? []) {
+    size += chunk.length;
+    if (size > limit) throw new TooLargeError("The body", limit);
+    chunks.push(chunk);
+  }
+  return await new Blob(chunks as BlobPart[]).arrayBuffer();
+}
+
+/** Bytes of a small form. */
+const MAX_FORM_BYTES = 10_000;
+
+/** Reads a small form that a page has sent (application/x-www-form-urlencoded). */
+export async function readForm(c: Context): Promise<URLSearchParams> {
+  return new URLSearchParams(new TextDecoder().decode(await readBytes(c, MAX_FORM_BYTES)));
+}
+
+/**
+ * Reads a JSON body.
+ *
+ * @throws {Problem} 415 for another content type, 400 for broken JSON, 413 over the limit.
+ * @throws {InvalidInputError} If the schema refuses it.
+ */
+export function readJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+  return parseJson(c, schema, null);
+}
+
+/** Reads a JSON body if there is one; no body at all is an empty object. */
+export async function readOptionalJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
+  const bytes = await readBytes(c, MAX_JSON_BYTES);
+  return bytes.byteLength === 0 ? schema.parse({}) : await parseJson(c, schema, bytes);
+}
+
+async function parseJson<S extends z.ZodType>(
+  c: Context,
+  schema: S,
+  read: ArrayBuffer | null,
+): Promise<z.output<S>> {
+  const type = c.req.header("Content-Type") ?? "";
+  if (!/^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(type)) {
+    throw new Problem(415, "unsupported_media_type", "Send JSON with Content-Type: application/json.");
+  }
+  const bytes = read ?? await readBytes(c, MAX_JSON_BYTES);
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new Problem(400, "broken_json", `The body is not JSON: ${(error as Error).message}`);
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error as z.ZodError, ""));
+  return parsed.data;
+}
+
+/** A file in a multipart body. */
+export interface PartFile {
+  field: string;
+  name: string;
+  media_type: string;
+  stream: ReadableStream<Uint8Array>;
+}
+
+/** Longest text of a form field in bytes. */
+const MAX_FIELD_BYTES = 64 * 1024;
+/** Fields and files of a form. */
+const [MAX_FIELDS, MAX_FILES] = [100, 20];
+
+/**
+ * Reads a multipart body as it streams in: each file is handed to `onFile`, and the next part is read when it is done.
+ *
+ * @returns The text fields, by name.
+ * @throws {Problem} 400 if the body is not multipart as it says.
+ */
+export async function readMultipart(
+  c: Context,
+  onFile: (file: PartFile) => Promise<unknown>,
+): Promise<Map<string, string[]>> {
+  const fields = new Map<string, string[]>();
+  const body = c.req.raw.body;
+  if (!body) throw new Problem(400, "broken_multipart", "The body is empty.");
+  const broken = (error: Error) =>
+    new Problem(400, "broken_multipart", `The body is not multipart/form-data: ${error.message}`);
+  let parser: InstanceType<typeof Busboy>;
+  try {
+    parser = new Busboy({
+      headers: { "content-type": c.req.header("Content-Type") ?? "" } as BusboyHeaders,
+      limits: { fieldSize: MAX_FIELD_BYTES, fields: MAX_FIELDS, files: MAX_FILES },
+    });
+  } catch (error) {
+    throw broken(error as Error);
+  }
+  const source = Readable.fromWeb(body as NodeReadableStream);
+  await new Promise<void>((resolve, reject) => {
+    let files = Promise.resolve();
+    let open: Readable | undefined;
+    let failed = false;
+    const fail = (error: unknown) => {
+      if (failed) return;
+      failed = true;
+      source.unpipe(parser);
+      source.destroy();
+      // Whoever reads the file that was on its way hears of it, and removes what was stored.
+      open?.destroy(error instanceof Error ? error : new Error(String(error)));
+      // Nothing is stored any more once it is said to have failed.
+      files.catch(() => {}).then(() => reject(error));
+    };
+    parser.on("field", (name, value, _nameCut, valueCut) => {
+      if (valueCut) return fail(new TooLargeError(`The field ${name}`, MAX_FIELD_BYTES));
+      fields.set(name, [...fields.get(name) ?? [], value]);
+    });
+    parser.on("file", (field, file, name, _encoding, media_type) => {
+      open = file;
+      const stream = Readable.toWeb(file) as unknown as ReadableStream<Uint8Array>;
+      files = files.then(async () => {
+        if (!failed) await onFile({ field, name: name ?? "", media_type, stream });
+      });
+      files.catch(fail);
+    });
+    const tooMany = (what: string) => () => fail(new Problem(413, "too_many_parts", `A form has at most ${what}.`));
+    parser.on("filesLimit", tooMany(`${MAX_FILES} files`));
+    parser.on("fieldsLimit", tooMany(`${MAX_FIELDS} fields`));
+    parser.on("error", (error: Error) => fail(broken(error)));
+    source.on("error", fail);
+    parser.on("finish", () => files.then(resolve, fail));
+    source.pipe(parser);
+  });
+  return fields;
+}

@@ -1,0 +1,471 @@
+/**
+ * `GET /ws`: the stream of changes over a WebSocket. One socket carries many subscriptions, each with a name and a
+ * filter; a client that was away comes back with `since`.
+ *
+ * A client that reads slowly is never buffered for: its changes are kept by task, newest state only, until the socket
+ * has room again; past a bound it is told to start over, and in the end it is closed.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import * as z from "zod";
+import type { Clock } from "../../queue/task/clock.ts";
+import type { Logger } from "../../queue/log.ts";
+import type { Queue } from "../../queue/queue.ts";
+import type { Batch, TaskChange } from "../../queue/watch/change_stream.ts";
+import { type Retention, STATUSES, statusOf, summaryOf, type TaskState, versionOf } from "../../queue/task/task.ts";
+import { NotFoundError } from "../../queue/task/errors.ts";
+import type { LogPosition } from "../../queue/run/task_log.ts";
+import type { AppEnv, AppOptions } from "../env.ts";
+import { TaskFollower } from "./task_events.ts";
+import type { LiveStreams } from "./stream_limits.ts";
+import { Problem } from "../http/problem.ts";
+import type { ServerSocket } from "../http/serve.ts";
+import type { StatsFeed } from "./stats_feed.ts";
+
+/** What a client may send. */
+const frameSchema = z.union([
+  z.strictObject({
+    type: z.literal("subscribe"),
+    sub: z.string().min(1).max(64),
+    id: z.string().max(26).optional(),
+    task_types: z.array(z.string().max(64)).max(50).optional(),
+    statuses: z.array(z.enum(STATUSES)).max(5).optional(),
+    since: z.string().max(64).optional(),
+    /** The last line of the log that the client has, as attempt:line. */
+    after: z.string().regex(/^\d{1,9}:\d{1,9}$/).optional(),
+  }),
+  z.strictObject({ type: z.literal("subscribe"), sub: z.string().min(1).max(64), stats: z.literal(true) }),
+  z.strictObject({ type: z.literal("unsubscribe"), sub: z.string().min(1).max(64) }),
+  z.strictObject({ type: z.literal("ping") }),
+]);
+
+type Subscribe = Exclude<Extract<z.output<typeof frameSchema>, { type: "subscribe" }>, { stats: true }>;
+
+const HEARTBEAT_MS = 10_000;
+/** Characters of a frame that a client may send. */
+const MAX_FRAME = 16 * 1024;
+/** Frames, and characters of frames, that may wait to be dealt with; a client that sends more is closed. */
+const [MAX_WAITING, MAX_WAITING_CHARS] = [200, 128 * 1024];
+/** Subscriptions of one socket. */
+const MAX_SUBSCRIPTIONS = 32;
+/** Bytes that may wait in a socket's own buffer; above that nothing is added. */
+const MAX_BUFFERED = 256 * 1024;
+/** Tasks in a frame. */
+const FRAME_TASKS = 200;
+/** Tasks that may wait for a slow client; above that it starts over. */
+const MAX_PENDING = 2_000;
+/** A client that had no room for this long is closed. */
+const MAX_SLOW_MS = 30_000;
+/** How soon a full socket is tried again. */
+const RETRY_MS = 250;
+/** Tasks of a snapshot. */
+const SNAPSHOT = 100;
+
+interface Subscription {
+  frame: Subscribe;
+  follower: TaskFollower | null;
+  /** Up to here the client knows everything. */
+  since: string;
+  /** Up to here `pending` holds everything. */
+  heard: string;
+  pending: Map<string, TaskChange>;
+  /** More has happened than is kept: the client starts over. */
+  stale: boolean;
+  /** Whether the client has its beginning, so that changes may follow. */
+  ready: boolean;
+  /** The newest commit of a task in `pending`. */
+  newest: string;
+  /** Whether events wait to be told. */
+  eventful: boolean;
+  /** Whether events are being told. */
+  telling: boolean;
+}
+
+function positionOf(after: string | undefined): LogPosition | null {
+  if (after === undefined) return null;
+  const [attempt, line] = after.split(":").map(Number);
+  return { attempt, line: line + 1 };
+}
+
+/** Whether a subscription has been told all that it has heard of. */
+function isCurrent({ pending, stale, ready, eventful, telling }: Subscription): boolean {
+  return ready && !stale && !eventful && !telling && pending.size === 0;
+}
+
+/** Serialized summaries, shared by all who are sent the same state. */
+const serialized = new WeakMap<TaskState, string>();
+
+function taskJson(change: TaskChange, matches: boolean, retention: Retention): string {
+  if (!change.state) {
+    return JSON.stringify({ id: change.id, version: change.version, deleted: true, matches: false });
+  }
+  let json = serialized.get(change.state);
+  if (json === undefined) {
+    json = JSON.stringify(summaryOf(change.state, retention)).slice(0, -1);
+    serialized.set(change.state, json);
+  }
+  return `${json},"matches":${matches}}`;
+}
+
+function fits(frame: Subscribe, state: TaskState): boolean {
+  if (frame.id !== undefined && frame.id !== state.task.id) return false;
+  if (frame.task_types && !frame.task_types.includes(state.task.task_type)) return false;
+  return !frame.statuses || frame.statuses.includes(statusOf(state));
+}
+
+/** Whether the change can have been seen under this filter before it happened. */
+function concerned(frame: Subscribe, change: TaskChange): boolean {
+  if (frame.id !== undefined && frame.id !== change.id) return false;
+  if (frame.task_types && !frame.task_types.includes(change.task_type)) return false;
+  return !frame.statuses || change.to === null || change.left.some((status) => frame.statuses!.includes(status));
+}
+
+/** Whether a change may be of interest: what can be told without its task. */
+function mayConcern(frame: Subscribe, change: TaskChange): boolean {
+  if (concerned(frame, change)) return true;
+  return concerned({ ...frame, statuses: undefined }, change) && frame.statuses!.includes(change.to!);
+}
+
+/** One socket. */
+class Connection {
+  readonly #subscriptions = new Map<string, Subscription>();
+  /** What ends each subscription of the numbers. */
+  readonly #stats = new Map<string, () => void>();
+  #work: Promise<void> = Promise.resolve();
+  #waiting = { frames: 0, characters: 0 };
+  /** Pings that are answered once all that was missed has been told. */
+  #pings = 0;
+  #unsubscribe: (() => void) | null = null;
+  #cancelBeat: () => void = () => {};
+  #cancelRetry: (() => void) | null = null;
+  #slowSince: number | null = null;
+  /** Called as soon as there is room again, or the socket is closed. */
+  #onRoom: (() => void)[] = [];
+  #closed = false;
+
+  constructor(
+    private readonly socket: ServerSocket,
+    private readonly queue: Queue,
+    private readonly stats: StatsFeed,
+    private readonly clock: Clock,
+    private readonly log: Logger,
+    private readonly onClosed: () => void,
+  ) {
+    socket.onmessage = ({ data }) => this.#accept(data);
+    socket.onclose = () => this.close();
+    socket.onerror = () => this.close();
+    this.#then(() => this.#open());
+  }
+
+  /** Ends it; may be called any number of times. The peer need not answer. */
+  close(code?: number, reason?: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unsubscribe?.();
+    this.#cancelBeat();
+    this.#cancelRetry?.();
+    this.#subscriptions.clear();
+    for (const unfollow of this.#stats.values()) unfollow();
+    for (const go of this.#onRoom.splice(0)) go();
+    if (this.socket.readyState <= WebSocket.OPEN) this.socket.close(code ?? 1000, reason);
+    this.onClosed();
+  }
+
+  /** Does one thing after the other. */
+  #then(step: () => Promise<void>): void {
+    this.#work = this.#work.then(async () => {
+      if (!this.#closed) await step();
+    }).catch((error) => {
+      this.log.warn("A socket failed.", { error });
+      this.close(1011, "internal error");
+    });
+  }
+
+  #send(json: string): void {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(json);
+  }
+
+  async #open(): Promise<void> {
+    this.#send(JSON.stringify({ type: "hello", instance: this.queue.instance, server_time: this.#time() }));
+    this.#beat();
+    this.#unsubscribe = await this.queue.stream.subscribe((batch) => this.#hear(batch));
+    if (this.#closed) this.#unsubscribe();
+  }
+
+  #time(): string {
+    return new Date(this.clock.now()).toISOString();
+  }
+
+  #beat(): void {
+    this.#cancelBeat = this.clock.after(HEARTBEAT_MS, () => {
+      if (this.socket.bufferedAmount < MAX_BUFFERED) {
+        // A quiet subscription's token moves too: one that stood still would be too old to come back with.
+        const since = Object.fromEntries(
+          [...this.#subscriptions].filter(([, subscription]) => subscription.ready)
+            .map(([sub, { since }]) => [sub, since]),
+        );
+        this.#send(JSON.stringify({ type: "heartbeat", server_time: this.#time(), since }));
+      } else this.#hasRoom();
+      this.#beat();
+    });
+  }
+
+  #refuse(detail: string): void {
+    this.#send(JSON.stringify({ type: "error", detail }));
+    this.close(1008, "bad frame");
+  }
+
+  /** Takes a frame, to be dealt with in its turn. What waits is bounded: frames come whether they are read or not. */
+  #accept(data: unknown): void {
+    if (this.#closed) return;
+    if (typeof data !== "string") return this.#refuse("Frames are JSON text.");
+    if (data.length > MAX_FRAME) return this.close(1009, `a frame has at most ${MAX_FRAME} characters`);
+    this.#waiting.frames++;
+    this.#waiting.characters += data.length;
+    if (this.#waiting.frames > MAX_WAITING || this.#waiting.characters > MAX_WAITING_CHARS) {
+      return this.close(1008, "too many frames at once");
+    }
+    this.#then(async () => {
+      this.#waiting.frames--;
+      this.#waiting.characters -= data.length;
+      // A client that asks and asks and does not read is not answered before it has read.
+      await this.#untilRoom();
+      if (!this.#closed) await this.#receive(data);
+    });
+  }
+
+  async #receive(data: string): Promise<void> {
+    let value: unknown;
+    try {
+      value = JSON.parse(data);
+    } catch {
+      return this.#refuse("The frame is not JSON.");
+    }
+    const parsed = frameSchema.safeParse(value);
+    if (!parsed.success) return this.#refuse(z.prettifyError(parsed.error));
+    const frame = parsed.data;
+    if (frame.type === "ping") {
+      this.#pings++;
+      return this.#flush();
+    }
+    // The same name again replaces what it stood for.
+    this.#stats.get(frame.sub)?.();
+    this.#stats.delete(frame.sub);
+    if (frame.type === "unsubscribe") return void this.#subscriptions.delete(frame.sub);
+    if (!this.#subscriptions.has(frame.sub) && this.#subscriptions.size + this.#stats.size >= MAX_SUBSCRIPTIONS) {
+      return this.#refuse(`A socket has at most ${MAX_SUBSCRIPTIONS} subscriptions.`);
+    }
+    if ("stats" in frame) return this.#followStats(frame.sub);
+    await this.#subscribe(frame);
+  }
+
+  async #subscribe(frame: Subscribe): Promise<void> {
+    const head = await this.queue.stream.head();
+    const subscription: Subscription = {
+      frame,
+      follower: frame.id === undefined ? null : new TaskFollower(this.queue, frame.id, positionOf(frame.after)),
+      since: head,
+      heard: head,
+      pending: new Map(),
+      stale: false,
+      ready: false,
+      newest: "",
+      eventful: frame.id !== undefined,
+      telling: false,
+    };
+    this.#subscriptions.set(frame.sub, subscription);
+    const { since } = frame;
+    const replay = since === undefined
+      ? null
+      : await this.queue.stream.replay(since, (change) => mayConcern(frame, change));
+    if (replay) {
+      subscription.since = since!;
+      // What came in while it was read is newer: it goes behind.
+      const meanwhile = [...subscription.pending.values()];
+      subscription.pending.clear();
+      subscription.newest = "";
+      this.#take(subscription, replay);
+      this.#take(subscription, { since: replay.since, changes: meanwhile });
+      subscription.ready = true;
+      return this.#flush();
+    }
+    if (since !== undefined) this.#send(JSON.stringify({ type: "resync", sub: frame.sub }));
+    await this.#snapshot(subscription);
+  }
+
+  #followStats(sub: string): void {
+    this.#subscriptions.delete(sub);
+    let told = "";
+    const name = JSON.stringify(sub);
+    const unfollow = this.stats.follow((json) => {
+      // A socket without room is told the newest numbers once it has some.
+      if (json === told || this.socket.bufferedAmount > MAX_BUFFERED) return;
+      told = json;
+      this.#send(`{"type":"stats","sub":${name},"stats":${json}}`);
+    });
+    this.#stats.set(sub, unfollow);
+  }
+
+  async #snapshot(subscription: Subscription): Promise<void> {
+    const { frame } = subscription;
+    const since = await this.queue.stream.head();
+    const filter = { task_types: frame.task_types, statuses: frame.statuses };
+    const states = frame.id === undefined
+      ? (await this.queue.list(filter, SNAPSHOT)).states
+      : await this.queue.get(frame.id).then((state) => [state], (error) => {
+        if (error instanceof NotFoundError) return [];
+        throw error;
+      });
+    if (this.#subscriptions.get(frame.sub) !== subscription) return;
+    const tasks = states.map((state) => summaryOf(state, this.queue.retention));
+    subscription.since = since;
+    if (since > subscription.heard) subscription.heard = since;
+    this.#send(JSON.stringify({ type: "snapshot", sub: frame.sub, tasks, since }));
+    // What came in meanwhile and is in the snapshot already is not told again.
+    for (const state of states) {
+      const pending = subscription.pending.get(state.task.id);
+      if (pending && pending.version <= versionOf(state)) subscription.pending.delete(state.task.id);
+    }
+    subscription.ready = true;
+    this.#flush();
+  }
+
+  async #tellEvents(subscription: Subscription): Promise<void> {
+    const { frame, follower, since } = subscription;
+    subscription.telling = false;
+    if (!follower || this.#subscriptions.get(frame.sub) !== subscription || !this.#hasRoom()) return;
+    subscription.telling = true;
+    subscription.eventful = false;
+    const state = await this.queue.get(frame.id!).catch((error) => {
+      if (error instanceof NotFoundError) return null;
+      throw error;
+    });
+    const { events, more, gap } = state ? await follower.next(state) : { events: [], more: false, gap: null };
+    subscription.telling = false;
+    subscription.eventful ||= more;
+    if (events.length > 0) {
+      this.#send(JSON.stringify({ type: "events", sub: frame.sub, id: frame.id, events, gap, since }));
+    }
+    this.#flush();
+  }
+
+  #take(subscription: Subscription, { since, changes }: Batch): boolean {
+    if (since > subscription.heard) subscription.heard = since;
+    let own = false;
+    for (const change of changes) {
+      const matches = change.state !== null && fits(subscription.frame, change.state);
+      const known = subscription.pending.get(change.id);
+      if (known && known.version >= change.version) continue;
+      if (!matches && !known && !concerned(subscription.frame, change)) continue;
+      own = true;
+      const left = known ? [...known.left, ...change.left] : change.left;
+      // In the order of their newest changes, so that the token can move with each frame.
+      if (change.at > subscription.newest) subscription.newest = change.at;
+      subscription.pending.delete(change.id);
+      subscription.pending.set(change.id, { ...change, left, at: subscription.newest });
+    }
+    return own;
+  }
+
+  #hear(batch: Batch): void {
+    for (const subscription of this.#subscriptions.values()) {
+      if (subscription.stale) continue;
+      const own = this.#take(subscription, batch);
+      if (subscription.pending.size > MAX_PENDING) {
+        subscription.pending.clear();
+        subscription.stale = true;
+      }
+      if (own && subscription.follower) subscription.eventful = true;
+    }
+    this.#flush();
+  }
+
+  #flush(): void {
+    for (const subscription of this.#subscriptions.values()) {
+      if (!subscription.ready) continue;
+      if (subscription.eventful && !subscription.telling) {
+        subscription.telling = true;
+        this.#then(() => this.#tellEvents(subscription));
+      }
+      while (subscription.pending.size > 0 || subscription.stale) {
+        if (this.#closed || !this.#hasRoom()) return;
+        if (subscription.stale) {
+          subscription.stale = false;
+          subscription.ready = false;
+          this.#send(JSON.stringify({ type: "resync", sub: subscription.frame.sub }));
+          this.#then(() => this.#snapshot(subscription));
+          break;
+        } else this.#sendTasks(subscription);
+      }
+      if (subscription.ready) subscription.since = subscription.heard;
+    }
+    if (this.#pings > 0 && [...this.#subscriptions.values()].every(isCurrent)) {
+      for (; this.#pings > 0; this.#pings--) this.#send(JSON.stringify({ type: "pong", server_time: this.#time() }));
+    }
+  }
+
+  #sendTasks(subscription: Subscription): void {
+    const { frame, pending } = subscription;
+    const tasks: string[] = [];
+    for (const [id, change] of pending) {
+      // The token may stand at a commit only once all of that commit has been told.
+      if (tasks.length >= FRAME_TASKS && change.at > subscription.since) break;
+      pending.delete(id);
+      const matches = change.state !== null && fits(frame, change.state);
+      tasks.push(taskJson(change, matches, this.queue.retention));
+      subscription.since = change.at > subscription.since ? change.at : subscription.since;
+    }
+    if (pending.size === 0) subscription.since = subscription.heard;
+    const sub = JSON.stringify(frame.sub);
+    this.#send(`{"type":"tasks","sub":${sub},"tasks":[${tasks.join(",")}],"since":"${subscription.since}"}`);
+  }
+
+  #hasRoom(): boolean {
+    if (this.socket.bufferedAmount < MAX_BUFFERED) {
+      this.#slowSince = null;
+      for (const go of this.#onRoom.splice(0)) go();
+      return true;
+    }
+    const now = this.clock.monotonic();
+    this.#slowSince ??= now;
+    if (now - this.#slowSince > MAX_SLOW_MS) {
+      this.close(1013, "too slow");
+      return false;
+    }
+    this.#cancelRetry ??= this.clock.after(RETRY_MS, () => {
+      this.#cancelRetry = null;
+      if (this.#hasRoom()) this.#flush();
+    });
+    return false;
+  }
+
+  async #untilRoom(): Promise<void> {
+    if (!this.#hasRoom() && !this.#closed) await new Promise<void>((resolve) => this.#onRoom.push(resolve));
+  }
+}
+
+/** The route of the stream, and what closes every socket. */
+export function streamRoutes(options: AppOptions, stats: StatsFeed, streams: LiveStreams): Hono<AppEnv> {
+  const { queue, clock, log } = options;
+  const app = new Hono<AppEnv>({ strict: false });
+
+  app.get("/ws", (c) => {
+    if (c.env.upgrade === null) {
+      throw new Problem(400, "not_a_websocket", "This address speaks WebSocket only.", [], { Upgrade: "websocket" });
+    }
+    const place = streams.enter(c);
+    try {
+      return c.env.upgrade((socket) => {
+        const connection = new Connection(socket, queue, stats, clock, log, () => place.leave());
+        place.onEnd((code, reason) => connection.close(code, reason));
+      }, () => place.leave());
+    } catch (error) {
+      place.leave();
+      throw new Problem(400, "not_a_websocket", `This is not a WebSocket handshake: ${(error as Error).message}`);
+    }
+  });
+
+  return app;
+}

@@ -1,0 +1,106 @@
+/**
+ * The numbers of the service: how many tasks there are, and what the last hour says. Whoever follows them is told when
+ * they change, at most four times a second.
+ *
+ * @module
+ */
+
+import type { Clock } from "../../queue/task/clock.ts";
+import type { Logger } from "../../queue/log.ts";
+import type { Queue } from "../../queue/queue.ts";
+import { type Stats, type Status, STATUSES } from "../../queue/task/task.ts";
+
+/** Between two frames at least, in milliseconds. */
+const FRAME_MS = 250;
+/** What moves no task (a pause, another minute) is noticed this often. */
+const LOOK_MS = 2_000;
+/** The last hour is read this often at most. */
+const HOUR_MS = 5_000;
+
+/** Reads and follows the numbers. */
+export class StatsFeed {
+  readonly #listeners = new Set<(json: string) => void>();
+  #hour: { at: number; read: Promise<Stats["last_hour"]> } | null = null;
+  #cancel: (() => void) | null = null;
+  #soon = false;
+  #unsubscribe: (() => void) | null = null;
+  #subscribing = false;
+
+  constructor(private readonly queue: Queue, private readonly clock: Clock, private readonly log: Logger) {}
+
+  /** The numbers as they are now. */
+  async read(): Promise<Stats> {
+    const [counts, pauses, last_hour] = await Promise.all([
+      this.queue.counts(),
+      this.queue.pauses(),
+      this.#lastHour(),
+    ]);
+    const zeros = () => Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
+    const stats: Stats = { total: 0, by_status: zeros(), by_type: {}, last_hour, paused: Object.fromEntries(pauses) };
+    for (const type of new Set([...this.queue.registry.public().map(({ type }) => type), ...Object.keys(counts)])) {
+      const of = stats.by_type[type] = zeros();
+      for (const status of STATUSES) {
+        of[status] = counts[type]?.[status] ?? 0;
+        stats.by_status[status] += of[status];
+        stats.total += of[status];
+      }
+    }
+    return stats;
+  }
+
+  #lastHour(): Promise<Stats["last_hour"]> {
+    const now = this.clock.monotonic();
+    if (!this.#hour || now - this.#hour.at > HOUR_MS) this.#hour = { at: now, read: this.queue.lastHour() };
+    const { read } = this.#hour;
+    read.catch(() => this.#hour = null);
+    return read;
+  }
+
+  /** Tells the numbers as JSON: now, when they change, and every two seconds at least. Returns what ends it. */
+  follow(listener: (json: string) => void): () => void {
+    this.#listeners.add(listener);
+    this.#start();
+    this.#schedule(0);
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size > 0) return;
+      this.#cancel?.();
+      this.#cancel = null;
+      this.#soon = false;
+      this.#unsubscribe?.();
+      this.#unsubscribe = null;
+    };
+  }
+
+  /** Listens for changes. Until that succeeds, the numbers are looked at every two seconds. */
+  #start(): void {
+    if (this.#unsubscribe || this.#subscribing) return;
+    this.#subscribing = true;
+    this.queue.stream.subscribe(() => this.#schedule(FRAME_MS)).then((unsubscribe) => {
+      if (this.#listeners.size === 0) unsubscribe();
+      else this.#unsubscribe = unsubscribe;
+    }).catch((error) => {
+      this.log.warn("Changes of the numbers are not heard of yet; tried again.", { error });
+    }).finally(() => this.#subscribing = false);
+  }
+
+  #schedule(ms: number): void {
+    if (ms < LOOK_MS) {
+      if (this.#soon) return;
+      this.#soon = true;
+    }
+    this.#cancel?.();
+    this.#cancel = this.clock.after(ms, async () => {
+      this.#soon = false;
+      try {
+        const json = JSON.stringify(await this.read());
+        for (const listener of this.#listeners) listener(json);
+      } catch (error) {
+        this.log.warn("The numbers could not be read; tried again.", { error });
+      }
+      if (this.#listeners.size === 0) return;
+      this.#start();
+      if (!this.#soon) this.#schedule(LOOK_MS);
+    });
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Everything that stays open for a caller: WebSockets and server-sent events. They are bounded by token and by address,
+ * and end with the sign-in that they were opened by.
+ *
+ * @module
+ */
+
+import type { Context } from "hono";
+import { type Clock, repeat, type Repeating } from "../../queue/task/clock.ts";
+import type { Logger } from "../../queue/log.ts";
+import { addressOf } from "../http/address.ts";
+import type { AppEnv, AppOptions } from "../env.ts";
+import { Problem } from "../http/problem.ts";
+
+/** Streams of all callers together, where nothing else is said. */
+export const MAX_STREAMS = 1_000;
+/** Streams of one token, and of one address, where nothing else is said. */
+export const MAX_STREAMS_PER_CALLER = 250;
+/** How often it is looked whether a sign-in was ended by another instance. */
+const LOOK_MS = 5_000;
+
+type End = (code: number, reason: string) => void;
+
+/** A stream that has been let in. */
+export interface Place {
+  /** Says how to end it. */
+  onEnd(end: End): void;
+  /** It has ended. May be called more than once. */
+  leave(): void;
+}
+
+interface Entry {
+  token: string;
+  address: string;
+  session: string | undefined;
+  end: End | null;
+}
+
+/** Lets streams in and ends them. */
+export class LiveStreams {
+  readonly #entries = new Set<Entry>();
+  readonly #options: AppOptions;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  #look: Repeating | null = null;
+
+  constructor(options: AppOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#log = options.log;
+  }
+
+  /**
+   * Lets a stream in.
+   *
+   * @throws {Problem} 429 if its caller has too many, 503 if there are too many in all.
+   */
+  enter(c: Context<AppEnv>): Place {
+    const { maxStreams = MAX_STREAMS, maxStreamsPerCaller = MAX_STREAMS_PER_CALLER, tokens } = this.#options;
+    const { name, session, expires_at } = c.get("principal");
+    const entry: Entry = { token: name, address: addressOf(c, this.#options), session, end: null };
+    const others = [...this.#entries];
+    // Without tokens everyone has the same name.
+    const ofToken = tokens.length > 0 ? others.filter(({ token }) => token === name).length : 0;
+    const ofAddress = others.filter(({ address }) => address === entry.address).length;
+    if (Math.max(ofToken, ofAddress) >= maxStreamsPerCaller) {
+      const detail = `A caller has at most ${maxStreamsPerCaller} streams open at once.`;
+      throw new Problem(429, "too_many_streams", detail, [], { "Retry-After": "10" });
+    }
+    if (others.length >= maxStreams) {
+      throw new Problem(503, "too_many_streams", "Too many streams are open.", [], { "Retry-After": "10" });
+    }
+    this.#entries.add(entry);
+    let cancelExpiry = () => {};
+    if (expires_at !== undefined) {
+      const left = expires_at - this.#clock.now();
+      cancelExpiry = this.#clock.after(left, () => entry.end?.(4401, "signed out"));
+      this.#look ??= repeat(this.#clock, LOOK_MS, () => this.#endForeign(), (error) => {
+        this.#log.warn("Ended sign-ins could not be read; tried again.", { error });
+      });
+    }
+    return {
+      onEnd: (end) => entry.end = end,
+      leave: () => {
+        cancelExpiry();
+        this.#entries.delete(entry);
+      },
+    };
+  }
+
+  /** Ends the streams of a sign-in. */
+  endSession(session: string): void {
+    for (const entry of [...this.#entries]) if (entry.session === session) entry.end?.(4401, "signed out");
+  }
+
+  async #endForeign(): Promise<void> {
+    const sessions = new Set([...this.#entries].flatMap(({ session }) => session ?? []));
+    for (const session of sessions) {
+      if (await this.#options.queue.sessions.isEnded(session)) this.endSession(session);
+    }
+  }
+
+  /** Ends all of them. */
+  async close(): Promise<void> {
+    for (const entry of [...this.#entries]) entry.end?.(1001, "the service stops");
+    await this.#look?.stop();
+  }
+}

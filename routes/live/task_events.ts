@@ -1,0 +1,140 @@
+/**
+ * The events of one task: its changes of status and the lines of its log, in one order, each told once.
+ *
+ * @module
+ */
+
+import type { LogEvent } from "../../islands/app/store.ts";
+import type { Queue } from "../../queue/queue.ts";
+import type { LogPosition } from "../../queue/run/task_log.ts";
+import type { Attempt, Status, TaskHistoryEvent, TaskState } from "../../queue/task/task.ts";
+
+/** Log lines that are told at once, and characters of them. */
+const [LINES, CHARACTERS] = [1_000, 200_000];
+
+/** A line of a log as the queue reads it. */
+export type StoredLine = Awaited<ReturnType<Queue["readLog"]>>["lines"][number];
+
+/** Lines of a log that were passed over: those after one position (null: the beginning) and before another. */
+export interface LogGap {
+  /** `attempt:line` of the last line that was told before the gap. */
+  after: string | null;
+  /** `attempt:line` of the first one that is told after it. */
+  before: string;
+}
+
+/** The status that an attempt led to. A failure is followed by another attempt, unless the task ended with it. */
+function statusAfter({ task, run }: TaskState, { attempt, outcome }: Attempt, isLast: boolean): Status {
+  if (outcome === "success") return "SUCCESS";
+  if (outcome === "cancelled") return "CANCELLED";
+  const after = task.actions.filter((action) => action.attempt === attempt);
+  // Whatever is retried by hand had ended: with this attempt, if it was not cancelled later.
+  const ended = after.length > 0 ? after[0].action === "retry" : isLast && !run && task.status === "FAILED";
+  return ended ? "FAILED" : "PENDING";
+}
+
+/** The changes of status that a state remembers, oldest first. */
+export function statusEvents(state: TaskState): TaskHistoryEvent[] {
+  const { task, run } = state;
+  const events: TaskHistoryEvent[] = [];
+  const add = (at: number, status: Status, attempt: number, detail: string) =>
+    events.push({ kind: "status", at: new Date(at).toISOString(), status, attempt, detail });
+  const addActions = (after: number) => {
+    for (const { action, at, by, attempt, detail } of task.actions) {
+      if (attempt !== after) continue;
+      if (action === "retry") add(at, "PENDING", attempt, by === null ? "retried" : `retried by ${by}`);
+      else add(at, "CANCELLED", attempt, by === null ? detail : `${detail} By ${by}.`);
+    }
+  };
+  add(task.created_at, "PENDING", 0, task.submitted_by === null ? "submitted" : `submitted by ${task.submitted_by}`);
+  addActions(0);
+  task.attempts.forEach((each, i) => {
+    const { attempt, started_at, completed_at, outcome, error } = each;
+    add(started_at, "RUNNING", attempt, `attempt ${attempt} started`);
+    const isLast = i === task.attempts.length - 1;
+    // A cancel that ended an attempt is kept as an action too, which knows who asked for it; older records have none.
+    const isAction = task.actions.some(({ action, attempt: after }) => action === "cancel" && after === attempt);
+    if (outcome !== "cancelled" || !isAction) {
+      add(completed_at, statusAfter(state, each, isLast), attempt, error?.message ?? outcome);
+    }
+    addActions(attempt);
+  });
+  if (run) add(run.started_at, "RUNNING", run.attempt, `attempt ${run.attempt} started`);
+  const last = events[events.length - 1];
+  if (task.status === "CANCELLED" && last.kind === "status" && last.status !== "CANCELLED") {
+    add(task.completed_at!, "CANCELLED", task.attempt, task.error?.message ?? "cancelled");
+  }
+  return events;
+}
+
+/** Follows one task: each call of `next` gives what is new. Of a longer log the newest lines are told first. */
+export class TaskFollower {
+  readonly #told = new Set<string>();
+  readonly #after: LogPosition | null;
+  #position: LogPosition | null = null;
+
+  /** @param after The client has the log up to here, and is told what comes after it. */
+  constructor(private readonly queue: Queue, private readonly id: string, after: LogPosition | null = null) {
+    this.#after = after;
+  }
+
+  /**
+   * What happened since the last call, at most {@linkcode LINES} log lines of it; `more`: there are more of them; `gap`:
+   * the lines that were passed over.
+   */
+  async next(state: TaskState): Promise<{ events: TaskHistoryEvent[]; more: boolean; gap: LogGap | null }> {
+    const all = statusEvents(state);
+    const keyOf = (event: TaskHistoryEvent) =>
+      `${event.at} ${event.attempt} ${event.kind === "status" ? event.status : ""}`;
+    const fresh = all.filter((event) => !this.#told.has(keyOf(event)));
+    for (const event of fresh) this.#told.add(keyOf(event));
+    const { lines, next, more, gap } = this.#position ? await this.#readOn(this.#position) : await this.#begin();
+    this.#position = next;
+    const events = [...fresh, ...lines.map(logEvent)].sort((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0);
+    return { events, more, gap };
+  }
+
+  async #readOn(from: LogPosition) {
+    const read = await this.queue.readLog(this.id, from, LINES);
+    const lines = fitting(read.lines, CHARACTERS);
+    if (lines.length === read.lines.length) return { ...read, more: lines.length === LINES, gap: null };
+    const { attempt, line } = lines[lines.length - 1];
+    return { lines, next: { attempt, line: line + 1 }, more: true, gap: null };
+  }
+
+  /** The newest lines. Whoever has been here before is told all that was missed, if it is not more than that. */
+  async #begin() {
+    const tail = await this.queue.readLogTail(this.id, LINES);
+    const after = this.#after;
+    if (after && (tail.lines.length === 0 || isAtOrAfter(after, tail.lines[0]))) return await this.#readOn(after);
+    const lines = newestFitting(tail.lines, CHARACTERS);
+    const [first] = lines;
+    const last = first && (await this.queue.readLogTail(this.id, 1, first)).lines.at(-1);
+    const isWhole = !last || after && isAtOrAfter(after, { ...last, line: last.line + 1 });
+    const gap: LogGap | null = isWhole
+      ? null
+      : { after: after && `${after.attempt}:${after.line - 1}`, before: `${first.attempt}:${first.line}` };
+    return { lines, next: tail.next, more: false, gap };
+  }
+}
+
+/** A line of a log as an event. */
+export function logEvent({ at, ...line }: StoredLine): LogEvent {
+  return { kind: "log", at: new Date(at).toISOString(), ...line };
+}
+
+/** As many of the lines, from the last one back, as have so many characters together; one at least. */
+export function newestFitting(lines: StoredLine[], characters: number): StoredLine[] {
+  return fitting(lines.toReversed(), characters).reverse();
+}
+
+/** As many of the lines, from the first on, as have so many characters together; one at least. */
+function fitting(lines: StoredLine[], characters: number): StoredLine[] {
+  let left = characters;
+  const end = lines.findIndex(({ text }, i) => (left -= text.length) < 0 && i > 0);
+  return end < 0 ? lines : lines.slice(0, end);
+}
+
+function isAtOrAfter(a: LogPosition, b: LogPosition): boolean {
+  return a.attempt > b.attempt || a.attempt === b.attempt && a.line >= b.line;
+}

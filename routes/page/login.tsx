@@ -1,0 +1,82 @@
+/**
+ * `/login`: trades a token for a cookie, so that a browser can see the page and open the socket.
+ *
+ * @module
+ */
+
+import { type Context, Hono } from "hono";
+import { deleteCookie } from "hono/cookie";
+import type { JSX } from "preact";
+import { checkToken, fromCookie, SESSION_COOKIE, signIn } from "../http/auth.ts";
+import { readForm } from "../http/body.ts";
+import { renderDocument } from "./document.tsx";
+import { safeBack } from "./return_to.ts";
+import type { AppEnv, AppOptions } from "../env.ts";
+import type { Guesses } from "../http/auth_throttle.ts";
+import type { LiveStreams } from "../live/stream_limits.ts";
+import { Problem } from "../http/problem.ts";
+import type { Token } from "../settings.ts";
+
+function LoginPage({ error, back }: { error?: string; back: string }): JSX.Element {
+  return (
+    <main class="login">
+      <h1>Millrace</h1>
+      <form method="post" action="/login">
+        <input type="hidden" name="back" value={back} />
+        <label for="token">Token</label>
+        <input
+          id="token"
+          name="token"
+          type="password"
+          autoComplete="current-password"
+          required
+          aria-describedby={error ? "error" : undefined}
+          aria-invalid={error ? true : undefined}
+        />
+        {error && <p class="error" id="error" role="alert">Error: {error}</p>}
+        <button type="submit" class="primary">Sign in</button>
+      </form>
+    </main>
+  );
+}
+
+/** The routes of signing in and out. */
+export function loginRoutes(options: AppOptions, guesses: Guesses, streams: LiveStreams): Hono<AppEnv> {
+  const app = new Hono<AppEnv>({ strict: false });
+  const render = (back: string, error?: string) =>
+    renderDocument({ title: "Sign in — Millrace", children: <LoginPage error={error} back={back} /> });
+
+  /** Ends the sign-in of the cookie, whoever else the request says that it is from. */
+  async function endSession(c: Context<AppEnv>): Promise<void> {
+    const signedIn = await fromCookie(c, options);
+    if (signedIn?.session === undefined) return;
+    await options.queue.sessions.end(signedIn.session, signedIn.expires_at!);
+    streams.endSession(signedIn.session);
+  }
+
+  app.get("/login", (c) => c.html(render(safeBack(c.req.query("back") ?? null))));
+
+  app.post("/login", async (c) => {
+    const form = await readForm(c);
+    const back = safeBack(form.get("back"));
+    let token: Token | undefined;
+    try {
+      token = checkToken(c, form.get("token") ?? "", options, guesses);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      return c.html(render(back, error.message), 429, error.headers);
+    }
+    if (!token) return c.html(render(back, "This is not a valid token."), 401);
+    await endSession(c);
+    await signIn(c, token, options);
+    return c.redirect(back, 303);
+  });
+
+  app.post("/logout", async (c) => {
+    await endSession(c);
+    deleteCookie(c, SESSION_COOKIE, { path: "/" });
+    return c.redirect("/login", 303);
+  });
+
+  return app;
+}

@@ -1,0 +1,201 @@
+/**
+ * The page: rendered whole from its URL, so that it works without JavaScript; islands only keep it current.
+ *
+ * @module
+ */
+
+import { type Context, Hono } from "hono";
+import { getCookie } from "hono/cookie";
+import type { JSX } from "preact";
+import { TaskDetails } from "../../islands/details/details.tsx";
+import { Filters } from "../../islands/list/filters.tsx";
+import { SubmitForm } from "../../islands/form/form.tsx";
+import { Banner, Header } from "../../islands/shell/header.tsx";
+import { Sprite } from "../../islands/shell/icons.tsx";
+import { Announcer, Overlay } from "../../islands/shell/overlay.tsx";
+import { parsePreferences, PREFERENCES_COOKIE } from "../../islands/app/preferences.ts";
+import { createStore, type PageData, type Store } from "../../islands/app/store.ts";
+import { TaskList } from "../../islands/list/task_list.tsx";
+import { Totals } from "../../islands/list/totals.tsx";
+import { Types } from "../../islands/list/types.tsx";
+import { parseView, timeOf, type View } from "../../islands/app/url.ts";
+import { NotFoundError } from "../../queue/task/errors.ts";
+import { newId } from "../../queue/task/ids.ts";
+import type { Filter } from "../../queue/store/reads.ts";
+import { type Json, summaryOf } from "../../queue/task/task.ts";
+import { callerOf } from "../http/auth.ts";
+import { renderDocument } from "./document.tsx";
+import type { AppEnv, AppOptions, Principal } from "../env.ts";
+import { logEvent, newestFitting } from "../live/task_events.ts";
+import { pageFormRoutes } from "./page_forms.ts";
+import { type Manifest, readManifest } from "./static.ts";
+import type { Quotas } from "../http/quotas.ts";
+import type { StatsFeed } from "../live/stats_feed.ts";
+import { typeInfos } from "../api/system.ts";
+import { wholeTask } from "../api/task_response.ts";
+
+function Page({ store }: { store: Store }): JSX.Element {
+  const view = store.view.value;
+  const needsScript = <p class="nojs muted">This needs JavaScript.</p>;
+  return (
+    <>
+      <Sprite />
+      <a class="skip" href="#tasks">Skip to the tasks</a>
+      <a class="skip" href="#filters">Skip to the filters</a>
+      <a class="skip" href="#pager">Skip past the list</a>
+      {view.task && <a class="skip" href="#details">Skip to the details</a>}
+      <header class="top" data-island="header">
+        <Header store={store} />
+      </header>
+      <section aria-label="Notices" data-island="banner">
+        <Banner store={store} />
+      </section>
+      <div data-island="form">
+        {view.form && store.caller.permissions.includes("submit") && <SubmitForm store={store} />}
+      </div>
+      <div class="layout">
+        <nav class="rail" aria-label="Task types" data-island="types">
+          <Types store={store} />
+        </nav>
+        <main>
+          <h1 class="hidden">Tasks</h1>
+          <div class="work" id="tasks" tabIndex={-1}>
+            <div data-island="schedules">{view.schedules && needsScript}</div>
+            <section aria-label="Totals" data-island="totals">
+              <Totals store={store} />
+            </section>
+            <section aria-label="Charts" data-island="charts">{view.charts && needsScript}</section>
+            <search id="filters" tabIndex={-1} data-island="filters">
+              <Filters store={store} />
+            </search>
+            <section aria-label="Tasks" data-island="list">
+              <TaskList store={store} />
+            </section>
+          </div>
+          <section id="details" tabIndex={-1} aria-label="Details" class="details-region" data-island="details">
+            {view.task && <TaskDetails store={store} />}
+          </section>
+        </main>
+      </div>
+      <div data-island="overlay">
+        <Overlay store={store} />
+      </div>
+      <div data-island="announcer">
+        <Announcer store={store} />
+      </div>
+    </>
+  );
+}
+
+/** Lines of a log in the page, and characters of them: more is asked for. */
+const [LOG_LINES, LOG_CHARS] = [200, 100_000];
+
+/** A view's filter as the queue takes it. */
+function filterOf(view: View, now: number): Filter {
+  const at = (text: string | null) => text === null ? undefined : timeOf(text, now);
+  return {
+    statuses: view.statuses.length > 0 ? view.statuses : undefined,
+    task_types: view.task_types.length > 0 ? view.task_types : undefined,
+    tag: view.tag ?? undefined,
+    q: view.q || undefined,
+    created_from: at(view.created_from),
+    created_to: at(view.created_to),
+  };
+}
+
+/** What a page is rendered from, and how. */
+export class Pages {
+  readonly #options: AppOptions;
+  readonly #stats: StatsFeed;
+  readonly #readManifest: () => Promise<Manifest | null>;
+  #manifest: Promise<Manifest | null> | undefined;
+
+  constructor(options: AppOptions, stats: StatsFeed, manifest = readManifest) {
+    this.#options = options;
+    this.#stats = stats;
+    this.#readManifest = manifest;
+  }
+
+  async #readOpen(id: string, reader: Principal): Promise<PageData["open"]> {
+    const { queue } = this.#options;
+    try {
+      const state = await queue.get(id);
+      const { lines } = await queue.readLogTail(id, LOG_LINES);
+      return { task: await wholeTask(queue, state, reader), log: newestFitting(lines, LOG_CHARS).map(logEvent) };
+    } catch (error) {
+      if (error instanceof NotFoundError) return { missing: id };
+      throw error;
+    }
+  }
+
+  async #readSource(id: string): Promise<PageData["form"]["source"]> {
+    try {
+      const { task } = await this.#options.queue.get(id);
+      return { title: task.title, params: task.input_params as Record<string, Json> };
+    } catch (error) {
+      if (error instanceof NotFoundError) return null;
+      throw error;
+    }
+  }
+
+  /** Everything that the page of an address shows. */
+  async read(c: Context<AppEnv>, query: URLSearchParams, form: Partial<PageData["form"]> = {}): Promise<PageData> {
+    const { queue, clock, tokens, maxUploadBytes } = this.#options;
+    const types = await typeInfos(queue);
+    const { view, ignored } = parseView(query, types.map(({ type }) => type));
+    const now = clock.now();
+    const as_of = await queue.stream.head();
+    const [page, stats, open, source] = await Promise.all([
+      queue.list(filterOf(view, now), view.limit, view.cursor ?? undefined, view.order),
+      this.#stats.read(),
+      view.task === null ? null : this.#readOpen(view.task, c.get("principal")),
+      view.form && view.from ? this.#readSource(view.from) : null,
+    ]);
+    const { states, ...list } = page;
+    return {
+      types,
+      stats,
+      view,
+      ignored,
+      tasks: states.map((state) => summaryOf(state, queue.retention)),
+      list: { ...list, as_of },
+      server_time: new Date(now).toISOString(),
+      open,
+      form: { texts: {}, errors: {}, idempotency_key: newId(now), source, ...form },
+      caller: callerOf(c.get("principal")),
+      signed_in: tokens.length > 0,
+      preferences: parsePreferences(getCookie(c, PREFERENCES_COOKIE) ?? ""),
+      limits: { upload: maxUploadBytes },
+    };
+  }
+
+  /** The document of a page. */
+  async render(data: PageData): Promise<string> {
+    // Of a failed reading nothing is kept: the next page tries again.
+    this.#manifest ??= this.#readManifest().catch((error) => {
+      this.#manifest = undefined;
+      throw error;
+    });
+    const script = (await this.#manifest)?.client;
+    const title = data.open && "task" in data.open ? data.open.task.title : "Tasks";
+    const { theme, density } = data.preferences;
+    return renderDocument({
+      title: `${title} — Millrace`,
+      script: script && `/static/build/${script}`,
+      theme,
+      density,
+      className: `${data.view.task ? "with-details" : ""} ${data.view.charts ? "with-charts" : ""}`.trim(),
+      page: JSON.stringify(data),
+      children: <Page store={createStore(data)} />,
+    });
+  }
+}
+
+/** The routes of the page. */
+export function pageRoutes(options: AppOptions, stats: StatsFeed, quotas: Quotas): Hono<AppEnv> {
+  const app = new Hono<AppEnv>({ strict: false });
+  const pages = new Pages(options, stats);
+  app.get("/", async (c) => c.html(await pages.render(await pages.read(c, new URL(c.req.url).searchParams))));
+  app.route("/", pageFormRoutes(options, pages, quotas));
+  return app;
+}

@@ -1,0 +1,159 @@
+/**
+ * What the page's plain forms send, without JavaScript: a submit with its files, an example, a cancel, a retry. Each is
+ * sent on to the view that shows what became of it; what is wrong comes back at its field.
+ *
+ * @module
+ */
+
+import { type Context, Hono } from "hono";
+import { MORE } from "../../islands/form/submit_options.ts";
+import { checkFields, type FormReader, readFields, type Schema } from "../../islands/form/schema.ts";
+import { HOME, hrefOf } from "../../islands/app/url.ts";
+import { issuesOf, paramsSchema } from "../../queue/define.ts";
+import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";
+import { fingerprint } from "../../queue/submit/submit.ts";
+import { requireRole } from "../http/auth.ts";
+import { readForm, readMultipart, refuseLong } from "../http/body.ts";
+import type { AppEnv, AppOptions } from "../env.ts";
+import type { Pages } from "./page.tsx";
+import type { Quotas } from "../http/quotas.ts";
+import { Problem } from "../http/problem.ts";
+import { submissionSchema, toSubmission } from "../api/submission.ts";
+import { safeBack } from "./return_to.ts";
+import { RequestFiles } from "../api/uploads.ts";
+
+/** Repetitions of a group that a form can send. */
+const MAX_GROUPS = 100;
+
+interface Sent {
+  fields: Map<string, string[]>;
+  /** Ids of uploads, by the pointer of their field. */
+  uploads: Map<string, string[]>;
+  hashes: string[];
+}
+
+/** Reads the fields of a form that was sent. */
+function readerOf({ fields, uploads }: Sent): FormReader {
+  return {
+    text(pointer) {
+      const text = fields.get(`params${pointer}`)?.at(-1);
+      if (text === undefined) return null;
+      // Without JavaScript nobody knows the reader's zone.
+      return /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/.test(text) ? `${text.length === 16 ? `${text}:00` : text}Z` : text;
+    },
+    files: (pointer) => uploads.get(pointer) ?? fields.get(`kept${pointer}`) ?? [],
+    groups(pointer) {
+      const start = `params${pointer}/`;
+      const numbers = [...fields.keys()].filter((name) => name.startsWith(start))
+        .map((name) => Number(name.slice(start.length).split("/")[0]))
+        .filter((n) => Number.isInteger(n) && n >= 0 && n < MAX_GROUPS);
+      return numbers.length === 0 ? 0 : Math.max(...numbers) + 1;
+    },
+  };
+}
+
+/** The routes that forms post to. */
+export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas): Hono<AppEnv> {
+  const { queue, clock } = options;
+  const app = new Hono<AppEnv>({ strict: false });
+
+  async function read(c: Context<AppEnv>): Promise<Sent> {
+    refuseLong(c, options.maxUploadTotalBytes);
+    const giveBack = await quotas.reserveUploads(c);
+    const files = new RequestFiles(options);
+    const uploads = new Map<string, string[]>();
+    const hashes: string[] = [];
+    let bytes = 0;
+    const fields = await readMultipart(c, async ({ field, name, media_type, stream }) => {
+      // A browser sends an empty file where none was chosen.
+      if (name === "") return void await stream.pipeTo(new WritableStream());
+      const { upload_id, sha256, size } = await files.store(name, media_type, stream);
+      hashes.push(sha256);
+      bytes += size;
+      const pointer = field.replace(/^params/, "");
+      uploads.set(pointer, [...uploads.get(pointer) ?? [], upload_id]);
+    }).catch(async (error) => {
+      await files.discard();
+      throw error;
+    }).finally(() => giveBack(bytes));
+    return { fields, uploads, hashes };
+  }
+
+  app.post("/tasks", requireRole("operator"), async (c) => {
+    const sent = await read(c);
+    const one = (name: string) => sent.fields.get(name)?.[0];
+    const type = one("task_type") ?? "";
+    const definition = queue.registry.get(type);
+    if (!definition || definition.internal) {
+      throw new Problem(422, "invalid_input", `There is no task type ${type.slice(0, 64)}.`);
+    }
+    const schema = paramsSchema(definition) as Schema;
+    const texts = Object.fromEntries(
+      [...sent.fields].filter(([name]) => name.startsWith("params/"))
+        .map(([name, values]) => [name.slice("params".length), values.at(-1)!]),
+    );
+    const errors: Record<string, string> = {};
+    const input_params = readFields(schema, readerOf(sent), errors, "/input_params");
+    const more = readFields(MORE, readerOf(sent), errors);
+    checkFields(MORE, more, errors);
+    const from = one("retried_from");
+    if (Object.keys(errors).length === 0) {
+      const body = { task_type: type, input_params, ...more, ...from ? { retried_from: from } : {} };
+      const key = one("idempotency_key")?.slice(0, 200);
+      try {
+        const parsed = submissionSchema.safeParse(body);
+        if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
+        await quotas.takeTasks(c, 1);
+        const { task } = await queue.submit(
+          { ...toSubmission(parsed.data, clock.now()), submitted_by: c.get("principal").name },
+          // The same form sent twice is one task, though its file was stored twice.
+          key
+            ? { scope: `form:${c.get("principal").name}`, key, body: fingerprint([type, texts, sent.hashes]) }
+            : undefined,
+        );
+        return c.redirect(hrefOf(HOME, { task: task.task.id }), 303);
+      } catch (error) {
+        if (error instanceof TooLargeError) errors[""] = error.message;
+        else if (error instanceof InvalidInputError) {
+          for (const { pointer, detail } of error.issues) {
+            // Of a value inside a field, the field tells.
+            const field = texts[pointer] !== undefined ? pointer : /^(\/input_params)?\/[^/]+/.exec(pointer)?.[0] ?? "";
+            errors[field] ??= detail;
+          }
+        } else throw error;
+      }
+    }
+    const query = new URLSearchParams({ new: type, ...from ? { from } : {} });
+    return c.html(await pages.render(await pages.read(c, query, { texts, errors })), 422);
+  });
+
+  app.post("/examples", requireRole("operator"), async (c) => {
+    const type = (await readForm(c)).get("task_type") ?? "";
+    const definition = queue.registry.public().find((one) => one.type === type);
+    if (!definition?.example) throw new NotFoundError(`An example of ${type.slice(0, 64)}`);
+    await quotas.takeTasks(c, 1);
+    const submitted_by = c.get("principal").name;
+    const { task } = await queue.submit({ task_type: type, input_params: definition.example, submitted_by });
+    return c.redirect(hrefOf(HOME, { task: task.task.id }), 303);
+  });
+
+  for (const action of ["cancel", "retry"] as const) {
+    app.post(`/tasks/:id/${action}`, requireRole("operator"), async (c) => {
+      const back = (await readForm(c)).get("back");
+      const { name } = c.get("principal");
+      try {
+        if (action === "cancel") await queue.cancel(c.req.param("id"), name);
+        else {
+          await quotas.takeTasks(c, 1);
+          await queue.retry(c.req.param("id"), "checkpoint", name);
+        }
+      } catch (error) {
+        // It has moved on meanwhile: the view that follows shows where.
+        if (!(error instanceof IllegalTransitionError)) throw error;
+      }
+      return c.redirect(safeBack(back), 303);
+    });
+  }
+
+  return app;
+}

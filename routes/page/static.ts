@@ -1,0 +1,80 @@
+/**
+ * `/static`: the style sheet, the icon and the built islands. Built files have a hash in their name and never
+ * change; the others are asked for again by their ETag.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { type Context, Hono } from "hono";
+import type { AppEnv } from "../env.ts";
+import { Problem } from "../http/problem.ts";
+
+const ROOT = new URL("../../static/", import.meta.url);
+
+const MEDIA_TYPES: Record<string, string> = {
+  css: "text/css; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+  svg: "image/svg+xml",
+};
+
+interface StaticFile {
+  body: Uint8Array<ArrayBuffer>;
+  etag: string;
+}
+
+/** Names of the built files, by what they are for. */
+export interface Manifest {
+  /** Hash of the sources that were built. */
+  sources: string;
+  /** The entry script, below `/static/build/`. */
+  client: string;
+}
+
+/** Reads which script belongs to the page; null if the islands are not built: the page works without. */
+export async function readManifest(): Promise<Manifest | null> {
+  try {
+    return JSON.parse(await Deno.readTextFile(new URL("build/manifest.json", ROOT)));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+/** The routes of static files. */
+export function staticRoutes(): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  const files = new Map<string, StaticFile>();
+
+  async function read(name: string): Promise<StaticFile | null> {
+    const known = files.get(name);
+    if (known) return known;
+    try {
+      const body = await Deno.readFile(new URL(name, ROOT));
+      const file = { body, etag: `"${createHash("sha256").update(body).digest("hex").slice(0, 24)}"` };
+      if (name.startsWith("build/")) files.set(name, file);
+      return file;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return null;
+      throw error;
+    }
+  }
+
+  async function serve(c: Context<AppEnv>, name: string): Promise<Response> {
+    const type = /^(build\/)?[\w.-]{1,150}\.(css|js|svg)$/.test(name) ? MEDIA_TYPES[name.split(".").pop()!] : undefined;
+    const file = type ? await read(name) : null;
+    if (!type || !file) throw new Problem(404, "not_found", "There is no such file.");
+    const headers = {
+      "Content-Type": type,
+      ETag: file.etag,
+      "Cache-Control": name.startsWith("build/") ? "public, max-age=31536000, immutable" : "no-cache",
+    };
+    if (c.req.header("If-None-Match") === file.etag) return c.body(null, 304, headers);
+    return c.body(file.body, 200, headers);
+  }
+
+  app.get("/:file", (c) => serve(c, c.req.param("file")));
+  app.get("/build/:file", (c) => serve(c, `build/${c.req.param("file")}`));
+
+  return app;
+}

@@ -1,0 +1,91 @@
+import {
+  filterWords,
+  fitsText,
+  HOME,
+  hrefOf,
+  listAddress,
+  parseSearch,
+  parseView,
+  searchText,
+  timeOf,
+} from "../../../islands/app/url.ts";
+import type { TaskSummary } from "../../../queue/task/task.ts";
+import { assertEquals } from "../../support/assert.ts";
+
+const TYPES = ["csv_processing", "email_sending", "image_processing"];
+const view = (query: string) => parseView(new URLSearchParams(query), TYPES);
+
+Deno.test("a view is its address, and the other way round", () => {
+  for (
+    const address of [
+      "/",
+      "/?status=FAILED&status=CANCELLED&task_type=csv_processing&tag=weekly&q=orders&created_from=2h",
+      "/?order=oldest&limit=100&cursor=01ARZ3NDEKTSV4RRFFQ69G5FAV&first=101",
+      "/?task=01ARZ3NDEKTSV4RRFFQ69G5FAV&tab=logs&charts=24h",
+      "/?new=email_sending&from=01ARZ3NDEKTSV4RRFFQ69G5FAV&show=schedules",
+    ]
+  ) {
+    const { view: parsed, ignored } = view(address.slice(1));
+    assertEquals([hrefOf(parsed, {}), ignored], [address, []]);
+  }
+});
+
+Deno.test("what is not known is left out and named", () => {
+  const { view: parsed, ignored } = view("?status=BROKEN&task_type=none&limit=7&tab=x&created_from=soon&cursor=../x");
+  assertEquals(parsed, HOME);
+  assertEquals(ignored, [
+    "status=BROKEN",
+    "task_type=none",
+    "created_from=soon",
+    "limit=7",
+    "cursor=../x",
+    "tab=x",
+  ]);
+});
+
+Deno.test("the search takes qualifiers, parts of names and quotes", () => {
+  const { parts, ignored } = parseSearch(
+    'status:fail type:csv tag:"two words" created:>2h id:8F3A more "and this"',
+    TYPES,
+  );
+  assertEquals(parts, {
+    statuses: ["FAILED"],
+    task_types: ["csv_processing"],
+    tag: "two words",
+    created_from: "2h",
+    created_to: null,
+    q: "8F3A more and this",
+  });
+  assertEquals(ignored, []);
+  assertEquals(parseSearch("status:odd type:none created:>never", TYPES).ignored, [
+    "status:odd",
+    "type:none",
+    "created:>never",
+  ]);
+  assertEquals(searchText({ ...HOME, ...parts }), 'tag:"two words" created:>2h 8F3A more and this');
+  assertEquals(view("?search=status:failed+x").view, { ...HOME, statuses: ["FAILED"], q: "x" });
+});
+
+Deno.test("times are ages, dates or moments", () => {
+  const now = Date.parse("2030-01-02T00:00:00Z");
+  assertEquals(timeOf("2h", now), now - 7_200_000);
+  assertEquals(timeOf("2030-01-01", now), now - 86_400_000);
+  assertEquals(timeOf("2030-01-01T01:00:00+01:00", now), now - 86_400_000);
+  for (const text of ["", "2", "h", "2030", "2030-13-01", "-2h"]) assertEquals(timeOf(text, now), NaN, text);
+  assertEquals(
+    listAddress({ ...HOME, created_from: "1d" }, now),
+    "/api/tasks/?created_from=2030-01-01T00%3A00%3A00.000Z&limit=50",
+  );
+});
+
+Deno.test("a filter in words, and whether a task fits it", () => {
+  const parsed = view("?status=FAILED&task_type=csv_processing&q=orders&created_from=2h").view;
+  assertEquals(
+    filterWords(parsed, () => "Process a CSV"),
+    "status FAILED, type Process a CSV, created after 2 hours ago, text “orders”",
+  );
+  const now = Date.parse("2030-01-02T00:00:00Z");
+  const task = { id: "X", title: "ORDERS", task_type: "t", message: "", tags: [], created_at: "2030-01-01T23:00:00Z" };
+  assertEquals(fitsText(parsed, task as unknown as TaskSummary, now), true);
+  assertEquals(fitsText(parsed, { ...task, created_at: "2030-01-01T21:00:00Z" } as unknown as TaskSummary, now), false);
+});
