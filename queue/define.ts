@@ -7,7 +7,7 @@
 import * as z from "zod";
 import { type InputIssue, InvalidInputError } from "./task/errors.ts";
 import { parseRate } from "./task/rate_limit.ts";
-import type { Json } from "./task/task.ts";
+import type { Json } from "./task/record.ts";
 
 /** A file that a handler reads. */
 export interface OpenedFile {

@@ -17,7 +17,8 @@ import { Bulk } from "./actions/bulk.ts";
 import { Callbacks } from "./actions/callbacks.ts";
 import { type Clock, delay, systemClock, within } from "./task/clock.ts";
 import { decode, encode } from "./store/codec.ts";
-import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "./store/committer.ts";
+import { Committer } from "./store/commit/committer.ts";
+import { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
 import { Commands } from "./actions/task_actions.ts";
 import { type Counts, type OpenWork, readCounts, readTally } from "./store/counts.ts";
 import { type AnyTaskDefinition, type OpenedFile, Registry } from "./define.ts";
@@ -27,17 +28,11 @@ import { isId, newId } from "./task/ids.ts";
 import { Janitor, type JanitorOptions } from "./background/janitor.ts";
 import { keys } from "./store/keys.ts";
 import { type Logger, silent } from "./log.ts";
-import { Notifier } from "./background/notifier.ts";
+import { Notifier } from "./watch/notifier.ts";
 import { Pauses } from "./run/pauses.ts";
-import {
-  type Filter,
-  listTasks,
-  type Order,
-  type Page,
-  readArtifacts,
-  readTasks,
-  type StoredFile,
-} from "./store/reads.ts";
+import { type Filter, listTasks, type Order, type Page } from "./store/listing.ts";
+import { readArtifacts, readTasks, type StoredFile, type Upload } from "./store/reads.ts";
+import { Removal } from "./store/removal.ts";
 import { RoleLease } from "./background/role_lease.ts";
 import { Recoverer } from "./background/recoverer.ts";
 import { Releaser } from "./background/effect_worker.ts";
@@ -49,10 +44,13 @@ import { Sessions } from "./actions/sessions.ts";
 import { type Range, readLastHour, readSeries } from "./watch/series.ts";
 import { ChangeStream } from "./watch/change_stream.ts";
 import { claimIdempotencyKey, type IdempotencyKey } from "./submit/deduplication.ts";
-import { fingerprint, type Submission, Submitter, type Upload } from "./submit/submit.ts";
+import { fingerprint, type Submission, Submitter } from "./submit/submit.ts";
 import { type LogPosition, readLog, readLogTail } from "./run/task_log.ts";
-import type { ArtifactInfo, PauseInfo, Retention, RetryFrom, SeriesAnswer, TaskState } from "./task/task.ts";
-import { emptyWrite } from "./store/changeset.ts";
+import type { PauseInfo, SeriesAnswer } from "./task/api_types.ts";
+import type { TaskState } from "./task/record.ts";
+import type { ArtifactInfo, Retention } from "./task/summary.ts";
+import type { RetryFrom } from "./task/transitions.ts";
+import { emptyChangeset } from "./store/changeset.ts";
 
 const WEEK_MS = 7 * 24 * 3_600_000;
 
@@ -121,6 +119,7 @@ export class Queue {
   readonly #scheduler: Scheduler;
   readonly #recoverer: Recoverer;
   readonly #heartbeat: Heartbeat;
+  readonly #removal: Removal;
   readonly #janitor: Janitor;
   readonly #releaser: Releaser;
   readonly #pauses: Pauses;
@@ -199,9 +198,11 @@ export class Queue {
     this.#releaser = new Releaser(kv, committer, this.registry, callbacks, notifier, clock, log);
     this.#recoverer = new Recoverer(kv, committer, clock, leaseMs, log);
     this.#heartbeat = new Heartbeat(committer, clock, leaseMs, log);
+    const removal = new Removal(kv, committer, blobs, log);
+    this.#removal = removal;
     const lease = new RoleLease(kv, committer, clock, "janitor", distributed);
-    this.#janitor = new Janitor(kv, committer, blobs, lease, clock, this.retention, log, options.janitor);
-    this.#commands = new Commands(kv, committer, this.registry, this.#runner, this.#janitor, clock, log);
+    this.#janitor = new Janitor(kv, committer, removal, lease, clock, this.retention, log, options.janitor);
+    this.#commands = new Commands(kv, committer, this.registry, this.#runner, removal, clock, log);
   }
 
   /** Registers this instance, recovers what dead ones left, and begins to work. */
@@ -466,7 +467,7 @@ export class Queue {
     const { mark: _, ...stored } = written;
     const file: Upload = { ...stored, name, media_type: mediaType, created_at: now, used_at: now };
     for (let tries = 1;; tries++) {
-      const write = emptyWrite(`upload:${id}`);
+      const write = emptyChangeset(`upload:${id}`);
       write.puts.push({ key: keys.upload(id), value: encode(file) });
       if (idempotency) {
         const body = fingerprint([name, file.sha256]);
@@ -501,13 +502,13 @@ export class Queue {
 
   /** Bytes of uploads that no task and no schedule names. */
   unusedUploadBytes(): Promise<number> {
-    return this.#janitor.unusedUploadBytes();
+    return this.#removal.unusedUploadBytes();
   }
 
   /** Removes an upload that no task names. */
   async discardUpload(id: string): Promise<void> {
     const entry = await this.#kv.get(keys.upload(id));
-    if (entry.versionstamp !== null) await this.#janitor.removeUpload(entry);
+    if (entry.versionstamp !== null) await this.#removal.removeUpload(entry);
   }
 
   /**
@@ -520,7 +521,7 @@ export class Queue {
     let backlog = 0;
     try {
       const at = encode(this.#clock.now());
-      const write = { ...emptyWrite("probe"), puts: [{ key: probe, value: at, expireIn: 60_000 }] };
+      const write = { ...emptyChangeset("probe"), puts: [{ key: probe, value: at, expireIn: 60_000 }] };
       if (!await within(this.#clock, HEALTH_WAIT_MS, this.#committer.commit(write))) throw new OutcomeUnknownError();
       kv = decode<number>((await this.#kv.get(probe)).value) === decode<number>(at);
       for (const { type } of this.registry.all()) {

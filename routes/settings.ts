@@ -7,7 +7,7 @@
 import { parseSender } from "../queue/handlers/email/transport.ts";
 import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
 import { parseRate } from "../queue/task/rate_limit.ts";
-import type { Retention } from "../queue/task/task.ts";
+import type { Retention } from "../queue/task/summary.ts";
 import { type Network, parseNetwork } from "./http/address.ts";
 import { MAX_STREAMS, MAX_STREAMS_PER_CALLER } from "./live/stream_limits.ts";
 import { DEFAULT_QUOTAS, type QuotaLimits } from "./http/quotas.ts";

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { isTerminal, type Status, type Task, type TaskSummary } from "../../queue/task/task.ts";
+import { isTerminal, type Status } from "../../queue/task/record.ts";
+import type { Task, TaskSummary } from "../../queue/task/summary.ts";
 import { alert, say } from "./announce.ts";
 import { count, number } from "./format.ts";
 import type { Live } from "./live.ts";

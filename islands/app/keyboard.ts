@@ -5,7 +5,8 @@
  * @module
  */
 
-import { STATUSES, type TaskSummary } from "../../queue/task/task.ts";
+import { STATUSES } from "../../queue/task/record.ts";
+import type { TaskSummary } from "../../queue/task/summary.ts";
 import { act, canBe } from "./actions.ts";
 import type { Navigation } from "./navigate.ts";
 import { may, type Store } from "./store.ts";

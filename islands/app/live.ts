@@ -6,7 +6,9 @@
  */
 
 import { batch } from "@preact/signals";
-import { isTerminal, type Stats, type TaskHistoryEvent, type TaskSummary } from "../../queue/task/task.ts";
+import type { Stats, TaskHistoryEvent } from "../../queue/task/api_types.ts";
+import { isTerminal } from "../../queue/task/record.ts";
+import type { TaskSummary } from "../../queue/task/summary.ts";
 import { alert, say } from "./announce.ts";
 import { count } from "./format.ts";
 import {

@@ -6,7 +6,7 @@
  */
 
 import { batch } from "@preact/signals";
-import type { Task, TaskSummary } from "../../queue/task/task.ts";
+import type { Task, TaskSummary } from "../../queue/task/summary.ts";
 import { say } from "./announce.ts";
 import { count } from "./format.ts";
 import type { Live } from "./live.ts";

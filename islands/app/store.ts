@@ -6,16 +6,9 @@
  */
 
 import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
-import type {
-  Caller,
-  Json,
-  Permission,
-  Stats,
-  Task,
-  TaskHistoryEvent,
-  TaskSummary,
-  TypeInfo,
-} from "../../queue/task/task.ts";
+import type { Caller, Permission, Stats, TaskHistoryEvent, TypeInfo } from "../../queue/task/api_types.ts";
+import type { Json } from "../../queue/task/record.ts";
+import type { Task, TaskSummary } from "../../queue/task/summary.ts";
 import type { TimeStyle } from "./format.ts";
 import { fitsText, hrefOf, type View } from "./url.ts";
 

@@ -5,7 +5,8 @@
  * @module
  */
 
-import { type Status, STATUSES, type TaskSummary } from "../../queue/task/task.ts";
+import { type Status, STATUSES } from "../../queue/task/record.ts";
+import type { TaskSummary } from "../../queue/task/summary.ts";
 
 /** The sections of a task's details. */
 export const TABS = ["overview", "timeline", "logs", "output", "attempts", "raw"] as const;

@@ -7,7 +7,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { SeriesAnswer, SeriesBucket } from "../../queue/task/task.ts";
+import type { SeriesAnswer, SeriesBucket } from "../../queue/task/api_types.ts";
 import { clockTime, duration, number } from "../app/format.ts";
 import { problemOf } from "../app/navigate.ts";
 import { type Store, titleOf } from "../app/store.ts";

@@ -5,7 +5,7 @@
  */
 
 import type { JSX } from "preact";
-import type { Json } from "../../queue/task/task.ts";
+import type { Json } from "../../queue/task/record.ts";
 import { count, number } from "../app/format.ts";
 
 interface Column {

@@ -6,7 +6,8 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Json, Task, TaskError } from "../../queue/task/task.ts";
+import type { Json, TaskError } from "../../queue/task/record.ts";
+import type { Task } from "../../queue/task/summary.ts";
 import { act, canBe, label } from "../app/actions.ts";
 import { absolute, duration, number, shortId, time } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";

@@ -6,7 +6,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { Task } from "../../queue/task/task.ts";
+import type { Task } from "../../queue/task/summary.ts";
 import { act } from "../app/actions.ts";
 import { clockTime, count, number } from "../app/format.ts";
 import { addEarlier, LOG_LINES, type LogEvent, type LogGap, type Store } from "../app/store.ts";

@@ -6,7 +6,8 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { ArtifactInfo, Json, Task } from "../../queue/task/task.ts";
+import type { Json } from "../../queue/task/record.ts";
+import type { ArtifactInfo, Task } from "../../queue/task/summary.ts";
 import { absolute, bytes, count, number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import { CloseButton, Dialog } from "../shell/overlay.tsx";

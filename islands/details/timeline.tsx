@@ -5,7 +5,8 @@
  */
 
 import type { JSX } from "preact";
-import type { AttemptOutcome, Task } from "../../queue/task/task.ts";
+import type { AttemptOutcome } from "../../queue/task/record.ts";
+import type { Task } from "../../queue/task/summary.ts";
 import { absolute, clockTime, duration, shortId } from "../app/format.ts";
 import type { Store } from "../app/store.ts";
 

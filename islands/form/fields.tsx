@@ -7,7 +7,7 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Json } from "../../queue/task/task.ts";
+import type { Json } from "../../queue/task/record.ts";
 import { number } from "../app/format.ts";
 import {
   boundsOf,

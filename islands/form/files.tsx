@@ -6,7 +6,7 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Json } from "../../queue/task/task.ts";
+import type { Json } from "../../queue/task/record.ts";
 import { bytes } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import { controlProps, type FieldProps } from "./fields.tsx";

@@ -7,7 +7,9 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Json, Task, TaskSummary, TypeInfo } from "../../queue/task/task.ts";
+import type { TypeInfo } from "../../queue/task/api_types.ts";
+import type { Json } from "../../queue/task/record.ts";
+import type { Task, TaskSummary } from "../../queue/task/summary.ts";
 import { act } from "../app/actions.ts";
 import { alert, say } from "../app/announce.ts";
 import { absolute, count } from "../app/format.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Json } from "../../queue/task/task.ts";
+import type { Json } from "../../queue/task/record.ts";
 import { bytes, number, words } from "../app/format.ts";
 
 /** A JSON Schema with the hints that forms know. */

@@ -6,7 +6,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { STATUSES } from "../../queue/task/task.ts";
+import { STATUSES } from "../../queue/task/record.ts";
 import { clockTime, number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import { type Store, titleOf } from "../app/store.ts";

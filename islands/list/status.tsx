@@ -5,7 +5,8 @@
  */
 
 import type { JSX } from "preact";
-import type { Status, TaskSummary } from "../../queue/task/task.ts";
+import type { Status } from "../../queue/task/record.ts";
+import type { TaskSummary } from "../../queue/task/summary.ts";
 import { duration } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import { type Store, titleOf } from "../app/store.ts";

@@ -7,7 +7,7 @@
 import type { JSX } from "preact";
 import { type Signal, useComputed } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import type { TaskSummary } from "../../queue/task/task.ts";
+import type { TaskSummary } from "../../queue/task/summary.ts";
 import { act, type Action, canBe, label } from "../app/actions.ts";
 import { Chips } from "./filters.tsx";
 import { absolute, count, duration, number, relative, shortId, time } from "../app/format.ts";

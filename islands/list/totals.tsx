@@ -5,7 +5,7 @@
  */
 
 import type { JSX } from "preact";
-import { STATUSES } from "../../queue/task/task.ts";
+import { STATUSES } from "../../queue/task/record.ts";
 import { number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import type { Store } from "../app/store.ts";

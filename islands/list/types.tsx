@@ -5,7 +5,7 @@
  */
 
 import type { JSX } from "preact";
-import type { TypeInfo } from "../../queue/task/task.ts";
+import type { TypeInfo } from "../../queue/task/api_types.ts";
 import { act } from "../app/actions.ts";
 import { duration, number, time } from "../app/format.ts";
 import { may, type Store } from "../app/store.ts";

@@ -12,11 +12,11 @@ import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts"
 import { InvalidInputError, NonRetryableError, NotFoundError, QueueError } from "../task/errors.ts";
 import { isId } from "../task/ids.ts";
 import { readCounts } from "../store/counts.ts";
-import { type Filter, type Matched, matching, totalOf } from "../store/reads.ts";
+import { type Filter, type Matched, matching, totalOf } from "../store/listing.ts";
 import type { Searches } from "../store/searches.ts";
 import type { Submitter } from "../submit/submit.ts";
 import type { IdempotencyKey } from "../submit/deduplication.ts";
-import { type Json, type Status, STATUSES, statusOf, type TaskState } from "../task/task.ts";
+import { type Json, type Status, STATUSES, statusOf, type TaskState } from "../task/record.ts";
 
 /** What can be done to many tasks. */
 export const BULK_ACTIONS = ["cancel", "retry", "delete"] as const;

@@ -5,27 +5,19 @@
  * @module
  */
 
-import * as z from "zod";
 import { jsonSize } from "../store/codec.ts";
-import type { Committer } from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
+import { DELIVERY_TYPE } from "../task/callback_url.ts";
 import { InvalidInputError } from "../task/errors.ts";
 import type { Logger } from "../log.ts";
 import { readTask } from "../store/reads.ts";
 import type { Submitter } from "../submit/submit.ts";
-import { isTerminal, type Json, type Retention, statusOf, summaryOf, type TaskState } from "../task/task.ts";
-import type { Write } from "../store/changeset.ts";
-
-/** The task type that delivers callbacks. */
-export const DELIVERY_TYPE = "webhook_delivery";
+import { isTerminal, type Json, statusOf, type TaskState } from "../task/record.ts";
+import { type Retention, summaryOf } from "../task/summary.ts";
+import type { Changeset } from "../store/changeset.ts";
 
 /** Bytes of a result that a callback carries; a larger one is to be fetched. */
 const MAX_RESULT_BYTES = 20 * 1024;
-
-/** A URL that may be told something: http or https, at most 2,000 characters, without a password in it. */
-export const callbackUrl = z.url({ protocol: /^https?$/ }).max(2_000).refine((text) => {
-  const url = URL.parse(text);
-  return url === null || url.username === "" && url.password === "";
-}, "A URL without user name and password.");
 
 /** Makes deliveries of ends. */
 export class Callbacks {
@@ -42,7 +34,7 @@ export class Callbacks {
     const state = await readTask(this.kv, entry.key[2] as string);
     // Gone, or retried before it was told: its next end leaves another entry.
     if (!state?.task.callback_url || !isTerminal(statusOf(state))) return await this.committer.discard(entry);
-    let write: Write;
+    let write: Changeset;
     try {
       ({ write } = await this.submitter.prepare({
         task_type: DELIVERY_TYPE,

@@ -10,16 +10,16 @@ import { Cron } from "croner";
 import { RecentMap } from "../recent_map.ts";
 import type { Clock } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
-import type { Committer } from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
 import { ConflictError, InvalidInputError, NotFoundError, QueueError } from "../task/errors.ts";
 import { isId, newId } from "../task/ids.ts";
 import { keys } from "../store/keys.ts";
 import type { Logger } from "../log.ts";
-import type { Notifier } from "../background/notifier.ts";
+import type { Notifier } from "../watch/notifier.ts";
 import { claimIdempotencyKey, type IdempotencyKey } from "../submit/deduplication.ts";
 import { fingerprint, type Submission, type Submitter } from "../submit/submit.ts";
-import type { Json, TaskState } from "../task/task.ts";
-import { emptyWrite, merge, type Write } from "../store/changeset.ts";
+import type { Json, TaskState } from "../task/record.ts";
+import { type Changeset, emptyChangeset, merge } from "../store/changeset.ts";
 
 /** What happens to ticks that nobody was there for: none of them, or one task for all of them. */
 export const MISSED_POLICIES = ["skip", "once"] as const;
@@ -112,7 +112,7 @@ export class Schedules {
       uploads: state.task.uploads,
     };
     if (schedule.next_at === null) refuse("/cron", "This expression has no time that is still to come.");
-    const made = async (write: Write): Promise<Schedule | null> => {
+    const made = async (write: Changeset): Promise<Schedule | null> => {
       if (!idempotency) return null;
       const body = idempotency.body ?? fingerprint(input);
       const of = [schedule.id];
@@ -120,14 +120,14 @@ export class Schedules {
       return known && await this.get(known[0]);
     };
     // A request that comes again is answered whatever has become of the bounds.
-    const before = await made(emptyWrite());
+    const before = await made(emptyChangeset());
     if (before) return { schedule: before, created: false };
     const others = await this.list();
     if (others.length >= MAX_SCHEDULES) refuse("", `There are ${MAX_SCHEDULES} schedules already.`);
     assertLoad([...others, schedule], perHour, "/cron");
     const owner = { ...schedule, input_params: schedule.submission.input_params as Json ?? {} };
     while (true) {
-      const write = emptyWrite(`schedule:${schedule.id}`);
+      const write = emptyChangeset(`schedule:${schedule.id}`);
       put(write, null, schedule);
       const known = await made(write);
       if (known) return { schedule: known, created: false };
@@ -221,7 +221,7 @@ export class Schedules {
     const next = nextAfter(schedule, at);
     const late = now - at > MISSED_AFTER_MS || next !== null && next <= now;
     const after: Schedule = { ...schedule, next_at: late ? nextAfter(schedule, now) : next };
-    const write = emptyWrite(`schedule:${id}`);
+    const write = emptyChangeset(`schedule:${id}`);
     if (late) this.log.warn("Ticks of a schedule were missed.", { schedule: id, since: at, policy: schedule.missed });
     if (!late || schedule.missed === "once") {
       try {
@@ -254,7 +254,7 @@ export class Schedules {
       const entry = await this.#read(id);
       const before = decode<Schedule>(entry.value);
       const after = next(before);
-      const write = emptyWrite(`schedule:${id}`);
+      const write = emptyChangeset(`schedule:${id}`);
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       put(write, before, after);
       try {
@@ -266,14 +266,14 @@ export class Schedules {
     }
   }
 
-  async #commit(write: Write, schedule: Schedule | null): Promise<void> {
+  async #commit(write: Changeset, schedule: Schedule | null): Promise<void> {
     await this.committer.commit(write);
     if (schedule?.next_at) this.notifier.due(schedule.next_at);
   }
 }
 
 /** Adds to a write what takes a schedule from one state to another: its record and its tick. */
-function put(write: Write, before: Schedule | null, after: Schedule | null): void {
+function put(write: Changeset, before: Schedule | null, after: Schedule | null): void {
   const { id, uploads } = (after ?? before)!;
   if (before?.next_at && before.next_at !== after?.next_at) write.deletes.push(keys.tick(before.next_at, id));
   if (!after) {

@@ -6,10 +6,10 @@
 
 import type { Clock } from "../task/clock.ts";
 import { encode } from "../store/codec.ts";
-import type { Committer } from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
 import { keys } from "../store/keys.ts";
 import { RecentMap } from "../recent_map.ts";
-import { emptyWrite } from "../store/changeset.ts";
+import { emptyChangeset } from "../store/changeset.ts";
 
 /** Ended sign-ins that are remembered, so that they need not be read. */
 const REMEMBERED = 1_000;
@@ -23,7 +23,7 @@ export class Sessions {
   /** Ends a sign-in for good. `expiresAt` is when it would have ended by itself, in milliseconds since the epoch. */
   async end(id: string, expiresAt: number): Promise<void> {
     const expireIn = Math.max(1, expiresAt - this.clock.now());
-    const write = emptyWrite(`session:${id}`);
+    const write = emptyChangeset(`session:${id}`);
     write.puts.push({ key: keys.endedSession(id), value: encode(0), expireIn });
     await this.committer.commit(write);
     this.#ended.set(id, true);

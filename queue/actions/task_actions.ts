@@ -5,8 +5,8 @@
  */
 
 import { type Clock, delay } from "../task/clock.ts";
-import { decode, encode } from "../store/codec.ts";
-import type { Committer } from "../store/committer.ts";
+import { encode } from "../store/codec.ts";
+import type { Committer } from "../store/commit/committer.ts";
 import type { Registry } from "../define.ts";
 import {
   ClosedError,
@@ -16,38 +16,19 @@ import {
   OutcomeUnknownError,
 } from "../task/errors.ts";
 import { isId } from "../task/ids.ts";
-import type { Janitor } from "../background/janitor.ts";
 import { keys } from "../store/keys.ts";
 import type { Logger } from "../log.ts";
 import { claimUniqueKey } from "../submit/deduplication.ts";
+import type { Removal } from "../store/removal.ts";
 import { guard, readTask, readTasks } from "../store/reads.ts";
+import type { CancelRequest } from "../run/cancel_requests.ts";
 import type { Runner } from "../run/runner.ts";
-import {
-  cancel,
-  isLegal,
-  isTerminal,
-  retry,
-  type RetryFrom,
-  type Status,
-  statusOf,
-  type TaskState,
-} from "../task/task.ts";
-import { emptyWrite, transition } from "../store/changeset.ts";
+import { isTerminal, type Status, statusOf, type TaskState } from "../task/record.ts";
+import { cancel, isLegal, retry, type RetryFrom } from "../task/transitions.ts";
+import { emptyChangeset, transition } from "../store/changeset.ts";
 
 /** How long an answer waits for the holder of a task on another instance. */
 const COMMAND_WAIT_MS = 2_000;
-
-/** What stands under `command, instance, id`: who asked the holder to cancel, and when. */
-interface CancelRequest {
-  at: number;
-  by: string | null;
-}
-
-/** Who has asked for a cancel; null: it is not known. */
-export function askedBy(stored: unknown): string | null {
-  const request = decode<CancelRequest | number>(stored);
-  return typeof request === "number" ? null : request.by;
-}
 
 /** Statuses of tasks that have not ended. */
 const OPEN: Status[] = ["PENDING", "RUNNING"];
@@ -61,7 +42,7 @@ export class Commands {
     private readonly committer: Committer,
     private readonly registry: Registry,
     private readonly runner: Runner,
-    private readonly janitor: Janitor,
+    private readonly removal: Removal,
     private readonly clock: Clock,
     private readonly log: Logger,
   ) {}
@@ -111,7 +92,7 @@ export class Commands {
 
   /** Asks the instance that holds a task to cancel it, and waits for that. */
   async #askHolder(instance: string, id: string, by: string | null): Promise<TaskState | null> {
-    const write = emptyWrite(`command:${id}`);
+    const write = emptyChangeset(`command:${id}`);
     write.puts.push({
       key: keys.command(instance, id),
       value: encode({ at: this.clock.now(), by } satisfies CancelRequest),
@@ -176,7 +157,7 @@ export class Commands {
       const state = await this.get(id);
       const status = statusOf(state);
       if (!isTerminal(status)) throw new IllegalTransitionError(`Task ${id} is ${status}: cancel it first.`);
-      const removed = await this.janitor.remove(state);
+      const removed = await this.removal.remove(state);
       if (removed === "removed") return this.log.info("A task was deleted.", { id, by });
       if (removed === "needed") throw new IllegalTransitionError(`Tasks that have not ended depend on task ${id}.`);
     }

@@ -10,24 +10,16 @@
 import type { Callbacks } from "../actions/callbacks.ts";
 import { type Clock, repeat, type Repeating } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
-import { type Committer, getAll } from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
+import { getAll } from "../store/kv.ts";
 import type { Registry } from "../define.ts";
 import { keys } from "../store/keys.ts";
 import type { Logger } from "../log.ts";
-import type { Notifier } from "./notifier.ts";
+import type { Notifier } from "../watch/notifier.ts";
 import { guard, readTask, readTasks } from "../store/reads.ts";
-import {
-  cancel,
-  expectDependents,
-  isTerminal,
-  meet,
-  occupies,
-  place,
-  statusOf,
-  type TaskError,
-  type TaskState,
-} from "../task/task.ts";
-import { type Change, emptyWrite, followsOf, merge, transition, type Write } from "../store/changeset.ts";
+import { isTerminal, statusOf, type TaskError, type TaskState } from "../task/record.ts";
+import { cancel, expectDependents, meet, occupies, place } from "../task/transitions.ts";
+import { type Change, type Changeset, emptyChangeset, followsOf, merge, transition } from "../store/changeset.ts";
 
 /** How often `follow` entries are looked at where no news came, in milliseconds. */
 const POLL_MS = 5_000;
@@ -128,7 +120,7 @@ export class Releaser {
       const states = await readTasks(this.kv, known);
       const holders = known.filter((_, i) => states[i] && occupies(states[i]));
       const room = Math.max(0, limit - holders.length);
-      const write = emptyWrite(`slot:${type}:${key}`);
+      const write = emptyChangeset(`slot:${type}:${key}`);
       const wanted = Math.min(room, LET_IN);
       const next = await this.#head(keys.limitedOf(type, key), wanted);
       for (const { at, state } of next) {
@@ -223,7 +215,7 @@ export class Releaser {
       const state = await readTask(this.kv, id);
       if (!state || isTerminal(statusOf(state)) || state.task.placement?.kind !== "blocked") return;
       // Read after the task: an entry changes only together with it, so the check of the task is one of them too.
-      const write = await guard(this.kv, state, emptyWrite());
+      const write = await guard(this.kv, state, emptyChangeset());
       const children = await getAll(this.kv, parents.map((parent) => keys.child(parent, id)));
       const unmet = parents.filter((_, i) => children[i].value && decode<number>(children[i].value) !== MET);
       if (unmet.length === 0) return;
@@ -250,7 +242,7 @@ function whyNot(id: string, parent: TaskState | null): TaskError {
   return { code: "dependency_failed", message: `Task ${id}, which this one depends on, ${what}.` };
 }
 
-function remove(write: Write, { key, versionstamp }: Deno.KvEntry<unknown>): void {
+function remove(write: Changeset, { key, versionstamp }: Deno.KvEntry<unknown>): void {
   write.checks.push({ key, versionstamp });
   write.deletes.push(key);
 }

@@ -6,7 +6,7 @@
  */
 
 import { type Clock, repeat, type Repeating } from "../task/clock.ts";
-import type { Committer } from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
 import { FencedError } from "../task/errors.ts";
 import type { Logger } from "../log.ts";
 

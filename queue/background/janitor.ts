@@ -5,22 +5,21 @@
  * @module
  */
 
-import { type Blobs } from "../store/blobs.ts";
 import { type Clock, repeat, type Repeating } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
-import { type ChangeRecord, type Committer, getAll } from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
+import type { ChangeRecord } from "../store/commit/lane.ts";
+import { getAll } from "../store/kv.ts";
 import { readCounts } from "../store/counts.ts";
-import { ClosedError } from "../task/errors.ts";
 import { firstIdAt } from "../task/ids.ts";
-import type { CheckpointRecord } from "../run/checkpoints.ts";
+import type { Upload } from "../store/reads.ts";
 import { keys } from "../store/keys.ts";
 import type { Logger } from "../log.ts";
-import type { StoredFile } from "../store/reads.ts";
+import { PIECES, type Removal } from "../store/removal.ts";
 import type { RoleLease } from "./role_lease.ts";
 import { foldSeries } from "../watch/series.ts";
-import type { Upload } from "../submit/submit.ts";
-import { isTerminal, type Retention, type TaskState } from "../task/task.ts";
-import { decodeTask, emptyWrite, entriesOf, type StoredTask, type Write } from "../store/changeset.ts";
+import type { Retention } from "../task/summary.ts";
+import { emptyChangeset } from "../store/changeset.ts";
 
 /** The change feed is kept this long … */
 const CHANGES_KEPT_MS = 15 * 60_000;
@@ -30,8 +29,6 @@ const CHANGES_KEPT = 100_000;
 export const UPLOAD_KEPT_MS = 24 * 3_600_000;
 /** A file whose writer has been silent this long will not be finished. */
 const PENDING_MS = 15 * 60_000;
-/** Entries of a task that are deleted in one write. */
-const PIECES = 200;
 
 /** How one job of the janitor works. */
 export interface JanitorJob {
@@ -68,9 +65,6 @@ const DEFAULTS: JanitorOptions = {
   series: { intervalMs: 60_000, batch: 200, limit: 5_000 },
 };
 
-/** Child and `retried_as` entries that are read at once for a batch of tasks. */
-const MAX_NEIGHBOURS = 5_000;
-
 type JobName = keyof JanitorOptions;
 type Entry = Deno.KvEntry<unknown>;
 
@@ -93,7 +87,7 @@ export class Janitor {
   constructor(
     private readonly kv: Deno.Kv,
     private readonly committer: Committer,
-    private readonly blobs: Blobs,
+    private readonly removal: Removal,
     private readonly lease: RoleLease,
     private readonly clock: Clock,
     private readonly retention: Retention,
@@ -140,7 +134,7 @@ export class Janitor {
     for (const write of [{ puts, deletes: [] }, { puts: [], deletes }]) {
       for (let i = 0; i < Math.max(write.puts.length, write.deletes.length); i += batch) {
         const part = { puts: write.puts.slice(i, i + batch), deletes: write.deletes.slice(i, i + batch) };
-        await this.committer.commit({ ...emptyWrite("series"), ...part });
+        await this.committer.commit({ ...emptyChangeset("series"), ...part });
       }
     }
     return deletes.length >= limit;
@@ -151,7 +145,7 @@ export class Janitor {
     const types = Object.keys(await readCounts(this.kv));
     let left = limit;
     const removeFrom = async (selector: Deno.KvListSelector, isDue: (entry: Entry) => boolean) => {
-      const remove = (due: Entry[]) => this.#removeAll(due.map(({ key }) => key[key.length - 1] as string));
+      const remove = (due: Entry[]) => this.removal.removeTasks(due.map(({ key }) => key[key.length - 1] as string));
       left -= await this.#removeDue(selector, { batch, limit: left }, isDue, remove);
     };
     for (const status of ["SUCCESS", "FAILED", "CANCELLED"] as const) {
@@ -191,123 +185,10 @@ export class Janitor {
     return this.#stopped ? removed : removed + await remove(due);
   }
 
-  /** Removes tasks that have ended, as far as they are not needed and have not moved on; gives how many. */
-  async #removeAll(wanted: string[]): Promise<number> {
-    if (wanted.length === 0 || this.#stopped) return 0;
-    const ids = wanted.toSorted();
-    const entries = await getAll(this.kv, ids.map((id) => keys.task(id)));
-    const related = await this.#related(ids);
-    const removed = await Promise.all(entries.map(async (entry): Promise<number> => {
-      if (!entry.value) return 0;
-      try {
-        return await this.#remove(entry, decodeTask(entry.value), related) === "removed" ? 1 : 0;
-      } catch (error) {
-        if (!(error instanceof ClosedError)) {
-          this.log.error("A task was not deleted; tried again.", { error, id: entry.key[1] });
-        }
-        return 0;
-      }
-    }));
-    return removed.reduce((sum, one) => sum + one, 0);
-  }
-
-  /** Which of some tasks have children, and under which keys they name the tasks that were submitted in their place. */
-  async #related(ids: string[]): Promise<{ needed: Set<string>; retriedAs: Map<string, Deno.KvKey[]> }> {
-    const needed = new Set<string>();
-    const retriedAs = new Map<string, Deno.KvKey[]>();
-    const among = new Set(ids);
-    // Ids that were made one after another are neighbours: one range has the entries of all of them.
-    const range = (prefix: Deno.KvKey) => ({ start: [...prefix, ids[0]], end: [...prefix, `${ids[ids.length - 1]}0`] });
-    const options = { limit: MAX_NEIGHBOURS, batchSize: 500 };
-    let found = 0;
-    for await (const { key } of this.kv.list(range(keys.children()), options)) {
-      found++;
-      needed.add(key[1] as string);
-    }
-    if (found === MAX_NEIGHBOURS) {
-      for (const id of ids) if (await this.#hasAny(keys.childrenOf(id))) needed.add(id);
-    }
-    found = 0;
-    const add = (key: Deno.KvKey) => {
-      const id = key[1] as string;
-      if (among.has(id)) retriedAs.set(id, [...retriedAs.get(id) ?? [], key]);
-    };
-    for await (const { key } of this.kv.list(range(keys.retriedAsOfAll()), options)) {
-      found++;
-      add(key);
-    }
-    if (found === MAX_NEIGHBOURS) {
-      retriedAs.clear();
-      for (const id of ids) for await (const { key } of this.kv.list({ prefix: keys.allRetriedAs(id) })) add(key);
-    }
-    return { needed, retriedAs };
-  }
-
-  /**
-   * Deletes an ended task with everything that is kept for it.
-   *
-   * @returns Whether it is gone, is needed by tasks that depend on it, or has moved on since it was read.
-   */
-  async remove({ task, run }: TaskState): Promise<"removed" | "needed" | "moved"> {
-    const { id, version } = task;
-    const entry = await this.kv.get(keys.task(id));
-    if (run || !entry.value || decodeTask(entry.value).version !== version) return "moved";
-    const removed = await this.#remove(entry, decodeTask(entry.value), await this.#related([id]));
-    if (removed === "removed" && (await this.kv.get(keys.removed(id))).value) await this.#clear(id);
-    return removed;
-  }
-
-  async #remove(
-    cold: Deno.KvEntryMaybe<unknown>,
-    stored: StoredTask,
-    { needed, retriedAs }: { needed: Set<string>; retriedAs: Map<string, Deno.KvKey[]> },
-  ): Promise<"removed" | "needed" | "moved"> {
-    const { result_apart, ...task } = stored;
-    const { id, task_type, status } = task;
-    if (!isTerminal(status)) return "moved";
-    if (needed.has(id)) return "needed";
-    const write = emptyWrite(id);
-    write.checks.push({ key: cold.key, versionstamp: cold.versionstamp });
-    const named = retriedAs.get(id) ?? [];
-    const isBare = task.record_only && named.length <= PIECES;
-    write.deletes.push(keys.task(id), keys.index(status, task_type, id), ...isBare ? named : []);
-    if (result_apart) write.deletes.push(keys.result(id));
-    write.deletes.push(...entriesOf({ task, run: null }));
-    for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
-    if (!isBare) {
-      // There may be more of it than one atomic takes: the marker stays until all of it is gone.
-      write.puts.push({ key: keys.removed(id), value: encode(0) });
-      write.deletes.push(keys.checkpoint(id));
-      const checkpoint = await this.kv.get(keys.checkpoint(id));
-      const kept = checkpoint.value ? decode<CheckpointRecord>(checkpoint.value) : null;
-      if (kept?.blob) this.blobs.disown(write, kept.blob.blob);
-    }
-    if (task.unique_key !== null) {
-      const unique = await this.kv.get(keys.unique(task_type, task.unique_key));
-      if (unique.value && decode<string>(unique.value) === id) {
-        write.checks.push({ key: unique.key, versionstamp: unique.versionstamp });
-        write.deletes.push(unique.key);
-      }
-    }
-    write.counts.push({ task_type, status, delta: -1 });
-    write.changes.push({ id, before: { task, run: null }, after: null });
-    return await this.committer.commitUnlessConflict(write) ? "removed" : "moved";
-  }
-
-  /** Deletes what was kept for a task that is gone: there may be more of it than one atomic takes. */
-  async #clear(id: string): Promise<void> {
-    await this.#removePieces(keys.logOf(id), () => null);
-    await this.#removePieces(keys.stepsOf(id), () => null);
-    await this.#removePieces(keys.allRetriedAs(id), () => null);
-    // The chunks go with the next round of unfinished files.
-    await this.#removePieces(keys.artifactsOf(id), (value) => decode<StoredFile>(value).blob);
-    await this.committer.commit({ ...emptyWrite(id), deletes: [keys.removed(id)] });
-  }
-
   /** Deletes what removed tasks have left. */
   async #clearRemoved(job: JanitorJob): Promise<boolean> {
     const clear = each(async ({ key }) => {
-      await this.#clear(key[1] as string);
+      await this.removal.clear(key[1] as string);
       return true;
     });
     const cleared = await this.#removeDue({ prefix: keys.allRemoved() }, job, () => true, clear);
@@ -327,22 +208,8 @@ export class Janitor {
     const gone = new Set(olds.filter((_, i) => !tasks[i].value));
     const orphans = entries.filter((key) => gone.has(key[1] as string));
     for (let i = 0; i < orphans.length; i += PIECES) {
-      await this.committer.commit({ ...emptyWrite("retried_as"), deletes: orphans.slice(i, i + PIECES) });
+      await this.committer.commit({ ...emptyChangeset("retried_as"), deletes: orphans.slice(i, i + PIECES) });
     }
-  }
-
-  /** Deletes the entries of a prefix in pieces that fit; `blobOf` names the file that an entry owns. */
-  async #removePieces(prefix: Deno.KvKey, blobOf: (value: unknown) => string | null): Promise<void> {
-    let write = emptyWrite(prefix.join("/"));
-    for await (const { key, value } of this.kv.list({ prefix }, { batchSize: 20 })) {
-      write.deletes.push(key);
-      const blob = blobOf(value);
-      if (blob !== null) this.blobs.disown(write, blob);
-      if (write.deletes.length < PIECES) continue;
-      await this.committer.commit(write);
-      write = emptyWrite(prefix.join("/"));
-    }
-    if (write.deletes.length > 0) await this.committer.commit(write);
   }
 
   async #trimChanges({ batch, limit }: JanitorJob, before: number): Promise<boolean> {
@@ -377,7 +244,7 @@ export class Janitor {
   }
 
   async #forget(changes: Deno.KvKey[]): Promise<void> {
-    const write = emptyWrite("change_floor");
+    const write = emptyChangeset("change_floor");
     const newest = changes[changes.length - 1][1] as string;
     const floor = await this.kv.get(keys.changeFloor());
     // Another instance may have trimmed further: the floor only rises.
@@ -389,58 +256,16 @@ export class Janitor {
     await this.committer.commitUnlessConflict(write);
   }
 
-  /** Bytes of uploads that no task and no schedule names. */
-  async unusedUploadBytes(): Promise<number> {
-    let bytes = 0;
-    for await (const { key, value } of this.kv.list({ prefix: keys.uploads() }, { batchSize: 200 })) {
-      if (!await this.#hasAny(keys.uploadRefsOf(key[1] as string))) bytes += decode<Upload>(value).size;
-    }
-    return bytes;
-  }
-
   async #removeUploads(job: JanitorJob, now: number): Promise<boolean> {
     const isDue = ({ value }: Entry) => decode<Upload>(value).used_at + UPLOAD_KEPT_MS <= now;
-    const remove = each((entry) => this.removeUpload(entry));
+    const remove = each((entry) => this.removal.removeUpload(entry));
     return await this.#removeDue({ prefix: keys.uploads() }, job, isDue, remove) >= job.limit;
-  }
-
-  /** Deletes an upload with its chunks, unless a task needs it or has come to need it since it was read. */
-  async removeUpload({ key, value, versionstamp }: Entry): Promise<boolean> {
-    const { blob } = decode<Upload>(value);
-    if (await this.#hasAny(keys.uploadRefsOf(key[1] as string))) return false;
-    // A submit that names the upload rewrites it: then this check fails, and the upload stays.
-    const write = emptyWrite(`upload:${key[1] as string}`, "upload_fence");
-    write.checks.push({ key, versionstamp });
-    write.deletes.push(key);
-    write.puts.push({ key: keys.uploadFence(), value: encode(0) });
-    return await this.#removeBlob(write, blob);
-  }
-
-  /** Commits what takes a file's owner from it, and deletes its chunks; false if something else came before. */
-  async #removeBlob(write: Write, blob: string): Promise<boolean> {
-    this.blobs.disown(write, blob);
-    if (!await this.committer.commitUnlessConflict(write)) return false;
-    await this.blobs.delete(blob);
-    return true;
-  }
-
-  async #hasAny(prefix: Deno.KvKey): Promise<boolean> {
-    for await (const _ of this.kv.list({ prefix }, { limit: 1 })) return true;
-    return false;
   }
 
   async #removeUnfinished(job: JanitorJob, silentSince: number): Promise<boolean> {
     const isSilent = ({ value }: Entry) => decode<{ at: number }>(value).at < silentSince;
-    const remove = each((entry) => this.#removeFile(entry));
+    const remove = each((entry) => this.removal.removeUnfinished(entry));
     return await this.#removeDue({ prefix: keys.allBlobPending() }, job, isSilent, remove) >= job.limit;
-  }
-
-  async #removeFile({ key, versionstamp }: Entry): Promise<boolean> {
-    const blob = key[1] as string;
-    // Marked anew first: whoever still writes the file finds that it is lost, and nobody adopts half of it.
-    const write = emptyWrite(`blob:${blob}`);
-    write.checks.push({ key, versionstamp });
-    return await this.#removeBlob(write, blob);
   }
 }
 

@@ -8,13 +8,15 @@
 
 import { type Clock, repeat, type Repeating } from "../task/clock.ts";
 import { decode } from "../store/codec.ts";
-import { askedBy } from "../actions/task_actions.ts";
-import { type Committer, retire } from "../store/committer.ts";
+import { askedBy } from "../run/cancel_requests.ts";
+import type { Committer } from "../store/commit/committer.ts";
+import { retire } from "../store/commit/instances.ts";
 import { keys } from "../store/keys.ts";
 import type { Logger } from "../log.ts";
 import { guard, readTasks } from "../store/reads.ts";
-import { cancel, interrupt, isTerminal, type RunRecord, statusOf } from "../task/task.ts";
-import { emptyWrite, merge, transition } from "../store/changeset.ts";
+import { isTerminal, type RunRecord, statusOf } from "../task/record.ts";
+import { cancel, interrupt } from "../task/transitions.ts";
+import { emptyChangeset, merge, transition } from "../store/changeset.ts";
 
 /** Fences dead instances and hands their tasks back. */
 export class Recoverer {
@@ -91,7 +93,7 @@ export class Recoverer {
       const [, instance, id] = entry.key as string[];
       if (living.has(instance)) continue;
       const [state] = await readTasks(this.kv, [id]);
-      const write = emptyWrite(`command:${id}`);
+      const write = emptyChangeset(`command:${id}`);
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       write.deletes.push(entry.key);
       if (state?.run?.instance === instance) continue; // It is handed back first, with the command.

@@ -8,9 +8,9 @@
 
 import type { Clock } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
-import type { Committer } from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
 import { keys } from "../store/keys.ts";
-import { emptyWrite } from "../store/changeset.ts";
+import { emptyChangeset } from "../store/changeset.ts";
 
 /** A role is renewed once a minute; who has been silent for three has lost it. */
 const LEASE_MS = 180_000;
@@ -48,7 +48,7 @@ export class RoleLease {
       // Whoever has ended leaves no heartbeat.
       if ((await this.kv.get(keys.instance(holder))).value) return false;
     }
-    const write = emptyWrite(`role:${this.role}`);
+    const write = emptyChangeset(`role:${this.role}`);
     write.checks.push({ key, versionstamp });
     write.puts.push({ key, value: encode(this.committer.instance) });
     if (!await this.committer.commitUnlessConflict(write)) return false;

@@ -7,13 +7,14 @@
  */
 
 import { type Clock, repeat, type Repeating } from "../task/clock.ts";
-import type { Committer } from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
 import { keys } from "../store/keys.ts";
 import type { Logger } from "../log.ts";
-import type { Notifier } from "./notifier.ts";
+import type { Notifier } from "../watch/notifier.ts";
 import { guard, readTasks } from "../store/reads.ts";
 import type { Schedules } from "../actions/schedules.ts";
-import { expire, mayExpire, place, type TaskState } from "../task/task.ts";
+import type { TaskState } from "../task/record.ts";
+import { expire, mayExpire, place } from "../task/transitions.ts";
 import { transition } from "../store/changeset.ts";
 
 const BATCH = 200;

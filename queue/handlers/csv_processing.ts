@@ -11,7 +11,7 @@ import type { Clock } from "../task/clock.ts";
 import { defineTask, type OpenedFile, type TaskContext, type TaskDefinition } from "../define.ts";
 import { NonRetryableError } from "../task/errors.ts";
 import type { Pool } from "../workers/pool.ts";
-import type { Json } from "../task/task.ts";
+import type { Json } from "../task/record.ts";
 import { type Block, blocksOf, joined } from "./csv/blocks.ts";
 import { withoutFormula } from "./csv/cleaned.ts";
 import type { ColumnStatistics } from "./csv/columns/column.ts";
@@ -66,7 +66,7 @@ const params = z.strictObject({
     .meta({ title: "Bad rows", description: "With more of them the task fails.", "x-group": "How to read the file" }),
   cleaned: z.boolean().default(false)
     .meta({
-      title: "Write a cleaned CSV",
+      title: "Changeset a cleaned CSV",
       description: "As an artifact: UTF-8, the same delimiter.",
       "x-group": "A cleaned copy",
     }),

@@ -10,7 +10,7 @@ import * as z from "zod";
 import type { Clock } from "../task/clock.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
 import { AbortedError, NonRetryableError } from "../task/errors.ts";
-import type { Json } from "../task/task.ts";
+import type { Json } from "../task/record.ts";
 import { type Deferred, Mailing, MAX_DEFERRED, type Outcome } from "./email/mailing.ts";
 import { isAddress, MAX_LIST_BYTES, parseRecipients } from "./email/recipients.ts";
 import {

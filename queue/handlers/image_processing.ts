@@ -8,7 +8,7 @@ import * as z from "zod";
 import type { Clock } from "../task/clock.ts";
 import { defineTask, type OpenedFile, type TaskContext, type TaskDefinition } from "../define.ts";
 import { JobError, JobTimeoutError, type Pool } from "../workers/pool.ts";
-import type { Json } from "../task/task.ts";
+import type { Json } from "../task/record.ts";
 import { FITS } from "./image/fit.ts";
 import type { ImageJob, ImageOutput } from "./image/worker.ts";
 import { seedOf } from "./random.ts";

@@ -7,7 +7,7 @@
 
 import { Webhook } from "standardwebhooks";
 import * as z from "zod";
-import { callbackUrl, DELIVERY_TYPE } from "../actions/callbacks.ts";
+import { callbackUrl, DELIVERY_TYPE } from "../task/callback_url.ts";
 import type { Clock } from "../task/clock.ts";
 import { defineTask, type TaskDefinition } from "../define.ts";
 import { NonRetryableError } from "../task/errors.ts";

@@ -8,9 +8,10 @@
 import type { Blobs, WrittenBlob } from "../store/blobs.ts";
 import { decode, encode } from "../store/codec.ts";
 import { InvalidInputError } from "../task/errors.ts";
+import type { CheckpointRecord } from "../store/reads.ts";
 import { keys } from "../store/keys.ts";
-import type { Json, TaskRecord } from "../task/task.ts";
-import type { Write } from "../store/changeset.ts";
+import type { Json, TaskRecord } from "../task/record.ts";
+import type { Changeset } from "../store/changeset.ts";
 
 /** Bytes of a checkpoint that stands in its entry; a larger one is kept as a blob. */
 const INLINE_BYTES = 60 * 1024;
@@ -20,15 +21,6 @@ export const MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024;
 export const MAX_STEP_BYTES = 60 * 1024;
 /** Steps of a task. */
 export const MAX_STEPS = 1_000;
-
-/** What stands under `checkpoint, id`. */
-export interface CheckpointRecord {
-  generation: number;
-  version: number;
-  /** The state, unless it is a blob. */
-  state?: Json;
-  blob?: { blob: string; chunks: number };
-}
 
 /** The result of a step as it is stored. */
 interface StepRecord {
@@ -75,14 +67,14 @@ export class Checkpoints {
    *
    * @throws {InvalidInputError} If it is no JSON or larger than {@linkcode MAX_CHECKPOINT_BYTES}.
    */
-  async prepare(state: Json): Promise<(write: Write) => void> {
+  async prepare(state: Json): Promise<(write: Changeset) => void> {
     const value = encode(state);
     assertSize("A checkpoint", value, MAX_CHECKPOINT_BYTES);
     const record: CheckpointRecord = { generation: this.#generation, version: this.#version };
     let written: WrittenBlob | null = null;
     if (value.length <= INLINE_BYTES) record.state = state;
     else {
-      written = await this.#blobs.write(new Blob([value]).stream(), MAX_CHECKPOINT_BYTES, true);
+      written = await this.#blobs.write(new Blob([value]).stream(), MAX_CHECKPOINT_BYTES, { asTaskOwner: true });
       record.blob = { blob: written.blob, chunks: written.chunks };
     }
     return (write) => {
@@ -95,7 +87,7 @@ export class Checkpoints {
   }
 
   /** Adds to the write that ends a task for good what deletes its checkpoint. */
-  drop(write: Write): void {
+  drop(write: Changeset): void {
     if (!this.#exists) return;
     write.deletes.push(keys.checkpoint(this.#id));
     if (this.#blob) this.#blobs.disown(write, this.#blob);
@@ -109,7 +101,7 @@ export class Checkpoints {
   async step(
     name: string,
     run: () => Promise<Json> | Json,
-    save: (fill: (write: Write) => void) => Promise<void>,
+    save: (fill: (write: Changeset) => void) => Promise<void>,
   ): Promise<Json> {
     const steps = await (this.#steps ??= this.#loadSteps());
     const known = steps.get(name);

@@ -10,7 +10,7 @@ import { type Clock, delay } from "../task/clock.ts";
 import type { Blobs, WrittenBlob } from "../store/blobs.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { decode, encode, jsonSize } from "../store/codec.ts";
-import type { Committer } from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
 import { type AnyTaskDefinition, type OpenedFile, parseParams, type TaskContext } from "../define.ts";
 import {
   AbortedError,
@@ -26,9 +26,9 @@ import { keys } from "../store/keys.ts";
 import type { Logger } from "../log.ts";
 import { readTask, type StoredFile } from "../store/reads.ts";
 import { LogBuffer } from "./task_log.ts";
-import * as task from "../task/task.ts";
-import { type Json, type RunRecord, type TaskError, type TaskState } from "../task/task.ts";
-import { emptyWrite, MAX_MESSAGE, merge, transition, type Write } from "../store/changeset.ts";
+import * as task from "../task/transitions.ts";
+import type { Json, RunRecord, TaskError, TaskState } from "../task/record.ts";
+import { type Changeset, emptyChangeset, MAX_MESSAGE, merge, transition } from "../store/changeset.ts";
 
 /** Progress and log are committed at most once in this time. */
 const FLUSH_MS = 250;
@@ -257,10 +257,10 @@ export class Execution {
   }
 
   /** Adds the artifact that goes with the end. The end itself matters more: it comes without, if that fails. */
-  async #storeLast({ name, content, mediaType }: LastArtifact, write: Write): Promise<void> {
+  async #storeLast({ name, content, mediaType }: LastArtifact, write: Changeset): Promise<void> {
     try {
       const stream = new Blob([content()]).stream();
-      const written = await this.#tools.blobs.write(stream, MAX_ARTIFACT_BYTES, true);
+      const written = await this.#tools.blobs.write(stream, MAX_ARTIFACT_BYTES, { asTaskOwner: true });
       await this.#inTurn(name, () => this.#store(name, written, mediaType, write));
     } catch (error) {
       this.#tools.log.error("The artifact at the end of an attempt was not kept.", { id: this.id, name, error });
@@ -268,7 +268,7 @@ export class Execution {
   }
 
   /** Adds to a write what makes a stored file an artifact. */
-  async #store(name: string, written: WrittenBlob, mediaType: string, write: Write): Promise<void> {
+  async #store(name: string, written: WrittenBlob, mediaType: string, write: Changeset): Promise<void> {
     const { kv, blobs, clock } = this.#tools;
     this.#hasPieces = true;
     const key = keys.artifact(this.id, name);
@@ -288,14 +288,14 @@ export class Execution {
     await turn;
   }
 
-  #commit(write: Write): Promise<string> {
+  #commit(write: Changeset): Promise<string> {
     // What this instance held under an earlier id is not its own any more.
     if (this.#running.run?.instance !== this.#tools.committer.instance) return Promise.reject(new FencedError());
-    return this.#tools.committer.commit(write, true);
+    return this.#tools.committer.commit(write, { asTaskOwner: true });
   }
 
   /** The write that brings the run record up to what the handler has reported. */
-  #advance(change: Partial<RunRecord>): Write {
+  #advance(change: Partial<RunRecord>): Changeset {
     const before = this.#state;
     const { progress, message } = before.run!;
     const moved = progress !== this.#progress || message !== this.#message;
@@ -316,7 +316,7 @@ export class Execution {
   }
 
   /** Commits something that the next attempt can build on. */
-  async #save(fill: (write: Write) => void): Promise<void> {
+  async #save(fill: (write: Changeset) => void): Promise<void> {
     this.#assertOpen();
     this.#hasPieces = true;
     const write = this.#advance({ checkpointed: true });
@@ -394,9 +394,9 @@ export class Execution {
         this.#assertOpen();
         assertArtifactName(name);
         const stream = content instanceof ReadableStream ? content : new Blob([content as BlobPart]).stream();
-        const written = await blobs.write(stream, MAX_ARTIFACT_BYTES, true);
+        const written = await blobs.write(stream, MAX_ARTIFACT_BYTES, { asTaskOwner: true });
         await this.#inTurn(name, async () => {
-          const stored = emptyWrite();
+          const stored = emptyChangeset();
           await this.#store(name, written, mediaType, stored);
           if (this.#end) await blobs.delete(written.blob);
           this.#assertOpen();

@@ -8,15 +8,15 @@
 
 import type { Clock } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
-import type { Committer } from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
 import type { Registry } from "../define.ts";
 import { NotFoundError } from "../task/errors.ts";
 import { keys } from "../store/keys.ts";
 import type { Logger } from "../log.ts";
-import type { Notifier } from "../background/notifier.ts";
-import { putMark } from "../watch/series.ts";
-import type { PauseInfo } from "../task/task.ts";
-import { emptyWrite } from "../store/changeset.ts";
+import type { Notifier } from "../watch/notifier.ts";
+import { putMark } from "../store/commit/lane_series.ts";
+import type { PauseInfo } from "../task/api_types.ts";
+import { emptyChangeset } from "../store/changeset.ts";
 
 /** Pauses and resumes task types. */
 export class Pauses {
@@ -93,7 +93,7 @@ export class Pauses {
   async pause(type: string, by: string, reason: string): Promise<PauseInfo> {
     this.#assertType(type);
     const info: PauseInfo = { by, at: new Date(this.clock.now()).toISOString(), reason };
-    const write = emptyWrite(`pause:${type}`);
+    const write = emptyChangeset(`pause:${type}`);
     write.puts.push(
       { key: keys.pause(type), value: encode(info) },
       putMark(this.clock.now(), type, { kind: "pause", task_type: type }),
@@ -115,7 +115,7 @@ export class Pauses {
    */
   async resume(type: string): Promise<void> {
     this.#assertType(type);
-    const write = emptyWrite(`pause:${type}`);
+    const write = emptyChangeset(`pause:${type}`);
     write.deletes.push(keys.pause(type));
     write.puts.push(putMark(this.clock.now(), type, { kind: "resume", task_type: type }));
     await this.#moved(type, async () => {

@@ -7,19 +7,20 @@
 
 import { repeat, type Repeating, within } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
-import { askedBy } from "../actions/task_actions.ts";
-import type { AtomicLimits } from "../store/committer.ts";
+import { askedBy } from "./cancel_requests.ts";
+import type { AtomicLimits } from "../store/commit/atomic_size.ts";
 import type { AnyTaskDefinition, Registry } from "../define.ts";
 import { ConflictError, FencedError } from "../task/errors.ts";
 import { Execution, type ExecutionTools } from "./execution.ts";
 import { keys } from "../store/keys.ts";
-import type { Notifier } from "../background/notifier.ts";
+import type { Notifier } from "../watch/notifier.ts";
 import type { Pauses } from "./pauses.ts";
 import { allowance, parseRate, type Rate } from "../task/rate_limit.ts";
 import { RecentMap } from "../recent_map.ts";
 import { readReady, readTasks } from "../store/reads.ts";
-import { claim, expire, mayExpire, type TaskState } from "../task/task.ts";
-import { type Change, emptyWrite, merge, transition, type Write } from "../store/changeset.ts";
+import type { TaskState } from "../task/record.ts";
+import { claim, expire, mayExpire } from "../task/transitions.ts";
+import { type Change, type Changeset, emptyChangeset, merge, transition } from "../store/changeset.ts";
 
 /** Most tasks that are claimed at once: what one read of `ready` gives. */
 const CLAIM_BATCH = 500;
@@ -294,7 +295,7 @@ export class Runner {
     }
     if (valid.length === 0) return true;
     // From here to the commit nothing is waited for: the claims are this instance's under the id that it has now.
-    const write = emptyWrite();
+    const write = emptyChangeset();
     const claimed = valid.map(({ state }) => claim(state, committer.instance, now));
     for (const [i, { entry, state }] of valid.entries()) {
       merge(write, transition(state, claimed[i]));
@@ -302,7 +303,7 @@ export class Runner {
     }
     merge(write, rewriteStarts(stored, [...window.counting, ...claimed.map(() => now)], rate));
     try {
-      await committer.commit(write, true);
+      await committer.commit(write, { asTaskOwner: true });
     } catch (error) {
       if (error instanceof ConflictError) return true;
       throw error;
@@ -351,7 +352,7 @@ export class Runner {
       const write = transition(state, claimed);
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       try {
-        await committer.commit(write, true);
+        await committer.commit(write, { asTaskOwner: true });
       } catch (error) {
         if (error instanceof ConflictError) return;
         throw error;
@@ -409,8 +410,8 @@ function rewriteStarts(
   { key, versionstamp }: Deno.KvEntryMaybe<unknown>,
   starts: number[],
   { windowMs }: Rate,
-): Write {
-  const write = emptyWrite(`rate:${key[1] as string}`);
+): Changeset {
+  const write = emptyChangeset(`rate:${key[1] as string}`);
   write.checks.push({ key, versionstamp });
   write.puts.push({ key, value: encode(starts), expireIn: 2 * windowMs });
   return write;

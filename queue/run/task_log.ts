@@ -7,7 +7,7 @@
 
 import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
-import type { Write } from "../store/changeset.ts";
+import type { Changeset } from "../store/changeset.ts";
 
 /** A log line: milliseconds since the epoch, level, text. */
 export type LogLine = [at: number, level: string, text: string];
@@ -66,7 +66,7 @@ export class LogBuffer {
   }
 
   /** Adds to `write` the pages with the lines that waited, as many as one write should take. */
-  drainInto(write: Write): void {
+  drainInto(write: Changeset): void {
     let taken = 0;
     let i = 0;
     for (; i < this.#waiting.length && taken < WRITE_BYTES; i++) {
@@ -81,11 +81,11 @@ export class LogBuffer {
     if (taken > 0) this.#put(write);
   }
 
-  #put(write: Write): void {
+  #put(write: Changeset): void {
     write.puts.push({ key: keys.log(this.id, this.attempt, this.#page), value: encode(this.#open) });
   }
 
-  #turn(write: Write): void {
+  #turn(write: Changeset): void {
     this.#put(write);
     this.#page++;
     this.#open = { first: this.#open.first + this.#open.lines.length, lines: [] };

@@ -8,11 +8,11 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../task/clock.ts";
 import { encode } from "./codec.ts";
-import type { Committer } from "./committer.ts";
+import type { Committer } from "./commit/committer.ts";
 import { TooLargeError } from "../task/errors.ts";
 import { keys } from "./keys.ts";
 import { newId } from "../task/ids.ts";
-import { emptyWrite, type Write } from "./changeset.ts";
+import { type Changeset, emptyChangeset } from "./changeset.ts";
 
 /** Bytes in a chunk. */
 export const CHUNK_BYTES = 60 * 1024;
@@ -73,10 +73,14 @@ export class Blobs {
    * Stores a stream. If it fails on the way, what was stored is deleted again.
    *
    * @param maxBytes Refuse more than this.
-   * @param holder Whether the holder of a task writes.
+   * @param options.asTaskOwner Whether the instance that runs a task writes. Default false.
    * @throws {TooLargeError} As soon as the stream is longer than `maxBytes`.
    */
-  async write(stream: ReadableStream<Uint8Array>, maxBytes: number, holder = false): Promise<WrittenBlob> {
+  async write(
+    stream: ReadableStream<Uint8Array>,
+    maxBytes: number,
+    options: { asTaskOwner?: boolean } = {},
+  ): Promise<WrittenBlob> {
     const blob = newId(this.#clock.now());
     const hash = createHash("sha256");
     let size = 0;
@@ -92,13 +96,13 @@ export class Blobs {
         if (chunks % CHUNKS_PER_WRITE === 0) {
           // One write flies while the next is filled: that bounds the memory and keeps the disk busy.
           await flying;
-          flying = this.#committer.commit(write, holder);
+          flying = this.#committer.commit(write, options);
           flying.catch(() => {});
           write = this.#startWrite(blob);
         }
       }
       let mark = await flying;
-      if (write.puts.length > 1 || chunks === 0) mark = await this.#committer.commit(write, holder);
+      if (write.puts.length > 1 || chunks === 0) mark = await this.#committer.commit(write, options);
       return { blob, size, chunks, sha256: hash.digest("hex"), mark };
     } catch (error) {
       await flying.catch(() => {});
@@ -108,8 +112,8 @@ export class Blobs {
     }
   }
 
-  #startWrite(blob: string): Write {
-    const write = emptyWrite(`blob:${blob}`);
+  #startWrite(blob: string): Changeset {
+    const write = emptyChangeset(`blob:${blob}`);
     write.puts.push({ key: keys.blobPending(blob), value: encode({ at: this.#clock.now() }) });
     return write;
   }
@@ -118,7 +122,7 @@ export class Blobs {
    * Adds to `write` what gives a written file its owner. It fails its check if the janitor has taken the file for one
    * that will not be finished, because nothing of it had come for too long.
    */
-  adopt(write: Write, { blob, mark }: Pick<WrittenBlob, "blob" | "mark">): void {
+  adopt(write: Changeset, { blob, mark }: Pick<WrittenBlob, "blob" | "mark">): void {
     // Under the file's lock: in one atomic with the janitor's write both would pass their checks.
     write.locks.push(`blob:${blob}`);
     write.checks.push({ key: keys.blobPending(blob), versionstamp: mark });
@@ -126,7 +130,7 @@ export class Blobs {
   }
 
   /** Adds to `write` what makes the janitor delete a file that loses its owner, with its next round. */
-  disown(write: Write, blob: string): void {
+  disown(write: Changeset, blob: string): void {
     if (!write.locks.includes(`blob:${blob}`)) write.locks.push(`blob:${blob}`);
     write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
   }
@@ -154,12 +158,12 @@ export class Blobs {
 
   /** Deletes a file's chunks and marker. */
   async delete(blob: string): Promise<void> {
-    let write = emptyWrite(`blob:${blob}`);
+    let write = emptyChangeset(`blob:${blob}`);
     for await (const { key } of this.#kv.list({ prefix: keys.blobOf(blob) }, { batchSize: 10 })) {
       write.deletes.push(key);
       if (write.deletes.length === DELETES_PER_WRITE) {
         await this.#committer.commit(write);
-        write = emptyWrite(`blob:${blob}`);
+        write = emptyChangeset(`blob:${blob}`);
       }
     }
     write.deletes.push(keys.blobPending(blob));

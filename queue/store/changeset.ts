@@ -7,16 +7,8 @@
 
 import { decode, encode, MAX_VALUE_BYTES } from "./codec.ts";
 import { type Bucket, keys, placementKey, sameKey } from "./keys.ts";
-import {
-  isTerminal,
-  mayExpire,
-  occupies,
-  PRIORITY_STEP_MS,
-  type Status,
-  statusOf,
-  type TaskRecord,
-  type TaskState,
-} from "../task/task.ts";
+import { isTerminal, type Status, statusOf, type TaskRecord, type TaskState } from "../task/record.ts";
+import { mayExpire, occupies, PRIORITY_STEP_MS } from "../task/transitions.ts";
 
 /** A change to how many tasks of a type are in a status. */
 export interface Count {
@@ -47,8 +39,8 @@ export interface Put {
   expireIn?: number;
 }
 
-/** One logical write. Build it with {@linkcode emptyWrite} or {@linkcode transition}. */
-export interface Write {
+/** One logical write. Build it with {@linkcode emptyChangeset} or {@linkcode transition}. */
+export interface Changeset {
   /** Writes that share a lock are committed in the order in which they came, never in one atomic and never at once. */
   locks: string[];
   /** Keys that must be as they were read. */
@@ -61,12 +53,12 @@ export interface Write {
 }
 
 /** A write of nothing, under these locks. */
-export function emptyWrite(...locks: string[]): Write {
+export function emptyChangeset(...locks: string[]): Changeset {
   return { locks, checks: [], puts: [], deletes: [], counts: [], open: [], changes: [] };
 }
 
 /** Adds to a write everything that another one does: both are committed or none. */
-export function merge(into: Write, from: Write): void {
+export function merge(into: Changeset, from: Changeset): void {
   into.locks.push(...from.locks);
   into.checks.push(...from.checks);
   into.puts.push(...from.puts);
@@ -148,7 +140,7 @@ export const MAX_MESSAGE = 1_000;
 /** Characters of an earlier attempt's message in a record that would be too large otherwise. */
 const SHORT_MESSAGE = 80;
 
-function putTask(write: Write, task: TaskRecord): void {
+function putTask(write: Changeset, task: TaskRecord): void {
   let stored: StoredTask = task;
   let value = encodeTask(stored);
   if (value.length > MAX_VALUE_BYTES && task.result !== null) {
@@ -176,10 +168,10 @@ function putTask(write: Write, task: TaskRecord): void {
  * 4 to end (record, run, both index entries). One that starts in the commit of its submit costs seven: 3 to submit
  * (record, run, index) and 4 to end.
  */
-export function transition(before: TaskState | null, after: TaskState): Write {
+export function transition(before: TaskState | null, after: TaskState): Changeset {
   const { task, run } = after;
   const { id, task_type } = task;
-  const write = emptyWrite(id);
+  const write = emptyChangeset(id);
 
   if (task !== before?.task) putTask(write, task);
   if (run) write.puts.push({ key: keys.run(id), value: encode(run) });
@@ -252,7 +244,7 @@ export function entriesOf(state: TaskState | null): Deno.KvKey[] {
   return entries;
 }
 
-function moveEntries(write: Write, before: Deno.KvKey[], after: Deno.KvKey[]): void {
+function moveEntries(write: Changeset, before: Deno.KvKey[], after: Deno.KvKey[]): void {
   if (before.length === 0 && after.length === 0) return;
   const texts = (entries: Deno.KvKey[]) => new Set(entries.map((key) => JSON.stringify(key)));
   const [had, has] = [texts(before), texts(after)];
@@ -280,7 +272,7 @@ export function followsOf(before: TaskState | null, after: TaskState): Deno.KvKe
 }
 
 /** How much of the limits of an atomic a write takes. */
-export interface WriteSize {
+export interface ChangesetSize {
   checks: number;
   mutations: number;
   keyBytes: number;
@@ -295,7 +287,7 @@ function keySize(key: Deno.KvKey): number {
 }
 
 /** Measures a write against the limits of an atomic. */
-export function sizeOf(write: Write): WriteSize {
+export function sizeOf(write: Changeset): ChangesetSize {
   let keyBytes = 0;
   let bytes = 0;
   for (const { key } of write.checks) keyBytes += keySize(key);

@@ -7,7 +7,7 @@
 
 import { decode } from "./codec.ts";
 import { keys } from "./keys.ts";
-import type { Count, OpenChange, Write } from "./changeset.ts";
+import type { Changeset, Count, OpenChange } from "./changeset.ts";
 
 /** How many tasks there are, by type and status. */
 export type Counts = Record<string, Partial<Record<Count["status"], number>>>;
@@ -66,7 +66,7 @@ export function addCounts(counts: Counts, changes: Count[]): Counts {
 }
 
 /** A tally with what some writes change. */
-export function addWrites({ counts, open = {} }: Tally, writes: Pick<Write, "counts" | "open">[]): Tally {
+export function addWrites({ counts, open = {} }: Tally, writes: Pick<Changeset, "counts" | "open">[]): Tally {
   return {
     counts: addCounts(counts, writes.flatMap((write) => write.counts)),
     open: add(open, writes.flatMap((write) => write.open).map(({ caller, of, delta }) => [caller, of, delta])),

@@ -52,7 +52,7 @@
  * @module
  */
 
-import type { Placement, TaskRecord, TerminalStatus } from "../task/task.ts";
+import type { Placement, TaskRecord, TerminalStatus } from "../task/record.ts";
 
 type Key = Deno.KvKey;
 

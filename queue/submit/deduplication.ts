@@ -10,8 +10,8 @@ import { decode, encode } from "../store/codec.ts";
 import { IdempotencyMismatchError } from "../task/errors.ts";
 import { keys } from "../store/keys.ts";
 import { readTasks } from "../store/reads.ts";
-import { type Status, statusOf, type TaskRecord } from "../task/task.ts";
-import type { Write } from "../store/changeset.ts";
+import { type Status, statusOf, type TaskRecord } from "../task/record.ts";
+import type { Changeset } from "../store/changeset.ts";
 
 /** How long an idempotency key is remembered: 24 hours. */
 const IDEMPOTENCY_MS = 24 * 3_600_000;
@@ -56,7 +56,7 @@ export const UNIQUE_STATES: Status[] = ["PENDING", "RUNNING", "SUCCESS"];
 export async function claimIdempotencyKey(
   kv: Deno.Kv,
   clock: Clock,
-  write: Write,
+  write: Changeset,
   { scope, key }: IdempotencyKey,
   body: string,
   ids: string[],
@@ -84,7 +84,7 @@ export async function claimIdempotencyKey(
  */
 export async function claimUniqueKey(
   kv: Deno.Kv,
-  write: Write,
+  write: Changeset,
   { key, period_ms = Infinity, states = UNIQUE_STATES }: Unique,
   { id, task_type, created_at }: TaskRecord,
 ): Promise<string | null> {

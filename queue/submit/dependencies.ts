@@ -10,8 +10,8 @@ import { isId } from "../task/ids.ts";
 import { keys } from "../store/keys.ts";
 import { readTasks } from "../store/reads.ts";
 import type { Submission } from "./submit.ts";
-import type { TaskState } from "../task/task.ts";
-import type { Write } from "../store/changeset.ts";
+import type { TaskState } from "../task/record.ts";
+import type { Changeset } from "../store/changeset.ts";
 
 /**
  * Refuses parents that are not there.
@@ -31,7 +31,7 @@ export async function assertParents(
 }
 
 /** Sees to it that tasks which may have ended already are looked at for the sake of a new dependent. */
-export function follow(write: Write, parents: Iterable<string>): void {
+export function follow(write: Changeset, parents: Iterable<string>): void {
   for (const parent of parents) write.puts.push({ key: keys.followTask(parent), value: encode(0) });
 }
 

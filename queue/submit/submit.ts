@@ -6,28 +6,22 @@
  */
 
 import { createHash } from "node:crypto";
-import { DELIVERY_TYPE } from "../actions/callbacks.ts";
+import { DELIVERY_TYPE } from "../task/callback_url.ts";
 import type { Clock } from "../task/clock.ts";
 import { decode, encode, jsonSize } from "../store/codec.ts";
-import {
-  type AtomicLimits,
-  changeBytes,
-  type Committer,
-  getAll,
-  LANE_BYTES,
-  LANE_MUTATIONS,
-  typesOf,
-} from "../store/committer.ts";
+import type { Committer } from "../store/commit/committer.ts";
+import { type AtomicLimits, AtomicSize } from "../store/commit/atomic_size.ts";
+import { getAll } from "../store/kv.ts";
 import { type AnyTaskDefinition, onlyChecks, parseParams, pointerTo, type Registry, uploadsOf } from "../define.ts";
 import { assertParents, follow, resolveRefs } from "./dependencies.ts";
 import { InvalidInputError } from "../task/errors.ts";
 import { newId } from "../task/ids.ts";
 import { keys } from "../store/keys.ts";
-import type { StoredFile } from "../store/reads.ts";
-import { SAMPLE_BYTES } from "../watch/series.ts";
+import type { Upload } from "../store/reads.ts";
 import { claimIdempotencyKey, claimUniqueKey, type IdempotencyKey, type Unique } from "./deduplication.ts";
-import { type Json, placementAt, type TaskRecord, type TaskState } from "../task/task.ts";
-import { emptyWrite, merge, sizeOf, transition, type Write } from "../store/changeset.ts";
+import type { Json, TaskRecord, TaskState } from "../task/record.ts";
+import { placementAt } from "../task/transitions.ts";
+import { type Changeset, emptyChangeset, merge, transition } from "../store/changeset.ts";
 
 /** Bytes of `input_params`. */
 export const MAX_PARAMS_BYTES = 32 * 1024;
@@ -67,9 +61,6 @@ export interface Submission {
   /** Who submits it; left out: a program that shares the process. */
   submitted_by?: string;
 }
-
-/** An uploaded file. */
-export type Upload = StoredFile & { used_at: number };
 
 /** Who may start a task together with its submit. */
 export interface Starter {
@@ -143,7 +134,7 @@ export class Submitter {
         const known = await claimUniqueKey(this.#kv, write, submission.unique, state.task);
         if (known) {
           // The key answers the same task when it comes again.
-          const remember = emptyWrite();
+          const remember = emptyChangeset();
           if (idempotency) await claimIdempotencyKey(this.#kv, this.#clock, remember, idempotency, body, [known]);
           if (idempotency && !await this.#committer.commitUnlessConflict(remember)) continue;
           return { id: known, created: null };
@@ -162,7 +153,7 @@ export class Submitter {
    * @throws {IdempotencyMismatchError} If it was used for something else.
    */
   async madeBy(key: IdempotencyKey & { body: string }): Promise<string[] | null> {
-    return await claimIdempotencyKey(this.#kv, this.#clock, emptyWrite(), key, key.body, [""]);
+    return await claimIdempotencyKey(this.#kv, this.#clock, emptyChangeset(), key, key.body, [""]);
   }
 
   /**
@@ -184,7 +175,7 @@ export class Submitter {
     const parents = [...outside.keys()];
     if (parents.length > 0) {
       // Before anything is read for it: a batch may name more tasks than could ever be stored.
-      const bare = emptyWrite();
+      const bare = emptyChangeset();
       for (const state of states) merge(bare, transition(null, state));
       this.#assertFits(bare);
     }
@@ -194,7 +185,7 @@ export class Submitter {
     const started = states.map((state) => this.#starter.startAtOnce(state));
     try {
       while (true) {
-        const all = emptyWrite();
+        const all = emptyChangeset();
         for (const state of started) merge(all, transition(null, state));
         follow(all, parents);
         await this.#referToOlder(all, states.map(({ task }) => task));
@@ -212,17 +203,11 @@ export class Submitter {
   }
 
   /** @throws {InvalidInputError} If a batch is more than one atomic takes. */
-  #assertFits(write: Write): void {
-    const size = sizeOf(write);
-    const types = typesOf(write).size;
-    const { mutations, keyBytes, bytes } = this.#limits;
-    const over = ([
-      [size.mutations + LANE_MUTATIONS + types, mutations, "writes"],
-      [size.keyBytes, keyBytes, "bytes of keys"],
-      [size.bytes + LANE_BYTES + types * SAMPLE_BYTES + changeBytes(write), bytes, "bytes"],
-    ] as const).find(([needed, limit]) => needed > limit);
-    if (!over) return;
-    const [needed, limit, what] = over.map((part) => part.toLocaleString("en"));
+  #assertFits(write: Changeset): void {
+    const size = new AtomicSize(this.#limits);
+    size.add(write);
+    if (!size.excess) return;
+    const [needed, limit, what] = size.excess.map((part) => part.toLocaleString("en"));
     const detail = `A batch is stored in one atomic of at most ${limit} ${what}; this one needs ${needed}. Split it.`;
     throw new InvalidInputError([{ pointer: "/tasks", detail }]);
   }
@@ -233,7 +218,7 @@ export class Submitter {
    * @returns Also the id of the task that there is already, by its unique key: then the write is not to be used.
    * @throws {InvalidInputError} As {@linkcode submit} does.
    */
-  async prepare(submission: Submission): Promise<{ write: Write; state: TaskState; known: string | null }> {
+  async prepare(submission: Submission): Promise<{ write: Changeset; state: TaskState; known: string | null }> {
     const state = await this.#named(this.#make(submission, ""));
     const write = transition(null, state);
     await this.#referToOlder(write, [state.task]);
@@ -343,7 +328,7 @@ export class Submitter {
    * Adds to a write what lets older tasks know which ones were submitted in their place, as long as they are there. An
    * entry that comes to stand behind the deletion of its older task is the janitor's to find.
    */
-  async #referToOlder(write: Write, tasks: TaskRecord[]): Promise<void> {
+  async #referToOlder(write: Changeset, tasks: TaskRecord[]): Promise<void> {
     const named = tasks.filter(({ retried_from }) => retried_from !== null);
     if (named.length === 0) return;
     const entries = await getAll(this.#kv, named.map(({ retried_from }) => keys.task(retried_from!)));
@@ -359,7 +344,7 @@ export class Submitter {
    * @throws {InvalidInputError} If one of them is not there.
    */
   async referToUploads(
-    write: Write,
+    write: Changeset,
     owners: { id: string; uploads: string[]; input_params: Json }[],
     rootOf: (i: number) => string,
   ): Promise<void> {

@@ -6,32 +6,29 @@
  * @module
  */
 
-import type { CheckpointRecord } from "../run/checkpoints.ts";
+import { type CheckpointRecord, readTask, type StoredFile } from "../store/reads.ts";
 import { decode, encode } from "../store/codec.ts";
 import { addWrites, readTally, type Tally } from "../store/counts.ts";
 import { keys, placementKey, sameKey } from "../store/keys.ts";
-import { readTask, type StoredFile } from "../store/reads.ts";
 import type { Schedule } from "../actions/schedules.ts";
 import {
-  interrupt,
   isTerminal,
-  occupies,
   type Placement,
-  placementAt,
   type RunRecord,
   statusOf,
   type TaskRecord,
   type TaskState,
-} from "../task/task.ts";
+} from "../task/record.ts";
+import { interrupt, occupies, placementAt } from "../task/transitions.ts";
 import {
+  type Changeset,
   decodeTask,
-  emptyWrite,
+  emptyChangeset,
   entriesOf,
   indexValue,
   openChanges,
   placementValue,
   transition,
-  type Write,
 } from "../store/changeset.ts";
 
 /** Something that must not be. */
@@ -40,7 +37,7 @@ export interface StoreProblem {
   key: Deno.KvKey;
   detail: string;
   /** Makes the write that puts it right; null where only the counters are wrong, or nothing can be done. */
-  fix: (() => Promise<Write | null>) | null;
+  fix: (() => Promise<Changeset | null>) | null;
 }
 
 /** What a check has found. */
@@ -230,12 +227,12 @@ class StoreCheck {
   }
 
   #drop({ key }: Entry, detail: string): void {
-    this.#report(key, detail, () => Promise.resolve({ ...emptyWrite(text(key)), deletes: [key] }));
+    this.#report(key, detail, () => Promise.resolve({ ...emptyChangeset(text(key)), deletes: [key] }));
   }
 
   #put(key: Deno.KvKey, detail: string, value: unknown): void {
     const puts = [{ key, value: encode(value) }];
-    this.#report(key, detail, () => Promise.resolve({ ...emptyWrite(text(key)), puts }));
+    this.#report(key, detail, () => Promise.resolve({ ...emptyChangeset(text(key)), puts }));
   }
 
   #move(key: Deno.KvKey, detail: string, id: string, next: (state: TaskState) => TaskState): void {
@@ -393,7 +390,11 @@ class StoreCheck {
       const known = this.#blobs.get(blob);
       if (known && pending.has(blob)) {
         const key = keys.blobPending(blob);
-        this.#report(key, "marks a file that has an owner", () => Promise.resolve({ ...emptyWrite(), deletes: [key] }));
+        this.#report(
+          key,
+          "marks a file that has an owner",
+          () => Promise.resolve({ ...emptyChangeset(), deletes: [key] }),
+        );
       }
       if (known ? known.chunks === found : pending.has(blob)) continue;
       if (known) this.#report(known.owner, `has ${found} of the ${known.chunks} parts of its file`);

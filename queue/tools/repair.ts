@@ -5,7 +5,9 @@
  */
 
 import { systemClock } from "../task/clock.ts";
-import { Committer, FILE_LIMITS, resetCounts } from "../store/committer.ts";
+import { Committer } from "../store/commit/committer.ts";
+import { resetCounts } from "../store/commit/instances.ts";
+import { FILE_LIMITS } from "../store/commit/atomic_size.ts";
 import { newId } from "../task/ids.ts";
 import { silent } from "../log.ts";
 import { checkStore, type StoreReport } from "./check.ts";

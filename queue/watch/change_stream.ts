@@ -8,13 +8,13 @@
 
 import type { Clock } from "../task/clock.ts";
 import { decode } from "../store/codec.ts";
-import type { ChangeRecord } from "../store/committer.ts";
+import type { ChangeRecord } from "../store/commit/lane.ts";
 import { keys } from "../store/keys.ts";
 import type { Logger } from "../log.ts";
-import type { Notifier } from "../background/notifier.ts";
+import type { Notifier } from "./notifier.ts";
 import { RecentMap } from "../recent_map.ts";
 import { readTasks } from "../store/reads.ts";
-import { type Status, type TaskState, versionOf } from "../task/task.ts";
+import { type Status, type TaskState, versionOf } from "../task/record.ts";
 import type { Change } from "../store/changeset.ts";
 
 /** One task that changed; several changes of it in one batch are one. */

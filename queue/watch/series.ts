@@ -8,123 +8,9 @@
 
 import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
-import type { SeriesAnswer, SeriesBucket, SeriesMark } from "../task/task.ts";
-import { isTerminal, statusOf } from "../task/task.ts";
-import { type Change, placementValue, type Put } from "../store/changeset.ts";
-
-/**
- * A histogram of times: how many fell into each of its buckets. Bucket `i` holds what is over `RATIO ** (i - 1)` and up
- * to `RATIO ** i` milliseconds. Histograms are merged by adding (as in DDSketch: Masson, Rim and Lee 2019,
- * https://arxiv.org/abs/1908.10693).
- */
-export type Histogram = Record<string, number>;
-
-/** Ratio of a bucket's bounds: a quantile is then within 4.8 % of the truth. */
-const RATIO = 1.1;
-const LOG_RATIO = Math.log(RATIO);
-
-/** Adds a time in milliseconds to a histogram. */
-export function observe(histogram: Histogram, ms: number): void {
-  const bucket = ms <= 1 ? 0 : Math.ceil(Math.log(ms) / LOG_RATIO);
-  histogram[bucket] = (histogram[bucket] ?? 0) + 1;
-}
-
-/** The `q`-quantile of a histogram in milliseconds (0 to 1); null if it is empty. */
-export function quantile(histogram: Histogram, q: number): number | null {
-  const buckets = Object.entries(histogram).map(([bucket, count]) => [Number(bucket), count]).sort((a, b) =>
-    a[0] - b[0]
-  );
-  const total = buckets.reduce((sum, [, count]) => sum + count, 0);
-  let left = Math.max(1, Math.ceil(q * total));
-  for (const [bucket, count] of buckets) {
-    left -= count;
-    // The value that is at most 4.8 % away from anything in the bucket.
-    if (left <= 0) return bucket === 0 ? 1 : 2 * RATIO ** bucket / (RATIO + 1);
-  }
-  return null;
-}
-
-/** What happened to the tasks of a type within a minute or an hour. */
-export interface Sample {
-  submitted: number;
-  succeeded: number;
-  failed: number;
-  cancelled: number;
-  /** By how much the number of PENDING tasks grew. */
-  waiting: number;
-  /** From ready to started, of every start. */
-  wait: Histogram;
-  /** From started to its end, of each attempt that succeeded. */
-  run: Histogram;
-}
-
-function emptySample(): Sample {
-  return { submitted: 0, succeeded: 0, failed: 0, cancelled: 0, waiting: 0, wait: {}, run: {} };
-}
-
-const COUNTED = ["submitted", "succeeded", "failed", "cancelled", "waiting"] as const;
-
-/** Adds one sample to another. */
-export function addSample(into: Sample, sample: Sample): void {
-  for (const field of COUNTED) into[field] += sample[field];
-  for (const name of ["wait", "run"] as const) {
-    for (const [bucket, count] of Object.entries(sample[name])) into[name][bucket] = (into[name][bucket] ?? 0) + count;
-  }
-}
-
-/** What a lane has told of the minute that it is in. */
-export interface LaneSeries {
-  /** Minutes since the epoch; it never goes back, since an earlier minute's entry is complete. */
-  minute: number;
-  samples: Record<string, Sample>;
-  /** Types that the last change has touched: their entries are written. */
-  touched: string[];
-}
-
-/** A lane's series before its first commit. */
-export const NO_SERIES: LaneSeries = { minute: 0, samples: {}, touched: [] };
-
-const ENDED = { SUCCESS: "succeeded", FAILED: "failed", CANCELLED: "cancelled" } as const;
-
-/** A lane's series with these changes. */
-export function addChanges(series: LaneSeries, changes: Change[], now: number): LaneSeries {
-  const minute = Math.max(series.minute, Math.floor(now / MINUTE_MS));
-  const samples = minute === series.minute ? { ...series.samples } : {};
-  const touched = new Set<string>();
-  for (const { before, after } of changes) {
-    const { task_type } = (after ?? before)!.task;
-    if (!touched.has(task_type)) {
-      const known = samples[task_type] ?? emptySample();
-      samples[task_type] = { ...known, wait: { ...known.wait }, run: { ...known.run } };
-      touched.add(task_type);
-    }
-    const sample = samples[task_type];
-    const [from, to] = [before && statusOf(before), after && statusOf(after)];
-    if (!before) sample.submitted++;
-    if (from === to) continue;
-    if (from === "PENDING") sample.waiting--;
-    if (to === "PENDING") sample.waiting++;
-    if (to === "RUNNING") {
-      observe(sample.wait, before?.task.placement ? after!.run!.started_at - placementValue(before.task) : 0);
-    }
-    if (!to || !isTerminal(to)) continue;
-    sample[ENDED[to]]++;
-    const { completed_at, started_at } = after!.task;
-    if (to === "SUCCESS") observe(sample.run, completed_at! - started_at!);
-  }
-  return { minute, samples, touched: [...touched] };
-}
-
-/** What a commit writes of a lane's series. */
-export function seriesPuts({ minute, samples, touched }: LaneSeries, instance: string, lane: number): Put[] {
-  return touched.map((type) => ({
-    key: keys.minute(minute, type, instance, lane),
-    value: encode(samples[type]),
-  }));
-}
-
-/** Bytes that an entry of a series takes at most: a day has 193 buckets. */
-export const SAMPLE_BYTES = 5_000;
+import type { SeriesAnswer, SeriesBucket, SeriesMark } from "../task/api_types.ts";
+import type { Put } from "../store/changeset.ts";
+import { addSample, emptySample, quantile, type Sample } from "../store/commit/lane_series.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -297,9 +183,4 @@ export async function readLastHour(
   return Object.fromEntries(
     [...sums].map(([type, { failed, run }]) => [type, { failed, run_p95: quantile(run, 0.95) }]),
   );
-}
-
-/** Something that a chart marks: an instance started, a type was paused or resumed. */
-export function putMark(at: number, by: string, mark: Omit<SeriesMark, "at">): Put {
-  return { key: keys.mark(at, by), value: encode(mark) };
 }

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { DELIVERY_TYPE } from "../../queue/actions/callbacks.ts";
+import { DELIVERY_TYPE } from "../../queue/task/callback_url.ts";
 import type { Queue } from "../../queue/queue.ts";
-import { type Json, type Task, type TaskError, taskOf, type TaskState } from "../../queue/task/task.ts";
+import type { Json, TaskError, TaskState } from "../../queue/task/record.ts";
+import { type Task, taskOf } from "../../queue/task/summary.ts";
 import { mayActAs } from "../http/auth.ts";
 import type { Principal } from "../env.ts";
 

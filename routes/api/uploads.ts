@@ -4,8 +4,7 @@
  * @module
  */
 
-import { Hono } from "hono";
-import type { Context } from "hono";
+import { type Context, Hono } from "hono";
 import { TooLargeError } from "../../queue/task/errors.ts";
 import { requireRole } from "../http/auth.ts";
 import { readMultipart, refuseLong } from "../http/body.ts";

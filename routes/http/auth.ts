@@ -7,7 +7,7 @@
 import { timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { getSignedCookie, setSignedCookie } from "hono/cookie";
-import type { Caller, Permission } from "../../queue/task/task.ts";
+import type { Caller, Permission } from "../../queue/task/api_types.ts";
 import type { AppEnv, AppOptions, Principal } from "../env.ts";
 import { addressOf, isSecure } from "./address.ts";
 import type { Guesses } from "./auth_throttle.ts";

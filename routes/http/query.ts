@@ -6,8 +6,8 @@
 
 import * as z from "zod";
 import { isId } from "../../queue/task/ids.ts";
-import type { Filter, Order } from "../../queue/store/reads.ts";
-import { type Status, STATUSES } from "../../queue/task/task.ts";
+import type { Filter, Order } from "../../queue/store/listing.ts";
+import { type Status, STATUSES } from "../../queue/task/record.ts";
 import { Problem, type ProblemIssue } from "./problem.ts";
 
 const FILTERS = ["status", "task_type", "tag", "q", "created_from", "created_to"];

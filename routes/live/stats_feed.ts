@@ -8,7 +8,8 @@
 import type { Clock } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
 import type { Queue } from "../../queue/queue.ts";
-import { type Stats, type Status, STATUSES } from "../../queue/task/task.ts";
+import type { Stats } from "../../queue/task/api_types.ts";
+import { type Status, STATUSES } from "../../queue/task/record.ts";
 
 /** Between two frames at least, in milliseconds. */
 const FRAME_MS = 250;

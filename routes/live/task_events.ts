@@ -7,7 +7,8 @@
 import type { LogEvent } from "../../islands/app/store.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { LogPosition } from "../../queue/run/task_log.ts";
-import type { Attempt, Status, TaskHistoryEvent, TaskState } from "../../queue/task/task.ts";
+import type { TaskHistoryEvent } from "../../queue/task/api_types.ts";
+import type { Attempt, Status, TaskState } from "../../queue/task/record.ts";
 
 /** Log lines that are told at once, and characters of them. */
 const [LINES, CHARACTERS] = [1_000, 200_000];

@@ -7,7 +7,7 @@
 
 import { defineTask } from "../../queue/define.ts";
 import { Queue } from "../../queue/queue.ts";
-import { totalOf } from "../../queue/store/reads.ts";
+import { totalOf } from "../../queue/store/listing.ts";
 import * as z from "zod";
 import { ms, onFile, perSecond, type Quantiles, quantiles, rate } from "./measure.ts";
 

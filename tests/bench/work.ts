@@ -10,7 +10,7 @@ import { decode as decodeWithImagescript, Frame, GIF, Image } from "imagescript"
 import { deflateSync } from "node:zlib";
 import { decode, encode, type Pixels, resize } from "../../queue/handlers/image/codecs.ts";
 import { Random } from "../../queue/handlers/random.ts";
-import type { Task } from "../../queue/task/task.ts";
+import type { Task } from "../../queue/task/summary.ts";
 import { pngChunk, pngHeader } from "../support/pictures.ts";
 import { type Server, startServer } from "../support/server.ts";
 import { quantiles } from "./measure.ts";

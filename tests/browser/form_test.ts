@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import * as z from "zod";
 import { defineTask } from "../../queue/define.ts";
-import type { Json } from "../../queue/task/task.ts";
+import type { Json } from "../../queue/task/record.ts";
 import { assertEquals, ok } from "../support/assert.ts";
 import { withApp } from "../support/app.ts";
 import { reaches } from "../support/queue.ts";

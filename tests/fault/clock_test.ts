@@ -1,7 +1,7 @@
 /** The wall clock is set back and forward while tasks wait, run and end: what was accepted ends all the same. */
 
 import { Queue } from "../../queue/queue.ts";
-import { totalOf } from "../../queue/store/reads.ts";
+import { totalOf } from "../../queue/store/listing.ts";
 import { checkStore } from "../../queue/tools/check.ts";
 import { assertEquals, ok } from "../support/assert.ts";
 import { driven, FakeClock } from "../support/fake_clock.ts";

@@ -1,5 +1,5 @@
 import { Queue } from "../../queue/queue.ts";
-import { CONNECT_LIMITS, FILE_LIMITS } from "../../queue/store/committer.ts";
+import { CONNECT_LIMITS, FILE_LIMITS } from "../../queue/store/commit/atomic_size.ts";
 import { assertEquals } from "../support/assert.ts";
 import { faulty } from "../support/faulty_kv.ts";
 import { allReach, fullCount, nonZero, noop } from "../support/queue.ts";

@@ -9,7 +9,7 @@
 
 import { readTasks } from "../../queue/store/reads.ts";
 import { checkStore } from "../../queue/tools/check.ts";
-import { isTerminal, statusOf, type TaskState } from "../../queue/task/task.ts";
+import { isTerminal, statusOf, type TaskState } from "../../queue/task/record.ts";
 import { Random } from "../../queue/handlers/random.ts";
 import { assertEquals, ok } from "../support/assert.ts";
 import { type Server, startServer } from "../support/server.ts";

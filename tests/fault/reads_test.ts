@@ -4,7 +4,7 @@ import { systemClock } from "../../queue/task/clock.ts";
 import { Random } from "../../queue/handlers/random.ts";
 import { Queue } from "../../queue/queue.ts";
 import { checkStore } from "../../queue/tools/check.ts";
-import { isTerminal, statusOf, versionOf } from "../../queue/task/task.ts";
+import { isTerminal, statusOf, versionOf } from "../../queue/task/record.ts";
 import { createApp } from "../../routes/app.ts";
 import { serve } from "../../routes/http/serve.ts";
 import { appOptions } from "../support/app.ts";

@@ -1,4 +1,4 @@
-import type { Task } from "../../queue/task/task.ts";
+import type { Task } from "../../queue/task/summary.ts";
 import { assertEquals, assertMatch, ok } from "../support/assert.ts";
 import { withDirectory } from "../support/directory.ts";
 import { startServer } from "../support/server.ts";

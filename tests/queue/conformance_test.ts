@@ -2,9 +2,9 @@
 
 import type { AnyTaskDefinition } from "../../queue/define.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
-import { totalOf } from "../../queue/store/reads.ts";
+import { totalOf } from "../../queue/store/listing.ts";
 import { checkStore } from "../../queue/tools/check.ts";
-import { statusOf, type TaskState } from "../../queue/task/task.ts";
+import { statusOf, type TaskState } from "../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
 import { turn } from "../support/fake_clock.ts";
 import { allReach, type Held, heldType, noop, reaches } from "../support/queue.ts";

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { defineTask } from "../../queue/define.ts";
-import { CONNECT_LIMITS } from "../../queue/store/committer.ts";
+import { CONNECT_LIMITS } from "../../queue/store/commit/atomic_size.ts";
 import { Queue } from "../../queue/queue.ts";
 import { assertEquals, assertMatch, assertRejects } from "../support/assert.ts";
 import { noop, reaches, withQueue } from "../support/queue.ts";

@@ -2,8 +2,8 @@
 
 import { allowance, parseRate } from "../../queue/task/rate_limit.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
-import { totalOf } from "../../queue/store/reads.ts";
-import { statusOf } from "../../queue/task/task.ts";
+import { totalOf } from "../../queue/store/listing.ts";
+import { statusOf } from "../../queue/task/record.ts";
 import { assertEquals, assertRejects, assertThrows, ok } from "../support/assert.ts";
 import { driven, FakeClock, turn } from "../support/fake_clock.ts";
 import { allReach, heldType, noop, reaches } from "../support/queue.ts";

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { defineTask } from "../../queue/define.ts";
 import { keys } from "../../queue/store/keys.ts";
 import { Queue } from "../../queue/queue.ts";
-import { statusOf } from "../../queue/task/task.ts";
+import { statusOf } from "../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
 import { FakeClock, turn } from "../support/fake_clock.ts";
 import { faulty } from "../support/faulty_kv.ts";

@@ -9,7 +9,7 @@ import { readHeader } from "../../queue/handlers/image/header.ts";
 import { isPublic, post, systemResolver } from "../../queue/handlers/webhook/post.ts";
 import { createLogger } from "../../queue/log.ts";
 import { Searches } from "../../queue/store/searches.ts";
-import type { Task } from "../../queue/task/task.ts";
+import type { Task } from "../../queue/task/summary.ts";
 import { assertEquals, assertMatch, assertRejects, assertThrows, ok } from "../support/assert.ts";
 import { sparingly } from "../../routes/app.ts";
 import { withApp } from "../support/app.ts";

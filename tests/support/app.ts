@@ -5,7 +5,7 @@ import type { AnyTaskDefinition } from "../../queue/define.ts";
 import { createHandlers } from "../../queue/handlers/mod.ts";
 import { silent } from "../../queue/log.ts";
 import { Queue } from "../../queue/queue.ts";
-import type { Task } from "../../queue/task/task.ts";
+import type { Task } from "../../queue/task/summary.ts";
 import { createApp } from "../../routes/app.ts";
 import type { AppOptions } from "../../routes/env.ts";
 import { serve, type ServeOptions } from "../../routes/http/serve.ts";

@@ -23,12 +23,12 @@ const QUEUE_ROOMS: Record<string, string[]> = {
   store: ["task"],
   watch: ["store", "task"],
   submit: ["store", "task"],
-  run: ["store", "task"],
-  actions: ["submit", "run", "store", "task"],
+  run: ["watch", "store", "task"],
+  actions: ["submit", "run", "watch", "store", "task"],
   background: ["actions", "submit", "run", "watch", "store", "task"],
   workers: ["task"],
   handlers: ["workers", "task"],
-  tools: ["store", "task"],
+  tools: ["actions", "run", "submit", "watch", "store", "task"],
 };
 /** Files of `queue/` that put rooms together: no room imports them. */
 const COMPOSERS = ["queue/queue.ts", "queue/mod.ts"];
@@ -93,8 +93,8 @@ const plugin: Deno.lint.Plugin = {
     },
     "only-commit-commits": {
       create(context) {
-        if (!isProduct(context) || endsWith(context, "queue/store/committer.ts")) return {};
-        const message = "Only queue/store/committer.ts writes to the store.";
+        if (!isProduct(context) || pathOf(context.filename).startsWith("queue/store/commit/")) return {};
+        const message = "Only queue/store/commit/ writes to the store.";
         return {
           'CallExpression[callee.property.name="atomic"]': (node) => context.report({ node, message }),
           "CallExpression[callee.property.name=/^(set|delete|enqueue|sum)$/]": (node) => {

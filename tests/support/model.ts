@@ -4,8 +4,8 @@
  * that it was allowed.
  */
 
-import type { Status, TaskState } from "../../queue/task/task.ts";
-import { MAX_INTERRUPTIONS, statusOf, SUSPECT_INTERRUPTIONS } from "../../queue/task/task.ts";
+import { type Status, statusOf, type TaskState } from "../../queue/task/record.ts";
+import { MAX_INTERRUPTIONS, SUSPECT_INTERRUPTIONS } from "../../queue/task/transitions.ts";
 
 /** What a task is submitted with. */
 export interface ModelSubmission {

@@ -5,8 +5,9 @@ import { type AnyTaskDefinition, defineTask, type TaskContext } from "../../queu
 import { addCounts, type Counts } from "../../queue/store/counts.ts";
 import { decode } from "../../queue/store/codec.ts";
 import { Queue, type QueueOptions } from "../../queue/queue.ts";
-import { type Json, type Status, statusOf, type TaskState } from "../../queue/task/task.ts";
-import { readTasks, totalOf } from "../../queue/store/reads.ts";
+import { type Json, type Status, statusOf, type TaskState } from "../../queue/task/record.ts";
+import { totalOf } from "../../queue/store/listing.ts";
+import { readTasks } from "../../queue/store/reads.ts";
 
 /** Does nothing. */
 export const noop = defineTask({

@@ -1,6 +1,6 @@
 /** A task as it is right after its submit, at {@linkcode T}. */
 
-import type { Placement, TaskState } from "../../queue/task/task.ts";
+import type { Placement, TaskState } from "../../queue/task/record.ts";
 
 /** The time at which it was submitted, milliseconds since the epoch. */
 export const T = 1_000_000;

@@ -7,7 +7,7 @@
 
 import { stringify } from "@std/csv";
 import type { TaskContext } from "../../define.ts";
-import type { Json } from "../../task/task.ts";
+import type { Json } from "../../task/record.ts";
 import { withoutFormula } from "../csv/cleaned.ts";
 import type { Values } from "./template.ts";
 

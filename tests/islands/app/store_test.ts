@@ -16,7 +16,8 @@ import {
   toast,
 } from "../../../islands/app/store.ts";
 import { HOME, type View } from "../../../islands/app/url.ts";
-import type { Task, TaskHistoryEvent, TaskSummary } from "../../../queue/task/task.ts";
+import type { TaskHistoryEvent } from "../../../queue/task/api_types.ts";
+import type { Task, TaskSummary } from "../../../queue/task/summary.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 function task(id: string, status: TaskSummary["status"], version = 1, more: Partial<TaskSummary> = {}): TaskSummary {

@@ -9,7 +9,7 @@ import {
   searchText,
   timeOf,
 } from "../../../islands/app/url.ts";
-import type { TaskSummary } from "../../../queue/task/task.ts";
+import type { TaskSummary } from "../../../queue/task/summary.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 const TYPES = ["csv_processing", "email_sending", "image_processing"];

@@ -1,5 +1,5 @@
 import { phasesOf } from "../../../islands/details/timeline.tsx";
-import type { Task } from "../../../queue/task/task.ts";
+import type { Task } from "../../../queue/task/summary.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 
 const at = (seconds: number) => new Date(Date.UTC(2030, 0, 1) + seconds * 1000).toISOString();

@@ -1,8 +1,8 @@
 import { delay, systemClock } from "../../../queue/task/clock.ts";
 import type { BulkOutcome } from "../../../queue/actions/bulk.ts";
 import { Queue } from "../../../queue/queue.ts";
-import { totalOf } from "../../../queue/store/reads.ts";
-import { statusOf, type TaskState } from "../../../queue/task/task.ts";
+import { totalOf } from "../../../queue/store/listing.ts";
+import { statusOf, type TaskState } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { fullCount, heldType, nonZero, noop, reaches, withQueue } from "../../support/queue.ts";

@@ -1,16 +1,15 @@
-import type { Held } from "../../support/queue.ts";
+import { allReach, type Held, heldType, noop, reaches, withQueue } from "../../support/queue.ts";
 import type { Callbacks } from "../../../queue/actions/callbacks.ts";
-import type { Committer } from "../../../queue/store/committer.ts";
+import type { Committer } from "../../../queue/store/commit/committer.ts";
 import { silent } from "../../../queue/log.ts";
-import type { Notifier } from "../../../queue/background/notifier.ts";
+import type { Notifier } from "../../../queue/watch/notifier.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { Releaser } from "../../../queue/background/effect_worker.ts";
-import { totalOf } from "../../../queue/store/reads.ts";
-import { statusOf } from "../../../queue/task/task.ts";
+import { totalOf } from "../../../queue/store/listing.ts";
+import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { FakeClock, turn } from "../../support/fake_clock.ts";
 import { countingReads } from "../../support/reads_kv.ts";
-import { allReach, heldType, noop, reaches, withQueue } from "../../support/queue.ts";
 
 const idOf = (submitted: { task: { task: { id: string } } }) => submitted.task.task.id;
 

@@ -1,6 +1,6 @@
 import { Queue } from "../../../queue/queue.ts";
 import { readTask } from "../../../queue/store/reads.ts";
-import { statusOf } from "../../../queue/task/task.ts";
+import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { faulty, type FaultyKv } from "../../support/faulty_kv.ts";
 import { FakeClock } from "../../support/fake_clock.ts";

@@ -5,7 +5,7 @@ import { fill, fillHtml, fillLine } from "../../../queue/handlers/email/template
 import { type MailOptions, MailTransport, parseSender } from "../../../queue/handlers/email/transport.ts";
 import { emailSending } from "../../../queue/handlers/email_sending.ts";
 import { Queue } from "../../../queue/queue.ts";
-import type { TaskRecord } from "../../../queue/task/task.ts";
+import type { TaskRecord } from "../../../queue/task/record.ts";
 import { assertEquals, assertMatch, assertThrows, ok } from "../../support/assert.ts";
 import { withApp } from "../../support/app.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";

@@ -3,7 +3,7 @@ import { systemClock } from "../../../queue/task/clock.ts";
 import { isPublic } from "../../../queue/handlers/webhook/post.ts";
 import { webhookDelivery, type WebhookOptions } from "../../../queue/handlers/webhook_delivery.ts";
 import { Queue } from "../../../queue/queue.ts";
-import type { TaskRecord } from "../../../queue/task/task.ts";
+import type { TaskRecord } from "../../../queue/task/record.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
 import { withApp } from "../../support/app.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";

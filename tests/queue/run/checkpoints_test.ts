@@ -126,7 +126,7 @@ Deno.test("NonRetryableError fails at once; other errors show themselves and the
     ok(waiting.task.run_at! > waiting.task.created_at);
     const [attempt] = waiting.task.attempts;
     assertEquals([attempt.outcome, attempt.error?.message, attempt.instance], ["failed", "again", queue.instance]);
-    ok(attempt.error?.stack?.includes("checkpoint_test.ts"));
+    ok(attempt.error?.stack?.includes("checkpoints_test.ts"));
   });
 });
 

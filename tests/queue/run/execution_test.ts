@@ -1,11 +1,11 @@
 import { Blobs } from "../../../queue/store/blobs.ts";
 import { systemClock } from "../../../queue/task/clock.ts";
-import type { Committer } from "../../../queue/store/committer.ts";
+import type { Committer } from "../../../queue/store/commit/committer.ts";
 import { createLogger } from "../../../queue/log.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { checkStore } from "../../../queue/tools/check.ts";
-import { statusOf } from "../../../queue/task/task.ts";
-import { emptyWrite } from "../../../queue/store/changeset.ts";
+import { statusOf } from "../../../queue/task/record.ts";
+import { emptyChangeset } from "../../../queue/store/changeset.ts";
 import { assertEquals, assertMatch, assertRejects, ok } from "../../support/assert.ts";
 import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
 import { type Held, heldType, reaches, withQueue } from "../../support/queue.ts";
@@ -150,10 +150,10 @@ Deno.test("whoever makes a written file its own takes the file's lock, so that t
   const kv = await Deno.openKv(":memory:");
   const committer = { commit: () => Promise.resolve("1") } as unknown as Committer;
   const blobs = new Blobs(kv, committer, systemClock);
-  const write = emptyWrite("task");
+  const write = emptyChangeset("task");
   blobs.adopt(write, { blob: "b", mark: "1" });
   assertEquals(write.locks, ["task", "blob:b"]);
-  const other = emptyWrite("other");
+  const other = emptyChangeset("other");
   blobs.disown(other, "b");
   assertEquals(other.locks, ["other", "blob:b"]);
   kv.close();

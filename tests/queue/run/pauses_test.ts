@@ -1,6 +1,6 @@
 import { OutcomeUnknownError } from "../../../queue/task/errors.ts";
 import { Queue } from "../../../queue/queue.ts";
-import { statusOf } from "../../../queue/task/task.ts";
+import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { type Fault, faulty } from "../../support/faulty_kv.ts";

@@ -1,6 +1,7 @@
 import { encode } from "../../../queue/store/codec.ts";
 import { keys } from "../../../queue/store/keys.ts";
-import { cancel, type TaskRecord } from "../../../queue/task/task.ts";
+import type { TaskRecord } from "../../../queue/task/record.ts";
+import { cancel } from "../../../queue/task/transitions.ts";
 import { decodeTask, transition } from "../../../queue/store/changeset.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { pending, T } from "../../support/task.ts";

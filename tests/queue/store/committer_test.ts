@@ -1,11 +1,12 @@
 import { systemClock } from "../../../queue/task/clock.ts";
-import { type AtomicLimits, Committer, CONNECT_LIMITS, FILE_LIMITS } from "../../../queue/store/committer.ts";
+import { Committer } from "../../../queue/store/commit/committer.ts";
+import { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "../../../queue/store/commit/atomic_size.ts";
 import { readCounts } from "../../../queue/store/counts.ts";
 import { decode, encode } from "../../../queue/store/codec.ts";
 import { keys } from "../../../queue/store/keys.ts";
 import { silent } from "../../../queue/log.ts";
-import { emptyWrite, type Write } from "../../../queue/store/changeset.ts";
-import { retire } from "../../../queue/store/committer.ts";
+import { type Changeset, emptyChangeset } from "../../../queue/store/changeset.ts";
+import { retire } from "../../../queue/store/commit/instances.ts";
 import { pending } from "../../support/task.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { FakeClock, turn } from "../../support/fake_clock.ts";
@@ -46,8 +47,8 @@ function rigs(name: string, test: (rig: Rig) => Promise<void>): void {
   }
 }
 
-function put(name: string, value: unknown, count = true): Write {
-  const write = emptyWrite(name);
+function put(name: string, value: unknown, count = true): Changeset {
+  const write = emptyChangeset(name);
   write.puts.push({ key: ["x", name], value: encode(value) });
   if (count) write.counts.push({ task_type: "t", status: "PENDING", delta: 1 });
   return write;
@@ -75,7 +76,7 @@ rigs("writes are split by checks, mutations and bytes", async ({ committer, kv }
   const wide = put("wide", 0, false);
   for (let i = 0; i < 900; i++) wide.puts.push({ key: ["y", i], value: encode(i) });
   const heavy = Array.from({ length: 40 }, (_, i) => {
-    const write = emptyWrite(`h${i}`);
+    const write = emptyChangeset(`h${i}`);
     write.puts.push({ key: ["x", `h${i}`], value: encode("x".repeat(60_000)) });
     return write;
   });
@@ -90,7 +91,7 @@ rigs(
   async ({ committer, kv }) => {
     const task_type = "t".repeat(64);
     await Promise.all(Array.from({ length: 3_000 }, (_, i) => {
-      const write = emptyWrite(`k${i}`);
+      const write = emptyChangeset(`k${i}`);
       const state = pending();
       write.changes.push({ id: `${i}`, before: null, after: { ...state, task: { ...state.task, task_type } } });
       return committer.commit(write);
@@ -152,7 +153,7 @@ rigs("a commit that is applied twice and holds a failed check rejects only the g
 });
 
 rigs("a value that KV refuses is rejected alone", async ({ committer, kv }) => {
-  const large = emptyWrite("large");
+  const large = emptyChangeset("large");
   large.puts.push({ key: ["x", "large"], value: new Uint8Array(70_000) });
   const outcomes = await Promise.allSettled([committer.commit(put("a", 1)), committer.commit(large)]);
   assertEquals(outcomes.map(({ status }) => status), ["fulfilled", "rejected"]);
@@ -165,13 +166,13 @@ rigs(
   async (rig) => {
     await rig.committer.commit(put("before", 1));
     ok(await retire(rig.kv, systemClock, "i1"));
-    const late = rig.committer.commit(put("late", 1), true);
+    const late = rig.committer.commit(put("late", 1), { asTaskOwner: true });
     const flown = rig.committer.commit(put("flown", 1));
     // With the lane gone nobody can tell whether it happened.
     await Promise.all([assertRejects(late, { code: "fenced" }), assertRejects(flown, { code: "outcome_unknown" })]);
     await rig.fenced;
     const submit = rig.committer.commit(put("submit", 1));
-    await assertRejects(rig.committer.commit(put("later", 1), true), { code: "fenced" });
+    await assertRejects(rig.committer.commit(put("later", 1), { asTaskOwner: true }), { code: "fenced" });
     await rig.committer.open("i2");
     await submit;
     assertEquals(await stored(rig.kv), { before: 1, submit: 1 });
@@ -181,7 +182,7 @@ rigs(
 
 rigs("a holder whose answer comes after it was fenced is not told that its write stands", async (rig) => {
   rig.fault = () => "applied, answered late";
-  const claim = rig.committer.commit(put("claim", 1), true);
+  const claim = rig.committer.commit(put("claim", 1), { asTaskOwner: true });
   while (!(await stored(rig.kv)).claim) await turn();
   rig.fault = () => null;
   ok(await retire(rig.kv, systemClock, "i1"));
@@ -197,7 +198,7 @@ rigs("an instance whose heartbeat has moved is not retired", async ({ committer,
   const seen = await kv.get(keys.instance("i1"));
   await committer.heartbeat();
   assertEquals(await retire(kv, systemClock, "i1", seen.versionstamp!), false);
-  await committer.commit(put("a", 1), true);
+  await committer.commit(put("a", 1), { asTaskOwner: true });
 });
 
 Deno.test("a commit that does not answer in time is unknown to its caller, and holders wait on", async () => {
@@ -219,7 +220,7 @@ Deno.test("a commit that does not answer in time is unknown to its caller, and h
   rig.fault = () => "silent";
   const submit = committer.commit(put("submit", 1));
   await turn();
-  const holder = committer.commit(put("holder", 1), true);
+  const holder = committer.commit(put("holder", 1), { asTaskOwner: true });
   const refused = assertRejects(submit, { code: "outcome_unknown" });
   await clock.advance(11_000);
   await refused;
@@ -234,7 +235,7 @@ Deno.test("a commit that does not answer in time is unknown to its caller, and h
 rigs("what one write puts stays, though another in the same atomic deletes what it had read there", async (rig) => {
   await rig.committer.commit(put("mark", 1, false));
   const { key, versionstamp } = await rig.kv.get(["x", "mark"]);
-  const remove = { ...emptyWrite("remove"), checks: [{ key, versionstamp }], deletes: [key] };
+  const remove = { ...emptyChangeset("remove"), checks: [{ key, versionstamp }], deletes: [key] };
   const before = rig.commits;
   await Promise.all([rig.committer.commit(put("mark", 2, false)), rig.committer.commit(remove)]);
   assertEquals([rig.commits - before, await stored(rig.kv)], [1, { mark: 2 }]);

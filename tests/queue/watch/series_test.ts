@@ -1,9 +1,7 @@
 import { Queue } from "../../../queue/queue.ts";
-import { quantile } from "../../../queue/watch/series.ts";
-import type { Histogram } from "../../../queue/watch/series.ts";
-import { observe } from "../../../queue/watch/series.ts";
+import { type Histogram, observe, quantile } from "../../../queue/store/commit/lane_series.ts";
 import { decode } from "../../../queue/store/codec.ts";
-import type { SeriesBucket } from "../../../queue/task/task.ts";
+import type { SeriesBucket } from "../../../queue/task/api_types.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { allReach, heldType, noop, reaches, withQueue } from "../../support/queue.ts";

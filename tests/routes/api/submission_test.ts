@@ -1,4 +1,4 @@
-import type { Task } from "../../../queue/task/task.ts";
+import type { Task } from "../../../queue/task/summary.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { withApp } from "../../support/app.ts";
 

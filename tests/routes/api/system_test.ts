@@ -1,4 +1,4 @@
-import type { SeriesAnswer, Stats } from "../../../queue/task/task.ts";
+import type { SeriesAnswer, Stats } from "../../../queue/task/api_types.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { withApp } from "../../support/app.ts";
 import { allReach, reaches } from "../../support/queue.ts";

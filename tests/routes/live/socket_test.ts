@@ -1,4 +1,4 @@
-import { type TaskSummary } from "../../../queue/task/task.ts";
+import type { TaskSummary } from "../../../queue/task/summary.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { createApp } from "../../../routes/app.ts";

@@ -1,4 +1,5 @@
-import { cancel, claim, fail, retry, retryLater, succeed, type TaskState } from "../../../queue/task/task.ts";
+import type { TaskState } from "../../../queue/task/record.ts";
+import { cancel, claim, fail, retry, retryLater, succeed } from "../../../queue/task/transitions.ts";
 import { statusEvents } from "../../../routes/live/task_events.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { pending, T } from "../../support/task.ts";

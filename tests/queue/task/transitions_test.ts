@@ -1,13 +1,6 @@
-import * as task from "../../../queue/task/task.ts";
-import {
-  EVENTS,
-  type Status,
-  STATUSES,
-  statusOf,
-  type TaskEvent,
-  type TaskState,
-  versionOf,
-} from "../../../queue/task/task.ts";
+import * as task from "../../../queue/task/transitions.ts";
+import { isTerminal, type Status, STATUSES, statusOf, type TaskState, versionOf } from "../../../queue/task/record.ts";
+import { EVENTS, type TaskEvent } from "../../../queue/task/transitions.ts";
 import { assertEquals, assertThrows, ok } from "../../support/assert.ts";
 import { pending, T } from "../../support/task.ts";
 
@@ -62,7 +55,7 @@ for (const status of STATUSES) {
       assertEquals(statusOf(after), expected);
       ok(versionOf(after) > versionOf(before));
       assertEquals(after.task.placement !== null, expected === "PENDING" || expected === "RUNNING");
-      assertEquals(after.task.completed_at !== null, task.isTerminal(expected));
+      assertEquals(after.task.completed_at !== null, isTerminal(expected));
     });
   }
 }

@@ -12,7 +12,7 @@
 import { type Clock, repeat, type Repeating } from "../task/clock.ts";
 import { keys } from "../store/keys.ts";
 import type { Logger } from "../log.ts";
-import { mayExpire } from "../task/task.ts";
+import { mayExpire } from "../task/transitions.ts";
 import type { Change } from "../store/changeset.ts";
 
 /** What can be listened for. */

@@ -1,0 +1,281 @@
+/**
+ * The committer: the only place that writes to KV. It coalesces the changesets of this instance into few KV atomics (a
+ * group commit), because each atomic costs an fsync and KV runs them one after another.
+ *
+ * @module
+ */
+
+import { type Clock, within } from "../../task/clock.ts";
+import { ClosedError, ConflictError, FencedError, OutcomeUnknownError, RefusedWriteError } from "../../task/errors.ts";
+import type { Logger } from "../../log.ts";
+import { type Change, type Changeset, emptyChangeset, sizeOf } from "../changeset.ts";
+import { encode } from "../codec.ts";
+import type { LaneRecord } from "../counts.ts";
+import { keys } from "../keys.ts";
+import { persist } from "../kv.ts";
+import { type AtomicLimits, AtomicSize } from "./atomic_size.ts";
+import { retire } from "./instances.ts";
+import { Lane, type LaneOwner, Operation, type Outcome } from "./lane.ts";
+import { putMark } from "./lane_series.ts";
+
+const SWEEP_MS = 1_000;
+
+/** How a {@linkcode Committer} is made. */
+export interface CommitterOptions {
+  kv: Deno.Kv;
+  clock: Clock;
+  log: Logger;
+  limits: AtomicLimits;
+  /** Lanes, and so atomics in flight. */
+  lanes: number;
+  /** Whether other instances share the store, so that each commit rings the bell. */
+  distributed: boolean;
+  /** Milliseconds after which a caller is told that the outcome is unknown. */
+  deadlineMs: number;
+  /** Called after each commit that moved tasks, before its callers go on. */
+  onCommitted(versionstamp: string, changes: Change[]): void;
+  /** Called once when this instance was found to be fenced. */
+  onFenced(): void;
+}
+
+/** Coalesces the writes of one instance into atomics. */
+export class Committer implements LaneOwner {
+  readonly options: CommitterOptions;
+  #instance = "";
+  #beat: string | null = null;
+  #lanes: Lane[] = [];
+  #queue: Operation[] = [];
+  #flights = new Set<Promise<void>>();
+  #locked = new Set<string>();
+  #outstanding = new Set<Operation>();
+  #sequence = 0;
+  #scheduled = false;
+  #fenced = false;
+  #closing = false;
+  #idle: (() => void)[] = [];
+  #cancelSweep: (() => void) | null = null;
+  /** Atomics committed and mutations in them, since the start. */
+  readonly stats = { atomics: 0, mutations: 0 };
+
+  constructor(options: CommitterOptions) {
+    this.options = options;
+  }
+
+  /** The id under which this committer writes. */
+  get instance(): string {
+    return this.#instance;
+  }
+
+  /** Whether the instance has lost its lanes. */
+  get fenced(): boolean {
+    return this.#fenced;
+  }
+
+  /** Whether it is closed, or about to be. */
+  get closing(): boolean {
+    return this.#closing;
+  }
+
+  /** An id for the next operation of a lane. */
+  nextOp(): string {
+    return `${this.#instance}:${++this.#sequence}`;
+  }
+
+  /** Registers `instance` with fresh lanes. Called again, with a new id, after the instance was fenced. */
+  async open(instance: string): Promise<void> {
+    const { kv, clock, lanes } = this.options;
+    // A flight of the old lanes may still land: what it holds must not be overtaken.
+    await Promise.all(this.#flights);
+    const opened = Array.from({ length: lanes }, (_, n) => keys.lane(instance, n));
+    const result = await persist(clock, () => {
+      const mark = putMark(clock.now(), instance, { kind: "start", task_type: null });
+      const atomic = kv.atomic().set(keys.instance(instance), encode({ started_at: clock.now() }))
+        .set(mark.key, mark.value);
+      for (const key of opened) atomic.set(key, encode({ op: "open", counts: {} } satisfies LaneRecord));
+      return atomic.commit();
+    });
+    if (!result.ok) throw new ConflictError();
+    this.#instance = instance;
+    this.#beat = result.versionstamp;
+    this.#lanes = opened.map((_, n) => new Lane(n, result.versionstamp, this));
+    this.#fenced = false;
+    this.#pump();
+  }
+
+  /**
+   * Renews this instance's heartbeat.
+   *
+   * @throws {FencedError} If the instance was recovered.
+   */
+  async heartbeat(): Promise<void> {
+    const { kv, clock } = this.options;
+    const key = keys.instance(this.#instance);
+    const result = await kv.atomic().check({ key, versionstamp: this.#beat })
+      .set(key, encode({ beat_at: clock.now() })).commit();
+    if (result.ok) {
+      this.#beat = result.versionstamp;
+      return;
+    }
+    // A resent heartbeat fails its own check: the entry is there, only newer than we knew.
+    const entry = await kv.get(key);
+    if (entry.versionstamp === null) {
+      this.fence();
+      throw new FencedError();
+    }
+    this.#beat = entry.versionstamp;
+  }
+
+  /**
+   * Commits a write.
+   *
+   * @param options.asTaskOwner Whether the instance that holds the task writes: then it is tried until it is committed
+   * or the instance is fenced. Default false.
+   * @returns The versionstamp of the commit.
+   * @throws {ConflictError} If one of the write's checks failed. Nothing was written.
+   * @throws {FencedError} If the instance was recovered (only with `asTaskOwner`). Nothing was written.
+   * @throws {OutcomeUnknownError} If there was no answer before the deadline (never with `asTaskOwner`).
+   * @throws {RefusedWriteError} If KV refuses the write itself, for example for its size. Nothing was written.
+   * @throws {ClosedError} If the committer is closed. Nothing was written.
+   */
+  commit(write: Changeset, { asTaskOwner = false } = {}): Promise<string> {
+    if (this.#closing) return Promise.reject(new ClosedError());
+    if (this.#fenced && asTaskOwner) return Promise.reject(new FencedError());
+    const size = sizeOf(write);
+    // The lane has a check of its own.
+    if (size.checks >= this.options.limits.checks) return Promise.reject(new RefusedWriteError());
+    return new Promise((resolve, reject) => {
+      const deadline = this.options.clock.monotonic() + this.options.deadlineMs;
+      const onSettled = (operation: Operation, outcome: Outcome) => {
+        this.#outstanding.delete(operation);
+        if ("error" in outcome) reject(outcome.error);
+        else resolve(outcome.versionstamp);
+        if (this.#outstanding.size === 0) { for (const done of this.#idle.splice(0)) done(); }
+      };
+      const operation = new Operation(write, size, asTaskOwner, deadline, onSettled);
+      this.#queue.push(operation);
+      this.#outstanding.add(operation);
+      this.#cancelSweep ??= this.options.clock.after(SWEEP_MS, () => this.#sweep());
+      if (!this.#scheduled) {
+        // Let whatever else happens in this turn join the same atomic.
+        this.#scheduled = true;
+        queueMicrotask(() => {
+          this.#scheduled = false;
+          this.#pump();
+        });
+      }
+    });
+  }
+
+  /** Commits a write; false if one of its checks failed, so that the caller looks again. */
+  async commitUnlessConflict(write: Changeset): Promise<boolean> {
+    try {
+      await this.commit(write);
+      return true;
+    } catch (error) {
+      if (error instanceof ConflictError) return false;
+      throw error;
+    }
+  }
+
+  /** Deletes an entry that says nothing any more, if it is still the same. */
+  async discard({ key, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
+    const write = { ...emptyChangeset(key.join("/")), checks: [{ key, versionstamp }], deletes: [key] };
+    await this.commitUnlessConflict(write);
+  }
+
+  /** Writes that were handed in and have not been answered. */
+  get pending(): number {
+    return this.#outstanding.size;
+  }
+
+  /** Waits until everything handed in so far was answered, or `ms` passed. */
+  async drain(ms: number): Promise<void> {
+    if (this.#outstanding.size === 0) return;
+    await within(this.options.clock, ms, new Promise<void>((resolve) => this.#idle.push(resolve)));
+  }
+
+  /** Refuses new writes, waits up to `ms` for those under way and folds this instance's lanes into the base. */
+  async close(ms: number): Promise<void> {
+    await this.drain(ms);
+    this.#closing = true;
+    for (const operation of [...this.#outstanding]) {
+      operation.settle({ error: operation.flown ? new OutcomeUnknownError() : new ClosedError() });
+    }
+    this.#cancelSweep?.();
+    if (!this.#fenced && this.#instance) {
+      await retire(this.options.kv, this.options.clock, this.#instance);
+    }
+  }
+
+  #sweep(): void {
+    const now = this.options.clock.monotonic();
+    for (const operation of this.#outstanding) {
+      if (operation.asTaskOwner || operation.deadline > now) continue;
+      operation.settle({ error: new OutcomeUnknownError() });
+    }
+    // What has been answered and does not fly need not fly any more.
+    this.#queue = this.#queue.filter((operation) => !operation.settled);
+    this.#cancelSweep = this.#outstanding.size > 0 ? this.options.clock.after(SWEEP_MS, () => this.#sweep()) : null;
+  }
+
+  #release(operations: Operation[]): void {
+    for (const { write } of operations) {
+      for (const lock of write.locks) this.#locked.delete(lock);
+    }
+  }
+
+  #pump(): void {
+    if (this.#fenced) return;
+    for (const lane of this.#lanes) {
+      if (lane.busy) continue;
+      const batch = this.#take();
+      if (batch.length === 0) return;
+      lane.busy = true;
+      const flight = lane.fly(batch).catch((error) => {
+        // Only a closing committer gives up on a store that does not answer at all.
+        for (const operation of batch) operation.settle({ error: new OutcomeUnknownError({ cause: error }) });
+      }).finally(() => {
+        lane.busy = false;
+        this.#flights.delete(flight);
+        this.#release(batch);
+        this.#pump();
+      });
+      this.#flights.add(flight);
+    }
+  }
+
+  /** Takes from the head of the queue what fits into one atomic and shares no lock with what flies. */
+  #take(): Operation[] {
+    const batch: Operation[] = [];
+    const passed: Operation[] = [];
+    const passedLocks = new Set<string>();
+    const size = new AtomicSize(this.options.limits);
+    let i = 0;
+    for (; i < this.#queue.length; i++) {
+      const operation = this.#queue[i];
+      const { locks } = operation.write;
+      if (locks.some((lock) => this.#locked.has(lock) || passedLocks.has(lock))) {
+        for (const lock of locks) passedLocks.add(lock);
+        passed.push(operation);
+        continue;
+      }
+      size.add(operation.write, operation.size);
+      if (size.excess && batch.length > 0) break;
+      for (const lock of locks) this.#locked.add(lock);
+      operation.flown = true;
+      batch.push(operation);
+    }
+    this.#queue = passed.length > 0 ? passed.concat(this.#queue.slice(i)) : this.#queue.slice(i);
+    return batch;
+  }
+
+  /** The lanes are gone: what task owners write from now on is void. */
+  fence(): void {
+    if (this.#fenced) return;
+    this.#fenced = true;
+    const owned = this.#queue.filter((operation) => operation.asTaskOwner);
+    this.#queue = this.#queue.filter((operation) => !operation.asTaskOwner);
+    for (const operation of owned) operation.settle({ error: new FencedError() });
+    this.options.onFenced();
+  }
+}

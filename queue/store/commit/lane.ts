@@ -1,0 +1,260 @@
+/**
+ * A lane: one stream of atomics with one in flight. Each atomic checks and rewrites the lane's own record, which holds
+ * the id of the operation and the counters. That one check does three things:
+ *
+ * - it fences: an instance whose lanes were deleted by a recoverer can write nothing more;
+ * - it makes a resend harmless: KV Connect may send a commit twice, and the second finds the lane moved;
+ * - it keeps the counters exact: they change in the same atomic as the tasks they count.
+ *
+ * KV never says which check failed. So the lane reads its record: if it has the operation's id, the commit happened
+ * after all; if the record is gone, the instance is fenced; otherwise the lane reads the checked keys again, rejects
+ * only the writes whose own check fails, and commits the rest.
+ *
+ * @module
+ */
+
+import { type Clock, delay } from "../../task/clock.ts";
+import { ConflictError, FencedError, OutcomeUnknownError, RefusedWriteError } from "../../task/errors.ts";
+import { statusOf, versionOf } from "../../task/record.ts";
+import type { Logger } from "../../log.ts";
+import type { Change, Changeset, ChangesetSize } from "../changeset.ts";
+import { decode, encode } from "../codec.ts";
+import { addWrites, type LaneRecord, type Tally } from "../counts.ts";
+import { keys } from "../keys.ts";
+import { backoff, getAll, isLimitError, isLocked, persist } from "../kv.ts";
+import { addChanges, type LaneSeries, NO_SERIES, seriesPuts } from "./lane_series.ts";
+
+/** The change feed's record of one commit: when, and what it did to which task. */
+export interface ChangeRecord {
+  at: number;
+  /** `from` is null for a new task, `to` for a deleted one. */
+  changes: [id: string, version: number, type: string, from: string | null, to: string | null][];
+}
+
+/** A write on its way into an atomic. */
+export class Operation {
+  /** Whether it has been in an atomic: from then on it may have been committed. */
+  flown = false;
+  settled = false;
+
+  /**
+   * @param deadline When the caller is told that the outcome is unknown: a monotonic time in milliseconds.
+   * @param onSettled Called once with its outcome.
+   */
+  constructor(
+    readonly write: Changeset,
+    readonly size: ChangesetSize,
+    /** Whether the task's holder writes: then it has no deadline, and is void once the instance is fenced. */
+    readonly asTaskOwner: boolean,
+    readonly deadline: number,
+    private readonly onSettled: (operation: Operation, outcome: Outcome) => void,
+  ) {}
+
+  /** Tells the caller how it ended. Only the first outcome counts. */
+  settle(outcome: Outcome): void {
+    if (this.settled) return;
+    this.settled = true;
+    this.onSettled(this, outcome);
+  }
+}
+
+/** How an operation ended. */
+export type Outcome = { versionstamp: string } | { error: unknown };
+
+/** What the lanes of an instance share. */
+export interface LaneOwner {
+  readonly instance: string;
+  /** Whether the instance has lost its lanes. */
+  readonly fenced: boolean;
+  readonly closing: boolean;
+  readonly stats: { atomics: number; mutations: number };
+  readonly options: {
+    kv: Deno.Kv;
+    clock: Clock;
+    log: Logger;
+    distributed: boolean;
+    onCommitted(versionstamp: string, changes: Change[]): void;
+  };
+  /** An id for the next operation. */
+  nextOp(): string;
+  /** The record of a lane is gone: the instance was recovered by another one. */
+  fence(): void;
+}
+
+/** One stream of atomics. */
+export class Lane {
+  busy = false;
+  readonly #n: number;
+  readonly #key: Deno.KvKey;
+  readonly #owner: LaneOwner;
+  #versionstamp: string;
+  #tally: Tally = { counts: {} };
+  #series: LaneSeries = NO_SERIES;
+
+  constructor(n: number, versionstamp: string, owner: LaneOwner) {
+    this.#n = n;
+    this.#key = keys.lane(owner.instance, n);
+    this.#versionstamp = versionstamp;
+    this.#owner = owner;
+  }
+
+  /** Commits operations, or tells each why it was not committed. Rejects only while the committer closes. */
+  async fly(batch: Operation[]): Promise<void> {
+    let operations = batch;
+    let op = this.#owner.nextOp();
+    let series = this.#seriesOf(operations);
+    let failures = 0;
+    while (operations.length > 0 && !this.#owner.fenced && !this.#owner.closing) {
+      const tally = addWrites(this.#tally, operations.map(({ write }) => write));
+      let error: unknown;
+      try {
+        const result = await this.#atomic(operations, op, tally, series).commit();
+        if (result.ok) return this.#landed(operations, result.versionstamp, tally, series);
+      } catch (thrown) {
+        error = thrown;
+      }
+
+      // A check failed, or the call did. Only the lane's record tells what happened.
+      const entry = await this.#untilAnswered(() => this.#owner.options.kv.get<unknown>(this.#key));
+      if (entry.versionstamp === null) {
+        this.#owner.fence();
+        break;
+      }
+      const stored = decode<LaneRecord>(entry.value);
+      if (stored.op === op) return this.#landed(operations, entry.versionstamp, tallyOf(stored), series);
+      this.#versionstamp = entry.versionstamp;
+      this.#tally = tallyOf(stored);
+
+      if (error === undefined) {
+        const refused = await this.#refused(operations);
+        for (const operation of refused) operation.settle({ error: new ConflictError() });
+        if (refused.size > 0) {
+          operations = operations.filter((operation) => !refused.has(operation));
+          op = this.#owner.nextOp();
+          series = this.#seriesOf(operations);
+          continue;
+        }
+      } else if (isLimitError(error)) {
+        if (operations.length === 1) {
+          operations[0].settle({ error: new RefusedWriteError({ cause: error }) });
+          return;
+        }
+        for (const operation of operations) await this.fly([operation]);
+        return;
+      } else if (!isLocked(error) && Number.isInteger(Math.log2(failures + 1))) {
+        this.#owner.options.log.warn("A commit failed and is tried again.", {
+          error,
+          lane: this.#n,
+          tries: failures + 1,
+        });
+      }
+      failures++;
+      // Whoever was told that the outcome is unknown need not have it tried for ever: this try has not happened.
+      const left = operations.filter((operation) => !operation.settled);
+      if (left.length < operations.length) series = this.#seriesOf(left);
+      operations = left;
+      await delay(this.#owner.options.clock, backoff(failures));
+    }
+    // Fenced (or closing) in the middle of it. With the lane gone nobody can tell whether the last try happened: a
+    // holder's write is void either way, everyone else is told the truth.
+    for (const operation of operations) {
+      operation.settle({ error: operation.asTaskOwner ? new FencedError() : new OutcomeUnknownError() });
+    }
+  }
+
+  /** Asks the store until it answers: a lane cannot go on without knowing where it stands. */
+  async #untilAnswered<T>(call: () => Promise<T>): Promise<T> {
+    while (true) {
+      try {
+        return await persist(this.#owner.options.clock, call);
+      } catch (error) {
+        if (this.#owner.closing) throw error;
+        this.#owner.options.log.error("The store does not answer; tried again.", { error });
+      }
+    }
+  }
+
+  #seriesOf(operations: Operation[]): LaneSeries {
+    return addChanges(this.#series, operations.flatMap(({ write }) => write.changes), this.#owner.options.clock.now());
+  }
+
+  #atomic(
+    operations: Operation[],
+    op: string,
+    tally: Tally,
+    series: LaneSeries,
+  ): Deno.AtomicOperation {
+    const { kv, clock, distributed } = this.#owner.options;
+    const atomic = kv.atomic().check({ key: this.#key, versionstamp: this.#versionstamp });
+    const record: ChangeRecord = { at: clock.now(), changes: [] };
+    // All deletes go first. Writes that need no lock against each other may put a key that another one, which checks
+    // what it has read, deletes: what is put must then stay.
+    for (const { write } of operations) {
+      atomic.check(...write.checks);
+      for (const key of write.deletes) atomic.delete(key);
+    }
+    for (const { write } of operations) {
+      for (const { key, value, expireIn } of write.puts) atomic.set(key, value, expireIn ? { expireIn } : undefined);
+      for (const change of write.changes) record.changes.push(toEntry(change));
+    }
+    atomic.set(this.#key, encode({ op, ...tally } satisfies LaneRecord));
+    for (const { key, value } of seriesPuts(series, this.#owner.instance, this.#n)) atomic.set(key, value);
+    if (record.changes.length > 0) {
+      atomic.set([...keys.changes(), kv.commitVersionstamp()] as unknown as Deno.KvKey, encode(record));
+    }
+    if (distributed) atomic.set(keys.bell(), encode(op));
+    return atomic;
+  }
+
+  #landed(
+    operations: Operation[],
+    versionstamp: string,
+    tally: Tally,
+    series: LaneSeries,
+  ): void {
+    this.#versionstamp = versionstamp;
+    this.#tally = tally;
+    this.#series = series;
+    this.#owner.stats.atomics++;
+    const changes: Change[] = [];
+    for (const { write, size } of operations) {
+      this.#owner.stats.mutations += size.mutations;
+      changes.push(...write.changes);
+    }
+    try {
+      if (changes.length > 0) this.#owner.options.onCommitted(versionstamp, changes);
+    } catch (error) {
+      // It is committed, whoever fails to hear of it.
+      this.#owner.options.log.error("News of a commit was not handed on.", { error });
+    }
+    for (const operation of operations) {
+      // An answer that comes after the fence: what it tells of may have been taken over already.
+      if (this.#owner.fenced && operation.asTaskOwner) operation.settle({ error: new FencedError() });
+      else operation.settle({ versionstamp });
+    }
+  }
+
+  /** Which of these writes have a check that does not hold now. */
+  async #refused(operations: Operation[]): Promise<Set<Operation>> {
+    const checks = operations.flatMap((operation) => operation.write.checks.map((check) => ({ operation, check })));
+    const refused = new Set<Operation>();
+    const entries = await this.#untilAnswered(
+      () => getAll(this.#owner.options.kv, checks.map(({ check }) => check.key)),
+    );
+    entries.forEach((entry, i) => {
+      const { operation, check } = checks[i];
+      if (entry.versionstamp !== check.versionstamp) refused.add(operation);
+    });
+    return refused;
+  }
+}
+
+function tallyOf({ counts, open }: LaneRecord): Tally {
+  return { counts, open };
+}
+
+function toEntry({ id, before, after }: Change): ChangeRecord["changes"][number] {
+  const state = (after ?? before)!;
+  const version = versionOf(state) + (after ? 0 : 1);
+  return [id, version, state.task.task_type, before && statusOf(before), after && statusOf(after)];
+}

@@ -1,0 +1,165 @@
+/**
+ * A task as the API shows it: its summary for lists and streams, and the whole of it.
+ *
+ * @module
+ */
+
+import {
+  type Attempt,
+  type Json,
+  type Placement,
+  type Status,
+  statusOf,
+  type TaskAction,
+  type TaskError,
+  type TaskState,
+  type TerminalStatus,
+  versionOf,
+} from "./record.ts";
+import { mayExpire } from "./transitions.ts";
+
+/** A task as lists, batches and the stream show it. Times are RFC 3339, UTC. */
+export interface TaskSummary {
+  id: string;
+  task_type: string;
+  title: string;
+  status: Status;
+  /** Why a PENDING task does not run yet; null otherwise. */
+  wait_reason: Placement["kind"] | null;
+  /** 0 to 100. */
+  progress: number;
+  message: string;
+  /** When the running attempt last told of progress; null while it does not run. */
+  progress_at: string | null;
+  error: Omit<TaskError, "stack"> | null;
+  attempt: number;
+  max_attempts: number;
+  priority: number;
+  tags: string[];
+  run_at: string | null;
+  created_at: string;
+  started_at: string | null;
+  completed_at: string | null;
+  expires_at: string | null;
+  /** When retention removes it; null while it has not ended. */
+  delete_at: string | null;
+  instance: string | null;
+  /** Tasks of its type with the same key run one after another, or as many at once as the type says. */
+  concurrency_key: string | null;
+  /** The schedule that submitted it. */
+  schedule_id: string | null;
+  retried_from: string | null;
+  version: number;
+}
+
+/** A file that a task has made. */
+export interface ArtifactInfo {
+  name: string;
+  /** Bytes. */
+  size: number;
+  media_type: string;
+  sha256: string;
+  created_at: string;
+}
+
+/** A whole task as `GET /api/tasks/{id}` shows it. */
+export interface Task extends Omit<TaskSummary, "error"> {
+  input_params: Json;
+  result: Json;
+  error: TaskError | null;
+  /** Ids of the tasks that must be SUCCESS before it may start. */
+  depends_on: string[];
+  unique_key: string | null;
+  /** The URL that is told how it ended. */
+  callback_url: string | null;
+  /** Failed attempts since the last manual retry: at `max_attempts` it is FAILED. */
+  failures: number;
+  /** Attempts in a row that were interrupted without a new checkpoint or step. */
+  interruptions: number;
+  /** Longest run of an attempt in seconds. */
+  timeout: number;
+  /** How long it is kept after its end, in seconds; null: as its status says. */
+  retention: number | null;
+  /** Who submitted it; null: a program that shares the process. */
+  submitted_by: string | null;
+  /** Cancels and retries, oldest first. */
+  actions: (Omit<TaskAction, "at"> & { at: string })[];
+  /** Tasks that were submitted with this one as their `retried_from`. */
+  retried_as: string[];
+  artifacts: ArtifactInfo[];
+  attempts: (Omit<Attempt, "started_at" | "completed_at"> & { started_at: string; completed_at: string })[];
+}
+
+const time = (ms: number | null): string | null => ms === null ? null : new Date(ms).toISOString();
+
+/** How long ended tasks are kept, by how they ended. Milliseconds. */
+export type Retention = Readonly<Record<TerminalStatus, number>>;
+
+/** When retention removes a task; null while it has not ended. Milliseconds since the epoch. */
+export function deleteAt({ task, run }: TaskState, retention: Retention): number | null {
+  if (run || task.completed_at === null) return null;
+  return task.completed_at + (task.retention_ms ?? retention[task.status as TerminalStatus]);
+}
+
+/** The public summary of a state. */
+export function summaryOf(state: TaskState, retention: Retention): TaskSummary {
+  const { task, run } = state;
+  return {
+    id: task.id,
+    task_type: task.task_type,
+    title: task.title,
+    status: statusOf(state),
+    wait_reason: run ? null : task.placement?.kind ?? null,
+    progress: run?.progress ?? task.progress,
+    message: run?.message ?? task.message,
+    progress_at: time(run?.progress_at ?? null),
+    error: task.error && !run ? { code: task.error.code, message: task.error.message } : null,
+    attempt: run?.attempt ?? task.attempt,
+    max_attempts: task.max_attempts,
+    priority: task.priority,
+    tags: task.tags,
+    run_at: time(task.run_at),
+    created_at: time(task.created_at)!,
+    started_at: time(run?.started_at ?? task.started_at),
+    completed_at: run ? null : time(task.completed_at),
+    expires_at: mayExpire(state) || task.error?.code === "expired" ? time(task.expires_at) : null,
+    delete_at: time(deleteAt(state, retention)),
+    instance: run?.instance ?? null,
+    concurrency_key: task.concurrency_key,
+    schedule_id: task.schedule_id,
+    retried_from: task.retried_from,
+    version: versionOf(state),
+  };
+}
+
+/** The whole public form of a state. */
+export function taskOf(
+  state: TaskState,
+  artifacts: ArtifactInfo[],
+  retention: Retention,
+  retriedAs: string[] = [],
+): Task {
+  const { task, run } = state;
+  return {
+    ...summaryOf(state, retention),
+    input_params: task.input_params,
+    result: task.result,
+    error: run ? null : task.error,
+    depends_on: task.depends_on,
+    unique_key: task.unique_key,
+    callback_url: task.callback_url,
+    failures: task.failures,
+    interruptions: task.interruptions,
+    timeout: task.timeout_ms / 1000,
+    retention: task.retention_ms === null ? null : task.retention_ms / 1000,
+    submitted_by: task.submitted_by,
+    actions: task.actions.map((action) => ({ ...action, at: time(action.at)! })),
+    retried_as: retriedAs,
+    artifacts,
+    attempts: task.attempts.map((attempt) => ({
+      ...attempt,
+      started_at: time(attempt.started_at)!,
+      completed_at: time(attempt.completed_at)!,
+    })),
+  };
+}
