@@ -148,16 +148,30 @@ export function defineTask<S extends z.ZodType>(definition: TaskDefinition<S>): 
 export class Registry {
   readonly #definitions = new Map<string, AnyTaskDefinition>();
 
-  /** @throws {RangeError} If a name is taken or is not one. */
+  /** @throws {RangeError} As {@linkcode Registry.add} does. */
   constructor(definitions: AnyTaskDefinition[]) {
-    for (const definition of definitions) {
-      if (!/^[a-z][a-z0-9_]{0,63}$/.test(definition.type)) {
-        throw new RangeError(`"${definition.type}" is not a name for a task type.`);
-      }
-      if (definition.rateLimit !== undefined) parseRate(definition.rateLimit);
-      if (this.#definitions.has(definition.type)) throw new RangeError(`Task type ${definition.type} is there twice.`);
-      this.#definitions.set(definition.type, definition);
-    }
+    for (const definition of definitions) this.add(definition);
+  }
+
+  /**
+   * Adds a task type.
+   *
+   * @throws {RangeError} If its name is taken or no name, or its rate limit is none.
+   */
+  add(definition: AnyTaskDefinition): void {
+    const { type, rateLimit } = definition;
+    if (!/^[a-z][a-z0-9_]{0,63}$/.test(type)) throw new RangeError(`"${type}" is not a name for a task type.`);
+    if (rateLimit !== undefined) parseRate(rateLimit);
+    if (this.#definitions.has(type)) throw new RangeError(`Task type ${type} is defined twice.`);
+    this.#definitions.set(type, definition);
+  }
+
+  /** @throws {RangeError} If one of these is no task type. */
+  assertAll(types: string[]): void {
+    const unknown = types.find((type) => !this.#definitions.has(type));
+    if (unknown === undefined) return;
+    const known = [...this.#definitions.keys()].join(", ");
+    throw new RangeError(`There is no task type "${unknown}". There are: ${known}.`);
   }
 
   /** All types, in the order in which they were given. */

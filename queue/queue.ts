@@ -12,17 +12,20 @@
  * @module
  */
 
+import { checkHealth, type Health } from "./background/health.ts";
+import type { Core } from "./core.ts";
+import { Uploads } from "./submit/uploads.ts";
 import { Blobs } from "./store/blobs.ts";
 import { Bulk } from "./actions/bulk.ts";
 import { Callbacks } from "./actions/callbacks.ts";
-import { type Clock, delay, systemClock, within } from "./task/clock.ts";
-import { decode, encode } from "./store/codec.ts";
+import { type Clock, delay, systemClock } from "./task/clock.ts";
+import { decode } from "./store/codec.ts";
 import { Committer } from "./store/commit/committer.ts";
 import { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
-import { Commands } from "./actions/task_actions.ts";
+import { TaskActions } from "./actions/task_actions.ts";
 import { type Counts, type OpenWork, readCounts, readTally } from "./store/counts.ts";
 import { type AnyTaskDefinition, type OpenedFile, Registry } from "./define.ts";
-import { ClosedError, ConflictError, NotFoundError, OutcomeUnknownError } from "./task/errors.ts";
+import { NotFoundError } from "./task/errors.ts";
 import { Heartbeat } from "./background/heartbeat.ts";
 import { isId, newId } from "./task/ids.ts";
 import { Janitor, type JanitorOptions } from "./background/janitor.ts";
@@ -31,11 +34,11 @@ import { type Logger, silent } from "./log.ts";
 import { Notifier } from "./watch/notifier.ts";
 import { Pauses } from "./run/pauses.ts";
 import { type Filter, listTasks, type Order, type Page } from "./store/listing.ts";
-import { readArtifacts, readTasks, type StoredFile, type Upload } from "./store/reads.ts";
+import { readArtifacts, readTasks, type StoredFile } from "./store/reads.ts";
 import { Removal } from "./store/removal.ts";
 import { RoleLease } from "./background/role_lease.ts";
 import { Recoverer } from "./background/recoverer.ts";
-import { Releaser } from "./background/effect_worker.ts";
+import { EffectWorker } from "./background/effect_worker.ts";
 import { Runner } from "./run/runner.ts";
 import { Scheduler } from "./background/scheduler.ts";
 import { Searches } from "./store/searches.ts";
@@ -43,19 +46,16 @@ import { Schedules } from "./actions/schedules.ts";
 import { Sessions } from "./actions/sessions.ts";
 import { type Range, readLastHour, readSeries } from "./watch/series.ts";
 import { ChangeStream } from "./watch/change_stream.ts";
-import { claimIdempotencyKey, type IdempotencyKey } from "./submit/deduplication.ts";
-import { fingerprint, type Submission, Submitter } from "./submit/submit.ts";
+import type { IdempotencyKey } from "./submit/deduplication.ts";
+import type { Submission } from "./submit/new_task.ts";
+import { Submitter } from "./submit/submit.ts";
 import { type LogPosition, readLog, readLogTail } from "./run/task_log.ts";
 import type { PauseInfo, SeriesAnswer } from "./task/api_types.ts";
 import type { TaskState } from "./task/record.ts";
 import type { ArtifactInfo, Retention } from "./task/summary.ts";
 import type { RetryFrom } from "./task/transitions.ts";
-import { emptyChangeset } from "./store/changeset.ts";
 
 const WEEK_MS = 7 * 24 * 3_600_000;
-
-/** How long a health check waits for the store. */
-const HEALTH_WAIT_MS = 2_000;
 
 /** A stored file that can be read. */
 export interface ArtifactFile extends Omit<OpenedFile, "stream"> {
@@ -103,53 +103,36 @@ export class Queue {
   readonly registry: Registry;
   readonly stream: ChangeStream;
   readonly retention: Retention;
+  readonly uploads: Uploads;
   readonly schedules: Schedules;
   readonly bulk: Bulk;
   readonly sessions: Sessions;
-  readonly #kv: Deno.Kv;
-  readonly #clock: Clock;
-  readonly #log: Logger;
-  readonly #distributed: boolean;
-  readonly #submitter: Submitter;
+  readonly #core: Core;
   readonly #worker: boolean;
   readonly #leaseMs: number;
-  readonly #committer: Committer;
-  readonly #notifier: Notifier;
+  readonly #submitter: Submitter;
   readonly #runner: Runner;
+  readonly #pauses: Pauses;
+  readonly #actions: TaskActions;
   readonly #scheduler: Scheduler;
   readonly #recoverer: Recoverer;
   readonly #heartbeat: Heartbeat;
-  readonly #removal: Removal;
   readonly #janitor: Janitor;
-  readonly #releaser: Releaser;
-  readonly #pauses: Pauses;
-  readonly #commands: Commands;
-  readonly #blobs: Blobs;
+  readonly #effects: EffectWorker;
   readonly #searches = new Searches();
   #started = false;
   #stopping = false;
 
   constructor(options: QueueOptions) {
-    const { kv, definitions, clock = systemClock, log = silent, distributed = false } = options;
-    this.#kv = kv;
-    this.#clock = clock;
-    this.#log = log;
-    this.#distributed = distributed;
+    const { kv, definitions, clock = systemClock, log = silent, distributed = false, leaseMs = 15_000 } = options;
     this.#worker = options.worker ?? true;
-    const limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
-    this.retention = { SUCCESS: WEEK_MS, FAILED: WEEK_MS, CANCELLED: WEEK_MS, ...options.retention };
-    this.bulk = new Bulk(kv, this.#searches, () => this.#commands, () => this.#submitter);
-    this.registry = new Registry([...definitions, this.bulk.definition]);
-    for (const type of [...Object.keys(options.concurrency ?? {}), ...Object.keys(options.rates ?? {})]) {
-      const known = definitions.map(({ type }) => type);
-      if (!known.includes(type)) {
-        throw new RangeError(`There is no task type "${type}". There are: ${known.join(", ")}.`);
-      }
-    }
-    const leaseMs = options.leaseMs ?? 15_000;
     this.#leaseMs = leaseMs;
+    this.retention = { SUCCESS: WEEK_MS, FAILED: WEEK_MS, CANCELLED: WEEK_MS, ...options.retention };
+    this.registry = new Registry(definitions);
+    this.registry.assertAll([...Object.keys(options.concurrency ?? {}), ...Object.keys(options.rates ?? {})]);
+    const limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
     const notifier = new Notifier(kv, clock, log, distributed);
-    const stream = new ChangeStream(kv, notifier, clock, log);
+    this.stream = new ChangeStream(kv, notifier, clock, log);
     const committer = new Committer({
       kv,
       clock,
@@ -158,66 +141,57 @@ export class Queue {
       limits,
       lanes: options.lanes ?? (distributed ? 16 : 2),
       deadlineMs: options.commitDeadlineMs ?? 10_000,
+      // In this order: what was claimed with its submit must have its slot before anyone looks for free ones; the
+      // stream comes before the notifier, so that whoever is woken finds the change in it; effects come last.
       onCommitted: (versionstamp, changes) => {
         this.#runner.committed(versionstamp, changes);
-        stream.committed(changes);
+        this.stream.committed(changes);
         notifier.committed(changes);
-        this.#releaser.committed(changes);
+        this.#effects.committed(changes);
       },
       onFenced: () => void this.#restart(),
     });
     const blobs = new Blobs(kv, committer, clock);
-    this.#notifier = notifier;
-    this.stream = stream;
-    this.#committer = committer;
-    this.#blobs = blobs;
-    this.#submitter = new Submitter(kv, committer, this.registry, clock, limits, {
-      startAtOnce: (state) => this.#runner.startAtOnce(state),
-      submitted: (task) => this.#runner.submitted(task),
-    });
-    this.sessions = new Sessions(kv, committer, clock);
-    this.#pauses = new Pauses(kv, committer, this.registry, notifier, clock, log, distributed);
-    this.#runner = new Runner({
-      kv,
-      clock,
-      log,
-      committer,
-      blobs,
-      holdsLease: () => !distributed || this.#heartbeat.age < leaseMs,
-      notifier,
-      pauses: this.#pauses,
-      limits,
-      distributed,
+    const removal = new Removal(kv, committer, blobs, log);
+    const core: Core = {
+      ...{ kv, clock, log, committer, blobs, removal, notifier, limits, distributed },
       registry: this.registry,
+      retention: this.retention,
+    };
+    this.#core = core;
+    this.#heartbeat = new Heartbeat(core, leaseMs);
+    this.#pauses = new Pauses(core);
+    this.#runner = new Runner(core, this.#pauses, {
       concurrency: options.concurrency ?? {},
       rates: options.rates ?? {},
+      holdsLease: () => !distributed || this.#heartbeat.age < leaseMs,
     });
-    this.schedules = new Schedules(kv, committer, this.#submitter, notifier, clock, log);
-    this.#scheduler = new Scheduler(kv, committer, this.schedules, notifier, clock, log);
-    const callbacks = new Callbacks(kv, committer, this.#submitter, this.retention, log);
-    this.#releaser = new Releaser(kv, committer, this.registry, callbacks, notifier, clock, log);
-    this.#recoverer = new Recoverer(kv, committer, clock, leaseMs, log);
-    this.#heartbeat = new Heartbeat(committer, clock, leaseMs, log);
-    const removal = new Removal(kv, committer, blobs, log);
-    this.#removal = removal;
-    const lease = new RoleLease(kv, committer, clock, "janitor", distributed);
-    this.#janitor = new Janitor(kv, committer, removal, lease, clock, this.retention, log, options.janitor);
-    this.#commands = new Commands(kv, committer, this.registry, this.#runner, removal, clock, log);
+    this.uploads = new Uploads(core);
+    this.#submitter = new Submitter(core, this.uploads, this.#runner);
+    this.#actions = new TaskActions(core, this.#runner);
+    this.sessions = new Sessions(core);
+    this.schedules = new Schedules(core, this.#submitter, this.uploads);
+    this.bulk = new Bulk(core, this.#searches, this.#actions, this.#submitter);
+    this.registry.add(this.bulk.definition);
+    this.#scheduler = new Scheduler(core, this.schedules);
+    this.#effects = new EffectWorker(core, new Callbacks(core, this.#submitter));
+    this.#recoverer = new Recoverer(core, leaseMs);
+    this.#janitor = new Janitor(core, new RoleLease(core, "janitor"), options.janitor);
   }
 
   /** Registers this instance, recovers what dead ones left, and begins to work. */
   async start(): Promise<void> {
-    await this.#committer.open(newId(this.#clock.now()));
-    if (!this.#distributed) await this.#recoverer.recoverAll();
+    await this.#core.committer.open(newId(this.#core.clock.now()));
+    if (!this.#core.distributed) await this.#recoverer.recoverAll();
     this.#started = true;
     this.#heartbeat.start();
     this.#recoverer.start();
     this.stream.start();
-    this.#notifier.start();
+    this.#core.notifier.start();
     if (this.#worker) {
       await this.#pauses.start();
       this.#scheduler.start();
-      this.#releaser.start();
+      this.#effects.start();
       this.#janitor.start();
       this.#runner.start();
     }
@@ -230,45 +204,45 @@ export class Queue {
   async stop(graceMs = 4_000): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    this.#commands.stop();
+    this.#actions.stop();
     this.#pauses.stop();
     // Handlers come first: whatever else is under way must not take their time.
     const others = [
       this.#scheduler,
-      this.#releaser,
+      this.#effects,
       this.#janitor,
       this.stream,
-      this.#notifier,
+      this.#core.notifier,
     ].map((role) => role.stop());
     await this.#runner.stop(graceMs * 0.7);
     await Promise.all(others);
     await Promise.all([this.#recoverer.stop(), this.#heartbeat.stop()]);
-    await this.#committer.close(graceMs * 0.2);
+    await this.#core.committer.close(graceMs * 0.2);
   }
 
   /** This instance was recovered while it slept: what it held is gone, and it starts over under a new id. */
   async #restart(): Promise<void> {
-    this.#log.warn("This instance was recovered by another one; it starts over.", { instance: this.instance });
-    this.#runner.loseAll();
+    this.#core.log.warn("This instance was recovered by another one; it starts over.", { instance: this.instance });
+    this.#runner.loseLease();
     while (!this.#stopping) {
       try {
-        await this.#committer.open(newId(this.#clock.now()));
+        await this.#core.committer.open(newId(this.#core.clock.now()));
         return;
       } catch (error) {
-        this.#log.error("The store does not answer; tried again.", { error });
-        await delay(this.#clock, 1_000);
+        this.#core.log.error("The store does not answer; tried again.", { error });
+        await delay(this.#core.clock, 1_000);
       }
     }
   }
 
   /** The id of this instance. It changes when the instance had to start over. */
   get instance(): string {
-    return this.#committer.instance;
+    return this.#core.committer.instance;
   }
 
   /** Atomics and task mutations committed since the start. */
   get commitStats(): { atomics: number; mutations: number } {
-    return this.#committer.stats;
+    return this.#core.committer.stats;
   }
 
   /**
@@ -295,7 +269,7 @@ export class Queue {
     idempotency?: IdempotencyKey,
   ): Promise<{ tasks: TaskState[]; created: boolean }> {
     const { ids, created } = await this.#submitter.submitBatch(submissions, idempotency);
-    const known = created ?? (await readTasks(this.#kv, ids)).filter((state) => state !== null);
+    const known = created ?? (await readTasks(this.#core.kv, ids)).filter((state) => state !== null);
     return { tasks: known, created: created !== null };
   }
 
@@ -305,7 +279,7 @@ export class Queue {
    * @throws {NotFoundError} If there is none.
    */
   get(id: string): Promise<TaskState> {
-    return this.#commands.get(id);
+    return this.#actions.get(id);
   }
 
   /**
@@ -314,35 +288,35 @@ export class Queue {
    * @throws {BusyError} If it searches for text or a tag, and too many others do.
    */
   list(filter: Filter, limit: number, cursor?: string, order?: Order): Promise<Page> {
-    const read = () => listTasks(this.#kv, filter, limit, cursor, order);
+    const read = () => listTasks(this.#core.kv, filter, limit, cursor, order);
     if (filter.q === undefined && filter.tag === undefined) return read();
     return this.#searches.run(JSON.stringify([filter, limit, cursor, order]), read);
   }
 
   /** The exact number of tasks by type and status. */
   counts(): Promise<Counts> {
-    return readCounts(this.#kv);
+    return readCounts(this.#core.kv);
   }
 
   /** What each caller has submitted that has not ended: how many tasks, and bytes of parameters of a kilobyte or more. */
   async openWork(): Promise<OpenWork> {
-    return (await readTally(this.#kv)).open;
+    return (await readTally(this.#core.kv)).open;
   }
 
   /** What happened lately, bucket by bucket; of these types, or of all. */
   async series(range: Range, task_types?: readonly string[]): Promise<SeriesAnswer> {
     const waiting = Object.entries(await this.counts()).map(([type, { PENDING = 0 }]) => [type, PENDING]);
-    return await readSeries(this.#kv, range, this.#clock.now(), Object.fromEntries(waiting), task_types);
+    return await readSeries(this.#core.kv, range, this.#core.clock.now(), Object.fromEntries(waiting), task_types);
   }
 
   /** What the last hour says of each type that had tasks in it. */
   lastHour(): ReturnType<typeof readLastHour> {
-    return readLastHour(this.#kv, this.#clock.now());
+    return readLastHour(this.#core.kv, this.#core.clock.now());
   }
 
   /** What files a task has made. */
   async artifacts(id: string): Promise<ArtifactInfo[]> {
-    return (await readArtifacts(this.#kv, id)).map(({ blob: _, chunks: __, created_at, ...rest }) => ({
+    return (await readArtifacts(this.#core.kv, id)).map(({ blob: _, chunks: __, created_at, ...rest }) => ({
       ...rest,
       created_at: new Date(created_at).toISOString(),
     }));
@@ -354,16 +328,16 @@ export class Queue {
    * @throws {NotFoundError} If there is none.
    */
   async artifact(id: string, name: string): Promise<ArtifactFile> {
-    const entry = isId(id) && name.length <= 200 ? await this.#kv.get(keys.artifact(id, name)) : null;
+    const entry = isId(id) && name.length <= 200 ? await this.#core.kv.get(keys.artifact(id, name)) : null;
     if (!entry?.value) throw new NotFoundError(`Artifact ${name.slice(0, 64)} of task ${id.slice(0, 64)}`);
     const { blob, chunks, ...file } = decode<StoredFile>(entry.value);
-    return { ...file, read: (from, until) => this.#blobs.read(blob, chunks, from, until) };
+    return { ...file, read: (from, until) => this.#core.blobs.read(blob, chunks, from, until) };
   }
 
   /** Tasks that were submitted as a task with changes, oldest first, at most 20. */
   async retriedAs(id: string): Promise<string[]> {
     const found: string[] = [];
-    for await (const { key } of this.#kv.list({ prefix: keys.allRetriedAs(id) }, { limit: 20 })) {
+    for await (const { key } of this.#core.kv.list({ prefix: keys.allRetriedAs(id) }, { limit: 20 })) {
       found.push(key[2] as string);
     }
     return found;
@@ -371,12 +345,12 @@ export class Queue {
 
   /** The newest log lines of a task (before a position, if given), oldest first, and where to read on. */
   readLogTail(id: string, limit: number, before?: LogPosition): ReturnType<typeof readLog> {
-    return readLogTail(this.#kv, id, limit, before);
+    return readLogTail(this.#core.kv, id, limit, before);
   }
 
   /** Reads log lines of a task. */
   readLog(id: string, from?: LogPosition, limit?: number): ReturnType<typeof readLog> {
-    return readLog(this.#kv, id, from, limit);
+    return readLog(this.#core.kv, id, from, limit);
   }
 
   /**
@@ -388,7 +362,7 @@ export class Queue {
    * @throws {IllegalTransitionError} If it has ended already.
    */
   cancel(id: string, by: string | null = null): Promise<TaskState> {
-    return this.#commands.cancel(id, by);
+    return this.#actions.cancel(id, by);
   }
 
   /**
@@ -408,7 +382,7 @@ export class Queue {
     by: string | null = null,
     internal = false,
   ): Promise<TaskState> {
-    return this.#commands.retry(id, from, by, internal);
+    return this.#actions.retry(id, from, by, internal);
   }
 
   /**
@@ -418,7 +392,7 @@ export class Queue {
    * @throws {IllegalTransitionError} If it has not ended, or others that have not ended depend on it.
    */
   delete(id: string, by: string | null = null): Promise<void> {
-    return this.#commands.delete(id, by);
+    return this.#actions.delete(id, by);
   }
 
   /**
@@ -440,7 +414,7 @@ export class Queue {
    */
   async resume(type: string): Promise<void> {
     await this.#pauses.resume(type);
-    this.#notifier.ready(type);
+    this.#core.notifier.ready(type);
   }
 
   /** Which types are paused. */
@@ -448,93 +422,11 @@ export class Queue {
     return this.#pauses.read();
   }
 
-  /**
-   * Stores an uploaded file.
-   *
-   * @returns Its id, and whether it is new (false: the idempotency key has stored it before).
-   * @throws {TooLargeError} As soon as it is larger than `maxBytes`; nothing stays.
-   */
-  async upload(
-    name: string,
-    mediaType: string,
-    stream: ReadableStream<Uint8Array>,
-    maxBytes: number,
-    idempotency?: IdempotencyKey,
-  ): Promise<{ id: string; file: Upload; created: boolean }> {
-    const written = await this.#blobs.write(stream, maxBytes);
-    const now = this.#clock.now();
-    const id = newId(now);
-    const { mark: _, ...stored } = written;
-    const file: Upload = { ...stored, name, media_type: mediaType, created_at: now, used_at: now };
-    for (let tries = 1;; tries++) {
-      const write = emptyChangeset(`upload:${id}`);
-      write.puts.push({ key: keys.upload(id), value: encode(file) });
-      if (idempotency) {
-        const body = fingerprint([name, file.sha256]);
-        let known: string[] | null;
-        try {
-          known = await claimIdempotencyKey(
-            this.#kv,
-            this.#clock,
-            write,
-            idempotency,
-            body,
-            [id],
-            keys.upload,
-          );
-        } catch (error) {
-          await this.#blobs.delete(written.blob);
-          throw error;
-        }
-        if (known) {
-          await this.#blobs.delete(written.blob);
-          const entry = await this.#kv.get(keys.upload(known[0]));
-          if (entry.value) return { id: known[0], file: decode<Upload>(entry.value), created: false };
-          throw new NotFoundError(`Upload ${known[0]}`);
-        }
-      }
-      this.#blobs.adopt(write, written);
-      // Whoever loses the race for the key looks again; a file that the janitor has taken is lost for good.
-      if (await this.#committer.commitUnlessConflict(write)) return { id, file, created: true };
-      if (!idempotency || tries > 3) throw new ConflictError();
-    }
-  }
-
-  /** Bytes of uploads that no task and no schedule names. */
-  unusedUploadBytes(): Promise<number> {
-    return this.#removal.unusedUploadBytes();
-  }
-
-  /** Removes an upload that no task names. */
-  async discardUpload(id: string): Promise<void> {
-    const entry = await this.#kv.get(keys.upload(id));
-    if (entry.versionstamp !== null) await this.#removal.removeUpload(entry);
-  }
-
-  /**
-   * Whether the queue works: KV is written and read, the runner claims, the heartbeat beats. Also how long the
-   * oldest ready task has waited, in milliseconds.
-   */
-  async health(): Promise<{ kv: boolean; runner: boolean; backlog_age_ms: number }> {
-    const probe = keys.probe(this.instance);
-    let kv = false;
-    let backlog = 0;
-    try {
-      const at = encode(this.#clock.now());
-      const write = { ...emptyChangeset("probe"), puts: [{ key: probe, value: at, expireIn: 60_000 }] };
-      if (!await within(this.#clock, HEALTH_WAIT_MS, this.#committer.commit(write))) throw new OutcomeUnknownError();
-      kv = decode<number>((await this.#kv.get(probe)).value) === decode<number>(at);
-      for (const { type } of this.registry.all()) {
-        for await (const entry of this.#kv.list({ prefix: keys.readyOf(type) }, { limit: 1 })) {
-          backlog = Math.max(backlog, this.#clock.now() - decode<number>(entry.value));
-        }
-      }
-    } catch (error) {
-      if (!(error instanceof ClosedError)) this.#log.error("The health check could not use the store.", { error });
-    }
-    const alive = this.#started && !this.#stopping && this.#heartbeat.age < this.#leaseMs &&
+  /** Whether the queue works, and how long the oldest ready task has waited. */
+  health(): Promise<Health> {
+    const isRunning = this.#started && !this.#stopping && this.#heartbeat.age < this.#leaseMs &&
       (!this.#worker || this.#runner.alive);
-    return { kv, runner: alive, backlog_age_ms: Math.max(0, backlog) };
+    return checkHealth(this.#core, isRunning);
   }
 
   /** Cleans up at once instead of at the janitor's next turn. */

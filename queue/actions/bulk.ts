@@ -6,8 +6,10 @@
  * @module
  */
 
+import type { Core } from "../core.ts";
+import { findByIdempotencyKey, type IdempotencyKey } from "../submit/deduplication.ts";
 import * as z from "zod";
-import type { Commands } from "./task_actions.ts";
+import type { TaskActions } from "./task_actions.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
 import { InvalidInputError, NonRetryableError, NotFoundError, QueueError } from "../task/errors.ts";
 import { isId } from "../task/ids.ts";
@@ -15,7 +17,6 @@ import { readCounts } from "../store/counts.ts";
 import { type Filter, type Matched, matching, totalOf } from "../store/listing.ts";
 import type { Searches } from "../store/searches.ts";
 import type { Submitter } from "../submit/submit.ts";
-import type { IdempotencyKey } from "../submit/deduplication.ts";
 import { type Json, type Status, STATUSES, statusOf, type TaskState } from "../task/record.ts";
 
 /** What can be done to many tasks. */
@@ -86,19 +87,15 @@ const NO_OUTCOME = new Set(["closed", "fenced", "outcome_unknown"]);
 
 /** Acts on many tasks. */
 export class Bulk {
-  readonly #kv: Deno.Kv;
-  readonly #commands: () => Commands;
-  readonly #submitter: () => Submitter;
-  readonly #searches: Searches;
   /** The task type that large sets become. */
   readonly definition: TaskDefinition<typeof params>;
 
-  /** The parts that it works with need its task type first; they are asked for when there is something to do. */
-  constructor(kv: Deno.Kv, searches: Searches, commands: () => Commands, submitter: () => Submitter) {
-    this.#kv = kv;
-    this.#searches = searches;
-    this.#commands = commands;
-    this.#submitter = submitter;
+  constructor(
+    private readonly core: Core,
+    private readonly searches: Searches,
+    private readonly actions: TaskActions,
+    private readonly submitter: Submitter,
+  ) {
     this.definition = defineTask({
       type: BULK_TYPE,
       title: "Act on many tasks",
@@ -138,21 +135,21 @@ export class Bulk {
     idempotency?: IdempotencyKey & { body: string },
   ): Promise<BulkOutcome[] | TaskState> {
     // A request that comes again is answered with the task that it has made, whatever is left to do.
-    const made = idempotency && await this.#submitter().madeBy(idempotency);
-    if (made) return await this.#commands().get(made[0]);
+    const made = idempotency && await findByIdempotencyKey(this.core.kv, this.core.clock, idempotency);
+    if (made) return await this.actions.get(made[0]);
     const statuses = POSSIBLE[action].filter((status) => filter.statuses?.includes(status) ?? true);
     if (statuses.length === 0) return [];
     const possible: Filter = { ...filter, statuses };
     const { ids, more } = await this.#search(possible, asOf);
     if (more) {
-      const expected = totalOf(await readCounts(this.#kv), possible);
+      const expected = totalOf(await readCounts(this.core.kv), possible);
       const submission = {
         task_type: BULK_TYPE,
         input_params: { action, filter: possible, as_of: asOf, expected, by },
         submitted_by: by ?? undefined,
       };
-      const { id, created } = await this.#submitter().submit(submission, idempotency, true);
-      return created ?? await this.#commands().get(id);
+      const { id, created } = await this.submitter.submit(submission, idempotency, true);
+      return created ?? await this.actions.get(id);
     }
     return await Promise.all(ids.map((id) => this.#one(action, id, by)));
   }
@@ -162,7 +159,7 @@ export class Bulk {
     const search = async () => {
       const ids: string[] = [];
       let looked = 0;
-      for await (const matched of matching(this.#kv, filter, asOf)) {
+      for await (const matched of matching(this.core.kv, filter, asOf)) {
         ids.push(...matched.ids);
         looked += matched.looked;
         if (ids.length > MAX_BULK_IDS || looked > LOOKED_AT) return { ids, more: true };
@@ -171,12 +168,12 @@ export class Bulk {
     };
     return filter.q === undefined && filter.tag === undefined
       ? search()
-      : this.#searches.run(JSON.stringify(["bulk", filter, asOf]), search);
+      : this.searches.run(JSON.stringify(["bulk", filter, asOf]), search);
   }
 
   async *#matching(...from: [Filter, string, string | undefined]): AsyncGenerator<Matched> {
     try {
-      yield* matching(this.#kv, ...from);
+      yield* matching(this.core.kv, ...from);
     } catch (error) {
       // An as_of that is too old does not become younger.
       throw error instanceof InvalidInputError ? new NonRetryableError(error.message, { cause: error }) : error;
@@ -187,11 +184,11 @@ export class Bulk {
     try {
       if (!isId(id)) return { id: id.slice(0, 64), outcome: "not_found" };
       if (action === "cancel") {
-        const { run } = await this.#commands().cancel(id, by);
+        const { run } = await this.actions.cancel(id, by);
         return { id, outcome: run ? "cancel_requested" : "done" };
       }
-      if (action === "retry") await this.#commands().retry(id, "checkpoint", by, false);
-      else await this.#commands().delete(id, by);
+      if (action === "retry") await this.actions.retry(id, "checkpoint", by, false);
+      else await this.actions.delete(id, by);
       return { id, outcome: "done" };
     } catch (error) {
       if (!(error instanceof QueueError)) throw error;
@@ -202,10 +199,10 @@ export class Bulk {
   /** Whether an action that may have happened has. */
   async #hasHappened(action: BulkAction, id: string, bulk: string): Promise<boolean> {
     try {
-      const state = await this.#commands().get(id);
+      const state = await this.actions.get(id);
       if (action === "cancel") return statusOf(state) === "CANCELLED";
       // It may have been retried and have failed again since.
-      const { task: { created_at } } = await this.#commands().get(bulk);
+      const { task: { created_at } } = await this.actions.get(bulk);
       return action === "retry" && state.task.actions.some(({ action, at }) => action === "retry" && at >= created_at);
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error;

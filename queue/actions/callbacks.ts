@@ -5,15 +5,14 @@
  * @module
  */
 
+import type { Core } from "../core.ts";
 import { jsonSize } from "../store/codec.ts";
-import type { Committer } from "../store/commit/committer.ts";
 import { DELIVERY_TYPE } from "../task/callback_url.ts";
 import { InvalidInputError } from "../task/errors.ts";
-import type { Logger } from "../log.ts";
 import { readTask } from "../store/reads.ts";
 import type { Submitter } from "../submit/submit.ts";
 import { isTerminal, type Json, statusOf, type TaskState } from "../task/record.ts";
-import { type Retention, summaryOf } from "../task/summary.ts";
+import { summaryOf } from "../task/summary.ts";
 import type { Changeset } from "../store/changeset.ts";
 
 /** Bytes of a result that a callback carries; a larger one is to be fetched. */
@@ -21,22 +20,16 @@ const MAX_RESULT_BYTES = 20 * 1024;
 
 /** Makes deliveries of ends. */
 export class Callbacks {
-  constructor(
-    private readonly kv: Deno.Kv,
-    private readonly committer: Committer,
-    private readonly submitter: Submitter,
-    private readonly retention: Retention,
-    private readonly log: Logger,
-  ) {}
+  constructor(private readonly core: Core, private readonly submitter: Submitter) {}
 
   /** Deals with an entry that an end has left. */
   async follow(entry: Deno.KvEntry<unknown>): Promise<void> {
-    const state = await readTask(this.kv, entry.key[2] as string);
+    const state = await readTask(this.core.kv, entry.key[2] as string);
     // Gone, or retried before it was told: its next end leaves another entry.
-    if (!state?.task.callback_url || !isTerminal(statusOf(state))) return await this.committer.discard(entry);
+    if (!state?.task.callback_url || !isTerminal(statusOf(state))) return await this.core.committer.discard(entry);
     let write: Changeset;
     try {
-      ({ write } = await this.submitter.prepare({
+      ({ changeset: write } = await this.submitter.prepare({
         task_type: DELIVERY_TYPE,
         input_params: { url: state.task.callback_url, body: this.#body(state) },
         tags: ["callback", state.task.id],
@@ -44,13 +37,13 @@ export class Callbacks {
     } catch (error) {
       if (!(error instanceof InvalidInputError)) throw error;
       // Nothing of it would be different the next time; the type may have gone.
-      this.log.error("A callback could not be made.", { id: state.task.id, error });
-      return await this.committer.discard(entry);
+      this.core.log.error("A callback could not be made.", { id: state.task.id, error });
+      return await this.core.committer.discard(entry);
     }
     write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
     write.deletes.push(entry.key);
     // Whoever else has dealt with it wins.
-    await this.committer.commitUnlessConflict(write);
+    await this.core.committer.commitUnlessConflict(write);
   }
 
   #body(state: TaskState): Json {
@@ -59,7 +52,7 @@ export class Callbacks {
     return {
       type: `task.${statusOf(state).toLowerCase()}`,
       timestamp: new Date(completed_at!).toISOString(),
-      data: { ...summaryOf(state, this.retention), result: fits ? result : null, result_omitted: !fits },
+      data: { ...summaryOf(state, this.core.retention), result: fits ? result : null, result_omitted: !fits },
     } as unknown as Json;
   }
 }

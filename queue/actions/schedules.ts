@@ -6,18 +6,17 @@
  * @module
  */
 
+import type { Core } from "../core.ts";
 import { Cron } from "croner";
 import { RecentMap } from "../recent_map.ts";
-import type { Clock } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
-import type { Committer } from "../store/commit/committer.ts";
 import { ConflictError, InvalidInputError, NotFoundError, QueueError } from "../task/errors.ts";
 import { isId, newId } from "../task/ids.ts";
 import { keys } from "../store/keys.ts";
-import type { Logger } from "../log.ts";
-import type { Notifier } from "../watch/notifier.ts";
-import { claimIdempotencyKey, type IdempotencyKey } from "../submit/deduplication.ts";
-import { fingerprint, type Submission, type Submitter } from "../submit/submit.ts";
+import { claimIdempotencyKey, fingerprint, type IdempotencyKey } from "../submit/deduplication.ts";
+import type { Submission } from "../submit/new_task.ts";
+import type { Submitter } from "../submit/submit.ts";
+import type { Uploads } from "../submit/uploads.ts";
 import type { Json, TaskState } from "../task/record.ts";
 import { type Changeset, emptyChangeset, merge } from "../store/changeset.ts";
 
@@ -68,14 +67,7 @@ type Entry = Deno.KvEntryMaybe<unknown>;
 
 /** Keeps and ticks schedules. */
 export class Schedules {
-  constructor(
-    private readonly kv: Deno.Kv,
-    private readonly committer: Committer,
-    private readonly submitter: Submitter,
-    private readonly notifier: Notifier,
-    private readonly clock: Clock,
-    private readonly log: Logger,
-  ) {}
+  constructor(private readonly core: Core, private readonly submitter: Submitter, private readonly uploads: Uploads) {}
 
   /**
    * Creates a schedule.
@@ -92,7 +84,7 @@ export class Schedules {
     { idempotency, perHour = Infinity }: { idempotency?: IdempotencyKey; perHour?: number } = {},
   ): Promise<{ schedule: Schedule; created: boolean }> {
     const { cron, timezone = "UTC", missed = "skip", submission } = input;
-    const now = this.clock.now();
+    const now = this.core.clock.now();
     assertTimes(cron, timezone);
     const { state } = await this.submitter.prepare(submission);
     const schedule: Schedule = {
@@ -116,7 +108,15 @@ export class Schedules {
       if (!idempotency) return null;
       const body = idempotency.body ?? fingerprint(input);
       const of = [schedule.id];
-      const known = await claimIdempotencyKey(this.kv, this.clock, write, idempotency, body, of, keys.schedule);
+      const known = await claimIdempotencyKey(
+        this.core.kv,
+        this.core.clock,
+        write,
+        idempotency,
+        body,
+        of,
+        keys.schedule,
+      );
       return known && await this.get(known[0]);
     };
     // A request that comes again is answered whatever has become of the bounds.
@@ -131,9 +131,9 @@ export class Schedules {
       put(write, null, schedule);
       const known = await made(write);
       if (known) return { schedule: known, created: false };
-      await this.submitter.referToUploads(write, [owner], () => "");
-      if (!await this.committer.commitUnlessConflict(write)) continue;
-      this.notifier.due(schedule.next_at!);
+      await this.uploads.refer(write, [owner], () => "");
+      if (!await this.core.committer.commitUnlessConflict(write)) continue;
+      this.core.notifier.due(schedule.next_at!);
       return { schedule, created: true };
     }
   }
@@ -146,7 +146,7 @@ export class Schedules {
   preview(cron: string, timezone: string, count: number): number[] {
     assertTimes(cron, timezone);
     const times: number[] = [];
-    for (let at: number | null = this.clock.now(); times.length < count;) {
+    for (let at: number | null = this.core.clock.now(); times.length < count;) {
       at = nextAfter({ cron, timezone }, at);
       if (at === null) break;
       times.push(at);
@@ -157,7 +157,7 @@ export class Schedules {
   /** All schedules, oldest first. */
   async list(): Promise<Schedule[]> {
     const found: Schedule[] = [];
-    for await (const entry of this.kv.list({ prefix: keys.schedules() }, { batchSize: 500 })) {
+    for await (const entry of this.core.kv.list({ prefix: keys.schedules() }, { batchSize: 500 })) {
       found.push(decode<Schedule>(entry.value));
     }
     return found;
@@ -181,7 +181,7 @@ export class Schedules {
     return (await this.#change(id, (schedule) => ({
       ...schedule,
       paused,
-      next_at: paused ? null : schedule.next_at ?? nextAfter(schedule, this.clock.now()),
+      next_at: paused ? null : schedule.next_at ?? nextAfter(schedule, this.core.clock.now()),
     })))!;
   }
 
@@ -214,37 +214,41 @@ export class Schedules {
   async tick(entry: Deno.KvEntry<unknown>): Promise<void> {
     const at = entry.key[1] as number;
     const id = entry.key[2] as string;
-    const stored = await this.kv.get(keys.schedule(id));
+    const stored = await this.core.kv.get(keys.schedule(id));
     const schedule = stored.value ? decode<Schedule>(stored.value) : null;
-    if (schedule?.next_at !== at) return await this.committer.discard(entry);
-    const now = this.clock.now();
+    if (schedule?.next_at !== at) return await this.core.committer.discard(entry);
+    const now = this.core.clock.now();
     const next = nextAfter(schedule, at);
     const late = now - at > MISSED_AFTER_MS || next !== null && next <= now;
     const after: Schedule = { ...schedule, next_at: late ? nextAfter(schedule, now) : next };
     const write = emptyChangeset(`schedule:${id}`);
-    if (late) this.log.warn("Ticks of a schedule were missed.", { schedule: id, since: at, policy: schedule.missed });
+    if (late) {
+      this.core.log.warn("Ticks of a schedule were missed.", { schedule: id, since: at, policy: schedule.missed });
+    }
     if (!late || schedule.missed === "once") {
       try {
         const made = await this.submitter.prepare({ ...schedule.submission, schedule_id: id });
-        if (made.known) after.last_error = `Not submitted: task ${made.known} has the same unique key.`;
+        if (made.duplicate) after.last_error = `Not submitted: task ${made.duplicate} has the same unique key.`;
         else {
-          merge(write, made.write);
+          merge(write, made.changeset);
           Object.assign(after, { last_at: now, last_task_id: made.state.task.id, last_error: null });
         }
       } catch (error) {
         if (!(error instanceof QueueError)) throw error;
         // The type may have gone or changed: the schedule says so and goes on.
         after.last_error = error.message.slice(0, 1_000);
-        this.log.error("A schedule could not submit its task.", { schedule: id, error });
+        this.core.log.error("A schedule could not submit its task.", { schedule: id, error });
       }
     }
     put(write, schedule, after);
     write.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
-    if (await this.committer.commitUnlessConflict(write) && after.next_at !== null) this.notifier.due(after.next_at);
+    if (await this.core.committer.commitUnlessConflict(write) && after.next_at !== null) {
+      this.core.notifier.due(after.next_at);
+    }
   }
 
   async #read(id: string): Promise<Entry> {
-    const entry = isId(id) ? await this.kv.get(keys.schedule(id)) : null;
+    const entry = isId(id) ? await this.core.kv.get(keys.schedule(id)) : null;
     if (!entry?.value) throw new NotFoundError(`Schedule ${id.slice(0, 64)}`);
     return entry;
   }
@@ -267,8 +271,8 @@ export class Schedules {
   }
 
   async #commit(write: Changeset, schedule: Schedule | null): Promise<void> {
-    await this.committer.commit(write);
-    if (schedule?.next_at) this.notifier.due(schedule.next_at);
+    await this.core.committer.commit(write);
+    if (schedule?.next_at) this.core.notifier.due(schedule.next_at);
   }
 }
 

@@ -4,9 +4,8 @@
  * @module
  */
 
-import type { Clock } from "../task/clock.ts";
+import type { Core } from "../core.ts";
 import { encode } from "../store/codec.ts";
-import type { Committer } from "../store/commit/committer.ts";
 import { keys } from "../store/keys.ts";
 import { RecentMap } from "../recent_map.ts";
 import { emptyChangeset } from "../store/changeset.ts";
@@ -18,19 +17,19 @@ const REMEMBERED = 1_000;
 export class Sessions {
   readonly #ended = new RecentMap<string, true>(REMEMBERED);
 
-  constructor(private readonly kv: Deno.Kv, private readonly committer: Committer, private readonly clock: Clock) {}
+  constructor(private readonly core: Core) {}
 
   /** Ends a sign-in for good. `expiresAt` is when it would have ended by itself, in milliseconds since the epoch. */
   async end(id: string, expiresAt: number): Promise<void> {
-    const expireIn = Math.max(1, expiresAt - this.clock.now());
+    const expireIn = Math.max(1, expiresAt - this.core.clock.now());
     const write = emptyChangeset(`session:${id}`);
     write.puts.push({ key: keys.endedSession(id), value: encode(0), expireIn });
-    await this.committer.commit(write);
+    await this.core.committer.commit(write);
     this.#ended.set(id, true);
   }
 
   /** Whether a sign-in was ended, here or by another instance. */
   async isEnded(id: string): Promise<boolean> {
-    return this.#ended.has(id) || (await this.kv.get(keys.endedSession(id))).value !== null;
+    return this.#ended.has(id) || (await this.core.kv.get(keys.endedSession(id))).value !== null;
   }
 }

@@ -4,10 +4,9 @@
  * @module
  */
 
-import { type Clock, delay } from "../task/clock.ts";
+import type { Core } from "../core.ts";
+import { delay } from "../task/clock.ts";
 import { encode } from "../store/codec.ts";
-import type { Committer } from "../store/commit/committer.ts";
-import type { Registry } from "../define.ts";
 import {
   ClosedError,
   ForbiddenError,
@@ -17,9 +16,7 @@ import {
 } from "../task/errors.ts";
 import { isId } from "../task/ids.ts";
 import { keys } from "../store/keys.ts";
-import type { Logger } from "../log.ts";
 import { claimUniqueKey } from "../submit/deduplication.ts";
-import type { Removal } from "../store/removal.ts";
 import { guard, readTask, readTasks } from "../store/reads.ts";
 import type { CancelRequest } from "../run/cancel_requests.ts";
 import type { Runner } from "../run/runner.ts";
@@ -33,19 +30,11 @@ const COMMAND_WAIT_MS = 2_000;
 /** Statuses of tasks that have not ended. */
 const OPEN: Status[] = ["PENDING", "RUNNING"];
 
-/** Carries out what people ask. */
-export class Commands {
+/** Cancels, retries and deletes tasks. */
+export class TaskActions {
   #stopping = false;
 
-  constructor(
-    private readonly kv: Deno.Kv,
-    private readonly committer: Committer,
-    private readonly registry: Registry,
-    private readonly runner: Runner,
-    private readonly removal: Removal,
-    private readonly clock: Clock,
-    private readonly log: Logger,
-  ) {}
+  constructor(private readonly core: Core, private readonly runner: Runner) {}
 
   /** Refuses what has not been done yet. */
   stop(): void {
@@ -54,38 +43,38 @@ export class Commands {
 
   /** @throws {NotFoundError} If there is no such task. */
   async get(id: string): Promise<TaskState> {
-    const state = isId(id) ? await readTask(this.kv, id) : null;
+    const state = isId(id) ? await readTask(this.core.kv, id) : null;
     if (!state) throw new NotFoundError(`Task ${id.slice(0, 64)}`);
     return state;
   }
 
   /** See {@linkcode Queue.cancel}. */
   async cancel(id: string, by: string | null): Promise<TaskState> {
-    const until = this.clock.monotonic() + COMMAND_WAIT_MS;
+    const until = this.core.clock.monotonic() + COMMAND_WAIT_MS;
     while (true) {
       if (this.#stopping) throw new ClosedError();
-      if (this.clock.monotonic() > until) throw new OutcomeUnknownError();
+      if (this.core.clock.monotonic() > until) throw new OutcomeUnknownError();
       const state = await this.get(id);
       const status = statusOf(state);
       if (isTerminal(status)) throw new IllegalTransitionError(`Task ${id} has ended already: it is ${status}.`);
       if (state.run) {
-        const ended = state.run.instance === this.committer.instance
+        const ended = state.run.instance === this.core.committer.instance
           ? await this.runner.execution(id)?.cancel(by)
           : await this.#askHolder(state.run.instance, id, by);
         if (ended?.task.status === "CANCELLED" || ended?.run) {
-          this.log.info(ended.run ? "The holder of a task was asked to cancel it." : "A task was cancelled.", {
+          this.core.log.info(ended.run ? "The holder of a task was asked to cancel it." : "A task was cancelled.", {
             id,
             by,
           });
           return ended;
         }
         // It ended, moved on or is only just being started: look again.
-        await delay(this.clock, 10);
+        await delay(this.core.clock, 10);
         continue;
       }
-      const cancelled = cancel(state, this.clock.now(), by);
+      const cancelled = cancel(state, this.core.clock.now(), by);
       if (!await this.#move(state, cancelled)) continue;
-      this.log.info("A task was cancelled.", { id, by });
+      this.core.log.info("A task was cancelled.", { id, by });
       return cancelled;
     }
   }
@@ -95,15 +84,15 @@ export class Commands {
     const write = emptyChangeset(`command:${id}`);
     write.puts.push({
       key: keys.command(instance, id),
-      value: encode({ at: this.clock.now(), by } satisfies CancelRequest),
+      value: encode({ at: this.core.clock.now(), by } satisfies CancelRequest),
     });
-    await this.committer.commit(write);
-    const until = this.clock.monotonic() + COMMAND_WAIT_MS;
+    await this.core.committer.commit(write);
+    const until = this.core.clock.monotonic() + COMMAND_WAIT_MS;
     while (true) {
       const state = await this.get(id);
       if (state.run?.instance !== instance) return state.run ? null : state;
-      if (this.clock.monotonic() >= until) return state;
-      await delay(this.clock, 50);
+      if (this.core.clock.monotonic() >= until) return state;
+      await delay(this.core.clock, 50);
     }
   }
 
@@ -115,29 +104,34 @@ export class Commands {
       if (!isLegal("retry", status)) {
         throw new IllegalTransitionError(`Only FAILED and CANCELLED tasks can be retried; task ${id} is ${status}.`);
       }
-      const definition = this.registry.get(state.task.task_type);
+      const definition = this.core.registry.get(state.task.task_type);
       if (!definition) {
         throw new IllegalTransitionError(`There is no task type ${state.task.task_type} any more.`);
       }
       if (definition.internal && !internal) {
         throw new ForbiddenError(`Task ${id} is one of the service's own: only an admin retries it, by itself.`);
       }
-      const again = retry(state, this.clock.now(), from, by);
+      const again = retry(state, this.core.clock.now(), from, by);
       if (again.task.placement?.kind === "blocked") await this.#assertParents(state.task.depends_on);
       const write = transition(state, again);
       if (state.task.unique_key !== null) {
-        const other = await claimUniqueKey(this.kv, write, { key: state.task.unique_key, states: OPEN }, state.task);
+        const other = await claimUniqueKey(
+          this.core.kv,
+          write,
+          { key: state.task.unique_key, states: OPEN },
+          state.task,
+        );
         if (other) throw new IllegalTransitionError(`Task ${other} has the same unique key and has not ended.`);
       }
-      if (!await guard(this.kv, state, write) || !await this.committer.commitUnlessConflict(write)) continue;
-      this.log.info("A task was retried.", { id, by, from });
+      if (!await guard(this.core.kv, state, write) || !await this.core.committer.commitUnlessConflict(write)) continue;
+      this.core.log.info("A task was retried.", { id, by, from });
       return again;
     }
   }
 
   /** @throws {IllegalTransitionError} If a task can never be started for what it depends on. */
   async #assertParents(parents: string[]): Promise<void> {
-    const states = await readTasks(this.kv, parents);
+    const states = await readTasks(this.core.kv, parents);
     states.forEach((state, i) => {
       const status = state ? statusOf(state) : null;
       if (status === "FAILED" || status === "CANCELLED") {
@@ -157,15 +151,15 @@ export class Commands {
       const state = await this.get(id);
       const status = statusOf(state);
       if (!isTerminal(status)) throw new IllegalTransitionError(`Task ${id} is ${status}: cancel it first.`);
-      const removed = await this.removal.remove(state);
-      if (removed === "removed") return this.log.info("A task was deleted.", { id, by });
+      const removed = await this.core.removal.remove(state);
+      if (removed === "removed") return this.core.log.info("A task was deleted.", { id, by });
       if (removed === "needed") throw new IllegalTransitionError(`Tasks that have not ended depend on task ${id}.`);
     }
   }
 
   /** Moves a task that nobody holds, if it still is where `before` says; false: look again. */
   async #move(before: TaskState, after: TaskState): Promise<boolean> {
-    const write = await guard(this.kv, before, transition(before, after));
-    return write !== null && await this.committer.commitUnlessConflict(write);
+    const write = await guard(this.core.kv, before, transition(before, after));
+    return write !== null && await this.core.committer.commitUnlessConflict(write);
   }
 }

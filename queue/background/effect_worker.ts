@@ -7,15 +7,12 @@
  * @module
  */
 
+import type { Core } from "../core.ts";
 import type { Callbacks } from "../actions/callbacks.ts";
-import { type Clock, repeat, type Repeating } from "../task/clock.ts";
+import { repeat, type Repeating } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
-import type { Committer } from "../store/commit/committer.ts";
 import { getAll } from "../store/kv.ts";
-import type { Registry } from "../define.ts";
 import { keys } from "../store/keys.ts";
-import type { Logger } from "../log.ts";
-import type { Notifier } from "../watch/notifier.ts";
 import { guard, readTask, readTasks } from "../store/reads.ts";
 import { isTerminal, statusOf, type TaskError, type TaskState } from "../task/record.ts";
 import { cancel, expectDependents, meet, occupies, place } from "../task/transitions.ts";
@@ -36,31 +33,23 @@ const MET = 1;
 type Entry = Deno.KvEntry<unknown>;
 
 /** Lets go what waits for another task. */
-export class Releaser {
+export class EffectWorker {
   #job: Repeating | null = null;
   #unlisten: () => void = () => {};
   #stopped = false;
   /** Running tasks whose end is waited for: their holder does not know of their dependents. */
   #watched = new Set<string>();
 
-  constructor(
-    private readonly kv: Deno.Kv,
-    private readonly committer: Committer,
-    private readonly registry: Registry,
-    private readonly callbacks: Callbacks,
-    private readonly notifier: Notifier,
-    private readonly clock: Clock,
-    private readonly log: Logger,
-  ) {}
+  constructor(private readonly core: Core, private readonly callbacks: Callbacks) {}
 
   /** Starts. */
   start(): void {
-    this.#unlisten = this.notifier.on("anything", () => this.#job?.kick());
+    this.#unlisten = this.core.notifier.on("anything", () => this.#job?.kick());
     this.#job = repeat(
-      this.clock,
+      this.core.clock,
       POLL_MS,
       () => this.#run(),
-      (error) => this.log.warn("Waiting tasks could not be released; tried again.", { error }),
+      (error) => this.core.log.warn("Waiting tasks could not be released; tried again.", { error }),
     );
   }
 
@@ -87,7 +76,7 @@ export class Releaser {
   async #run(): Promise<void> {
     let entries: Entry[] = [];
     const found = new Set<string>();
-    for await (const entry of this.kv.list({ prefix: keys.follows() }, { batchSize: BATCH })) {
+    for await (const entry of this.core.kv.list({ prefix: keys.follows() }, { batchSize: BATCH })) {
       entries.push(entry);
       if (entry.key[1] === "task") found.add(entry.key[2] as string);
       if (entries.length < BATCH) continue;
@@ -113,11 +102,11 @@ export class Releaser {
 
   /** Lets tasks in while the concurrency key has room, and forgets those that have left. */
   async #followSlot(entry: Entry, type: string, key: string): Promise<void> {
-    const limit = this.registry.get(type)?.concurrencyPerKey ?? 1;
+    const limit = this.core.registry.get(type)?.concurrencyPerKey ?? 1;
     while (!this.#stopped) {
-      const slot = await this.kv.get(keys.slot(type, key));
+      const slot = await this.core.kv.get(keys.slot(type, key));
       const known = slot.value ? decode<string[]>(slot.value) : [];
-      const states = await readTasks(this.kv, known);
+      const states = await readTasks(this.core.kv, known);
       const holders = known.filter((_, i) => states[i] && occupies(states[i]));
       const room = Math.max(0, limit - holders.length);
       const write = emptyChangeset(`slot:${type}:${key}`);
@@ -129,7 +118,7 @@ export class Releaser {
         if (state && !state.run && placement?.kind === "limited" && placement.score === at.key[3]) {
           if (holders.includes(state.task.id)) continue;
           holders.push(state.task.id);
-          merge(write, transition(state, place(state, this.clock.now())));
+          merge(write, transition(state, place(state, this.core.clock.now())));
         } else write.deletes.push(at.key);
       }
       write.checks.push({ key: slot.key, versionstamp: slot.versionstamp });
@@ -137,9 +126,9 @@ export class Releaser {
       else write.deletes.push(slot.key);
       const done = next.length < wanted || wanted === room;
       if (done) remove(write, entry);
-      if (await this.committer.commitUnlessConflict(write)) {
+      if (await this.core.committer.commitUnlessConflict(write)) {
         if (done) return;
-      } else if ((await this.kv.get(entry.key)).versionstamp !== entry.versionstamp) {
+      } else if ((await this.core.kv.get(entry.key)).versionstamp !== entry.versionstamp) {
         // Someone has dealt with it, or left a newer one, which comes with the next run.
         this.#job?.kick();
         return;
@@ -153,8 +142,8 @@ export class Releaser {
   ): Promise<{ at: Deno.KvEntry<unknown>; state: TaskState | null }[]> {
     if (limit === 0) return [];
     const entries: Entry[] = [];
-    for await (const entry of this.kv.list({ prefix }, { limit })) entries.push(entry);
-    const states = await readTasks(this.kv, entries.map(({ key }) => key[4] as string));
+    for await (const entry of this.core.kv.list({ prefix }, { limit })) entries.push(entry);
+    const states = await readTasks(this.core.kv, entries.map(({ key }) => key[4] as string));
     return entries.map((at, i) => ({ at, state: states[i] }));
   }
 
@@ -162,7 +151,7 @@ export class Releaser {
   async #followTasks(entries: Entry[]): Promise<void> {
     // Watched before they are read: one that ends in between is looked at again.
     for (const { key } of entries) this.#watched.add(key[2] as string);
-    const parents = await readTasks(this.kv, entries.map(({ key }) => key[2] as string));
+    const parents = await readTasks(this.core.kv, entries.map(({ key }) => key[2] as string));
     const ended: Entry[] = [];
     const open: Promise<void>[] = [];
     entries.forEach((entry, i) => {
@@ -182,7 +171,7 @@ export class Releaser {
     for (const { key } of ended) {
       const parent = key[2] as string;
       this.#watched.delete(parent);
-      for await (const child of this.kv.list({ prefix: keys.childrenOf(parent) }, { batchSize: BATCH })) {
+      for await (const child of this.core.kv.list({ prefix: keys.childrenOf(parent) }, { batchSize: BATCH })) {
         if (decode<number>(child.value) === MET) continue;
         const id = child.key[2] as string;
         told.set(id, [...told.get(id) ?? [], parent]);
@@ -192,7 +181,7 @@ export class Releaser {
     }
     await tellAll();
     // Whoever has not been told yet is told after the next start.
-    if (!this.#stopped) await Promise.all(ended.map((entry) => this.committer.discard(entry)));
+    if (!this.#stopped) await Promise.all(ended.map((entry) => this.core.committer.discard(entry)));
   }
 
   /** The task has not ended: see to it that its end will be followed. */
@@ -201,38 +190,38 @@ export class Releaser {
     if (!task.has_dependents) {
       // Its holder alone writes the record of a running task: until it ends, the entry stays, and it is watched.
       if (run) return;
-      const write = await guard(this.kv, parent, transition(parent, expectDependents(parent)));
+      const write = await guard(this.core.kv, parent, transition(parent, expectDependents(parent)));
       if (!write) return this.#job?.kick();
       remove(write, entry);
-      if (!await this.committer.commitUnlessConflict(write)) return this.#job?.kick();
-    } else await this.committer.discard(entry);
+      if (!await this.core.committer.commitUnlessConflict(write)) return this.#job?.kick();
+    } else await this.core.committer.discard(entry);
     this.#watched.delete(task.id);
   }
 
   /** Tells a task what has become of some that it depends on, until it knows. */
   async #tell(id: string, parents: string[]): Promise<void> {
     while (!this.#stopped) {
-      const state = await readTask(this.kv, id);
+      const state = await readTask(this.core.kv, id);
       if (!state || isTerminal(statusOf(state)) || state.task.placement?.kind !== "blocked") return;
       // Read after the task: an entry changes only together with it, so the check of the task is one of them too.
-      const write = await guard(this.kv, state, emptyChangeset());
-      const children = await getAll(this.kv, parents.map((parent) => keys.child(parent, id)));
+      const write = await guard(this.core.kv, state, emptyChangeset());
+      const children = await getAll(this.core.kv, parents.map((parent) => keys.child(parent, id)));
       const unmet = parents.filter((_, i) => children[i].value && decode<number>(children[i].value) !== MET);
       if (unmet.length === 0) return;
       if (!write) continue;
-      const states = await readTasks(this.kv, unmet);
+      const states = await readTasks(this.core.kv, unmet);
       // One that was retried meanwhile has not ended: its next end is told in turn.
       const ends = unmet.map((id, i) => ({ id, state: states[i] }))
         .filter(({ state }) => state === null || isTerminal(statusOf(state)));
       if (ends.length === 0) return;
       const failed = ends.find(({ state }) => state?.task.status !== "SUCCESS");
-      const now = this.clock.now();
+      const now = this.core.clock.now();
       if (failed) merge(write, transition(state, cancel(state, now, null, whyNot(failed.id, failed.state))));
       else {
         merge(write, transition(state, meet(state, now, ends.length)));
         for (const parent of ends) write.puts.push({ key: keys.child(parent.id, id), value: encode(MET) });
       }
-      if (await this.committer.commitUnlessConflict(write)) return;
+      if (await this.core.committer.commitUnlessConflict(write)) return;
     }
   }
 }

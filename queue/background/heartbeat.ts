@@ -5,39 +5,33 @@
  * @module
  */
 
-import { type Clock, repeat, type Repeating } from "../task/clock.ts";
-import type { Committer } from "../store/commit/committer.ts";
+import type { Core } from "../core.ts";
+import { repeat, type Repeating } from "../task/clock.ts";
 import { FencedError } from "../task/errors.ts";
-import type { Logger } from "../log.ts";
 
 /** Renews the heartbeat of this instance. */
 export class Heartbeat {
   #job: Repeating | null = null;
   #lastBeat: number;
 
-  constructor(
-    private readonly committer: Committer,
-    private readonly clock: Clock,
-    private readonly leaseMs: number,
-    private readonly log: Logger,
-  ) {
-    this.#lastBeat = clock.monotonic();
+  constructor(private readonly core: Core, private readonly leaseMs: number) {
+    this.#lastBeat = core.clock.monotonic();
   }
 
   /** Milliseconds since the last beat that was committed was sent: nobody takes this instance for dead before a lease. */
   get age(): number {
-    return this.clock.monotonic() - this.#lastBeat;
+    return this.core.clock.monotonic() - this.#lastBeat;
   }
 
   /** Starts beating. */
   start(): void {
-    this.#lastBeat = this.clock.monotonic();
-    this.#job = repeat(this.clock, this.leaseMs / 3, async () => {
-      const sent = this.clock.monotonic();
-      await this.committer.heartbeat();
+    this.#lastBeat = this.core.clock.monotonic();
+    this.#job = repeat(this.core.clock, this.leaseMs / 3, async () => {
+      const sent = this.core.clock.monotonic();
+      await this.core.committer.heartbeat();
       this.#lastBeat = sent;
     }, (error) => {
-      if (!(error instanceof FencedError)) this.log.warn("A heartbeat failed; tried again.", { error });
+      if (!(error instanceof FencedError)) this.core.log.warn("A heartbeat failed; tried again.", { error });
     });
   }
 

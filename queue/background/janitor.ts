@@ -5,20 +5,18 @@
  * @module
  */
 
-import { type Clock, repeat, type Repeating } from "../task/clock.ts";
+import type { Core } from "../core.ts";
+import { repeat, type Repeating } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
-import type { Committer } from "../store/commit/committer.ts";
 import type { ChangeRecord } from "../store/commit/lane.ts";
 import { getAll } from "../store/kv.ts";
 import { readCounts } from "../store/counts.ts";
 import { firstIdAt } from "../task/ids.ts";
 import type { Upload } from "../store/reads.ts";
 import { keys } from "../store/keys.ts";
-import type { Logger } from "../log.ts";
-import { PIECES, type Removal } from "../store/removal.ts";
+import { PIECES } from "../store/removal.ts";
 import type { RoleLease } from "./role_lease.ts";
 import { foldSeries } from "../watch/series.ts";
-import type { Retention } from "../task/summary.ts";
 import { emptyChangeset } from "../store/changeset.ts";
 
 /** The change feed is kept this long … */
@@ -84,16 +82,7 @@ export class Janitor {
   #trimmedAt = 0;
   #stopped = false;
 
-  constructor(
-    private readonly kv: Deno.Kv,
-    private readonly committer: Committer,
-    private readonly removal: Removal,
-    private readonly lease: RoleLease,
-    private readonly clock: Clock,
-    private readonly retention: Retention,
-    private readonly log: Logger,
-    options: Partial<JanitorOptions> = {},
-  ) {
+  constructor(private readonly core: Core, private readonly lease: RoleLease, options: Partial<JanitorOptions> = {}) {
     this.#options = { ...DEFAULTS, ...options };
   }
 
@@ -101,12 +90,12 @@ export class Janitor {
   start(): void {
     for (const name of Object.keys(this.#work) as JobName[]) {
       const job = repeat(
-        this.clock,
+        this.core.clock,
         this.#options[name].intervalMs,
         async () => {
           if (await this.lease.isMine() && await this.#run(name)) job.kick();
         },
-        (error) => this.log.warn(`Cleaning failed (${name}); tried again.`, { error }),
+        (error) => this.core.log.warn(`Cleaning failed (${name}); tried again.`, { error }),
       );
       this.#jobs.set(name, job);
     }
@@ -125,16 +114,16 @@ export class Janitor {
 
   async #run(name: JobName): Promise<boolean> {
     if (this.#stopped) return false;
-    return await this.#work[name](this.#options[name], this.clock.now()) && !this.#stopped;
+    return await this.#work[name](this.#options[name], this.core.clock.now()) && !this.#stopped;
   }
 
   async #foldSeries({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
-    const { puts, deletes } = await foldSeries(this.kv, now, limit);
+    const { puts, deletes } = await foldSeries(this.core.kv, now, limit);
     // The hours go first: minutes are deleted long after they were summed up.
     for (const write of [{ puts, deletes: [] }, { puts: [], deletes }]) {
       for (let i = 0; i < Math.max(write.puts.length, write.deletes.length); i += batch) {
         const part = { puts: write.puts.slice(i, i + batch), deletes: write.deletes.slice(i, i + batch) };
-        await this.committer.commit({ ...emptyChangeset("series"), ...part });
+        await this.core.committer.commit({ ...emptyChangeset("series"), ...part });
       }
     }
     return deletes.length >= limit;
@@ -142,14 +131,15 @@ export class Janitor {
 
   /** Removes ended tasks whose time is over, by their status or by a retention of their own. */
   async #removeTasks({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
-    const types = Object.keys(await readCounts(this.kv));
+    const types = Object.keys(await readCounts(this.core.kv));
     let left = limit;
     const removeFrom = async (selector: Deno.KvListSelector, isDue: (entry: Entry) => boolean) => {
-      const remove = (due: Entry[]) => this.removal.removeTasks(due.map(({ key }) => key[key.length - 1] as string));
+      const remove = (due: Entry[]) =>
+        this.core.removal.removeTasks(due.map(({ key }) => key[key.length - 1] as string));
       left -= await this.#removeDue(selector, { batch, limit: left }, isDue, remove);
     };
     for (const status of ["SUCCESS", "FAILED", "CANCELLED"] as const) {
-      const endedBefore = now - this.retention[status];
+      const endedBefore = now - this.core.retention[status];
       for (const prefix of types.map((type) => keys.indexOf(status, type))) {
         if (left <= 0 || this.#stopped) return true;
         // A task that was made later has also ended later.
@@ -173,7 +163,7 @@ export class Janitor {
   ): Promise<number> {
     let removed = 0;
     let due: Entry[] = [];
-    for await (const entry of this.kv.list(selector, { batchSize: 500 })) {
+    for await (const entry of this.core.kv.list(selector, { batchSize: 500 })) {
       if (this.#stopped) return removed;
       if (!isDue(entry)) continue;
       due.push(entry);
@@ -188,7 +178,7 @@ export class Janitor {
   /** Deletes what removed tasks have left. */
   async #clearRemoved(job: JanitorJob): Promise<boolean> {
     const clear = each(async ({ key }) => {
-      await this.removal.clear(key[1] as string);
+      await this.core.removal.clear(key[1] as string);
       return true;
     });
     const cleared = await this.#removeDue({ prefix: keys.allRemoved() }, job, () => true, clear);
@@ -200,15 +190,15 @@ export class Janitor {
   /** Deletes what names older tasks that have gone: a submit may have come in behind their removal. */
   async #removeOrphans(limit: number): Promise<void> {
     const entries: Deno.KvKey[] = [];
-    for await (const { key } of this.kv.list({ prefix: keys.retriedAsOfAll() }, { limit, batchSize: 500 })) {
+    for await (const { key } of this.core.kv.list({ prefix: keys.retriedAsOfAll() }, { limit, batchSize: 500 })) {
       entries.push(key);
     }
     const olds = [...new Set(entries.map((key) => key[1] as string))];
-    const tasks = await getAll(this.kv, olds.map((old) => keys.task(old)));
+    const tasks = await getAll(this.core.kv, olds.map((old) => keys.task(old)));
     const gone = new Set(olds.filter((_, i) => !tasks[i].value));
     const orphans = entries.filter((key) => gone.has(key[1] as string));
     for (let i = 0; i < orphans.length; i += PIECES) {
-      await this.committer.commit({ ...emptyChangeset("retried_as"), deletes: orphans.slice(i, i + PIECES) });
+      await this.core.committer.commit({ ...emptyChangeset("retried_as"), deletes: orphans.slice(i, i + PIECES) });
     }
   }
 
@@ -222,7 +212,7 @@ export class Janitor {
     };
     // The newest commit stays, however old: what was read of the store since then is bound to it.
     let last: Deno.KvKey | null = null;
-    for await (const entry of this.kv.list({ prefix: keys.changes() }, { limit, batchSize: 500 })) {
+    for await (const entry of this.core.kv.list({ prefix: keys.changes() }, { limit, batchSize: 500 })) {
       if (last) old.push(last);
       if (old.length >= batch) await forget();
       if (this.#stopped || decode<ChangeRecord>(entry.value).at >= before) break;
@@ -231,11 +221,11 @@ export class Janitor {
     await forget();
     if (trimmed >= limit - 1) return true;
     // Of other instances' commits nobody tells: where there are some, it is counted each time.
-    const own = this.committer.stats.atomics - this.#trimmedAt;
-    if (!this.lease.shared && own < CHANGES_KEPT) return false;
-    this.#trimmedAt = this.committer.stats.atomics;
+    const own = this.core.committer.stats.atomics - this.#trimmedAt;
+    if (!this.core.distributed && own < CHANGES_KEPT) return false;
+    this.#trimmedAt = this.core.committer.stats.atomics;
     let kept = 0;
-    for await (const { key } of this.kv.list({ prefix: keys.changes() }, { reverse: true, batchSize: 500 })) {
+    for await (const { key } of this.core.kv.list({ prefix: keys.changes() }, { reverse: true, batchSize: 500 })) {
       if (++kept > CHANGES_KEPT) old.push(key);
     }
     const all = old.toReversed();
@@ -246,25 +236,25 @@ export class Janitor {
   async #forget(changes: Deno.KvKey[]): Promise<void> {
     const write = emptyChangeset("change_floor");
     const newest = changes[changes.length - 1][1] as string;
-    const floor = await this.kv.get(keys.changeFloor());
+    const floor = await this.core.kv.get(keys.changeFloor());
     // Another instance may have trimmed further: the floor only rises.
     if (!floor.value || decode<string>(floor.value) < newest) {
       write.checks.push({ key: floor.key, versionstamp: floor.versionstamp });
       write.puts.push({ key: keys.changeFloor(), value: encode(newest) });
     }
     write.deletes.push(...changes);
-    await this.committer.commitUnlessConflict(write);
+    await this.core.committer.commitUnlessConflict(write);
   }
 
   async #removeUploads(job: JanitorJob, now: number): Promise<boolean> {
     const isDue = ({ value }: Entry) => decode<Upload>(value).used_at + UPLOAD_KEPT_MS <= now;
-    const remove = each((entry) => this.removal.removeUpload(entry));
+    const remove = each((entry) => this.core.removal.removeUpload(entry));
     return await this.#removeDue({ prefix: keys.uploads() }, job, isDue, remove) >= job.limit;
   }
 
   async #removeUnfinished(job: JanitorJob, silentSince: number): Promise<boolean> {
     const isSilent = ({ value }: Entry) => decode<{ at: number }>(value).at < silentSince;
-    const remove = each((entry) => this.removal.removeUnfinished(entry));
+    const remove = each((entry) => this.core.removal.removeUnfinished(entry));
     return await this.#removeDue({ prefix: keys.allBlobPending() }, job, isSilent, remove) >= job.limit;
   }
 }

@@ -6,13 +6,12 @@
  * @module
  */
 
-import { type Clock, repeat, type Repeating } from "../task/clock.ts";
+import type { Core } from "../core.ts";
+import { repeat, type Repeating } from "../task/clock.ts";
 import { decode } from "../store/codec.ts";
 import { askedBy } from "../run/cancel_requests.ts";
-import type { Committer } from "../store/commit/committer.ts";
 import { retire } from "../store/commit/instances.ts";
 import { keys } from "../store/keys.ts";
-import type { Logger } from "../log.ts";
 import { guard, readTasks } from "../store/reads.ts";
 import { isTerminal, type RunRecord, statusOf } from "../task/record.ts";
 import { cancel, interrupt } from "../task/transitions.ts";
@@ -24,21 +23,15 @@ export class Recoverer {
   /** When each heartbeat was first seen as it is. */
   #seen = new Map<string, { versionstamp: string; since: number }>();
 
-  constructor(
-    private readonly kv: Deno.Kv,
-    private readonly committer: Committer,
-    private readonly clock: Clock,
-    private readonly leaseMs: number,
-    private readonly log: Logger,
-  ) {}
+  constructor(private readonly core: Core, private readonly leaseMs: number) {}
 
   /** Looks for the dead three times within a lease. */
   start(): void {
     this.#job = repeat(
-      this.clock,
+      this.core.clock,
       this.leaseMs / 3,
       () => this.#run(this.leaseMs),
-      (error) => this.log.warn("A recovery failed; tried again.", { error }),
+      (error) => this.core.log.warn("A recovery failed; tried again.", { error }),
     );
   }
 
@@ -55,22 +48,22 @@ export class Recoverer {
   async #run(leaseMs: number): Promise<void> {
     // Tasks before instances: the holder of a task that is seen here was registered before it took the task.
     const held: { id: string; instance: string; versionstamp: string }[] = [];
-    for await (const entry of this.kv.list({ prefix: keys.runs() }, { batchSize: 500 })) {
+    for await (const entry of this.core.kv.list({ prefix: keys.runs() }, { batchSize: 500 })) {
       const { instance } = decode<RunRecord>(entry.value);
       held.push({ id: entry.key[1] as string, instance, versionstamp: entry.versionstamp });
     }
     const living = new Set<string>();
-    const now = this.clock.monotonic();
-    for await (const entry of this.kv.list({ prefix: keys.instances() }, { batchSize: 500 })) {
+    const now = this.core.clock.monotonic();
+    for await (const entry of this.core.kv.list({ prefix: keys.instances() }, { batchSize: 500 })) {
       const instance = entry.key[1] as string;
       const seen = this.#seen.get(instance);
-      if (instance !== this.committer.instance) {
+      if (instance !== this.core.committer.instance) {
         if (seen?.versionstamp !== entry.versionstamp) {
           this.#seen.set(instance, { versionstamp: entry.versionstamp, since: now });
         }
         const idle = now - this.#seen.get(instance)!.since;
-        if (idle >= leaseMs && await retire(this.kv, this.clock, instance, entry.versionstamp)) {
-          this.log.warn("An instance was dead and is recovered.", { instance });
+        if (idle >= leaseMs && await retire(this.core.kv, this.core.clock, instance, entry.versionstamp)) {
+          this.core.log.warn("An instance was dead and is recovered.", { instance });
           continue;
         }
       }
@@ -83,16 +76,18 @@ export class Recoverer {
     const orphans = held.filter(({ instance }) => !living.has(instance));
     await Promise.all(orphans.map((orphan) =>
       // One that cannot be handed back keeps no other from it, and is tried again.
-      this.#handBack(orphan).catch((error) => this.log.error("A task was not handed back.", { error, id: orphan.id }))
+      this.#handBack(orphan).catch((error) =>
+        this.core.log.error("A task was not handed back.", { error, id: orphan.id })
+      )
     ));
   }
 
   /** Carries out what was asked of instances that are gone. */
   async #redirect(living: Set<string>): Promise<void> {
-    for await (const entry of this.kv.list({ prefix: keys.commands() }, { batchSize: 100 })) {
+    for await (const entry of this.core.kv.list({ prefix: keys.commands() }, { batchSize: 100 })) {
       const [, instance, id] = entry.key as string[];
       if (living.has(instance)) continue;
-      const [state] = await readTasks(this.kv, [id]);
+      const [state] = await readTasks(this.core.kv, [id]);
       const write = emptyChangeset(`command:${id}`);
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       write.deletes.push(entry.key);
@@ -100,26 +95,26 @@ export class Recoverer {
       if (state?.run) {
         write.puts.push({ key: keys.command(state.run.instance, id), value: entry.value as Uint8Array<ArrayBuffer> });
       } else if (state && !isTerminal(statusOf(state))) {
-        const cancelled = cancel(state, this.clock.now(), askedBy(entry.value));
-        const guarded = await guard(this.kv, state, transition(state, cancelled));
+        const cancelled = cancel(state, this.core.clock.now(), askedBy(entry.value));
+        const guarded = await guard(this.core.kv, state, transition(state, cancelled));
         if (!guarded) continue;
         merge(write, guarded);
       }
-      await this.committer.commitUnlessConflict(write);
+      await this.core.committer.commitUnlessConflict(write);
     }
   }
 
   async #handBack({ id, instance, versionstamp }: { id: string; instance: string; versionstamp: string }) {
-    const [state] = await readTasks(this.kv, [id]);
+    const [state] = await readTasks(this.core.kv, [id]);
     if (state?.run?.instance !== instance) return;
-    const now = this.clock.now();
-    const command = await this.kv.get(keys.command(instance, id));
+    const now = this.core.clock.now();
+    const command = await this.core.kv.get(keys.command(instance, id));
     const write = transition(
       state,
       command.value ? cancel(state, now, askedBy(command.value)) : interrupt(state, now, true),
     );
     write.checks.push({ key: keys.run(id), versionstamp });
     if (command.value) write.deletes.push(command.key);
-    await this.committer.commitUnlessConflict(write);
+    await this.core.committer.commitUnlessConflict(write);
   }
 }

@@ -6,9 +6,8 @@
  * @module
  */
 
-import type { Clock } from "../task/clock.ts";
+import type { Core } from "../core.ts";
 import { decode, encode } from "../store/codec.ts";
-import type { Committer } from "../store/commit/committer.ts";
 import { keys } from "../store/keys.ts";
 import { emptyChangeset } from "../store/changeset.ts";
 
@@ -21,37 +20,31 @@ export class RoleLease {
   #renewedAt = -Infinity;
   #asking: Promise<boolean> | null = null;
 
-  /** @param shared Whether other instances share the store; if not, the role is this one's. */
-  constructor(
-    private readonly kv: Deno.Kv,
-    private readonly committer: Committer,
-    private readonly clock: Clock,
-    private readonly role: string,
-    readonly shared: boolean,
-  ) {}
+  constructor(private readonly core: Core, private readonly role: string) {}
 
   /** Whether this instance has the role. Renews it, or takes it if nobody else has it any more. */
   isMine(): Promise<boolean> {
-    if (!this.shared) return Promise.resolve(true);
+    // The sole owner of the store has all roles.
+    if (!this.core.distributed) return Promise.resolve(true);
     // Several jobs ask at once: what one of them renews the others have too.
     return this.#asking ??= this.#renew().finally(() => this.#asking = null);
   }
 
   async #renew(): Promise<boolean> {
-    const now = this.clock.monotonic();
-    const { key, value, versionstamp } = await this.kv.get(keys.role(this.role));
+    const now = this.core.clock.monotonic();
+    const { key, value, versionstamp } = await this.core.kv.get(keys.role(this.role));
     const holder = value ? decode<string>(value) : null;
     if (versionstamp !== this.#seen.versionstamp) this.#seen = { versionstamp, since: now };
-    const mine = holder === this.committer.instance;
+    const mine = holder === this.core.committer.instance;
     if (mine && now - this.#renewedAt < LEASE_MS / 6) return true;
     if (!mine && holder !== null && now - this.#seen.since < LEASE_MS) {
       // Whoever has ended leaves no heartbeat.
-      if ((await this.kv.get(keys.instance(holder))).value) return false;
+      if ((await this.core.kv.get(keys.instance(holder))).value) return false;
     }
     const write = emptyChangeset(`role:${this.role}`);
     write.checks.push({ key, versionstamp });
-    write.puts.push({ key, value: encode(this.committer.instance) });
-    if (!await this.committer.commitUnlessConflict(write)) return false;
+    write.puts.push({ key, value: encode(this.core.committer.instance) });
+    if (!await this.core.committer.commitUnlessConflict(write)) return false;
     this.#renewedAt = now;
     return true;
   }

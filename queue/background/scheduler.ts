@@ -6,11 +6,9 @@
  * @module
  */
 
-import { type Clock, repeat, type Repeating } from "../task/clock.ts";
-import type { Committer } from "../store/commit/committer.ts";
+import type { Core } from "../core.ts";
+import { repeat, type Repeating } from "../task/clock.ts";
 import { keys } from "../store/keys.ts";
-import type { Logger } from "../log.ts";
-import type { Notifier } from "../watch/notifier.ts";
 import { guard, readTasks } from "../store/reads.ts";
 import type { Schedules } from "../actions/schedules.ts";
 import type { TaskState } from "../task/record.ts";
@@ -30,23 +28,16 @@ export class Scheduler {
   #next = Infinity;
   #stopped = false;
 
-  constructor(
-    private readonly kv: Deno.Kv,
-    private readonly committer: Committer,
-    private readonly schedules: Schedules,
-    private readonly notifier: Notifier,
-    private readonly clock: Clock,
-    private readonly log: Logger,
-  ) {}
+  constructor(private readonly core: Core, private readonly schedules: Schedules) {}
 
   /** Starts. */
   start(): void {
-    this.#unlisten = this.notifier.on("due", (at) => this.#arm(at));
+    this.#unlisten = this.core.notifier.on("due", (at) => this.#arm(at));
     this.#job = repeat(
-      this.clock,
+      this.core.clock,
       LONGEST_WAIT_MS,
       () => this.#run(),
-      (error) => this.log.warn("What is due could not be done; tried again.", { error }),
+      (error) => this.core.log.warn("What is due could not be done; tried again.", { error }),
     );
   }
 
@@ -62,14 +53,14 @@ export class Scheduler {
     if (at >= this.#next) return;
     this.#next = at;
     this.#cancelTimer();
-    this.#cancelTimer = this.clock.after(Math.max(0, at - this.clock.now()), () => {
+    this.#cancelTimer = this.core.clock.after(Math.max(0, at - this.core.clock.now()), () => {
       this.#next = Infinity;
       this.#job?.kick();
     });
   }
 
   async #run(): Promise<void> {
-    const now = this.clock.now();
+    const now = this.core.clock.now();
     await this.#each(keys.allScheduled(), now, (entries) => this.#place(entries, now));
     await this.#each(keys.expiries(), now, (entries) => this.#expire(entries, now));
     await this.#each(keys.ticks(), now, async (entries) => {
@@ -82,7 +73,7 @@ export class Scheduler {
     while (!this.#stopped) {
       const due: Entry[] = [];
       let later: number | null = null;
-      for await (const entry of this.kv.list({ prefix }, { limit: BATCH, batchSize: BATCH })) {
+      for await (const entry of this.core.kv.list({ prefix }, { limit: BATCH, batchSize: BATCH })) {
         if ((entry.key[1] as number) <= now) due.push(entry);
         else {
           later = entry.key[1] as number;
@@ -99,26 +90,26 @@ export class Scheduler {
     await this.#withTasks(entries, async (entry, state) => {
       const placement = state?.task.placement;
       if (!state || state.run || placement?.kind !== "scheduled" || placement.due !== entry.key[1]) {
-        return await this.committer.discard(entry);
+        return await this.core.committer.discard(entry);
       }
       const write = transition(state, place(state, now));
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-      await this.committer.commitUnlessConflict(write);
+      await this.core.committer.commitUnlessConflict(write);
     });
   }
 
   async #expire(entries: Entry[], now: number): Promise<void> {
     await this.#withTasks(entries, async (entry, state) => {
       if (!state || !mayExpire(state) || state.task.expires_at !== entry.key[1]) {
-        return await this.committer.discard(entry);
+        return await this.core.committer.discard(entry);
       }
-      const write = await guard(this.kv, state, transition(state, expire(state, now)));
-      if (write) await this.committer.commitUnlessConflict(write);
+      const write = await guard(this.core.kv, state, transition(state, expire(state, now)));
+      if (write) await this.core.committer.commitUnlessConflict(write);
     });
   }
 
   async #withTasks(entries: Entry[], work: (entry: Entry, state: TaskState | null) => Promise<void>): Promise<void> {
-    const states = await readTasks(this.kv, entries.map((entry) => entry.key[2] as string));
+    const states = await readTasks(this.core.kv, entries.map((entry) => entry.key[2] as string));
     await Promise.all(entries.map((entry, i) => work(entry, states[i])));
   }
 }

@@ -6,14 +6,10 @@
  * @module
  */
 
-import type { Clock } from "../task/clock.ts";
+import type { Core } from "../core.ts";
 import { decode, encode } from "../store/codec.ts";
-import type { Committer } from "../store/commit/committer.ts";
-import type { Registry } from "../define.ts";
 import { NotFoundError } from "../task/errors.ts";
 import { keys } from "../store/keys.ts";
-import type { Logger } from "../log.ts";
-import type { Notifier } from "../watch/notifier.ts";
 import { putMark } from "../store/commit/lane_series.ts";
 import type { PauseInfo } from "../task/api_types.ts";
 import { emptyChangeset } from "../store/changeset.ts";
@@ -28,22 +24,14 @@ export class Pauses {
   #changes = 0;
   #unlisten: () => void = () => {};
 
-  constructor(
-    private readonly kv: Deno.Kv,
-    private readonly committer: Committer,
-    private readonly registry: Registry,
-    private readonly notifier: Notifier,
-    private readonly clock: Clock,
-    private readonly log: Logger,
-    private readonly distributed: boolean,
-  ) {}
+  constructor(private readonly core: Core) {}
 
   /** Reads all pauses, and from then on again with each poll: a commit may come to pass after it was given up. */
   async start(): Promise<void> {
-    if (this.distributed) return;
+    if (this.core.distributed) return;
     await this.#refresh();
-    this.#unlisten = this.notifier.on("anything", () => {
-      this.#refresh().catch((error) => this.log.warn("The pauses could not be read; tried again.", { error }));
+    this.#unlisten = this.core.notifier.on("anything", () => {
+      this.#refresh().catch((error) => this.core.log.warn("The pauses could not be read; tried again.", { error }));
     });
   }
 
@@ -61,14 +49,14 @@ export class Pauses {
       if (this.#moving.has(type)) continue;
       const info = stored.get(type);
       if (info) this.#known.set(type, info);
-      else if (this.#known.delete(type)) this.notifier.ready(type);
+      else if (this.#known.delete(type)) this.core.notifier.ready(type);
     }
   }
 
   /** All pauses. */
   async read(): Promise<Map<string, PauseInfo>> {
     const known = new Map<string, PauseInfo>();
-    for await (const entry of this.kv.list({ prefix: keys.pauses() })) {
+    for await (const entry of this.core.kv.list({ prefix: keys.pauses() })) {
       known.set(entry.key[1] as string, decode<PauseInfo>(entry.value));
     }
     return known;
@@ -81,8 +69,8 @@ export class Pauses {
 
   /** Whether tasks of a type may not be started. */
   async isPaused(type: string): Promise<boolean> {
-    if (!this.distributed) return this.isKnown(type);
-    return (await this.kv.get(keys.pause(type))).value !== null;
+    if (!this.core.distributed) return this.isKnown(type);
+    return (await this.core.kv.get(keys.pause(type))).value !== null;
   }
 
   /**
@@ -92,16 +80,16 @@ export class Pauses {
    */
   async pause(type: string, by: string, reason: string): Promise<PauseInfo> {
     this.#assertType(type);
-    const info: PauseInfo = { by, at: new Date(this.clock.now()).toISOString(), reason };
+    const info: PauseInfo = { by, at: new Date(this.core.clock.now()).toISOString(), reason };
     const write = emptyChangeset(`pause:${type}`);
     write.puts.push(
       { key: keys.pause(type), value: encode(info) },
-      putMark(this.clock.now(), type, { kind: "pause", task_type: type }),
+      putMark(this.core.clock.now(), type, { kind: "pause", task_type: type }),
     );
     await this.#moved(type, async () => {
       // Nothing is started from here on, so that nothing is once it is answered.
       this.#known.set(type, info);
-      await this.committer.commit(write);
+      await this.core.committer.commit(write);
       // A resume that was committed before it has just forgotten it.
       this.#known.set(type, info);
     });
@@ -117,9 +105,9 @@ export class Pauses {
     this.#assertType(type);
     const write = emptyChangeset(`pause:${type}`);
     write.deletes.push(keys.pause(type));
-    write.puts.push(putMark(this.clock.now(), type, { kind: "resume", task_type: type }));
+    write.puts.push(putMark(this.core.clock.now(), type, { kind: "resume", task_type: type }));
     await this.#moved(type, async () => {
-      await this.committer.commit(write);
+      await this.core.committer.commit(write);
       // A pause that is on its way comes after it: their writes are committed in the order in which they came.
       if (this.#moving.get(type) === 1) this.#known.delete(type);
     });
@@ -146,7 +134,7 @@ export class Pauses {
   }
 
   #assertType(type: string): void {
-    const definition = this.registry.get(type);
+    const definition = this.core.registry.get(type);
     if (!definition || definition.internal) throw new NotFoundError(`Task type ${type.slice(0, 64)}`);
   }
 }

@@ -6,48 +6,45 @@
  */
 
 import { repeat, type Repeating, within } from "../task/clock.ts";
-import { decode, encode } from "../store/codec.ts";
 import { askedBy } from "./cancel_requests.ts";
-import type { AtomicLimits } from "../store/commit/atomic_size.ts";
-import type { AnyTaskDefinition, Registry } from "../define.ts";
-import { ConflictError, FencedError } from "../task/errors.ts";
-import { Execution, type ExecutionTools } from "./execution.ts";
+import { ClaimOnSubmit } from "./claim_on_submit.ts";
+import { Claims, type OnClaimed } from "./claims.ts";
+import type { Core } from "../core.ts";
+import type { AnyTaskDefinition } from "../define.ts";
+import { FencedError } from "../task/errors.ts";
+import { Execution } from "./execution.ts";
 import { keys } from "../store/keys.ts";
-import type { Notifier } from "../watch/notifier.ts";
 import type { Pauses } from "./pauses.ts";
-import { allowance, parseRate, type Rate } from "../task/rate_limit.ts";
-import { RecentMap } from "../recent_map.ts";
-import { readReady, readTasks } from "../store/reads.ts";
-import type { TaskState } from "../task/record.ts";
-import { claim, expire, mayExpire } from "../task/transitions.ts";
-import { type Change, type Changeset, emptyChangeset, merge, transition } from "../store/changeset.ts";
+import { parseRate, type Rate } from "../task/rate_limit.ts";
+import { readTasks } from "../store/reads.ts";
+import type { RunRecord, TaskState } from "../task/record.ts";
+import { claim } from "../task/transitions.ts";
+import type { Change } from "../store/changeset.ts";
 
 /** Most tasks that are claimed at once: what one read of `ready` gives. */
 const CLAIM_BATCH = 500;
-/** Freshly placed tasks that are remembered, so that a claim need not read them back. */
-const REMEMBERED = 4_000;
 /** An instance holds at most this many times as many tasks as it has slots: those that run and those that end. */
 const MOST_HELD = 4;
-/** With other instances at work, a claim takes its tasks from a head of this many times what it needs. */
-const SPREAD = 4;
+/** How often cancel requests of other instances are looked for, in milliseconds. */
+const CANCEL_POLL_MS = 1_000;
 
 /** How a {@linkcode Runner} is made. */
-export interface RunnerOptions extends ExecutionTools {
-  registry: Registry;
-  notifier: Notifier;
-  pauses: Pauses;
-  /** What one atomic may hold. */
-  limits: AtomicLimits;
+export interface RunnerOptions {
   /** Slots by type, over the definition's own number. */
   concurrency: Record<string, number>;
   /** Rate limits by type, over the definition's own. */
   rates: Record<string, string>;
-  distributed: boolean;
+  /** Whether it is certain that nobody has taken over what this instance holds. */
+  holdsLease(): boolean;
 }
 
 /** Claims and runs tasks. */
 export class Runner {
+  readonly #core: Core;
+  readonly #pauses: Pauses;
   readonly #options: RunnerOptions;
+  readonly #claims: Claims;
+  readonly #onSubmit = new ClaimOnSubmit();
   /** By type; a task may be here twice, while an attempt that was cancelled has not stopped yet. */
   readonly #running = new Map<string, Set<Execution>>();
   /** By type, how many of them have returned, while their end is being committed: they have no slot any more. */
@@ -55,26 +52,18 @@ export class Runner {
   readonly #done = new Set<Promise<void>>();
   readonly #filling = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
-  readonly #fresh = new RecentMap<string, { versionstamp: string; state: TaskState }>(REMEMBERED);
-  /** By type, tasks that are being submitted as started: each has a slot until its submit is answered. */
-  readonly #starting = new Map<string, Map<string, { answered: Promise<void>; tell: () => void }>>();
-  /** By type, how many tasks wait for a slot at most, as far as this instance knows; not there: any number. */
-  readonly #waiting = new Map<string, number>();
-  /** By type, how many tasks have become ready. */
-  readonly #arrivals = new Map<string, number>();
   /** When types with a rate limit may be started again. */
   readonly #timers = new Map<string, () => void>();
   #unlisten: (() => void)[] = [];
-  #commands: Repeating | null = null;
+  #cancelRequests: Repeating | null = null;
   #open = false;
   #closing = false;
 
-  constructor(options: RunnerOptions) {
+  constructor(core: Core, pauses: Pauses, options: RunnerOptions) {
+    this.#core = core;
+    this.#pauses = pauses;
     this.#options = options;
-    for (const { type } of options.registry.all()) {
-      this.#running.set(type, new Set());
-      this.#starting.set(type, new Map());
-    }
+    this.#claims = new Claims(core);
   }
 
   /** Whether tasks are being claimed. */
@@ -84,17 +73,18 @@ export class Runner {
 
   /** Starts claiming. */
   start(): void {
-    const { registry, notifier, clock, log } = this.#options;
+    const { registry, notifier, clock, log } = this.#core;
+    for (const { type } of registry.all()) this.#running.set(type, new Set());
     this.#open = true;
     this.#unlisten = [notifier.on("ready", (type) => {
       if (type !== undefined) this.#fill(type);
       else for (const definition of registry.all()) this.#fill(definition.type);
     })];
-    if (this.#options.distributed) {
-      this.#commands = repeat(clock, 1_000, () => this.#obey(), (error) => {
-        log.warn("Commands could not be read; tried again.", { error });
+    if (this.#core.distributed) {
+      this.#cancelRequests = repeat(clock, CANCEL_POLL_MS, () => this.#handleCancelRequests(), (error) => {
+        log.warn("The cancel requests could not be read; trying again.", { error });
       });
-      this.#unlisten.push(notifier.on("changed", () => this.#commands?.kick()));
+      this.#unlisten.push(notifier.on("changed", () => this.#cancelRequests?.kick()));
     }
     for (const { type } of registry.all()) this.#fill(type);
   }
@@ -103,64 +93,47 @@ export class Runner {
   committed(versionstamp: string, changes: Change[]): void {
     if (!this.#open) return;
     for (const { id, before, after } of changes) {
-      if (after && !after.run && after.task.placement?.kind === "ready") {
-        const { task_type } = after.task;
-        this.#fresh.set(id, { versionstamp, state: after });
-        this.#waiting.set(task_type, (this.#waiting.get(task_type) ?? Infinity) + 1);
-        this.#arrivals.set(task_type, (this.#arrivals.get(task_type) ?? 0) + 1);
-      } else this.#fresh.delete(id);
+      const isReady = after !== null && !after.run && after.task.placement?.kind === "ready";
+      this.#claims.remember(id, versionstamp, isReady ? after : null);
+      if (isReady) this.#onSubmit.arrived(after.task.task_type);
       if (before === null && after?.run) this.#startSubmitted(after);
     }
   }
 
   /**
    * A new task as one that has started, if there is a slot for it beside those for the tasks that wait: its submit and
-   * its start are then one commit. Whoever gets it back with a `run` calls {@linkcode submitted} when it is answered.
+   * its start are then one commit. Whoever gets it back with a `run` calls {@linkcode submitAnswered} in the end.
    */
-  startAtOnce(state: TaskState): TaskState {
-    const { clock, committer, distributed, pauses, registry } = this.#options;
+  claimOnSubmit(state: TaskState): TaskState {
+    const { clock, committer, distributed, registry } = this.#core;
     const { id, task_type, placement } = state.task;
     const definition = registry.get(task_type)!;
     // What waits is only known for certain where nobody else has a share in the store.
     if (!this.#open || this.#closing || distributed || placement?.kind !== "ready") return state;
-    if (this.rateOf(definition) !== null || pauses.isKnown(task_type)) return state;
-    if (this.#free(definition) <= (this.#waiting.get(task_type) ?? Infinity)) return state;
-    const { promise: answered, resolve: tell } = Promise.withResolvers<void>();
-    this.#starting.get(task_type)!.set(id, { answered, tell });
+    if (this.rateOf(definition) !== null || this.#pauses.isKnown(task_type)) return state;
+    if (!this.#onSubmit.mayReserve(task_type, this.#free(definition))) return state;
+    this.#onSubmit.reserve(task_type, id);
     return claim(state, committer.instance, clock.now());
   }
 
-  /** The submit of a task that was to start at once has been answered, however. */
-  submitted({ id, task_type }: TaskState["task"]): void {
+  /** The submit of a task that was claimed with it has been answered, however. */
+  submitAnswered({ id, task_type }: TaskState["task"]): void {
     // It was not started: its slot is free for what waits.
-    if (this.#answer(task_type, id)) this.#fill(task_type);
-  }
-
-  #answer(type: string, id: string): boolean {
-    const starting = this.#starting.get(type)!;
-    starting.get(id)?.tell();
-    return starting.delete(id);
+    if (this.#onSubmit.release(task_type, id)) this.#fill(task_type);
   }
 
   #startSubmitted(state: TaskState): void {
     const { task, run } = state;
     // Another instance's, or this one's before it had to start over: recovery hands it back.
-    if (run!.instance !== this.#options.committer.instance) return this.submitted(task);
-    this.#answer(task.task_type, task.id);
-    const definition = this.#options.registry.get(task.task_type)!;
-    this.#start(definition, new Execution(this.#options, definition, { task, run: run! }));
-  }
-
-  /** Resolves once every submit of a task that was to start at once has been answered. */
-  async #noneStarting(types: Iterable<string> = this.#starting.keys()): Promise<void> {
-    const starting = [...types].flatMap((type) => [...this.#starting.get(type)?.values() ?? []]);
-    await Promise.all(starting.map(({ answered }) => answered));
+    if (run!.instance !== this.#core.committer.instance) return this.submitAnswered(task);
+    this.#onSubmit.release(task.task_type, task.id);
+    this.#start(this.#core.registry.get(task.task_type)!, { task, run: run! });
   }
 
   #free(definition: AnyTaskDefinition): number {
     const { type } = definition;
     const slots = this.slotsOf(definition);
-    const starting = this.#starting.get(type)!.size;
+    const starting = this.#onSubmit.reserved(type);
     const free = slots - this.runningOf(type) - starting;
     // A store that is slow to commit their ends must not let returned tasks pile up.
     return Math.min(free, MOST_HELD * slots - this.#running.get(type)!.size - starting);
@@ -192,14 +165,14 @@ export class Runner {
 
   /** Resolves once every claim and every start of a type that was under way has been dealt with. */
   async settle(type: string): Promise<void> {
-    await this.#noneStarting([type]);
+    await this.#onSubmit.settled([type]);
     while (this.#filling.has(type)) await this.#filling.get(type);
   }
 
   /** Stops claiming, asks every handler to stop and waits until all have, or are abandoned, or `ms` passed. */
   async stop(ms: number): Promise<void> {
     this.#closing = true;
-    await within(this.#options.clock, ms / 2, this.#noneStarting());
+    await within(this.#core.clock, ms / 2, this.#onSubmit.settled());
     this.#open = false;
     for (const unlisten of this.#unlisten) unlisten();
     for (const cancel of this.#timers.values()) cancel();
@@ -207,15 +180,15 @@ export class Runner {
     for (const executions of this.#running.values()) {
       for (const execution of executions) execution.interrupt();
     }
-    await within(this.#options.clock, ms, Promise.all(this.#done));
-    await this.#commands?.stop();
-    this.loseAll();
+    await within(this.#core.clock, ms, Promise.all(this.#done));
+    await this.#cancelRequests?.stop();
+    this.loseLease();
   }
 
   /** The instance is fenced: every handler is aborted and can write nothing more. */
-  loseAll(): void {
+  loseLease(): void {
     for (const executions of this.#running.values()) {
-      for (const execution of executions) execution.lose();
+      for (const execution of executions) execution.loseLease();
     }
   }
 
@@ -228,7 +201,7 @@ export class Runner {
     const filling = this.#claimAll(type)
       .catch((error) => {
         // The poll of the notifier comes back to it.
-        if (!(error instanceof FencedError)) this.#options.log.warn("A claim failed.", { error, task_type: type });
+        if (!(error instanceof FencedError)) this.#core.log.warn("A claim failed.", { error, task_type: type });
       })
       .finally(() => {
         this.#filling.delete(type);
@@ -238,143 +211,53 @@ export class Runner {
   }
 
   async #claimAll(type: string): Promise<void> {
-    const definition = this.#options.registry.get(type)!;
+    const definition = this.#core.registry.get(type)!;
     const rate = this.rateOf(definition);
     while (this.#open && !this.#closing) {
       const free = this.#free(definition);
       if (free <= 0) return;
       this.#again.delete(type);
-      if (await this.#options.pauses.isPaused(type)) return;
+      if (await this.#pauses.isPaused(type)) return;
+      const onClaimed: OnClaimed = (state) => this.#start(definition, state);
       const more = rate === null
-        ? await this.#claimHead(definition, free)
-        : await this.#claimWithin(definition, free, parseRate(rate));
+        ? await this.#claimHead(definition, free, onClaimed)
+        : await this.#claimWithin(definition, free, parseRate(rate), onClaimed);
       if (!more) return;
     }
   }
 
-  async #claimHead(definition: AnyTaskDefinition, free: number): Promise<boolean> {
+  async #claimHead(definition: AnyTaskDefinition, free: number, onClaimed: OnClaimed): Promise<boolean> {
     const { type } = definition;
     const wanted = Math.min(free, CLAIM_BATCH);
-    const before = this.#arrivals.get(type) ?? 0;
-    const entries = await this.#head(type, wanted);
+    const arrivals = this.#onSubmit.arrivalsOf(type);
+    const entries = await this.#claims.head(type, wanted);
     // A head that is shorter than was asked for is all there is, but for what has come meanwhile.
-    if (entries.length < wanted) {
-      this.#waiting.set(type, entries.length + (this.#arrivals.get(type) ?? 0) - before);
-    }
+    if (entries.length < wanted) this.#onSubmit.allRead(type, entries.length, arrivals);
     const claimed = entries.slice(0, this.#free(definition));
     if (claimed.length === 0) return false;
-    await this.#claim(definition, claimed);
-    const waiting = this.#waiting.get(type);
-    if (waiting !== undefined) this.#waiting.set(type, Math.max(0, waiting - claimed.length));
+    await this.#claims.claim(claimed, onClaimed);
+    this.#onSubmit.claimed(type, claimed.length);
     return true;
   }
 
-  /** Claims what a rate limit allows: the starts are counted in the same atomic. False: there is nothing to claim. */
-  async #claimWithin(definition: AnyTaskDefinition, free: number, rate: Rate): Promise<boolean> {
-    const { kv, clock, committer, limits } = this.#options;
+  async #claimWithin(
+    definition: AnyTaskDefinition,
+    free: number,
+    rate: Rate,
+    onClaimed: OnClaimed,
+  ): Promise<boolean> {
     const { type } = definition;
-    const stored = await kv.get(keys.rate(type));
-    const now = clock.now();
-    const window = allowance(stored.value ? decode<number[]>(stored.value) : [], rate, now);
-    if (window.free <= 0) {
-      if (window.setBack) await committer.commitUnlessConflict(rewriteStarts(stored, window.counting, rate));
+    const { more, again } = await this.#claims.claimWithin(definition, free, rate, onClaimed);
+    if (again !== undefined) {
       this.#timers.get(type)?.();
-      this.#timers.set(type, clock.after(Math.max(1, window.nextAt - now), () => this.#fill(type)));
-      return false;
+      this.#timers.set(type, this.#core.clock.after(again, () => this.#fill(type)));
     }
-    // The lane and the window have a check of their own.
-    const entries = await this.#head(type, Math.min(free, window.free, limits.checks - 2));
-    if (entries.length === 0) return false;
-    const states = await this.#read(entries);
-    const valid: { entry: Deno.KvEntry<unknown>; state: TaskState }[] = [];
-    for (const [i, entry] of entries.entries()) {
-      const state = states[i];
-      if (!state || !this.#isAt(state, entry)) await committer.discard(entry);
-      else if (this.#isLate(state)) await this.#expire(state, entry);
-      else valid.push({ entry, state });
-    }
-    if (valid.length === 0) return true;
-    // From here to the commit nothing is waited for: the claims are this instance's under the id that it has now.
-    const write = emptyChangeset();
-    const claimed = valid.map(({ state }) => claim(state, committer.instance, now));
-    for (const [i, { entry, state }] of valid.entries()) {
-      merge(write, transition(state, claimed[i]));
-      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-    }
-    merge(write, rewriteStarts(stored, [...window.counting, ...claimed.map(() => now)], rate));
-    try {
-      await committer.commit(write, { asTaskOwner: true });
-    } catch (error) {
-      if (error instanceof ConflictError) return true;
-      throw error;
-    }
-    for (const state of claimed) this.#start(definition, new Execution(this.#options, definition, state));
-    return true;
+    return more;
   }
 
-  #isAt(state: TaskState, entry: Deno.KvEntry<unknown>): boolean {
-    const { placement } = state.task;
-    return placement?.kind === "ready" && placement.score === entry.key[2];
-  }
-
-  #isLate(state: TaskState): boolean {
-    return mayExpire(state) && state.task.expires_at! <= this.#options.clock.now();
-  }
-
-  async #expire(state: TaskState, entry: Deno.KvEntry<unknown>): Promise<void> {
-    const write = transition(state, expire(state, this.#options.clock.now()));
-    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-    await this.#options.committer.commitUnlessConflict(write);
-  }
-
-  async #head(type: string, wanted: number): Promise<Deno.KvEntry<unknown>[]> {
-    const { kv, distributed } = this.#options;
-    const limit = distributed ? wanted * SPREAD : wanted;
-    const entries: Deno.KvEntry<unknown>[] = [];
-    for await (const entry of kv.list({ prefix: keys.readyOf(type) }, { limit, batchSize: Math.min(limit, 500) })) {
-      entries.push(entry);
-    }
-    if (entries.length <= wanted) return entries;
-    // Instances that took the same head would mostly take it from each other.
-    const start = Math.floor(Math.random() * (entries.length - wanted + 1));
-    return entries.slice(start, start + wanted);
-  }
-
-  async #claim(definition: AnyTaskDefinition, entries: Deno.KvEntry<unknown>[]): Promise<void> {
-    const { clock, committer } = this.#options;
-    const states = await this.#read(entries);
-    const { instance } = committer;
-    await Promise.all(entries.map(async (entry, i) => {
-      const state = states[i];
-      if (!state || !this.#isAt(state, entry)) return await committer.discard(entry);
-      if (this.#isLate(state)) return await this.#expire(state, entry);
-      const claimed = claim(state, instance, clock.now());
-      const write = transition(state, claimed);
-      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-      try {
-        await committer.commit(write, { asTaskOwner: true });
-      } catch (error) {
-        if (error instanceof ConflictError) return;
-        throw error;
-      }
-      this.#start(definition, new Execution(this.#options, definition, claimed));
-    }));
-  }
-
-  /** The tasks of `ready` entries. */
-  async #read(entries: Deno.KvEntry<unknown>[]): Promise<(TaskState | null)[]> {
-    const states = entries.map(({ key, versionstamp }) => {
-      const fresh = this.#fresh.get(key[3] as string);
-      // An entry and its record are written by one commit: the same versionstamp is the same record.
-      return fresh?.versionstamp === versionstamp ? fresh.state : null;
-    });
-    const unknown = entries.map(({ key }) => key[3] as string).filter((_, i) => !states[i]);
-    const read = await readReady(this.#options.kv, unknown);
-    return states.map((state) => state ?? read.shift() ?? null);
-  }
-
-  #start(definition: AnyTaskDefinition, execution: Execution): void {
+  #start(definition: AnyTaskDefinition, state: TaskState & { run: RunRecord }): void {
     const { type } = definition;
+    const execution = new Execution(this.#core, this.#options.holdsLease, definition, state);
     const executions = this.#running.get(type)!;
     const count = (change: number) => this.#returned.set(type, (this.#returned.get(type) ?? 0) + change);
     executions.add(execution);
@@ -391,8 +274,8 @@ export class Runner {
   }
 
   /** Carries out what other instances have asked of the tasks that run here. */
-  async #obey(): Promise<void> {
-    const { kv, committer } = this.#options;
+  async #handleCancelRequests(): Promise<void> {
+    const { kv, committer } = this.#core;
     for await (const entry of kv.list({ prefix: keys.commandsOf(committer.instance) })) {
       const id = entry.key[2] as string;
       const execution = this.execution(id);
@@ -403,16 +286,4 @@ export class Runner {
       if (execution || !held) await committer.discard(entry);
     }
   }
-}
-
-/** The write that replaces the starts which count for a rate limit, if nobody else has. */
-function rewriteStarts(
-  { key, versionstamp }: Deno.KvEntryMaybe<unknown>,
-  starts: number[],
-  { windowMs }: Rate,
-): Changeset {
-  const write = emptyChangeset(`rate:${key[1] as string}`);
-  write.checks.push({ key, versionstamp });
-  write.puts.push({ key, value: encode(starts), expireIn: 2 * windowMs });
-  return write;
 }

@@ -5,13 +5,14 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import type { Clock } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
 import { IdempotencyMismatchError } from "../task/errors.ts";
 import { keys } from "../store/keys.ts";
 import { readTasks } from "../store/reads.ts";
 import { type Status, statusOf, type TaskRecord } from "../task/record.ts";
-import type { Changeset } from "../store/changeset.ts";
+import { type Changeset, emptyChangeset } from "../store/changeset.ts";
 
 /** How long an idempotency key is remembered: 24 hours. */
 const IDEMPOTENCY_MS = 24 * 3_600_000;
@@ -78,6 +79,19 @@ export async function claimIdempotencyKey(
 }
 
 /**
+ * What an idempotency key has made; null: nothing yet.
+ *
+ * @throws {IdempotencyMismatchError} If it was used for something else.
+ */
+export async function findByIdempotencyKey(
+  kv: Deno.Kv,
+  clock: Clock,
+  key: IdempotencyKey & { body: string },
+): Promise<string[] | null> {
+  return await claimIdempotencyKey(kv, clock, emptyChangeset(), key, key.body, [""]);
+}
+
+/**
  * Claims a unique key for a task.
  *
  * @returns The id of the task that has it, or null if it is claimed now.
@@ -99,4 +113,9 @@ export async function claimUniqueKey(
   write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
   write.puts.push({ key: entry.key, value: encode(id) });
   return null;
+}
+
+/** A hash of what was sent (SHA-256 of its JSON), to tell whether the same came again. */
+export function fingerprint(sent: unknown): string {
+  return createHash("sha256").update(encode(sent)).digest("hex");
 }

@@ -9,7 +9,7 @@ import { type InputIssue, InvalidInputError } from "../task/errors.ts";
 import { isId } from "../task/ids.ts";
 import { keys } from "../store/keys.ts";
 import { readTasks } from "../store/reads.ts";
-import type { Submission } from "./submit.ts";
+import type { Submission } from "./new_task.ts";
 import type { TaskState } from "../task/record.ts";
 import type { Changeset } from "../store/changeset.ts";
 
@@ -30,8 +30,8 @@ export async function assertParents(
   if (issues.length > 0) throw new InvalidInputError(issues);
 }
 
-/** Sees to it that tasks which may have ended already are looked at for the sake of a new dependent. */
-export function follow(write: Changeset, parents: Iterable<string>): void {
+/** Adds the effects by which new tasks learn of parents that may have ended already. */
+export function notifyDependents(write: Changeset, parents: Iterable<string>): void {
   for (const parent of parents) write.puts.push({ key: keys.followTask(parent), value: encode(0) });
 }
 

@@ -1,97 +1,46 @@
 /**
- * Submitting: makes a task from what was sent, ties it to the uploads and the tasks that it names, and makes sure that
- * an idempotency key or a unique key makes one task only.
+ * Submitting: makes tasks from what was sent, ties them to the uploads and the tasks that they name, and makes sure
+ * that an idempotency key or a unique key makes one task only.
  *
  * @module
  */
 
-import { createHash } from "node:crypto";
-import { DELIVERY_TYPE } from "../task/callback_url.ts";
-import type { Clock } from "../task/clock.ts";
-import { decode, encode, jsonSize } from "../store/codec.ts";
-import type { Committer } from "../store/commit/committer.ts";
-import { type AtomicLimits, AtomicSize } from "../store/commit/atomic_size.ts";
-import { getAll } from "../store/kv.ts";
-import { type AnyTaskDefinition, onlyChecks, parseParams, pointerTo, type Registry, uploadsOf } from "../define.ts";
-import { assertParents, follow, resolveRefs } from "./dependencies.ts";
-import { InvalidInputError } from "../task/errors.ts";
-import { newId } from "../task/ids.ts";
-import { keys } from "../store/keys.ts";
-import type { Upload } from "../store/reads.ts";
-import { claimIdempotencyKey, claimUniqueKey, type IdempotencyKey, type Unique } from "./deduplication.ts";
-import type { Json, TaskRecord, TaskState } from "../task/record.ts";
-import { placementAt } from "../task/transitions.ts";
+import type { Core } from "../core.ts";
+import { parseParams } from "../define.ts";
 import { type Changeset, emptyChangeset, merge, transition } from "../store/changeset.ts";
+import { encode } from "../store/codec.ts";
+import { AtomicSize } from "../store/commit/atomic_size.ts";
+import { keys } from "../store/keys.ts";
+import { getAll } from "../store/kv.ts";
+import { InvalidInputError } from "../task/errors.ts";
+import type { Json, TaskRecord, TaskState } from "../task/record.ts";
+import { claimIdempotencyKey, claimUniqueKey, fingerprint, type IdempotencyKey } from "./deduplication.ts";
+import { assertParents, notifyDependents, resolveRefs } from "./dependencies.ts";
+import { MAX_BATCH, newTask, type Submission, titleOf } from "./new_task.ts";
+import type { Uploads } from "./uploads.ts";
 
-/** Bytes of `input_params`. */
-export const MAX_PARAMS_BYTES = 32 * 1024;
-/** Tasks in one batch. */
-export const MAX_BATCH = 200;
-/** Tasks that one task may depend on. */
-export const MAX_DEPENDENCIES = 200;
-
-/** What is submitted. */
-export interface Submission {
-  task_type: string;
-  input_params?: unknown;
-  /** 0 (default) to 9; each step is worth a minute of waiting. */
-  priority?: number;
-  /** When it may start, milliseconds since the epoch; the past means now. */
-  run_at?: number;
-  max_attempts?: number;
-  timeout_ms?: number;
-  tags?: string[];
-  /** If it has not been started within this time, it is cancelled. Milliseconds from now. */
-  expires_in_ms?: number;
-  /** How long it is kept after its end, in milliseconds. Default: as its status says. */
-  retention_ms?: number;
-  /** Tasks of the type with the same key run one after another, or as many at once as the type says. */
-  concurrency_key?: string;
-  /** Answers the task that there is already instead of making another. Not in a batch. */
-  unique?: Unique;
-  /** Ids of tasks, or in a batch the `ref` of others in it, that must be SUCCESS before this one may start. */
-  depends_on?: string[];
-  /** Within a batch, what others call this task in their `depends_on`. */
-  ref?: string;
-  /** The schedule that submits it. */
-  schedule_id?: string;
-  /** An http or https URL that is told how it ended, by a task of the type `webhook_delivery`. */
-  callback_url?: string;
-  retried_from?: string;
-  /** Who submits it; left out: a program that shares the process. */
-  submitted_by?: string;
+/** Who may claim a task in the commit of its submit. */
+export interface SubmitClaimer {
+  /** The task as it is to be stored: claimed, if there is a slot for it. */
+  claimOnSubmit(state: TaskState): TaskState;
+  /** The submit of a task that was claimed has been answered, however. */
+  submitAnswered(task: TaskRecord): void;
 }
 
-/** Who may start a task together with its submit. */
-export interface Starter {
-  startAtOnce(state: TaskState): TaskState;
-  submitted(task: TaskRecord): void;
+/** What a submit has made. */
+interface Submitted {
+  ids: string[];
+  /** Null: the keys have made the tasks before. */
+  created: TaskState[] | null;
 }
 
 /** Makes tasks and commits them. */
 export class Submitter {
-  readonly #kv: Deno.Kv;
-  readonly #committer: Committer;
-  readonly #registry: Registry;
-  readonly #clock: Clock;
-  readonly #limits: AtomicLimits;
-  readonly #starter: Starter;
-
   constructor(
-    kv: Deno.Kv,
-    committer: Committer,
-    registry: Registry,
-    clock: Clock,
-    limits: AtomicLimits,
-    starter: Starter,
-  ) {
-    this.#kv = kv;
-    this.#committer = committer;
-    this.#registry = registry;
-    this.#clock = clock;
-    this.#limits = limits;
-    this.#starter = starter;
-  }
+    private readonly core: Core,
+    private readonly uploads: Uploads,
+    private readonly claimer: SubmitClaimer,
+  ) {}
 
   /**
    * Submits a task. Once the promise resolves the task is durable.
@@ -107,53 +56,11 @@ export class Submitter {
     idempotency?: IdempotencyKey,
     internal = false,
   ): Promise<{ id: string; created: TaskState | null }> {
-    const made = await this.#named(this.#make(submission, "", internal));
-    await assertParents(this.#kv, made.task.depends_on, (i) => `/depends_on/${i}`);
-    const state = this.#starter.startAtOnce(made);
-    try {
-      return await this.#commit(submission, idempotency, state);
-    } finally {
-      if (state.run) this.#starter.submitted(state.task);
-    }
-  }
-
-  async #commit(
-    submission: Submission,
-    idempotency: IdempotencyKey | undefined,
-    state: TaskState,
-  ): Promise<{ id: string; created: TaskState | null }> {
-    const body = idempotency ? idempotency.body ?? fingerprint(submission) : "";
-    // Whoever loses a race (for the key, for an upload) looks again: each round, one of them wins.
-    while (true) {
-      const write = transition(null, state);
-      if (idempotency) {
-        const known = await claimIdempotencyKey(this.#kv, this.#clock, write, idempotency, body, [state.task.id]);
-        if (known) return { id: known[0], created: null };
-      }
-      if (submission.unique) {
-        const known = await claimUniqueKey(this.#kv, write, submission.unique, state.task);
-        if (known) {
-          // The key answers the same task when it comes again.
-          const remember = emptyChangeset();
-          if (idempotency) await claimIdempotencyKey(this.#kv, this.#clock, remember, idempotency, body, [known]);
-          if (idempotency && !await this.#committer.commitUnlessConflict(remember)) continue;
-          return { id: known, created: null };
-        }
-      }
-      follow(write, state.task.depends_on);
-      await this.#referToOlder(write, [state.task]);
-      await this.referToUploads(write, [state.task], () => "");
-      if (await this.#committer.commitUnlessConflict(write)) return { id: state.task.id, created: state };
-    }
-  }
-
-  /**
-   * What an idempotency key has made; null: nothing yet.
-   *
-   * @throws {IdempotencyMismatchError} If it was used for something else.
-   */
-  async madeBy(key: IdempotencyKey & { body: string }): Promise<string[] | null> {
-    return await claimIdempotencyKey(this.#kv, this.#clock, emptyChangeset(), key, key.body, [""]);
+    const state = await this.#withFileTitle(newTask(this.core, submission, "", internal));
+    const { depends_on } = state.task;
+    await assertParents(this.core.kv, depends_on, (i) => `/depends_on/${i}`);
+    const { ids: [id], created } = await this.#commit([submission], [state], depends_on, idempotency, submission);
+    return { id, created: created && created[0] };
   }
 
   /**
@@ -162,166 +69,111 @@ export class Submitter {
    * @returns Their ids, and their states if they are new (null: the idempotency key has made them before).
    * @throws {InvalidInputError} With pointers below `/tasks`. Nothing is stored.
    */
-  async submitBatch(
-    submissions: Submission[],
-    idempotency?: IdempotencyKey,
-  ): Promise<{ ids: string[]; created: TaskState[] | null }> {
+  async submitBatch(submissions: Submission[], idempotency?: IdempotencyKey): Promise<Submitted> {
     if (submissions.length === 0 || submissions.length > MAX_BATCH) {
       throw new InvalidInputError([{ pointer: "/tasks", detail: `A batch has 1 to ${MAX_BATCH} tasks.` }]);
     }
-    const made = submissions.map((submission, i) => this.#make(submission, `/tasks/${i}`));
-    const states = await Promise.all(made.map((state) => this.#named(state)));
+    const made = submissions.map((submission, i) => newTask(this.core, submission, `/tasks/${i}`));
+    const states = await Promise.all(made.map((state) => this.#withFileTitle(state)));
     const outside = resolveRefs(submissions, states);
     const parents = [...outside.keys()];
-    if (parents.length > 0) {
-      // Before anything is read for it: a batch may name more tasks than could ever be stored.
-      const bare = emptyChangeset();
-      for (const state of states) merge(bare, transition(null, state));
-      this.#assertFits(bare);
-    }
-    await assertParents(this.#kv, parents, (i) => outside.get(parents[i])!);
+    // Before anything is read for it: a batch may name more tasks than could ever be stored.
+    if (parents.length > 0) this.#assertFits(creationOf(states));
+    await assertParents(this.core.kv, parents, (i) => outside.get(parents[i])!);
+    return await this.#commit(submissions, states, parents, idempotency, submissions);
+  }
+
+  /** Commits new tasks. Whoever loses a race (for a key, for an upload) looks again: each round, one of them wins. */
+  async #commit(
+    submissions: Submission[],
+    states: TaskState[],
+    parents: string[],
+    idempotency: IdempotencyKey | undefined,
+    sent: Submission | Submission[],
+  ): Promise<Submitted> {
+    const { kv, clock, committer } = this.core;
     const ids = states.map(({ task }) => task.id);
-    const body = idempotency ? idempotency.body ?? fingerprint(submissions) : "";
-    const started = states.map((state) => this.#starter.startAtOnce(state));
+    const rootOf = Array.isArray(sent) ? (i: number) => `/tasks/${i}` : () => "";
+    const body = idempotency ? idempotency.body ?? fingerprint(sent) : "";
+    const claimed = states.map((state) => this.claimer.claimOnSubmit(state));
     try {
       while (true) {
-        const all = emptyChangeset();
-        for (const state of started) merge(all, transition(null, state));
-        follow(all, parents);
-        await this.#referToOlder(all, states.map(({ task }) => task));
+        const changeset = creationOf(claimed);
         if (idempotency) {
-          const known = await claimIdempotencyKey(this.#kv, this.#clock, all, idempotency, body, ids);
-          if (known) return { ids: known, created: null };
+          const earlier = await claimIdempotencyKey(kv, clock, changeset, idempotency, body, ids);
+          if (earlier) return { ids: earlier, created: null };
         }
-        await this.referToUploads(all, states.map(({ task }) => task), (i) => `/tasks/${i}`);
-        this.#assertFits(all);
-        if (await this.#committer.commitUnlessConflict(all)) return { ids, created: started };
+        const duplicate = await this.#complete(changeset, submissions, claimed, parents, rootOf);
+        if (duplicate !== null) {
+          // The key answers the same task when it comes again.
+          const remembered = emptyChangeset();
+          if (idempotency) await claimIdempotencyKey(kv, clock, remembered, idempotency, body, [duplicate]);
+          if (idempotency && !await committer.commitUnlessConflict(remembered)) continue;
+          return { ids: [duplicate], created: null };
+        }
+        if (Array.isArray(sent)) this.#assertFits(changeset);
+        if (await committer.commitUnlessConflict(changeset)) return { ids, created: claimed };
       }
     } finally {
-      for (const { task, run } of started) if (run) this.#starter.submitted(task);
+      for (const { task, run } of claimed) if (run) this.claimer.submitAnswered(task);
     }
   }
 
+  /**
+   * Adds to the creation of tasks what ties them to parents, older tasks, unique keys and uploads.
+   *
+   * @returns The id of the task that has the unique key already: then the changeset is not to be used; else null.
+   */
+  async #complete(
+    changeset: Changeset,
+    submissions: Submission[],
+    states: TaskState[],
+    parents: string[],
+    rootOf: (i: number) => string,
+  ): Promise<string | null> {
+    const { kv } = this.core;
+    const tasks = states.map(({ task }) => task);
+    for (const [i, { unique }] of submissions.entries()) {
+      const duplicate = unique ? await claimUniqueKey(kv, changeset, unique, tasks[i]) : null;
+      if (duplicate !== null) return duplicate;
+    }
+    notifyDependents(changeset, parents);
+    await this.#referToOlder(changeset, tasks);
+    await this.uploads.refer(changeset, tasks, rootOf);
+    return null;
+  }
+
+  /**
+   * What creates a task, for whoever submits together with a change of their own.
+   *
+   * @returns Also the id of the task that has the unique key already: then the changeset is not to be used.
+   * @throws {InvalidInputError} As {@linkcode submit} does.
+   */
+  async prepare(submission: Submission): Promise<{ changeset: Changeset; state: TaskState; duplicate: string | null }> {
+    const state = await this.#withFileTitle(newTask(this.core, submission, ""));
+    const changeset = creationOf([state]);
+    const duplicate = await this.#complete(changeset, [submission], [state], state.task.depends_on, () => "");
+    return { changeset, state, duplicate };
+  }
+
   /** @throws {InvalidInputError} If a batch is more than one atomic takes. */
-  #assertFits(write: Changeset): void {
-    const size = new AtomicSize(this.#limits);
-    size.add(write);
+  #assertFits(changeset: Changeset): void {
+    const size = new AtomicSize(this.core.limits);
+    size.add(changeset);
     if (!size.excess) return;
     const [needed, limit, what] = size.excess.map((part) => part.toLocaleString("en"));
     const detail = `A batch is stored in one atomic of at most ${limit} ${what}; this one needs ${needed}. Split it.`;
     throw new InvalidInputError([{ pointer: "/tasks", detail }]);
   }
 
-  /**
-   * The write that makes a task, for whoever submits together with a change of his own.
-   *
-   * @returns Also the id of the task that there is already, by its unique key: then the write is not to be used.
-   * @throws {InvalidInputError} As {@linkcode submit} does.
-   */
-  async prepare(submission: Submission): Promise<{ write: Changeset; state: TaskState; known: string | null }> {
-    const state = await this.#named(this.#make(submission, ""));
-    const write = transition(null, state);
-    await this.#referToOlder(write, [state.task]);
-    const known = submission.unique ? await claimUniqueKey(this.#kv, write, submission.unique, state.task) : null;
-    await this.referToUploads(write, [state.task], () => "");
-    return { write, state, known };
-  }
-
   /** The task with a title that tells the names of its uploads. */
-  async #named(state: TaskState): Promise<TaskState> {
+  async #withFileTitle(state: TaskState): Promise<TaskState> {
     const { task } = state;
     if (task.uploads.length === 0) return state;
-    const entries = await getAll(this.#kv, task.uploads.map((id) => keys.upload(id)));
-    const names = entries.flatMap(({ value }) => value ? [decode<Upload>(value).name] : []);
-    const definition = this.#registry.get(task.task_type)!;
-    const title = titleOf(definition, parseParams(definition, task.input_params, "") as Json, names);
+    const definition = this.core.registry.get(task.task_type)!;
+    const params = parseParams(definition, task.input_params, "") as Json;
+    const title = titleOf(definition, params, await this.uploads.names(task.uploads));
     return { run: state.run, task: { ...task, title } };
-  }
-
-  #make(submission: Submission, root: string, internal = false): TaskState {
-    const definition = this.#registry.get(submission.task_type);
-    if (!definition || definition.internal && !internal) {
-      const known = this.#registry.public().map(({ type }) => type).join(", ");
-      throw new InvalidInputError([
-        { pointer: `${root}/task_type`, detail: `There is no such task type. There are: ${known}.` },
-      ]);
-    }
-    const pointer = `${root}/input_params`;
-    const given = submission.input_params ?? {};
-    // What is kept as it was sent is parsed as it will be read.
-    const sent = onlyChecks(definition) ? null : JSON.parse(JSON.stringify(given)) as Json;
-    const params = parseParams(definition, sent ?? given, pointer) as Json;
-    const kept = sent ?? params;
-    const bytes = jsonSize(kept);
-    if (bytes > MAX_PARAMS_BYTES) {
-      const detail = `Parameters may take ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload what is larger.`;
-      throw new InvalidInputError([{ pointer, detail }]);
-    }
-    const now = this.#clock.now();
-    const priority = submission.priority ?? 0;
-    const runAt = submission.run_at !== undefined && submission.run_at > now ? submission.run_at : null;
-    const expiresAt = submission.expires_in_ms === undefined ? null : now + submission.expires_in_ms;
-    if (expiresAt !== null && runAt !== null && expiresAt <= runAt) {
-      throw new InvalidInputError([{ pointer: `${root}/expires_in`, detail: "It would expire before it may start." }]);
-    }
-    if (submission.callback_url !== undefined && !this.#registry.get(DELIVERY_TYPE)) {
-      const detail = `There is no task type ${DELIVERY_TYPE} here that could deliver it.`;
-      throw new InvalidInputError([{ pointer: `${root}/callback_url`, detail }]);
-    }
-    const concurrency_key = submission.concurrency_key ?? null;
-    const depends_on = [...submission.depends_on ?? []];
-    if (new Set(depends_on).size < depends_on.length) {
-      throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail: "A task is named twice." }]);
-    }
-    if (depends_on.length > MAX_DEPENDENCIES) {
-      const detail = `A task may depend on ${MAX_DEPENDENCIES} others.`;
-      throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail }]);
-    }
-    return {
-      run: null,
-      task: {
-        id: newId(now),
-        task_type: definition.type,
-        title: titleOf(definition, params, []),
-        status: "PENDING",
-        placement: depends_on.length > 0
-          ? { kind: "blocked", unmet: depends_on.length }
-          : placementAt(runAt ?? now, { priority, concurrency_key }, now),
-        progress: 0,
-        message: "",
-        input_params: kept,
-        result: null,
-        error: null,
-        attempt: 0,
-        failures: 0,
-        interruptions: 0,
-        max_attempts: submission.max_attempts ?? definition.maxAttempts ?? 3,
-        timeout_ms: submission.timeout_ms ?? definition.timeoutMs ?? 600_000,
-        priority,
-        tags: submission.tags ?? [],
-        run_at: runAt,
-        expires_at: expiresAt,
-        created_at: now,
-        started_at: null,
-        completed_at: null,
-        retention_ms: submission.retention_ms ?? null,
-        concurrency_key,
-        unique_key: submission.unique?.key ?? null,
-        depends_on,
-        has_dependents: false,
-        generation: 0,
-        schedule_id: submission.schedule_id ?? null,
-        callback_url: submission.callback_url ?? null,
-        retried_from: submission.retried_from ?? null,
-        submitted_by: submission.submitted_by ?? null,
-        params_bytes: bytes < 1_024 ? 0 : bytes,
-        attempts: [],
-        actions: [],
-        uploads: uploadsOf(definition, params),
-        record_only: false,
-        version: 1,
-      },
-    };
   }
 
   /**
@@ -331,54 +183,17 @@ export class Submitter {
   async #referToOlder(write: Changeset, tasks: TaskRecord[]): Promise<void> {
     const named = tasks.filter(({ retried_from }) => retried_from !== null);
     if (named.length === 0) return;
-    const entries = await getAll(this.#kv, named.map(({ retried_from }) => keys.task(retried_from!)));
+    const entries = await getAll(this.core.kv, named.map(({ retried_from }) => keys.task(retried_from!)));
     named.forEach(({ id, retried_from }, i) => {
       if (entries[i].value) write.puts.push({ key: keys.retriedAs(retried_from!, id), value: encode(0) });
     });
   }
-
-  /**
-   * Adds to a write what keeps uploads for as long as their owner is there. However many they are, it takes one check:
-   * whoever deletes an upload rewrites the fence, and checks that the upload is as it was read.
-   *
-   * @throws {InvalidInputError} If one of them is not there.
-   */
-  async referToUploads(
-    write: Changeset,
-    owners: { id: string; uploads: string[]; input_params: Json }[],
-    rootOf: (i: number) => string,
-  ): Promise<void> {
-    if (owners.every(({ uploads }) => uploads.length === 0)) return;
-    const fence = await this.#kv.get(keys.uploadFence());
-    write.checks.push({ key: fence.key, versionstamp: fence.versionstamp });
-    const wanted = [...new Set(owners.flatMap(({ uploads }) => uploads))];
-    const entries = await getAll(this.#kv, wanted.map((upload) => keys.upload(upload)));
-    const stored = new Map(wanted.map((upload, i) => [upload, entries[i]]));
-    const seen = new Set<string>();
-    for (const [i, { id, uploads, input_params }] of owners.entries()) {
-      for (const upload of uploads) {
-        write.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
-        if (seen.has(upload)) continue;
-        seen.add(upload);
-        const entry = stored.get(upload)!;
-        const refuse = (detail: string) => {
-          const pointer = `${rootOf(i)}/input_params${pointerTo(input_params, upload)}`;
-          throw new InvalidInputError([{ pointer, detail }]);
-        };
-        if (!entry.value) refuse(`There is no upload ${upload}. Uploads without a task are kept for 24 hours.`);
-        const used: Upload = { ...decode<Upload>(entry.value), used_at: this.#clock.now() };
-        write.locks.push(`upload:${upload}`);
-        write.puts.push({ key: keys.upload(upload), value: encode(used) });
-      }
-    }
-  }
 }
 
-function titleOf(definition: AnyTaskDefinition, params: Json, files: string[]): string {
-  return (definition.titleOf?.(params, files) || definition.title).slice(0, 200);
-}
-
-/** A hash of what was sent (SHA-256 of its JSON), to tell whether the same came again. */
-export function fingerprint(submission: unknown): string {
-  return createHash("sha256").update(encode(submission)).digest("hex");
+/** The changeset that creates tasks. */
+function creationOf(states: TaskState[]): Changeset {
+  if (states.length === 1) return transition(null, states[0]);
+  const all = emptyChangeset();
+  for (const state of states) merge(all, transition(null, state));
+  return all;
 }

@@ -9,7 +9,7 @@ import * as z from "zod";
 import { callbackUrl } from "../../queue/task/callback_url.ts";
 import { InvalidInputError } from "../../queue/task/errors.ts";
 import { isId } from "../../queue/task/ids.ts";
-import { MAX_DEPENDENCIES, type Submission } from "../../queue/submit/submit.ts";
+import { MAX_DEPENDENCIES, type Submission } from "../../queue/submit/new_task.ts";
 import { STATUSES } from "../../queue/task/record.ts";
 
 const YEAR_MS = 366 * 86_400_000;

@@ -65,7 +65,7 @@ export class RequestFiles {
     try {
       const key = this.#idempotency &&
         { scope: `upload:${this.#idempotency.scope}`, key: `${this.#idempotency.key}#${this.stored.length}` };
-      const { id, file, created } = await queue.upload(named, mediaType, peeked.stream, limit, key);
+      const { id, file, created } = await queue.uploads.store(named, mediaType, peeked.stream, limit, key);
       if (created) this.#made.push(id);
       this.#left -= file.size;
       const { size, media_type, sha256 } = file;
@@ -81,7 +81,7 @@ export class RequestFiles {
   /** Removes what was stored, since the request failed. */
   async discard(): Promise<void> {
     this.stored.length = 0;
-    for (const id of this.#made.splice(0)) await this.#options.queue.discardUpload(id);
+    for (const id of this.#made.splice(0)) await this.#options.queue.uploads.discard(id);
   }
 }
 

@@ -6,8 +6,7 @@
  */
 
 import type { Context } from "hono";
-import type { IdempotencyKey } from "../../queue/submit/deduplication.ts";
-import { fingerprint } from "../../queue/submit/submit.ts";
+import { fingerprint, type IdempotencyKey } from "../../queue/submit/deduplication.ts";
 import type { AppEnv } from "../env.ts";
 import { Problem } from "./problem.ts";
 

@@ -8,7 +8,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { statfs } from "node:fs/promises";
 import { RecentMap } from "../../queue/recent_map.ts";
-import { MAX_BATCH } from "../../queue/submit/submit.ts";
+import { MAX_BATCH } from "../../queue/submit/new_task.ts";
 import type { OpenWork } from "../../queue/store/counts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "./problem.ts";
@@ -94,7 +94,7 @@ export class Quotas {
     this.#open = new Fresh(now, () => queue.openWork());
     this.#unused = new Fresh(now, async () => {
       const before = this.#added;
-      const bytes = await queue.unusedUploadBytes();
+      const bytes = await queue.uploads.unusedBytes();
       this.#added -= before;
       return bytes;
     }, UPLOADS_FRESH_MS);

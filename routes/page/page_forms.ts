@@ -11,7 +11,7 @@ import { checkFields, type FormReader, readFields, type Schema } from "../../isl
 import { HOME, hrefOf } from "../../islands/app/url.ts";
 import { issuesOf, paramsSchema } from "../../queue/define.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";
-import { fingerprint } from "../../queue/submit/submit.ts";
+import { fingerprint } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
 import { readForm, readMultipart, refuseLong } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";

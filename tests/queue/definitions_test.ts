@@ -83,7 +83,7 @@ Deno.test("twenty uploads in one task take one check, with the ten checks of KV 
   await withQueue({ definitions: [files], limits: CONNECT_LIMITS }, async (queue) => {
     const uploads: string[] = [];
     for (let i = 0; i < 20; i++) {
-      uploads.push((await queue.upload(`${i}.txt`, "text/plain", new Blob(["x"]).stream(), 100)).id);
+      uploads.push((await queue.uploads.store(`${i}.txt`, "text/plain", new Blob(["x"]).stream(), 100)).id);
     }
     const { task } = (await queue.submit({ task_type: "files", input_params: { uploads } })).task;
     assertEquals(task.uploads, uploads);

@@ -480,7 +480,7 @@ Deno.test("a record stays storable with full parameters and 25 long failures", a
 
 Deno.test("submits at once that name one upload are all stored, with and without a key", async () => {
   await withQueue({ definitions: [withUpload], worker: false }, async (queue) => {
-    const { id } = await queue.upload("a", "text/plain", new Blob(["a"]).stream(), 10);
+    const { id } = await queue.uploads.store("a", "text/plain", new Blob(["a"]).stream(), 10);
     const submission = { task_type: "with_upload", input_params: { upload_id: id } };
     await Promise.all([
       ...Array.from({ length: 5 }, (_, i) => queue.submit(submission, { scope: "", key: `k${i}` })),

@@ -1,10 +1,9 @@
 import { allReach, type Held, heldType, noop, reaches, withQueue } from "../../support/queue.ts";
 import type { Callbacks } from "../../../queue/actions/callbacks.ts";
-import type { Committer } from "../../../queue/store/commit/committer.ts";
+import type { Core } from "../../../queue/core.ts";
 import { silent } from "../../../queue/log.ts";
-import type { Notifier } from "../../../queue/watch/notifier.ts";
 import { Queue } from "../../../queue/queue.ts";
-import { Releaser } from "../../../queue/background/effect_worker.ts";
+import { EffectWorker } from "../../../queue/background/effect_worker.ts";
 import { totalOf } from "../../../queue/store/listing.ts";
 import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
@@ -312,16 +311,15 @@ Deno.test("a running parent is watched only until another instance has released 
     const handler = await held.next();
     await queue.submit({ task_type: "held", depends_on: [parent] });
     const clock = new FakeClock();
-    const other = new Releaser(
+    // It has nothing to write: the other instance is faster.
+    const core = {
       kv,
-      // It has nothing to write: the other instance is faster.
-      null as unknown as Committer,
-      queue.registry,
-      null as unknown as Callbacks,
-      { on: () => () => {} } as unknown as Notifier,
       clock,
-      silent,
-    );
+      log: silent,
+      registry: queue.registry,
+      notifier: { on: () => () => {} },
+    } as unknown as Core;
+    const other = new EffectWorker(core, null as unknown as Callbacks);
     const untilWatching = async (count: number) => {
       for (let turns = 0; turns < 1_000 && other.watching !== count; turns++) await turn();
       assertEquals(other.watching, count);

@@ -69,8 +69,8 @@ Deno.test("the change feed is kept 15 minutes; a token from before then asks for
 Deno.test("an upload that no task names goes after 24 hours with its chunks, and one that a task names stays", async () => {
   await withClock(async (queue, kv, clock) => {
     const stream = () => new Blob([new Uint8Array(200_000)]).stream();
-    await queue.upload("lost.csv", "text/csv", stream(), 1_000_000);
-    const kept = await queue.upload("kept.csv", "text/csv", stream(), 1_000_000);
+    await queue.uploads.store("lost.csv", "text/csv", stream(), 1_000_000);
+    const kept = await queue.uploads.store("kept.csv", "text/csv", stream(), 1_000_000);
     await kv.set(["upload_ref", kept.id, "some-task"], new Uint8Array());
     clock.set(clock.now() + DAY + 1);
     await queue.clean();
@@ -119,7 +119,7 @@ Deno.test("uploads that tasks still need do not stand in the way of those behind
   const options = { janitor: { uploads: { intervalMs: 60_000, batch: 3, limit: 5 } } };
   await withClock(
     async (queue, kv, clock) => {
-      const upload = async () => (await queue.upload("a.txt", "text/plain", new Blob(["x"]).stream(), 100)).id;
+      const upload = async () => (await queue.uploads.store("a.txt", "text/plain", new Blob(["x"]).stream(), 100)).id;
       const needed: string[] = [];
       for (let i = 0; i < 7; i++) needed.push(await upload());
       for (const id of needed) await kv.set(["upload_ref", id, "01ARZ3NDEKTSV4RRFFQ69G5FAV"], new Uint8Array(1));

@@ -26,7 +26,7 @@ Deno.test("a CSV goes on from its last finished block after a stop, with the sam
   const { definitions, close } = createHandlers(systemClock);
   const first = new Queue({ kv, definitions });
   await first.start();
-  const { id: upload_id } = await first.upload("large.csv", "text/csv", new Blob([largeCsv()]).stream(), 1e9);
+  const { id: upload_id } = await first.uploads.store("large.csv", "text/csv", new Blob([largeCsv()]).stream(), 1e9);
   const submission = { task_type: "csv_processing", input_params: { upload_id } };
   const { task: { task: { id: whole } } } = await first.submit(submission);
   const expected = (await reaches(first, whole, "SUCCESS", "FAILED")).task.result as { rows: number };

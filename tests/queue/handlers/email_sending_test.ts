@@ -125,7 +125,7 @@ async function withMailbox(
       clock,
       queue,
       upload: async (name, text) =>
-        (await driven(clock, queue.upload(name, "text/csv", new Blob([text]).stream(), 1e7))).id,
+        (await driven(clock, queue.uploads.store(name, "text/csv", new Blob([text]).stream(), 1e7))).id,
       submit: async (params) => {
         const input_params = { rate_per_second: 1_000, ...params };
         return (await queue.submit({ task_type: "email_sending", input_params })).task.task.id;
@@ -297,7 +297,7 @@ Deno.test("250 recipients take three pages, and a stop at the end of a page send
   const list = `email\n${Array.from({ length: 250 }, (_, i) => `person${i}@example.com`).join("\n")}\n`;
   let queue = new Queue({ kv, definitions });
   await queue.start();
-  const { id: upload_id } = await queue.upload("l.csv", "text/csv", new Blob([list]).stream(), 1e6);
+  const { id: upload_id } = await queue.uploads.store("l.csv", "text/csv", new Blob([list]).stream(), 1e6);
   const input_params = { upload_id, rate_per_second: 1_000 };
   const { task: { task: { id } } } = await queue.submit({ task_type: "email_sending", input_params });
   for (const at of [99, 100, 199]) {

@@ -44,7 +44,7 @@ async function withStore(test: (kv: Deno.Kv, ids: Ids) => Promise<void>): Promis
   await queue.pause("noop", "test");
   const ready = await submit("noop");
   await queue.schedules.create({ cron: "0 0 * * *", submission: { task_type: "noop" } }, "test");
-  await queue.upload("u.txt", "text/plain", new Blob(["upload"]).stream(), 100);
+  await queue.uploads.store("u.txt", "text/plain", new Blob(["upload"]).stream(), 100);
   await queue.stop(2_000);
   try {
     await test(kv, { done, kept, running, scheduled, ready, limited, blocked });

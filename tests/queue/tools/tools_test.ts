@@ -33,7 +33,7 @@ Deno.test("while a server works a copy is checked and taken; the copy opens as a
     await queue.submitBatch(Array.from({ length: 100 }, () => ({ task_type: "noop" })));
     await allReach(queue, 100, "SUCCESS");
     const large = new Blob([new Uint8Array(40_000_000)]);
-    await queue.upload("large.bin", "application/octet-stream", large.stream(), 1e9);
+    await queue.uploads.store("large.bin", "application/octet-stream", large.stream(), 1e9);
     // Tasks come and go while the copies are made.
     let submitting = true;
     const load = (async () => {

@@ -1,0 +1,34 @@
+/**
+ * What all parts of a queue share. The queue makes it once and hands it to each of them.
+ *
+ * @module
+ */
+
+import type { Registry } from "./define.ts";
+import type { Logger } from "./log.ts";
+import type { Blobs } from "./store/blobs.ts";
+import type { AtomicLimits } from "./store/commit/atomic_size.ts";
+import type { Committer } from "./store/commit/committer.ts";
+import type { Removal } from "./store/removal.ts";
+import type { Clock } from "./task/clock.ts";
+import type { Retention } from "./task/summary.ts";
+import type { Notifier } from "./watch/notifier.ts";
+
+/** What all parts of a queue share. */
+export interface Core {
+  readonly kv: Deno.Kv;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The only way to write to the store. */
+  readonly committer: Committer;
+  readonly blobs: Blobs;
+  readonly removal: Removal;
+  readonly registry: Registry;
+  readonly notifier: Notifier;
+  /** What one atomic may hold. */
+  readonly limits: AtomicLimits;
+  /** Whether other instances share the store. */
+  readonly distributed: boolean;
+  /** How long ended tasks are kept. */
+  readonly retention: Retention;
+}

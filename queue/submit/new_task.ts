@@ -1,0 +1,152 @@
+/**
+ * A new task: from what was submitted to its first state.
+ *
+ * @module
+ */
+
+import type { Core } from "../core.ts";
+import { type AnyTaskDefinition, onlyChecks, parseParams, uploadsOf } from "../define.ts";
+import { jsonSize } from "../store/codec.ts";
+import { DELIVERY_TYPE } from "../task/callback_url.ts";
+import { InvalidInputError } from "../task/errors.ts";
+import { newId } from "../task/ids.ts";
+import type { Json, TaskState } from "../task/record.ts";
+import { placementAt } from "../task/transitions.ts";
+import type { Unique } from "./deduplication.ts";
+
+/** Bytes of `input_params`. */
+export const MAX_PARAMS_BYTES = 32 * 1024;
+/** Tasks in one batch. */
+export const MAX_BATCH = 200;
+/** Tasks that one task may depend on. */
+export const MAX_DEPENDENCIES = 200;
+
+/** What is submitted. */
+export interface Submission {
+  task_type: string;
+  input_params?: unknown;
+  /** 0 (default) to 9; each step is worth a minute of waiting. */
+  priority?: number;
+  /** When it may start, milliseconds since the epoch; the past means now. */
+  run_at?: number;
+  max_attempts?: number;
+  timeout_ms?: number;
+  tags?: string[];
+  /** If it has not been started within this time, it is cancelled. Milliseconds from now. */
+  expires_in_ms?: number;
+  /** How long it is kept after its end, in milliseconds. Default: as its status says. */
+  retention_ms?: number;
+  /** Tasks of the type with the same key run one after another, or as many at once as the type says. */
+  concurrency_key?: string;
+  /** Answers the task that there is already instead of making another. Not in a batch. */
+  unique?: Unique;
+  /** Ids of tasks, or in a batch the `ref` of others in it, that must be SUCCESS before this one may start. */
+  depends_on?: string[];
+  /** Within a batch, what others call this task in their `depends_on`. */
+  ref?: string;
+  /** The schedule that submits it. */
+  schedule_id?: string;
+  /** An http or https URL that is told how it ended, by a task of the type `webhook_delivery`. */
+  callback_url?: string;
+  retried_from?: string;
+  /** Who submits it; left out: a program that shares the process. */
+  submitted_by?: string;
+}
+
+/**
+ * Makes the state of a new task from what was submitted, with all defaults filled in.
+ *
+ * @param root The JSON pointer to the submission, for errors.
+ * @param internal Whether the service itself submits: then its own types are allowed.
+ * @throws {InvalidInputError} If something is wrong with it.
+ */
+export function newTask({ registry, clock }: Core, submission: Submission, root: string, internal = false): TaskState {
+  const definition = registry.get(submission.task_type);
+  if (!definition || definition.internal && !internal) {
+    const known = registry.public().map(({ type }) => type).join(", ");
+    throw new InvalidInputError([
+      { pointer: `${root}/task_type`, detail: `There is no such task type. There are: ${known}.` },
+    ]);
+  }
+  const pointer = `${root}/input_params`;
+  const given = submission.input_params ?? {};
+  // What is kept as it was sent is parsed as it will be read.
+  const sent = onlyChecks(definition) ? null : JSON.parse(JSON.stringify(given)) as Json;
+  const params = parseParams(definition, sent ?? given, pointer) as Json;
+  const kept = sent ?? params;
+  const bytes = jsonSize(kept);
+  if (bytes > MAX_PARAMS_BYTES) {
+    const detail = `Parameters may take ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload what is larger.`;
+    throw new InvalidInputError([{ pointer, detail }]);
+  }
+  const now = clock.now();
+  const priority = submission.priority ?? 0;
+  const runAt = submission.run_at !== undefined && submission.run_at > now ? submission.run_at : null;
+  const expiresAt = submission.expires_in_ms === undefined ? null : now + submission.expires_in_ms;
+  if (expiresAt !== null && runAt !== null && expiresAt <= runAt) {
+    throw new InvalidInputError([{ pointer: `${root}/expires_in`, detail: "It would expire before it may start." }]);
+  }
+  if (submission.callback_url !== undefined && !registry.get(DELIVERY_TYPE)) {
+    const detail = `There is no task type ${DELIVERY_TYPE} here that could deliver it.`;
+    throw new InvalidInputError([{ pointer: `${root}/callback_url`, detail }]);
+  }
+  const concurrency_key = submission.concurrency_key ?? null;
+  const depends_on = [...submission.depends_on ?? []];
+  if (new Set(depends_on).size < depends_on.length) {
+    throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail: "A task is named twice." }]);
+  }
+  if (depends_on.length > MAX_DEPENDENCIES) {
+    const detail = `A task may depend on ${MAX_DEPENDENCIES} others.`;
+    throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail }]);
+  }
+  return {
+    run: null,
+    task: {
+      id: newId(now),
+      task_type: definition.type,
+      title: titleOf(definition, params, []),
+      status: "PENDING",
+      placement: depends_on.length > 0
+        ? { kind: "blocked", unmet: depends_on.length }
+        : placementAt(runAt ?? now, { priority, concurrency_key }, now),
+      progress: 0,
+      message: "",
+      input_params: kept,
+      result: null,
+      error: null,
+      attempt: 0,
+      failures: 0,
+      interruptions: 0,
+      max_attempts: submission.max_attempts ?? definition.maxAttempts ?? 3,
+      timeout_ms: submission.timeout_ms ?? definition.timeoutMs ?? 600_000,
+      priority,
+      tags: submission.tags ?? [],
+      run_at: runAt,
+      expires_at: expiresAt,
+      created_at: now,
+      started_at: null,
+      completed_at: null,
+      retention_ms: submission.retention_ms ?? null,
+      concurrency_key,
+      unique_key: submission.unique?.key ?? null,
+      depends_on,
+      has_dependents: false,
+      generation: 0,
+      schedule_id: submission.schedule_id ?? null,
+      callback_url: submission.callback_url ?? null,
+      retried_from: submission.retried_from ?? null,
+      submitted_by: submission.submitted_by ?? null,
+      params_bytes: bytes < 1_024 ? 0 : bytes,
+      attempts: [],
+      actions: [],
+      uploads: uploadsOf(definition, params),
+      record_only: false,
+      version: 1,
+    },
+  };
+}
+
+/** What a task is called, from its parameters and the names of its uploads. */
+export function titleOf(definition: AnyTaskDefinition, params: Json, files: string[]): string {
+  return (definition.titleOf?.(params, files) || definition.title).slice(0, 200);
+}

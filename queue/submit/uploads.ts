@@ -1,0 +1,123 @@
+/**
+ * Uploaded files: stored ahead of the tasks that name them, and kept for as long as one of these is there.
+ *
+ * @module
+ */
+
+import type { Core } from "../core.ts";
+import { pointerTo } from "../define.ts";
+import { type Changeset, emptyChangeset } from "../store/changeset.ts";
+import { decode, encode } from "../store/codec.ts";
+import { keys } from "../store/keys.ts";
+import { getAll } from "../store/kv.ts";
+import type { Upload } from "../store/reads.ts";
+import { ConflictError, InvalidInputError, NotFoundError } from "../task/errors.ts";
+import { newId } from "../task/ids.ts";
+import type { Json } from "../task/record.ts";
+import { claimIdempotencyKey, fingerprint, type IdempotencyKey } from "./deduplication.ts";
+
+/** Stores uploads and ties them to tasks. */
+export class Uploads {
+  constructor(private readonly core: Core) {}
+
+  /**
+   * Stores an uploaded file.
+   *
+   * @param mediaType As it is stored; nothing is derived from it.
+   * @param maxBytes Refuse more than this.
+   * @returns Its id, and whether it is new (false: the idempotency key has stored it before).
+   * @throws {TooLargeError} As soon as it is larger than `maxBytes`; nothing stays.
+   * @throws {IdempotencyMismatchError} If the key was used for another file.
+   */
+  async store(
+    name: string,
+    mediaType: string,
+    stream: ReadableStream<Uint8Array>,
+    maxBytes: number,
+    idempotency?: IdempotencyKey,
+  ): Promise<{ id: string; file: Upload; created: boolean }> {
+    const { kv, clock, blobs, committer } = this.core;
+    const written = await blobs.write(stream, maxBytes);
+    const now = clock.now();
+    const id = newId(now);
+    const { mark: _, ...stored } = written;
+    const file: Upload = { ...stored, name, media_type: mediaType, created_at: now, used_at: now };
+    const body = fingerprint([name, file.sha256]);
+    for (let tries = 1;; tries++) {
+      const changeset = emptyChangeset(`upload:${id}`);
+      changeset.puts.push({ key: keys.upload(id), value: encode(file) });
+      if (idempotency) {
+        let earlier: string[] | null;
+        try {
+          earlier = await claimIdempotencyKey(kv, clock, changeset, idempotency, body, [id], keys.upload);
+        } catch (error) {
+          await blobs.delete(written.blob);
+          throw error;
+        }
+        if (earlier) {
+          await blobs.delete(written.blob);
+          const entry = await kv.get(keys.upload(earlier[0]));
+          if (entry.value) return { id: earlier[0], file: decode<Upload>(entry.value), created: false };
+          throw new NotFoundError(`Upload ${earlier[0]}`);
+        }
+      }
+      blobs.adopt(changeset, written);
+      // Whoever loses the race for the key looks again; a file that the janitor has taken is lost for good.
+      if (await committer.commitUnlessConflict(changeset)) return { id, file, created: true };
+      if (!idempotency || tries > 3) throw new ConflictError();
+    }
+  }
+
+  /** Removes an upload, unless a task names it. */
+  async discard(id: string): Promise<void> {
+    const entry = await this.core.kv.get(keys.upload(id));
+    if (entry.versionstamp !== null) await this.core.removal.removeUpload(entry);
+  }
+
+  /** Bytes of uploads that no task and no schedule names. */
+  unusedBytes(): Promise<number> {
+    return this.core.removal.unusedUploadBytes();
+  }
+
+  /** The names of uploads, in their order; those that are gone are left out. */
+  async names(ids: string[]): Promise<string[]> {
+    const entries = await getAll(this.core.kv, ids.map((id) => keys.upload(id)));
+    return entries.flatMap(({ value }) => value ? [decode<Upload>(value).name] : []);
+  }
+
+  /**
+   * Adds to a write what keeps uploads for as long as their owner is there. However many they are, it takes one check:
+   * whoever deletes an upload rewrites the fence, and checks that the upload is as it was read.
+   *
+   * @throws {InvalidInputError} If one of them is not there.
+   */
+  async refer(
+    write: Changeset,
+    owners: { id: string; uploads: string[]; input_params: Json }[],
+    rootOf: (i: number) => string,
+  ): Promise<void> {
+    if (owners.every(({ uploads }) => uploads.length === 0)) return;
+    const fence = await this.core.kv.get(keys.uploadFence());
+    write.checks.push({ key: fence.key, versionstamp: fence.versionstamp });
+    const wanted = [...new Set(owners.flatMap(({ uploads }) => uploads))];
+    const entries = await getAll(this.core.kv, wanted.map((upload) => keys.upload(upload)));
+    const stored = new Map(wanted.map((upload, i) => [upload, entries[i]]));
+    const seen = new Set<string>();
+    for (const [i, { id, uploads, input_params }] of owners.entries()) {
+      for (const upload of uploads) {
+        write.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
+        if (seen.has(upload)) continue;
+        seen.add(upload);
+        const entry = stored.get(upload)!;
+        const refuse = (detail: string) => {
+          const pointer = `${rootOf(i)}/input_params${pointerTo(input_params, upload)}`;
+          throw new InvalidInputError([{ pointer, detail }]);
+        };
+        if (!entry.value) refuse(`There is no upload ${upload}. Uploads without a task are kept for 24 hours.`);
+        const used: Upload = { ...decode<Upload>(entry.value), used_at: this.core.clock.now() };
+        write.locks.push(`upload:${upload}`);
+        write.puts.push({ key: keys.upload(upload), value: encode(used) });
+      }
+    }
+  }
+}
