@@ -14,27 +14,28 @@
 
 import { checkHealth, type Health } from "./background/health.ts";
 import type { Core } from "./core.ts";
+import { StoredArtifacts } from "./store/artifacts.ts";
+import { Series } from "./watch/series.ts";
+import { TaskLogs } from "./run/task_log.ts";
 import { Uploads } from "./submit/uploads.ts";
 import { Blobs } from "./store/blobs.ts";
 import { Bulk } from "./actions/bulk.ts";
 import { Callbacks } from "./actions/callbacks.ts";
 import { type Clock, delay, systemClock } from "./task/clock.ts";
-import { decode } from "./store/codec.ts";
 import { Committer } from "./store/commit/committer.ts";
 import { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
 import { TaskActions } from "./actions/task_actions.ts";
 import { type Counts, type OpenWork, readCounts, readTally } from "./store/counts.ts";
-import { type AnyTaskDefinition, type OpenedFile, Registry } from "./define.ts";
-import { NotFoundError } from "./task/errors.ts";
+import { type AnyTaskDefinition, Registry } from "./define.ts";
 import { Heartbeat } from "./background/heartbeat.ts";
-import { isId, newId } from "./task/ids.ts";
+import { newId } from "./task/ids.ts";
 import { Janitor, type JanitorOptions } from "./background/janitor.ts";
 import { keys } from "./store/keys.ts";
 import { type Logger, silent } from "./log.ts";
 import { Notifier } from "./watch/notifier.ts";
 import { Pauses } from "./run/pauses.ts";
 import { type Filter, listTasks, type Order, type Page } from "./store/listing.ts";
-import { readArtifacts, readTasks, type StoredFile } from "./store/reads.ts";
+import { readTasks } from "./store/reads.ts";
 import { Removal } from "./store/removal.ts";
 import { RoleLease } from "./background/role_lease.ts";
 import { Recoverer } from "./background/recoverer.ts";
@@ -44,27 +45,16 @@ import { Scheduler } from "./background/scheduler.ts";
 import { Searches } from "./store/searches.ts";
 import { Schedules } from "./actions/schedules.ts";
 import { Sessions } from "./actions/sessions.ts";
-import { type Range, readLastHour, readSeries } from "./watch/series.ts";
 import { ChangeStream } from "./watch/change_stream.ts";
 import type { IdempotencyKey } from "./submit/deduplication.ts";
 import type { Submission } from "./submit/new_task.ts";
 import { Submitter } from "./submit/submit.ts";
-import { type LogPosition, readLog, readLogTail } from "./run/task_log.ts";
-import type { PauseInfo, SeriesAnswer } from "./task/api_types.ts";
+import type { PauseInfo } from "./task/api_types.ts";
 import type { TaskState } from "./task/record.ts";
-import type { ArtifactInfo, Retention } from "./task/summary.ts";
+import type { Retention } from "./task/summary.ts";
 import type { RetryFrom } from "./task/transitions.ts";
 
 const WEEK_MS = 7 * 24 * 3_600_000;
-
-/** A stored file that can be read. */
-export interface ArtifactFile extends Omit<OpenedFile, "stream"> {
-  /** Hexadecimal. */
-  sha256: string;
-  /** Milliseconds since the epoch. */
-  created_at: number;
-  read(from?: number, until?: number): ReadableStream<Uint8Array<ArrayBuffer>>;
-}
 
 /** How a {@linkcode Queue} is made. Everything but `kv` and `definitions` has a default. */
 export interface QueueOptions {
@@ -104,6 +94,9 @@ export class Queue {
   readonly stream: ChangeStream;
   readonly retention: Retention;
   readonly uploads: Uploads;
+  readonly artifacts: StoredArtifacts;
+  readonly logs: TaskLogs;
+  readonly series: Series;
   readonly schedules: Schedules;
   readonly bulk: Bulk;
   readonly sessions: Sessions;
@@ -167,6 +160,9 @@ export class Queue {
       holdsLease: () => !distributed || this.#heartbeat.age < leaseMs,
     });
     this.uploads = new Uploads(core);
+    this.artifacts = new StoredArtifacts(kv, blobs);
+    this.logs = new TaskLogs(kv);
+    this.series = new Series(kv, clock);
     this.#submitter = new Submitter(core, this.uploads, this.#runner);
     this.#actions = new TaskActions(core, this.#runner);
     this.sessions = new Sessions(core);
@@ -303,37 +299,6 @@ export class Queue {
     return (await readTally(this.#core.kv)).open;
   }
 
-  /** What happened lately, bucket by bucket; of these types, or of all. */
-  async series(range: Range, task_types?: readonly string[]): Promise<SeriesAnswer> {
-    const waiting = Object.entries(await this.counts()).map(([type, { PENDING = 0 }]) => [type, PENDING]);
-    return await readSeries(this.#core.kv, range, this.#core.clock.now(), Object.fromEntries(waiting), task_types);
-  }
-
-  /** What the last hour says of each type that had tasks in it. */
-  lastHour(): ReturnType<typeof readLastHour> {
-    return readLastHour(this.#core.kv, this.#core.clock.now());
-  }
-
-  /** What files a task has made. */
-  async artifacts(id: string): Promise<ArtifactInfo[]> {
-    return (await readArtifacts(this.#core.kv, id)).map(({ blob: _, chunks: __, created_at, ...rest }) => ({
-      ...rest,
-      created_at: new Date(created_at).toISOString(),
-    }));
-  }
-
-  /**
-   * A file that a task has made; `read` opens it from byte `from` (0) to before `until` (its end).
-   *
-   * @throws {NotFoundError} If there is none.
-   */
-  async artifact(id: string, name: string): Promise<ArtifactFile> {
-    const entry = isId(id) && name.length <= 200 ? await this.#core.kv.get(keys.artifact(id, name)) : null;
-    if (!entry?.value) throw new NotFoundError(`Artifact ${name.slice(0, 64)} of task ${id.slice(0, 64)}`);
-    const { blob, chunks, ...file } = decode<StoredFile>(entry.value);
-    return { ...file, read: (from, until) => this.#core.blobs.read(blob, chunks, from, until) };
-  }
-
   /** Tasks that were submitted as a task with changes, oldest first, at most 20. */
   async retriedAs(id: string): Promise<string[]> {
     const found: string[] = [];
@@ -341,16 +306,6 @@ export class Queue {
       found.push(key[2] as string);
     }
     return found;
-  }
-
-  /** The newest log lines of a task (before a position, if given), oldest first, and where to read on. */
-  readLogTail(id: string, limit: number, before?: LogPosition): ReturnType<typeof readLog> {
-    return readLogTail(this.#core.kv, id, limit, before);
-  }
-
-  /** Reads log lines of a task. */
-  readLog(id: string, from?: LogPosition, limit?: number): ReturnType<typeof readLog> {
-    return readLog(this.#core.kv, id, from, limit);
   }
 
   /**

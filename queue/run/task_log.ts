@@ -10,12 +10,12 @@ import { keys } from "../store/keys.ts";
 import type { Changeset } from "../store/changeset.ts";
 
 /** A log line: milliseconds since the epoch, level, text. */
-export type LogLine = [at: number, level: string, text: string];
+export type StoredLogLine = [at: number, level: string, text: string];
 
 /** A page of log lines; `first` is the number of its first line within the attempt. */
 export interface LogPage {
   first: number;
-  lines: LogLine[];
+  lines: StoredLogLine[];
 }
 
 /** The longest line, in characters; the rest of a longer one is cut off. */
@@ -28,13 +28,13 @@ const WRITE_BYTES = 384 * 1024;
 const ATTEMPT_BYTES = 10 * 1024 * 1024;
 
 /** An upper bound of what a line takes when it is stored: UTF-8 and JSON escapes, and the rest of its record. */
-function lineBytes(line: LogLine): number {
+function lineBytes(line: StoredLogLine): number {
   return 6 * line[2].length + 40;
 }
 
 /** Gathers the lines of one attempt. */
 export class LogBuffer {
-  #waiting: LogLine[] = [];
+  #waiting: StoredLogLine[] = [];
   #waitingBytes = 0;
   #page = 0;
   #open: LogPage = { first: 0, lines: [] };
@@ -60,7 +60,9 @@ export class LogBuffer {
     const cut = text.length > LINE_CHARS ? `${text.slice(0, LINE_CHARS)}…` : text;
     this.#bytes += cut.length;
     this.#truncated = this.#bytes > ATTEMPT_BYTES;
-    const line: LogLine = this.#truncated ? [at, "warn", "truncated: this attempt has logged 10 MB"] : [at, level, cut];
+    const line: StoredLogLine = this.#truncated
+      ? [at, "warn", "truncated: this attempt has logged 10 MB"]
+      : [at, level, cut];
     this.#waiting.push(line);
     this.#waitingBytes += lineBytes(line);
   }
@@ -99,51 +101,59 @@ export interface LogPosition {
   line: number;
 }
 
-/** Reads up to `limit` log lines of a task from a position on, over all its attempts. */
-export async function readLog(
-  kv: Deno.Kv,
-  id: string,
-  from: LogPosition = { attempt: 0, line: 0 },
-  limit = 1_000,
-): Promise<{ lines: (LogPosition & { at: number; level: string; text: string })[]; next: LogPosition }> {
-  const lines: (LogPosition & { at: number; level: string; text: string })[] = [];
-  let next = from;
-  const prefix = keys.logOf(id);
-  const start = [...prefix, from.attempt];
-  for await (const entry of kv.list({ prefix, start }, { batchSize: 20 })) {
-    const attempt = entry.key[2] as number;
-    const page = decode<LogPage>(entry.value);
-    const skip = attempt === from.attempt ? Math.max(0, from.line - page.first) : 0;
-    for (let i = skip; i < page.lines.length; i++) {
-      if (lines.length === limit) return { lines, next };
-      const [at, level, text] = page.lines[i];
-      lines.push({ attempt, line: page.first + i, at, level, text });
-      next = { attempt, line: page.first + i + 1 };
-    }
-  }
-  return { lines, next };
+/** A line of a task's log and where it stands. `at` is milliseconds since the epoch. */
+export type LogLine = LogPosition & { at: number; level: string; text: string };
+
+/** Log lines, oldest first, and where to read on. */
+export interface LogPart {
+  lines: LogLine[];
+  next: LogPosition;
 }
 
-/** Reads the newest `limit` lines of a task's log, oldest first; of those before a position, if it is given. */
-export async function readLogTail(
-  kv: Deno.Kv,
-  id: string,
-  limit: number,
-  before: LogPosition = { attempt: Infinity, line: Infinity },
-): ReturnType<typeof readLog> {
-  let from: LogPosition = { attempt: 0, line: 0 };
-  let found = 0;
-  const prefix = keys.logOf(id);
-  // The whole of that attempt is in range; what comes after the position is passed over.
-  for await (const entry of kv.list({ prefix }, { reverse: true, batchSize: 10 })) {
-    const attempt = entry.key[2] as number;
-    const page = decode<LogPage>(entry.value);
-    const end = attempt < before.attempt ? Infinity : attempt > before.attempt ? 0 : before.line;
-    const count = Math.max(0, Math.min(page.lines.length, end - page.first));
-    if (count === 0) continue;
-    found += count;
-    from = { attempt, line: page.first + Math.max(0, found - limit) };
-    if (found >= limit) break;
+/** Reads the logs of tasks. */
+export class TaskLogs {
+  constructor(private readonly kv: Deno.Kv) {}
+
+  /** Reads up to `limit` lines from a position on, over all attempts. */
+  async read(id: string, from: LogPosition = { attempt: 0, line: 0 }, limit = 1_000): Promise<LogPart> {
+    const lines: LogLine[] = [];
+    let next = from;
+    const prefix = keys.logOf(id);
+    const start = [...prefix, from.attempt];
+    for await (const entry of this.kv.list({ prefix, start }, { batchSize: 20 })) {
+      const attempt = entry.key[2] as number;
+      const page = decode<LogPage>(entry.value);
+      const skip = attempt === from.attempt ? Math.max(0, from.line - page.first) : 0;
+      for (let i = skip; i < page.lines.length; i++) {
+        if (lines.length === limit) return { lines, next };
+        const [at, level, text] = page.lines[i];
+        lines.push({ attempt, line: page.first + i, at, level, text });
+        next = { attempt, line: page.first + i + 1 };
+      }
+    }
+    return { lines, next };
   }
-  return await readLog(kv, id, from, Math.min(limit, found));
+
+  /** Reads the newest `limit` lines; of those before a position, if it is given. */
+  async readTail(
+    id: string,
+    limit: number,
+    before: LogPosition = { attempt: Infinity, line: Infinity },
+  ): Promise<LogPart> {
+    let from: LogPosition = { attempt: 0, line: 0 };
+    let found = 0;
+    const prefix = keys.logOf(id);
+    // The whole of that attempt is in range; what comes after the position is skipped.
+    for await (const entry of this.kv.list({ prefix }, { reverse: true, batchSize: 10 })) {
+      const attempt = entry.key[2] as number;
+      const page = decode<LogPage>(entry.value);
+      const end = attempt < before.attempt ? Infinity : attempt > before.attempt ? 0 : before.line;
+      const count = Math.max(0, Math.min(page.lines.length, end - page.first));
+      if (count === 0) continue;
+      found += count;
+      from = { attempt, line: page.first + Math.max(0, found - limit) };
+      if (found >= limit) break;
+    }
+    return await this.read(id, from, Math.min(limit, found));
+  }
 }

@@ -6,6 +6,8 @@
  * @module
  */
 
+import type { Clock } from "../task/clock.ts";
+import { readCounts } from "../store/counts.ts";
 import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
 import type { SeriesAnswer, SeriesBucket, SeriesMark } from "../task/api_types.ts";
@@ -94,8 +96,25 @@ export const RANGES = {
 /** One of {@linkcode RANGES}. */
 export type Range = keyof typeof RANGES;
 
+/** Reads what has happened lately. */
+export class Series {
+  constructor(private readonly kv: Deno.Kv, private readonly clock: Clock) {}
+
+  /** What happened in a range up to now, bucket by bucket; of these types, or of all. */
+  async read(range: Range, task_types?: readonly string[]): Promise<SeriesAnswer> {
+    const counts = Object.entries(await readCounts(this.kv));
+    const waiting = Object.fromEntries(counts.map(([type, { PENDING = 0 }]) => [type, PENDING]));
+    return await readSeries(this.kv, range, this.clock.now(), waiting, task_types);
+  }
+
+  /** What the last hour says of each type that had tasks in it. */
+  async lastHour(): Promise<Record<string, { failed: number; run_p95: number | null }>> {
+    return await readLastHour(this.kv, this.clock.now());
+  }
+}
+
 /** Reads the series of a range up to now; `waiting` is how many tasks of each type wait now. */
-export async function readSeries(
+async function readSeries(
   kv: Deno.Kv,
   range: Range,
   now: number,
@@ -167,7 +186,7 @@ export async function readSeries(
 }
 
 /** What the last hour says of each type: how many failed, and how long runs that succeeded took. */
-export async function readLastHour(
+async function readLastHour(
   kv: Deno.Kv,
   now: number,
 ): Promise<Record<string, { failed: number; run_p95: number | null }>> {

@@ -40,7 +40,7 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
   app.get("/:id/artifacts", async (c) => {
     const id = c.req.param("id");
     await queue.get(id);
-    return c.json({ artifacts: await queue.artifacts(id) });
+    return c.json({ artifacts: await queue.artifacts.list(id) });
   });
 
   // Packing takes the processor: few at a time, so that all else is answered meanwhile.
@@ -49,14 +49,14 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
     const id = c.req.param("id");
     if (packing >= MAX_ZIPS) throw new BusyError(`${MAX_ZIPS} zips are being packed; try again in a moment.`);
     const { task } = await queue.get(id);
-    const infos = await queue.artifacts(id);
+    const infos = await queue.artifacts.list(id);
     const length = predictLength(infos.map(({ name, size }) => ({ name, size })));
     packing++;
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
     async function* files() {
       for (const { name, created_at } of infos) {
         // Each is opened when its turn comes; one that has been replaced meanwhile would not fit the length that was told.
-        const file = await queue.artifact(id, name);
+        const file = await queue.artifacts.open(id, name);
         yield { name, input: file.read(), size: file.size, lastModified: new Date(created_at) };
       }
     }
@@ -71,7 +71,7 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
   });
 
   app.get("/:id/artifacts/:name", async (c) => {
-    const { name, media_type, size, sha256, created_at, read } = await queue.artifact(
+    const { name, media_type, size, sha256, created_at, read } = await queue.artifacts.open(
       c.req.param("id"),
       c.req.param("name"),
     );

@@ -40,8 +40,8 @@ export function logRoutes({ queue }: AppOptions): Hono<AppEnv> {
     }
     // "before=end": the newest lines.
     const { lines, next } = before !== undefined
-      ? await queue.readLogTail(id, limit, before === "end" ? undefined : readPosition("before", before))
-      : await queue.readLog(id, readPosition("after", after ?? "0:0"), limit);
+      ? await queue.logs.readTail(id, limit, before === "end" ? undefined : readPosition("before", before))
+      : await queue.logs.read(id, readPosition("after", after ?? "0:0"), limit);
     const [first] = lines;
     return c.json({
       lines: lines.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })),
@@ -57,7 +57,7 @@ export function logRoutes({ queue }: AppOptions): Hono<AppEnv> {
     let from: LogPosition = { attempt: 0, line: 0 };
     const text = new ReadableStream<Uint8Array>({
       async pull(controller) {
-        const { lines, next } = await queue.readLog(id, from, MAX_LINES);
+        const { lines, next } = await queue.logs.read(id, from, MAX_LINES);
         from = next;
         const part = lines.map(({ at, attempt, level, text }) =>
           `${new Date(at).toISOString()} ${attempt} ${level.toUpperCase().padEnd(5)} ${oneLine(text)}\n`

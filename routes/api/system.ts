@@ -45,14 +45,14 @@ export function systemRoutes({ queue, clock, faults }: AppOptions, stats: StatsF
   const app = new Hono<AppEnv>({ strict: false });
 
   // Everyone who looks at the same charts is answered from one reading: a day has many minutes.
-  const recent = new Map<string, { until: number; answer: ReturnType<Queue["series"]> }>();
+  const recent = new Map<string, { until: number; answer: ReturnType<Queue["series"]["read"]> }>();
   const series = (range: Range, types: string[]) => {
     const key = JSON.stringify([range, types]);
     const now = clock.monotonic();
     for (const [key, { until }] of recent) if (until <= now) recent.delete(key);
     const known = recent.get(key);
     if (known) return known.answer;
-    const answer = queue.series(range, types.length > 0 ? types : undefined);
+    const answer = queue.series.read(range, types.length > 0 ? types : undefined);
     if (recent.size < MAX_RECENT) recent.set(key, { until: now + SERIES_FRESH_MS[range], answer });
     answer.catch(() => recent.delete(key));
     return answer;

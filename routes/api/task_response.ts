@@ -14,7 +14,7 @@ import type { Principal } from "../env.ts";
 /** Reads what belongs to a task beside its record, as far as its reader may see it. */
 export async function wholeTask(queue: Queue, state: TaskState, reader: Principal): Promise<Task> {
   const { id } = state.task;
-  const [artifacts, retriedAs] = await Promise.all([queue.artifacts(id), queue.retriedAs(id)]);
+  const [artifacts, retriedAs] = await Promise.all([queue.artifacts.list(id), queue.retriedAs(id)]);
   return shownTo(reader, taskOf(state, artifacts, queue.retention, retriedAs));
 }
 

@@ -13,36 +13,18 @@ import * as z from "zod";
 import type { Clock } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
 import type { Queue } from "../../queue/queue.ts";
-import type { Batch, TaskChange } from "../../queue/watch/change_stream.ts";
-import { STATUSES, statusOf, type TaskState, versionOf } from "../../queue/task/record.ts";
-import { type Retention, summaryOf } from "../../queue/task/summary.ts";
+import type { Batch } from "../../queue/watch/change_stream.ts";
+import { versionOf } from "../../queue/task/record.ts";
+import { summaryOf } from "../../queue/task/summary.ts";
 import { NotFoundError } from "../../queue/task/errors.ts";
-import type { LogPosition } from "../../queue/run/task_log.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
+import { frameSchema, mayMatter, type Subscribe } from "./frames.ts";
+import { positionOf, Subscription } from "./subscription.ts";
 import { TaskFollower } from "./task_events.ts";
 import type { LiveStreams } from "./stream_limits.ts";
 import { Problem } from "../http/problem.ts";
 import type { ServerSocket } from "../http/serve.ts";
 import type { StatsFeed } from "./stats_feed.ts";
-
-/** What a client may send. */
-const frameSchema = z.union([
-  z.strictObject({
-    type: z.literal("subscribe"),
-    sub: z.string().min(1).max(64),
-    id: z.string().max(26).optional(),
-    task_types: z.array(z.string().max(64)).max(50).optional(),
-    statuses: z.array(z.enum(STATUSES)).max(5).optional(),
-    since: z.string().max(64).optional(),
-    /** The last line of the log that the client has, as attempt:line. */
-    after: z.string().regex(/^\d{1,9}:\d{1,9}$/).optional(),
-  }),
-  z.strictObject({ type: z.literal("subscribe"), sub: z.string().min(1).max(64), stats: z.literal(true) }),
-  z.strictObject({ type: z.literal("unsubscribe"), sub: z.string().min(1).max(64) }),
-  z.strictObject({ type: z.literal("ping") }),
-]);
-
-type Subscribe = Exclude<Extract<z.output<typeof frameSchema>, { type: "subscribe" }>, { stats: true }>;
 
 const HEARTBEAT_MS = 10_000;
 /** Characters of a frame that a client may send. */
@@ -53,81 +35,12 @@ const [MAX_WAITING, MAX_WAITING_CHARS] = [200, 128 * 1024];
 const MAX_SUBSCRIPTIONS = 32;
 /** Bytes that may wait in a socket's own buffer; above that nothing is added. */
 const MAX_BUFFERED = 256 * 1024;
-/** Tasks in a frame. */
-const FRAME_TASKS = 200;
-/** Tasks that may wait for a slow client; above that it starts over. */
-const MAX_PENDING = 2_000;
 /** A client that had no room for this long is closed. */
 const MAX_SLOW_MS = 30_000;
 /** How soon a full socket is tried again. */
 const RETRY_MS = 250;
 /** Tasks of a snapshot. */
 const SNAPSHOT = 100;
-
-interface Subscription {
-  frame: Subscribe;
-  follower: TaskFollower | null;
-  /** Up to here the client knows everything. */
-  since: string;
-  /** Up to here `pending` holds everything. */
-  heard: string;
-  pending: Map<string, TaskChange>;
-  /** More has happened than is kept: the client starts over. */
-  stale: boolean;
-  /** Whether the client has its beginning, so that changes may follow. */
-  ready: boolean;
-  /** The newest commit of a task in `pending`. */
-  newest: string;
-  /** Whether events wait to be told. */
-  eventful: boolean;
-  /** Whether events are being told. */
-  telling: boolean;
-}
-
-function positionOf(after: string | undefined): LogPosition | null {
-  if (after === undefined) return null;
-  const [attempt, line] = after.split(":").map(Number);
-  return { attempt, line: line + 1 };
-}
-
-/** Whether a subscription has been told all that it has heard of. */
-function isCurrent({ pending, stale, ready, eventful, telling }: Subscription): boolean {
-  return ready && !stale && !eventful && !telling && pending.size === 0;
-}
-
-/** Serialized summaries, shared by all who are sent the same state. */
-const serialized = new WeakMap<TaskState, string>();
-
-function taskJson(change: TaskChange, matches: boolean, retention: Retention): string {
-  if (!change.state) {
-    return JSON.stringify({ id: change.id, version: change.version, deleted: true, matches: false });
-  }
-  let json = serialized.get(change.state);
-  if (json === undefined) {
-    json = JSON.stringify(summaryOf(change.state, retention)).slice(0, -1);
-    serialized.set(change.state, json);
-  }
-  return `${json},"matches":${matches}}`;
-}
-
-function fits(frame: Subscribe, state: TaskState): boolean {
-  if (frame.id !== undefined && frame.id !== state.task.id) return false;
-  if (frame.task_types && !frame.task_types.includes(state.task.task_type)) return false;
-  return !frame.statuses || frame.statuses.includes(statusOf(state));
-}
-
-/** Whether the change can have been seen under this filter before it happened. */
-function concerned(frame: Subscribe, change: TaskChange): boolean {
-  if (frame.id !== undefined && frame.id !== change.id) return false;
-  if (frame.task_types && !frame.task_types.includes(change.task_type)) return false;
-  return !frame.statuses || change.to === null || change.left.some((status) => frame.statuses!.includes(status));
-}
-
-/** Whether a change may be of interest: what can be told without its task. */
-function mayConcern(frame: Subscribe, change: TaskChange): boolean {
-  if (concerned(frame, change)) return true;
-  return concerned({ ...frame, statuses: undefined }, change) && frame.statuses!.includes(change.to!);
-}
 
 /** One socket. */
 class Connection {
@@ -204,7 +117,7 @@ class Connection {
       if (this.socket.bufferedAmount < MAX_BUFFERED) {
         // A quiet subscription's token moves too: one that stood still would be too old to come back with.
         const since = Object.fromEntries(
-          [...this.#subscriptions].filter(([, subscription]) => subscription.ready)
+          [...this.#subscriptions].filter(([, subscription]) => subscription.isReady)
             .map(([sub, { since }]) => [sub, since]),
         );
         this.#send(JSON.stringify({ type: "heartbeat", server_time: this.#time(), since }));
@@ -264,32 +177,15 @@ class Connection {
 
   async #subscribe(frame: Subscribe): Promise<void> {
     const head = await this.queue.stream.head();
-    const subscription: Subscription = {
-      frame,
-      follower: frame.id === undefined ? null : new TaskFollower(this.queue, frame.id, positionOf(frame.after)),
-      since: head,
-      heard: head,
-      pending: new Map(),
-      stale: false,
-      ready: false,
-      newest: "",
-      eventful: frame.id !== undefined,
-      telling: false,
-    };
+    const follower = frame.id === undefined ? null : new TaskFollower(this.queue, frame.id, positionOf(frame.after));
+    const subscription = new Subscription(frame, follower, head);
     this.#subscriptions.set(frame.sub, subscription);
     const { since } = frame;
     const replay = since === undefined
       ? null
-      : await this.queue.stream.replay(since, (change) => mayConcern(frame, change));
+      : await this.queue.stream.replay(since, (change) => mayMatter(frame, change));
     if (replay) {
-      subscription.since = since!;
-      // What came in while it was read is newer: it goes behind.
-      const meanwhile = [...subscription.pending.values()];
-      subscription.pending.clear();
-      subscription.newest = "";
-      this.#take(subscription, replay);
-      this.#take(subscription, { since: replay.since, changes: meanwhile });
-      subscription.ready = true;
+      subscription.replay(since!, replay);
       return this.#flush();
     }
     if (since !== undefined) this.#send(JSON.stringify({ type: "resync", sub: frame.sub }));
@@ -329,98 +225,58 @@ class Connection {
       const pending = subscription.pending.get(state.task.id);
       if (pending && pending.version <= versionOf(state)) subscription.pending.delete(state.task.id);
     }
-    subscription.ready = true;
+    subscription.isReady = true;
     this.#flush();
   }
 
-  async #tellEvents(subscription: Subscription): Promise<void> {
+  async #sendEvents(subscription: Subscription): Promise<void> {
     const { frame, follower, since } = subscription;
-    subscription.telling = false;
+    subscription.isSendingEvents = false;
     if (!follower || this.#subscriptions.get(frame.sub) !== subscription || !this.#hasRoom()) return;
-    subscription.telling = true;
-    subscription.eventful = false;
+    subscription.isSendingEvents = true;
+    subscription.hasEvents = false;
     const state = await this.queue.get(frame.id!).catch((error) => {
       if (error instanceof NotFoundError) return null;
       throw error;
     });
     const { events, more, gap } = state ? await follower.next(state) : { events: [], more: false, gap: null };
-    subscription.telling = false;
-    subscription.eventful ||= more;
+    subscription.isSendingEvents = false;
+    subscription.hasEvents ||= more;
     if (events.length > 0) {
       this.#send(JSON.stringify({ type: "events", sub: frame.sub, id: frame.id, events, gap, since }));
     }
     this.#flush();
   }
 
-  #take(subscription: Subscription, { since, changes }: Batch): boolean {
-    if (since > subscription.heard) subscription.heard = since;
-    let own = false;
-    for (const change of changes) {
-      const matches = change.state !== null && fits(subscription.frame, change.state);
-      const known = subscription.pending.get(change.id);
-      if (known && known.version >= change.version) continue;
-      if (!matches && !known && !concerned(subscription.frame, change)) continue;
-      own = true;
-      const left = known ? [...known.left, ...change.left] : change.left;
-      // In the order of their newest changes, so that the token can move with each frame.
-      if (change.at > subscription.newest) subscription.newest = change.at;
-      subscription.pending.delete(change.id);
-      subscription.pending.set(change.id, { ...change, left, at: subscription.newest });
-    }
-    return own;
-  }
-
   #hear(batch: Batch): void {
     for (const subscription of this.#subscriptions.values()) {
-      if (subscription.stale) continue;
-      const own = this.#take(subscription, batch);
-      if (subscription.pending.size > MAX_PENDING) {
-        subscription.pending.clear();
-        subscription.stale = true;
-      }
-      if (own && subscription.follower) subscription.eventful = true;
+      subscription.hear(batch);
     }
     this.#flush();
   }
 
   #flush(): void {
     for (const subscription of this.#subscriptions.values()) {
-      if (!subscription.ready) continue;
-      if (subscription.eventful && !subscription.telling) {
-        subscription.telling = true;
-        this.#then(() => this.#tellEvents(subscription));
+      if (!subscription.isReady) continue;
+      if (subscription.hasEvents && !subscription.isSendingEvents) {
+        subscription.isSendingEvents = true;
+        this.#then(() => this.#sendEvents(subscription));
       }
-      while (subscription.pending.size > 0 || subscription.stale) {
+      while (subscription.pending.size > 0 || subscription.isStale) {
         if (this.#closed || !this.#hasRoom()) return;
-        if (subscription.stale) {
-          subscription.stale = false;
-          subscription.ready = false;
+        if (subscription.isStale) {
+          subscription.isStale = false;
+          subscription.isReady = false;
           this.#send(JSON.stringify({ type: "resync", sub: subscription.frame.sub }));
           this.#then(() => this.#snapshot(subscription));
           break;
-        } else this.#sendTasks(subscription);
+        } else this.#send(subscription.nextFrame(this.queue.retention));
       }
-      if (subscription.ready) subscription.since = subscription.heard;
+      if (subscription.isReady) subscription.since = subscription.heard;
     }
-    if (this.#pings > 0 && [...this.#subscriptions.values()].every(isCurrent)) {
+    if (this.#pings > 0 && [...this.#subscriptions.values()].every(({ isCurrent }) => isCurrent)) {
       for (; this.#pings > 0; this.#pings--) this.#send(JSON.stringify({ type: "pong", server_time: this.#time() }));
     }
-  }
-
-  #sendTasks(subscription: Subscription): void {
-    const { frame, pending } = subscription;
-    const tasks: string[] = [];
-    for (const [id, change] of pending) {
-      // The token may stand at a commit only once all of that commit has been told.
-      if (tasks.length >= FRAME_TASKS && change.at > subscription.since) break;
-      pending.delete(id);
-      const matches = change.state !== null && fits(frame, change.state);
-      tasks.push(taskJson(change, matches, this.queue.retention));
-      subscription.since = change.at > subscription.since ? change.at : subscription.since;
-    }
-    if (pending.size === 0) subscription.since = subscription.heard;
-    const sub = JSON.stringify(frame.sub);
-    this.#send(`{"type":"tasks","sub":${sub},"tasks":[${tasks.join(",")}],"since":"${subscription.since}"}`);
   }
 
   #hasRoom(): boolean {

@@ -51,7 +51,7 @@ export class StatsFeed {
 
   #lastHour(): Promise<Stats["last_hour"]> {
     const now = this.clock.monotonic();
-    if (!this.#hour || now - this.#hour.at > HOUR_MS) this.#hour = { at: now, read: this.queue.lastHour() };
+    if (!this.#hour || now - this.#hour.at > HOUR_MS) this.#hour = { at: now, read: this.queue.series.lastHour() };
     const { read } = this.#hour;
     read.catch(() => this.#hour = null);
     return read;

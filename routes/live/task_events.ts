@@ -6,7 +6,7 @@
 
 import type { LogEvent } from "../../islands/app/store.ts";
 import type { Queue } from "../../queue/queue.ts";
-import type { LogPosition } from "../../queue/run/task_log.ts";
+import type { LogLine, LogPosition } from "../../queue/run/task_log.ts";
 import type { TaskHistoryEvent } from "../../queue/task/api_types.ts";
 import type { Attempt, Status, TaskState } from "../../queue/task/record.ts";
 
@@ -14,7 +14,7 @@ import type { Attempt, Status, TaskState } from "../../queue/task/record.ts";
 const [LINES, CHARACTERS] = [1_000, 200_000];
 
 /** A line of a log as the queue reads it. */
-export type StoredLine = Awaited<ReturnType<Queue["readLog"]>>["lines"][number];
+export type StoredLine = LogLine;
 
 /** Lines of a log that were passed over: those after one position (null: the beginning) and before another. */
 export interface LogGap {
@@ -96,7 +96,7 @@ export class TaskFollower {
   }
 
   async #readOn(from: LogPosition) {
-    const read = await this.queue.readLog(this.id, from, LINES);
+    const read = await this.queue.logs.read(this.id, from, LINES);
     const lines = fitting(read.lines, CHARACTERS);
     if (lines.length === read.lines.length) return { ...read, more: lines.length === LINES, gap: null };
     const { attempt, line } = lines[lines.length - 1];
@@ -105,12 +105,12 @@ export class TaskFollower {
 
   /** The newest lines. Whoever has been here before is told all that was missed, if it is not more than that. */
   async #begin() {
-    const tail = await this.queue.readLogTail(this.id, LINES);
+    const tail = await this.queue.logs.readTail(this.id, LINES);
     const after = this.#after;
     if (after && (tail.lines.length === 0 || isAtOrAfter(after, tail.lines[0]))) return await this.#readOn(after);
     const lines = newestFitting(tail.lines, CHARACTERS);
     const [first] = lines;
-    const last = first && (await this.queue.readLogTail(this.id, 1, first)).lines.at(-1);
+    const last = first && (await this.queue.logs.readTail(this.id, 1, first)).lines.at(-1);
     const isWhole = !last || after && isAtOrAfter(after, { ...last, line: last.line + 1 });
     const gap: LogGap | null = isWhole
       ? null

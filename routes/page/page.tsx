@@ -121,7 +121,7 @@ export class Pages {
     const { queue } = this.#options;
     try {
       const state = await queue.get(id);
-      const { lines } = await queue.readLogTail(id, LOG_LINES);
+      const { lines } = await queue.logs.readTail(id, LOG_LINES);
       return { task: await wholeTask(queue, state, reader), log: newestFitting(lines, LOG_CHARS).map(logEvent) };
     } catch (error) {
       if (error instanceof NotFoundError) return { missing: id };

@@ -227,7 +227,7 @@ await withApp({}, async ({ origin, call, send, submit, held, queue }) => {
   const { id } = await submit("held");
   const { ctx, finish } = await held.next();
   for (let i = 0; i < 100_000; i++) ctx.log.info(`line ${i}: rows ${i * 10} to ${i * 10 + 9} of orders.csv`);
-  while ((await queue.readLogTail(id, 1)).lines[0]?.text.startsWith("line 99999:") !== true) await ctx.sleep(100);
+  while ((await queue.logs.readTail(id, 1)).lines[0]?.text.startsWith("line 99999:") !== true) await ctx.sleep(100);
   const log = await open(browser, `${origin}/?task=${id}&tab=logs`, false);
   while (await log.page.getByRole("button", { name: "Load earlier" }).count() > 0) {
     const known = await log.page.locator(".log-view .result-line .muted").textContent();

@@ -81,7 +81,7 @@ browserTest(
       for (let i = 0; i < 20_000; i++) ctx.log.info(`line number ${i}`);
       ctx.progress(1);
       await app.queue.get(id);
-      while ((await app.queue.readLogTail(id, 1)).lines[0]?.text !== "line number 19999") await ctx.sleep(20);
+      while ((await app.queue.logs.readTail(id, 1)).lines[0]?.text !== "line number 19999") await ctx.sleep(20);
       const page = await openPage(browser, `${app.origin}/?task=${id}&tab=logs`);
       const log = page.locator(".log");
       await log.getByText("line number 19999").waitFor();
@@ -176,7 +176,7 @@ browserTest(
       await page.getByRole("link", { name: "summary.csv" }).click();
       const got = await download;
       assertEquals(got.suggestedFilename(), "summary.csv");
-      const [info] = (await app.queue.artifacts(csv.id)).filter(({ name }) => name === "summary.csv");
+      const [info] = (await app.queue.artifacts.list(csv.id)).filter(({ name }) => name === "summary.csv");
       assertEquals((await Deno.readFile((await got.path())!)).length, info.size);
 
       await app.queue.delete(csv.id);

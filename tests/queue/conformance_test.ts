@@ -54,8 +54,8 @@ const PROMISES: Record<string, (rig: Rig) => Promise<void>> = {
     finish({ text: "x".repeat(30_000) });
     const { task } = await reaches(queue, id, "SUCCESS");
     assertEquals((task.result as { text: string }).text.length, 30_000);
-    assertEquals((await queue.readLog(id)).lines.map(({ text }) => text), ["a line"]);
-    const { read, size } = await queue.artifact(id, "file.bin");
+    assertEquals((await queue.logs.read(id)).lines.map(({ text }) => text), ["a line"]);
+    const { read, size } = await queue.artifacts.open(id, "file.bin");
     const bytes = await new Response(read()).bytes();
     assertEquals([size, bytes.length, bytes.every((byte) => byte === 7)], [200_000, 200_000, true]);
   },

@@ -342,18 +342,18 @@ Deno.test("log lines and artifacts of a task are kept and read back", async () =
     await handler.ctx.artifact("a.bin", new Blob([bytes, bytes, bytes]).stream(), "application/octet-stream");
     handler.finish();
     await reaches(queue, id, "SUCCESS");
-    const { lines, next } = await queue.readLog(id);
+    const { lines, next } = await queue.logs.read(id);
     assertEquals(lines.map(({ line }) => line), Array.from({ length: 500 }, (_, i) => i));
     assertEquals(lines[499].text.startsWith("line 499 "), true);
     assertEquals(next, { attempt: 1, line: 500 });
-    const later = await queue.readLog(id, { attempt: 1, line: 498 });
+    const later = await queue.logs.read(id, { attempt: 1, line: 498 });
     assertEquals(later.lines.map(({ line }) => line), [498, 499]);
-    const file = await queue.artifact(id, "a.bin");
+    const file = await queue.artifacts.open(id, "a.bin");
     assertEquals(
       new Uint8Array(await new Response(file.read()).arrayBuffer()),
       new Uint8Array([...bytes, ...bytes, ...bytes]),
     );
-    assertEquals((await queue.artifacts(id)).map(({ name, size }) => [name, size]), [["a.bin", 180_000]]);
+    assertEquals((await queue.artifacts.list(id)).map(({ name, size }) => [name, size]), [["a.bin", 180_000]]);
   });
 });
 

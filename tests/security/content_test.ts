@@ -358,8 +358,8 @@ Deno.test("a download that nobody reads is not read from the store ahead of its 
     handler.finish();
     await reaches(queue, task.id, "SUCCESS");
     const read: number[] = [];
-    const artifact = queue.artifact.bind(queue);
-    queue.artifact = async (id, name) => {
+    const artifact = queue.artifacts.open.bind(queue.artifacts);
+    queue.artifacts.open = async (id, name) => {
       const file = await artifact(id, name);
       const n = read.push(0) - 1;
       return {

@@ -207,7 +207,7 @@ Deno.test("what strangers write is text in every view of the page", async () => 
       ok(!/<img src=x/.test(html), view);
       assertMatch(answer.headers.get("Content-Security-Policy")!, /default-src 'none'; script-src 'self'/);
     }
-    for (const { name } of await queue.artifacts(mail.id)) {
+    for (const { name } of await queue.artifacts.list(mail.id)) {
       const file = await call(`/api/tasks/${mail.id}/artifacts/${encodeURIComponent(name)}?show`);
       assertMatch(file.headers.get("Content-Security-Policy")!, /default-src 'none'.*sandbox/);
       await file.body?.cancel();

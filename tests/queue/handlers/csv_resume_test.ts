@@ -44,7 +44,7 @@ Deno.test("a CSV goes on from its last finished block after a stop, with the sam
   const ended = await reaches(second, id, "SUCCESS", "FAILED");
   assertEquals(ended.task.attempts.map(({ outcome }) => outcome), ["interrupted", "success"]);
   assertEquals(ended.task.result, expected);
-  const { lines } = await second.readLog(id);
+  const { lines } = await second.logs.read(id);
   const from = lines.map(({ text }) => /from byte ([\d,]+) on/.exec(text)?.[1]).find(Boolean);
   ok(from && Number(from.replaceAll(",", "")) >= 4_000_000, `from byte ${from}`);
   await second.stop();

@@ -19,7 +19,7 @@ Deno.test("each message is in the outbox once, with its address, subject and a M
     const task = await submit("email_sending", params);
     const { task: { result } } = await reaches(queue, task.id, "SUCCESS");
     assertEquals(result, { sent: 2, failed: 0, skipped: 0, failures: [] });
-    const files = await queue.artifacts(task.id);
+    const files = await queue.artifacts.list(task.id);
     assertEquals(files.map(({ name }) => name), ["0001.eml", "0002.eml", "outcomes.csv", "preview.html"]);
     const message = await (await call(`/api/tasks/${task.id}/artifacts/0002.eml`)).text();
     assertMatch(message, /^To: ben@example\.com\r$/m);
@@ -132,11 +132,11 @@ async function withMailbox(
       },
       ends: async (id, step = 5_000) => {
         const { task } = await driven(clock, reaches(queue, id, "SUCCESS", "FAILED", "CANCELLED"), step);
-        const files = await queue.artifacts(id);
+        const files = await queue.artifacts.list(id);
         const outcomes = files.some(({ name }) => name === "outcomes.csv")
-          ? parse(await new Response((await queue.artifact(id, "outcomes.csv")).read()).text()) as string[][]
+          ? parse(await new Response((await queue.artifacts.open(id, "outcomes.csv")).read()).text()) as string[][]
           : [];
-        return { task, outcomes: outcomes.slice(1), log: (await queue.readLog(id)).lines.map(({ text }) => text) };
+        return { task, outcomes: outcomes.slice(1), log: (await queue.logs.read(id)).lines.map(({ text }) => text) };
       },
     });
   } finally {
@@ -327,7 +327,7 @@ Deno.test("a preview keeps the first message and sends none", async () => {
     const { task } = await ends(id);
     assertEquals(task.result, { dry_run: true, recipients: 2, not_addresses: 1, sent: 0 });
     assertEquals(mailbox.mails.length, 0);
-    const preview = await new Response((await queue.artifact(id, "preview.eml")).read()).text();
+    const preview = await new Response((await queue.artifacts.open(id, "preview.eml")).read()).text();
     assertMatch(preview, /^To: ana@example\.com\r$/m);
     assertMatch(preview, /^Subject: Dear Ana\r$/m);
   });

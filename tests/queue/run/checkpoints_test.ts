@@ -105,7 +105,7 @@ Deno.test("a handler of another checkpointVersion does not get the old checkpoin
   assertEquals([after.ctx.resume, await after.ctx.step("a", () => "new")], [undefined, "new"]);
   after.finish();
   await reaches(second, id, "SUCCESS");
-  const { lines } = await second.readLog(id);
+  const { lines } = await second.logs.read(id);
   ok(lines.some(({ text }) => text.includes("checkpoint is of version 1")));
   await second.stop(2_000);
   kv.close();

@@ -58,7 +58,7 @@ Deno.test("a handler that ignores its timeout is abandoned after a grace: it wri
     assertEquals([statusOf(ended), ended.task.error?.code], ["FAILED", "timeout"]);
     assertEquals(ended.task.attempts.map(({ outcome }) => outcome), ["timeout"]);
     await assertWritesNothing(handler);
-    const { lines } = await queue.readLog(id);
+    const { lines } = await queue.logs.read(id);
     ok(lines.some(({ text }) => /did not stop within 5 s .* was abandoned/.test(text)));
     ok(said.some((line) => line.includes("was abandoned") && line.includes(id)));
     (await started).finish();
@@ -141,7 +141,7 @@ Deno.test("two writes of one artifact name at once leave one file, and no bytes 
     const blobs = new Set<string>();
     for await (const { key } of kv.list({ prefix: ["blob"] })) blobs.add(key[1] as string);
     assertEquals(blobs.size, 1);
-    const text = await new Response((await queue.artifact(id, "out.txt")).read()).text();
+    const text = await new Response((await queue.artifacts.open(id, "out.txt")).read()).text();
     assertMatch(text, /^(a{100000}|b{100000}|c{100000})$/);
   });
 });

@@ -45,7 +45,7 @@ Deno.test("each bucket holds what happened in it, by type, and how many waited a
     await queue.resume("noop");
     await driven(clock, allReach(queue, 7, "SUCCESS"));
 
-    const { buckets, bucket_seconds, marks } = await queue.series("15m");
+    const { buckets, bucket_seconds, marks } = await queue.series.read("15m");
     assertEquals([buckets.length, bucket_seconds], [15, 60]);
     const [then, , , now] = buckets.slice(-4);
     assertEquals([then.submitted, then.succeeded, now.succeeded, now.cancelled], [8, 1, 6, 1]);
@@ -59,9 +59,9 @@ Deno.test("each bucket holds what happened in it, by type, and how many waited a
       "resume",
       "noop",
     ]]);
-    const only = await queue.series("15m", ["held"]);
+    const only = await queue.series.read("15m", ["held"]);
     assertEquals([sum(only.buckets, "submitted"), only.marks.length], [3, 1]);
-    const hour = await queue.lastHour();
+    const hour = await queue.series.lastHour();
     assertEquals([hour.held.failed, hour.noop.failed], [0, 0]);
   });
 });
@@ -74,7 +74,7 @@ Deno.test("the sums equal the counters, also where commits fail and are tried ag
     const { states } = await queue.list({}, 50);
     // Of two that want the same, one loses its check: it is told of once.
     await Promise.allSettled(states.flatMap(({ task }) => [queue.delete(task.id), queue.delete(task.id)]));
-    const { buckets } = await queue.series("1h");
+    const { buckets } = await queue.series.read("1h");
     assertEquals([sum(buckets, "submitted"), sum(buckets, "succeeded"), sum(buckets, "cancelled")], [1_000, 1_000, 0]);
   });
 });
@@ -89,7 +89,7 @@ Deno.test("a clock that is set back loses nothing of the minute that it goes bac
     await queue.submit({ task_type: "noop" });
     clock.set(clock.now() + 2 * MINUTE);
     await driven(clock, allReach(queue, 3, "SUCCESS"));
-    assertEquals(sum((await queue.series("15m")).buckets, "submitted"), 3);
+    assertEquals(sum((await queue.series.read("15m")).buckets, "submitted"), 3);
   });
 });
 
@@ -109,15 +109,15 @@ Deno.test("minutes are kept for a day and summed up by the hour, hours and marks
     // The hour that has just ended may still be told of by a slow lane.
     assertEquals(await count(["series", "hour"]), 29);
     ok(await count(["series", "minute"]) <= 26, `${await count(["series", "minute"])} minutes`);
-    const { buckets } = await queue.series("30d");
+    const { buckets } = await queue.series.read("30d");
     assertEquals(sum(buckets, "submitted"), 60);
     // The quarter of an hour that has just begun is the last of 96: the first of the day before is not among them.
-    assertEquals(sum((await queue.series("24h")).buckets, "submitted"), 46);
+    assertEquals(sum((await queue.series.read("24h")).buckets, "submitted"), 46);
     clock.sleep(31 * 24 * HOUR);
     await queue.clean();
     await queue.clean();
     assertEquals([await count(["series"]), await count(["mark"])], [0, 0]);
-    assertEquals(sum((await queue.series("30d")).buckets, "submitted"), 0);
+    assertEquals(sum((await queue.series.read("30d")).buckets, "submitted"), 0);
   });
 });
 
@@ -143,7 +143,7 @@ Deno.test("after a stop of three days the hours before it are summed up, not los
   for (let i = 0; i < 5; i++) await driven(clock, queue.submit({ task_type: "noop" }));
   clock.set(clock.now() + 3 * 24 * 3_600_000);
   await driven(clock, queue.clean());
-  const { buckets } = await queue.series("30d");
+  const { buckets } = await queue.series.read("30d");
   assertEquals(buckets.reduce((sum, { submitted }) => sum + submitted, 0), 5);
   await driven(clock, queue.stop());
   kv.close();

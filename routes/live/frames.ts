@@ -1,0 +1,66 @@
+/**
+ * The frames of the WebSocket, and which changes a subscription's filter lets through.
+ *
+ * @module
+ */
+
+import * as z from "zod";
+import { STATUSES, statusOf, type TaskState } from "../../queue/task/record.ts";
+import { type Retention, summaryOf } from "../../queue/task/summary.ts";
+import type { TaskChange } from "../../queue/watch/change_stream.ts";
+
+/** What a client may send. */
+export const frameSchema = z.union([
+  z.strictObject({
+    type: z.literal("subscribe"),
+    sub: z.string().min(1).max(64),
+    id: z.string().max(26).optional(),
+    task_types: z.array(z.string().max(64)).max(50).optional(),
+    statuses: z.array(z.enum(STATUSES)).max(5).optional(),
+    since: z.string().max(64).optional(),
+    /** The last line of the log that the client has, as attempt:line. */
+    after: z.string().regex(/^\d{1,9}:\d{1,9}$/).optional(),
+  }),
+  z.strictObject({ type: z.literal("subscribe"), sub: z.string().min(1).max(64), stats: z.literal(true) }),
+  z.strictObject({ type: z.literal("unsubscribe"), sub: z.string().min(1).max(64) }),
+  z.strictObject({ type: z.literal("ping") }),
+]);
+
+/** A request to follow tasks. */
+export type Subscribe = Exclude<Extract<z.output<typeof frameSchema>, { type: "subscribe" }>, { stats: true }>;
+
+/** Whether a task is in the subscription's filter now. */
+export function matchesFilter(frame: Subscribe, state: TaskState): boolean {
+  if (frame.id !== undefined && frame.id !== state.task.id) return false;
+  if (frame.task_types && !frame.task_types.includes(state.task.task_type)) return false;
+  return !frame.statuses || frame.statuses.includes(statusOf(state));
+}
+
+/** Whether a task can have been in the filter before a change. */
+export function mayHaveMatched(frame: Subscribe, change: TaskChange): boolean {
+  if (frame.id !== undefined && frame.id !== change.id) return false;
+  if (frame.task_types && !frame.task_types.includes(change.task_type)) return false;
+  return !frame.statuses || change.to === null || change.left.some((status) => frame.statuses!.includes(status));
+}
+
+/** Whether a change may matter to a filter, as far as can be said without reading its task. */
+export function mayMatter(frame: Subscribe, change: TaskChange): boolean {
+  if (mayHaveMatched(frame, change)) return true;
+  return mayHaveMatched({ ...frame, statuses: undefined }, change) && frame.statuses!.includes(change.to!);
+}
+
+/** Serialized summaries, shared by all who are sent the same state. */
+const serialized = new WeakMap<TaskState, string>();
+
+/** A task in a `tasks` frame: its summary, and whether it is in the filter now. */
+export function taskJson(change: TaskChange, matches: boolean, retention: Retention): string {
+  if (!change.state) {
+    return JSON.stringify({ id: change.id, version: change.version, deleted: true, matches: false });
+  }
+  let json = serialized.get(change.state);
+  if (json === undefined) {
+    json = JSON.stringify(summaryOf(change.state, retention)).slice(0, -1);
+    serialized.set(change.state, json);
+  }
+  return `${json},"matches":${matches}}`;
+}
