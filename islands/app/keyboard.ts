@@ -7,10 +7,12 @@
 
 import { STATUSES } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
-import { act, canBe } from "./actions.ts";
+import { actions } from "./actions.ts";
+import { canBe } from "../../queue/task/actions.ts";
 import type { Navigation } from "./navigate.ts";
-import { may, type Store } from "./store.ts";
-import { selectRow } from "../list/task_list.tsx";
+import type { Store } from "./state.ts";
+import { can } from "./store.ts";
+import { selectRow } from "../list/task_row.tsx";
 import { toggled } from "./url.ts";
 
 /** The row that has the focus, or the one that is open. */
@@ -56,12 +58,12 @@ function subjects(store: Store): TaskSummary[] {
 }
 
 function actOn(store: Store, action: "cancel" | "retry"): void {
-  if (!may(store, action)) return;
-  if (store.selected.value.size > 0) return void act().onSelected(action);
+  if (!can(store, action)) return;
+  if (store.selected.value.size > 0) return void actions().bulk.onSelected(action);
   const [task] = subjects(store);
   if (!task || !canBe(action, task)) return;
-  if (action === "cancel") void act().cancel(task);
-  else void act().retry(task);
+  if (action === "cancel") void actions().cancel(task);
+  else void actions().retry(task);
 }
 
 /** Listens to the keyboard. */
@@ -90,7 +92,7 @@ export function listenToKeys(store: Store, navigation: Navigation, togglePause: 
           document.querySelector<HTMLElement>(".search-box")?.focus();
           return true;
         case "n":
-          if (may(store, "submit") && store.types[0]) navigation.change({ form: store.types[0].type, from: null });
+          if (can(store, "submit") && store.types[0]) navigation.change({ form: store.types[0].type, from: null });
           return true;
         case "1":
         case "2":

@@ -5,51 +5,18 @@
  * @module
  */
 
+import { type Frame, LiveSocket } from "./live_socket.ts";
 import { batch } from "@preact/signals";
 import type { Stats, TaskHistoryEvent } from "../../queue/task/api_types.ts";
 import { isTerminal } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
 import { alert, say } from "./announce.ts";
 import { count } from "./format.ts";
-import {
-  type Changed,
-  hasRoomForMore,
-  LOG_LINES,
-  type LogGap,
-  mergeLog,
-  mergeOpen,
-  mergeTasks,
-  showWaiting,
-  type Store,
-} from "./store.ts";
+import type { LogGap, Store } from "./state.ts";
+import { type Changed, hasRoomForMore, LOG_LINES, mergeLog, mergeOpen, mergeTasks, showWaiting } from "./store.ts";
 
-type Frame =
-  | { type: "hello" | "pong"; server_time: string }
-  | { type: "heartbeat"; server_time: string; since: Record<string, string> }
-  | { type: "snapshot" | "tasks"; sub: string; tasks: Changed[]; since: string }
-  | {
-    type: "events";
-    sub: string;
-    id: string;
-    events: TaskHistoryEvent[];
-    gap: { after: string | null; before: string } | null;
-  }
-  | { type: "stats"; stats: Stats }
-  | { type: "resync"; sub: string }
-  | { type: "error"; detail: string };
-
-/** Without a frame for this long the connection counts as broken: the server beats every 10 s. */
-const SILENCE_MS = 15_000;
-/** A break that is over sooner is not shown. */
-const BLINK_MS = 1_000;
+/** An outage is said after this time, in milliseconds. */
 const BANNER_MS = 5_000;
-const FIRST_RETRY_MS = 1_000;
-const LAST_RETRY_MS = 30_000;
-/** Upgrades that fail in a row before the page asks by HTTP instead. */
-const REFUSED = 3;
-const POLL_MS = 5_000;
-/** How many polls until a socket is tried again. */
-const POLLS = 12;
 /** More changes than this are not kept: the list is read anew. */
 const MAX_BUFFER = 5_000;
 /** A page that was hidden longer reads its list anew. */
@@ -67,7 +34,7 @@ export class Live {
   readonly #reload: () => Promise<void>;
   /** Whether someone is at the list, so that nothing may move. */
   readonly #isBusy: () => boolean;
-  #socket: WebSocket | null = null;
+  readonly #socket: LiveSocket;
   #tokens = new Map<string, string | undefined>();
   /** The name of the list's subscription: each list has its own, so that frames of the one before are known. */
   #listName = "list 0";
@@ -83,12 +50,7 @@ export class Live {
   #frame = 0;
   #stale = false;
   #offset: number;
-  #tries = 0;
-  #refused = 0;
-  #silence: ReturnType<typeof setTimeout> | undefined;
-  #retry: ReturnType<typeof setTimeout> | undefined;
   #filling: ReturnType<typeof setTimeout> | undefined;
-  #blink: ReturnType<typeof setTimeout> | undefined;
   #hiddenAt: number | null = null;
   #arrivals: number[] = [];
   #newSaid = 0;
@@ -101,12 +63,12 @@ export class Live {
     this.#offset = store.now.value - Date.now();
     setInterval(() => this.#tick(), 1_000);
     document.addEventListener("visibilitychange", () => this.#seen());
-    addEventListener("online", () => this.retryNow());
-    addEventListener("offline", () => {
-      store.connection.value = "offline";
-      this.#socket?.close();
+    this.#socket = new LiveSocket(store, {
+      onOpen: () => this.#resubscribe(),
+      onFrame: (frame) => this.#take(frame),
+      reload,
+      now: () => Date.now() + this.#offset,
     });
-    this.#connect();
   }
 
   #tick(): void {
@@ -150,7 +112,7 @@ export class Live {
   }
 
   #send(frame: unknown): void {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(frame));
+    this.#socket.send(frame);
   }
 
   #subscribe(sub: string): void {
@@ -165,98 +127,23 @@ export class Live {
     this.#send({ type: "subscribe", sub: name, since: this.#tokens.get(sub), ...what });
   }
 
-  #connect(): void {
-    clearTimeout(this.#retry);
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
-    this.#socket = socket;
-    let opened = false;
-    socket.onopen = () => {
-      opened = true;
-      this.#tries = 0;
-      this.#refused = 0;
-      this.#listen(socket);
-      // What was not drawn yet is told again from the last line that was.
-      this.#events = [];
-      this.#gap = null;
-      if (this.#store.outage.value) this.#store.connection.value = "catching_up";
-      if (!this.#tokens.has("list")) this.#tokens.set("list", this.#store.list.value.as_of);
-      this.#subscribe("list");
-      if (this.#store.task.value) this.#subscribe("open");
-      for (const sub of this.#followed.keys()) this.#subscribe(sub);
-      this.#send({ type: "subscribe", sub: "stats", stats: true });
-      // Its answer comes when all that was missed has been told.
-      this.#send({ type: "ping" });
-    };
-    socket.onmessage = ({ data }) => {
-      this.#listen(socket);
-      this.#take(JSON.parse(data) as Frame);
-    };
-    socket.onclose = ({ code }) => this.#broken(socket, opened, code);
-  }
-
-  /** A silent connection is a broken one, though nobody has closed it. */
-  #listen(socket: WebSocket): void {
-    clearTimeout(this.#silence);
-    this.#silence = setTimeout(() => {
-      socket.onclose = socket.onmessage = null;
-      socket.close();
-      this.#broken(socket, true, 1006);
-    }, SILENCE_MS);
-  }
-
-  async #broken(socket: WebSocket, opened: boolean, code: number): Promise<void> {
-    if (this.#socket !== socket) return;
-    this.#socket = null;
-    clearTimeout(this.#silence);
-    const store = this.#store;
-    if (code === 4401) return this.#signedOut();
-    if (!opened && navigator.onLine) this.#refused++;
-    const polling = store.connection.value === "polling";
-    const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#tries++) * (0.5 + Math.random() / 2);
-    if (!polling) {
-      const now = Date.now() + this.#offset;
-      const since = store.outage.value?.since ?? store.freshAt.value;
-      store.outage.value = { since, tries: this.#tries, next: now + wait };
-      this.#blink ??= setTimeout(() => {
-        this.#blink = undefined;
-        if (!store.outage.value || store.connection.value === "signed_out") return;
-        store.connection.value = navigator.onLine ? "reconnecting" : "offline";
-      }, BLINK_MS);
-    }
-    // A refused upgrade does not say why; an ordinary call does.
-    const answer = opened ? null : await fetch("/api/me").catch(() => null);
-    if (answer?.status === 401) return this.#signedOut();
-    if (this.#socket) return;
-    if (answer?.ok && this.#refused >= REFUSED) return void (polling || this.#poll());
-    this.#retry = setTimeout(() => this.#connect(), wait);
-  }
-
-  #signedOut(): void {
-    clearTimeout(this.#retry);
-    this.#store.outage.value = null;
-    this.#store.connection.value = "signed_out";
-    alert(this.#store, "You were signed out.");
-  }
-
-  /** Asks by HTTP while sockets do not get through; each time only when the last answer has come. */
-  async #poll(): Promise<void> {
-    const store = this.#store;
-    store.connection.value = "polling";
-    store.outage.value = null;
-    for (let polls = 1; store.connection.value === "polling"; polls++) {
-      if (store.paused.value === null && !document.hidden) {
-        await this.#reload().then(() => store.freshAt.value = Date.now() + this.#offset, () => {});
-      }
-      if (polls % POLLS === 0 && !this.#socket) this.#connect();
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
+  /** A socket is open: asks for everything from where each subscription stands. */
+  #resubscribe(): void {
+    // What was not drawn yet is sent again from the last line that was.
+    this.#events = [];
+    this.#gap = null;
+    if (!this.#tokens.has("list")) this.#tokens.set("list", this.#store.list.value.as_of);
+    this.#subscribe("list");
+    if (this.#store.task.value) this.#subscribe("open");
+    for (const sub of this.#followed.keys()) this.#subscribe(sub);
+    this.#send({ type: "subscribe", sub: "stats", stats: true });
+    // Its answer comes when all that was missed has been sent.
+    this.#send({ type: "ping" });
   }
 
   /** Tries at once what would be tried later. */
   retryNow(): void {
-    if (this.#socket || this.#store.connection.value === "signed_out") return;
-    this.#tries = 0;
-    this.#connect();
+    this.#socket.retryNow();
   }
 
   #take(frame: Frame): void {
@@ -432,7 +319,7 @@ export class Live {
     } catch {
       // The list says why it could not be read.
     }
-    if (store.connection.value === "catching_up" && this.#socket?.readyState === WebSocket.OPEN) {
+    if (store.connection.value === "catching_up" && this.#socket.isOpen) {
       store.connection.value = "live";
     }
   }
@@ -448,16 +335,14 @@ export class Live {
 
   /** Stops everything that moves, until {@linkcode resume}. */
   pause(): void {
-    const { paused, held, freshAt } = this.#store;
-    paused.value = freshAt.value;
-    held.value = 0;
+    this.#store.paused.value = this.#store.freshAt.value;
+    this.#store.held.value = 0;
   }
 
   /** Goes on, with all that has happened meanwhile. */
   resume(): void {
-    const store = this.#store;
-    store.paused.value = null;
-    if (this.#heldStats) store.stats.value = this.#heldStats;
+    this.#store.paused.value = null;
+    if (this.#heldStats) this.#store.stats.value = this.#heldStats;
     this.#heldStats = null;
     this.#tick();
     this.#draw();

@@ -10,7 +10,8 @@ import type { Task, TaskSummary } from "../../queue/task/summary.ts";
 import { say } from "./announce.ts";
 import { count } from "./format.ts";
 import type { Live } from "./live.ts";
-import { type ListState, LOG_LINES, type LogEvent, mergeLog, mergeOpen, replaceList, type Store } from "./store.ts";
+import type { ListState, LogEvent, Store } from "./state.ts";
+import { LOG_LINES, mergeLog, mergeOpen, replaceList } from "./store.ts";
 import { hrefOf, listAddress, parseView, sameList, type View } from "./url.ts";
 
 interface ListAnswer extends Omit<ListState, "loading" | "error" | "at"> {

@@ -5,163 +5,23 @@
  * @module
  */
 
-import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
-import type { Caller, Permission, Stats, TaskHistoryEvent, TypeInfo } from "../../queue/task/api_types.ts";
-import type { Json } from "../../queue/task/record.ts";
+import { batch, computed, signal } from "@preact/signals";
+import type { Permission, TaskHistoryEvent } from "../../queue/task/api_types.ts";
 import type { Task, TaskSummary } from "../../queue/task/summary.ts";
-import type { TimeStyle } from "./format.ts";
 import { fitsText, hrefOf, type View } from "./url.ts";
-
-/** What is wrong with a form, by JSON pointer; the empty one is for the whole. */
-export type FormErrors = Record<string, string>;
-
-/** Lines of a log that were passed over, between two positions (`attempt:line`) that are there. */
-export interface LogGap {
-  after: string;
-  before: string;
-}
-
-/** A line of a task's log. */
-export type LogEvent = Extract<TaskHistoryEvent, { kind: "log" }>;
-
-/** What a person has chosen; kept in a cookie, so that the server renders it too. */
-export interface Preferences {
-  theme: "system" | "light" | "dark";
-  density: "comfortable" | "compact";
-  time: TimeStyle;
-  /** Whether single keys do something. */
-  shortcuts: boolean;
-  announce: "all" | "errors" | "off";
-}
-
-/** What is known of the list beside its rows. */
-export interface ListState {
-  next_cursor: string | null;
-  prev_cursor: string | null;
-  total: number;
-  total_capped: boolean;
-  /** How many tasks a search has looked at; null: all. */
-  searched: number | null;
-  /** The commit that the list is of. */
-  as_of: string;
-  /** When it was read, milliseconds since the epoch, by the server's clock. */
-  at: number;
-  loading: boolean;
-  /** Why the last reading failed. */
-  error: string | null;
-}
-
-/** Everything that the page is rendered from. */
-export interface PageData {
-  types: TypeInfo[];
-  stats: Stats;
-  view: View;
-  /** Parts of the URL that were not understood. */
-  ignored: string[];
-  tasks: TaskSummary[];
-  list: Omit<ListState, "loading" | "error" | "at">;
-  /** Time of the server, RFC 3339. */
-  server_time: string;
-  open: { task: Task; log: LogEvent[] } | { missing: string } | null;
-  form: {
-    /** What stood in the fields of a form that comes back, by JSON pointer. */
-    texts: Record<string, string>;
-    errors: FormErrors;
-    idempotency_key: string;
-    /** The task whose parameters fill the form. */
-    source: { title: string; params: Record<string, Json> } | null;
-  };
-  caller: Caller;
-  signed_in: boolean;
-  preferences: Preferences;
-  limits: { upload: number };
-}
-
-/** State of the connection to the server. */
-export type Connection = "connecting" | "live" | "catching_up" | "reconnecting" | "polling" | "offline" | "signed_out";
-
-/** The task in the details. */
-export type Open = { task: Task } | { missing: string } | { loading: string } | { failed: string; id: string };
-
-/** A message that stays until it is read. */
-export interface Toast {
-  id: number;
-  kind: "done" | "error";
-  text: string;
-  link?: { href: string; text: string };
-  details?: string[];
-}
-
-/** A question before something is done. */
-export interface Question {
-  title: string;
-  lines: string[];
-  /** The label of the button that does it. */
-  yes: string;
-  danger: boolean;
-  answer(yes: boolean): void;
-}
-
-/** The page's knowledge. */
-export interface Store {
-  types: TypeInfo[];
-  caller: Caller;
-  signedIn: boolean;
-  limits: PageData["limits"];
-  view: Signal<View>;
-  /** The address of the list alone, without what is open over it. */
-  base: ReadonlySignal<string>;
-  ignored: Signal<string[]>;
-  /** One signal a row, so that a change draws its own row and nothing else. */
-  rows: Map<string, Signal<Row>>;
-  /** Ids of the rows, in the order in which they are shown. */
-  order: Signal<string[]>;
-  list: Signal<ListState>;
-  /** New tasks that wait for the reader. */
-  waiting: Signal<TaskSummary[]>;
-  stats: Signal<Stats>;
-  open: Signal<Open | null>;
-  /** The open task, if it is there. */
-  task: ReadonlySignal<Task | null>;
-  log: Signal<LogEvent[]>;
-  /** How many lines of it are kept: more, once earlier ones were asked for. */
-  logLimit: Signal<number>;
-  /** Lines between those that are kept which were not loaded. */
-  gaps: Signal<LogGap[]>;
-  connection: Signal<Connection>;
-  /** The last break: since when, how often it was tried, when the next try is. Server time. */
-  outage: Signal<{ since: number; tries: number; next: number } | null>;
-  /** Since when the reader has stopped the page; null: it moves. */
-  paused: Signal<number | null>;
-  /** Changes that wait for the page to go on. */
-  held: Signal<number>;
-  /** Milliseconds since the epoch by the server's clock; moves once a second while what is shown is current. */
-  now: Signal<number>;
-  /** The same, but never standing still. */
-  clock: Signal<number>;
-  /** When the last word from the server came. */
-  freshAt: Signal<number>;
-  selected: Signal<ReadonlyMap<string, TaskSummary>>;
-  /** What was asked for and is not confirmed: by id, the verb and since when. */
-  asked: Signal<ReadonlyMap<string, { verb: string; since: number }>>;
-  toasts: Signal<Toast[]>;
-  question: Signal<Question | null>;
-  help: Signal<boolean>;
-  preferences: Signal<Preferences>;
-  /** What the two live regions say. */
-  polite: Signal<string>;
-  alert: Signal<string>;
-  form: PageData["form"];
-}
-
-/** A row: the task, and whether it still belongs to the list. */
-export interface Row {
-  task: TaskSummary;
-  matches: boolean;
-}
+import {
+  type ListState,
+  type LogEvent,
+  type LogGap,
+  type Open,
+  type PageData,
+  type Store,
+  type Toast,
+} from "./state.ts";
 
 /** Log lines that the page keeps. */
 export const LOG_LINES = 5_000;
+
 /** New tasks that wait at most; more are counted by the next reading of the list. */
 const MAX_WAITING = 1_000;
 
@@ -209,7 +69,7 @@ export function createStore(data: PageData): Store {
 }
 
 /** Whether the caller may do something. */
-export function may(store: Store, permission: Permission): boolean {
+export function can(store: Store, permission: Permission): boolean {
   return store.caller.permissions.includes(permission);
 }
 
@@ -269,7 +129,7 @@ function settle(store: Store, ids: string[]): void {
     const ended = status !== "PENDING" && status !== "RUNNING";
     return ended === (store.asked.value.get(id)!.verb === "Cancelling");
   });
-  if (done.length > 0) forget(store, ...done);
+  if (done.length > 0) clearRequested(store, ...done);
 }
 
 /** Shows the tasks that waited; as many of the oldest leave for the next page. */
@@ -385,20 +245,21 @@ export function select(store: Store, ids: Iterable<string>, on: boolean): void {
 }
 
 /** Remembers that something was asked for and waits for its confirmation. */
-export function ask(store: Store, ids: string[], verb: string): void {
+export function markRequested(store: Store, ids: string[], verb: string): void {
   const asked = new Map(store.asked.value);
   for (const id of ids) asked.set(id, { verb, since: store.now.value });
   store.asked.value = asked;
 }
 
 /** What was asked for is answered. */
-export function forget(store: Store, ...ids: string[]): void {
+export function clearRequested(store: Store, ...ids: string[]): void {
   const asked = new Map(store.asked.value);
   for (const id of ids) asked.delete(id);
   store.asked.value = asked;
 }
 
 let toasts = 0;
+
 /** Messages of what went well that are shown at once. */
 const MAX_DONE = 3;
 

@@ -10,7 +10,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { SeriesAnswer, SeriesBucket } from "../../queue/task/api_types.ts";
 import { clockTime, duration, number } from "../app/format.ts";
 import { problemOf } from "../app/navigate.ts";
-import { type Store, titleOf } from "../app/store.ts";
+import type { Store } from "../app/state.ts";
+import { titleOf } from "../app/store.ts";
 import { CHART_RANGES, hrefOf } from "../app/url.ts";
 import type uPlot from "uplot";
 

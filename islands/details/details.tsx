@@ -8,11 +8,14 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Json, TaskError } from "../../queue/task/record.ts";
 import type { Task } from "../../queue/task/summary.ts";
-import { act, canBe, label } from "../app/actions.ts";
+import { actions } from "../app/actions.ts";
+import { canBe } from "../../queue/task/actions.ts";
+import { label } from "../app/bulk_actions.ts";
 import { absolute, duration, number, shortId, time } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import { Progress, StatusBadge } from "../list/status.tsx";
-import { may, type Store, titleOf } from "../app/store.ts";
+import type { Store } from "../app/state.ts";
+import { can, titleOf } from "../app/store.ts";
 import { hrefOf, type Tab, TABS } from "../app/url.ts";
 import { Log } from "./log.tsx";
 import { Output } from "./output.tsx";
@@ -32,7 +35,7 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
   const view = store.view.value;
   const back = hrefOf(view, {});
   const asked = store.asked.value.get(task.id);
-  const doable = (["cancel", "retry"] as const).filter((action) => canBe(action, task) && may(store, action));
+  const doable = (["cancel", "retry"] as const).filter((action) => canBe(action, task) && can(store, action));
   const known = store.types.some(({ type }) => type === task.task_type);
   const offline = store.connection.value === "offline";
   return (
@@ -48,15 +51,15 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
             title={offline ? "You are offline." : undefined}
             onClick={(event) => {
               event.preventDefault();
-              if (action === "cancel") void act().cancel(task);
-              else void act().retry(task);
+              if (action === "cancel") void actions().cancel(task);
+              else void actions().retry(task);
             }}
           >
             {label(action)} task
           </button>
         </form>
       ))}
-      {may(store, "submit") && known && (
+      {can(store, "submit") && known && (
         <a class="button" href={hrefOf(view, { form: task.task_type, from: task.id })}>
           {canBe("retry", task) ? "Retry with changes" : "Submit again"}
         </a>
@@ -64,7 +67,7 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
       <button
         type="button"
         class="quiet js"
-        onClick={() => act().copy(new URL(hrefOf(view, { form: null }), location.origin).href, "The link")}
+        onClick={() => actions().copy(new URL(hrefOf(view, { form: null }), location.origin).href, "The link")}
       >
         <Icon name="copy" /> Copy link
       </button>
@@ -91,7 +94,7 @@ function ErrorBox({ task, error }: { task: Task; error: TaskError }): JSX.Elemen
           <pre tabIndex={0}>{error.stack}</pre>
         </details>
       )}
-      <button type="button" class="quiet js" onClick={() => act().copy(error.stack ?? error.message, "The error")}>
+      <button type="button" class="quiet js" onClick={() => actions().copy(error.stack ?? error.message, "The error")}>
         <Icon name="copy" /> Copy error
       </button>
     </div>
@@ -217,7 +220,7 @@ function Raw({ task }: { task: Task }): JSX.Element {
     <section aria-label="Raw">
       <p class="result-line">
         <a href={`/api/tasks/${task.id}`}>As JSON</a>
-        <button type="button" class="quiet js" onClick={() => act().copy(text, "The task")}>
+        <button type="button" class="quiet js" onClick={() => actions().copy(text, "The task")}>
           <Icon name="copy" /> Copy
         </button>
       </p>
@@ -316,7 +319,12 @@ export function TaskDetails({ store, loaded, onClose }: {
         <h2 ref={heading} tabIndex={-1} id="details-title">{task.title}</h2>
         <p class="meta">
           {titleOf(store, task.task_type)} · <code>{task.id}</code>
-          <button type="button" class="quiet js" aria-label="Copy the id" onClick={() => act().copy(task.id, "The id")}>
+          <button
+            type="button"
+            class="quiet js"
+            aria-label="Copy the id"
+            onClick={() => actions().copy(task.id, "The id")}
+          >
             <Icon name="copy" />
           </button>
         </p>

@@ -7,9 +7,10 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Task } from "../../queue/task/summary.ts";
-import { act } from "../app/actions.ts";
+import { actions } from "../app/actions.ts";
 import { clockTime, count, number } from "../app/format.ts";
-import { addEarlier, LOG_LINES, type LogEvent, type LogGap, type Store } from "../app/store.ts";
+import type { LogEvent, LogGap, Store } from "../app/state.ts";
+import { addEarlier, LOG_LINES } from "../app/store.ts";
 
 /** Height of a line that is not wrapped, in pixels: as in the style sheet. */
 const LINE_PX = 20;
@@ -171,7 +172,7 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
         <button
           type="button"
           class="quiet"
-          onClick={() => act().copy(lines.map((line) => plain(line.text)).join("\n"), "The log")}
+          onClick={() => actions().copy(lines.map((line) => plain(line.text)).join("\n"), "The log")}
         >
           Copy
         </button>

@@ -11,7 +11,7 @@ import type { ArtifactInfo, Task } from "../../queue/task/summary.ts";
 import { absolute, bytes, count, number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import { CloseButton, Dialog } from "../shell/overlay.tsx";
-import type { Store } from "../app/store.ts";
+import type { Store } from "../app/state.ts";
 import { CsvOutput, type CsvResult, isCsv } from "./csv.tsx";
 import { FieldList } from "./value.tsx";
 

@@ -8,7 +8,7 @@ import type { JSX } from "preact";
 import type { AttemptOutcome } from "../../queue/task/record.ts";
 import type { Task } from "../../queue/task/summary.ts";
 import { absolute, clockTime, duration, shortId } from "../app/format.ts";
-import type { Store } from "../app/store.ts";
+import type { Store } from "../app/state.ts";
 
 /** A stretch of a task's life. Times are milliseconds since the epoch. */
 export interface Phase {

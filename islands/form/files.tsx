@@ -9,7 +9,7 @@ import { useState } from "preact/hooks";
 import type { Json } from "../../queue/task/record.ts";
 import { bytes } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
-import { controlProps, type FieldProps } from "./fields.tsx";
+import { controlProps, type FieldProps } from "./controls.tsx";
 import { labelOf } from "./schema.ts";
 import type { FilePreview } from "./upload.ts";
 

@@ -9,7 +9,8 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { STATUSES } from "../../queue/task/record.ts";
 import { clockTime, number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
-import { type Store, titleOf } from "../app/store.ts";
+import type { Store } from "../app/state.ts";
+import { titleOf } from "../app/store.ts";
 import { hrefOf, isFiltered, parseSearch, searchText, UNFILTERED, type View } from "../app/url.ts";
 
 /** Between two keys a pause of this length searches. */

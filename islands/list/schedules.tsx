@@ -6,10 +6,11 @@
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { act } from "../app/actions.ts";
+import { actions } from "../app/actions.ts";
 import { absolute, relative } from "../app/format.ts";
 import { problemOf } from "../app/navigate.ts";
-import { may, type Store, titleOf, toast } from "../app/store.ts";
+import type { Store } from "../app/state.ts";
+import { can, titleOf, toast } from "../app/store.ts";
 import { hrefOf } from "../app/url.ts";
 
 interface ShownSchedule {
@@ -62,7 +63,7 @@ function Schedule({ schedule, store, onAct }: {
         </p>
       )}
       {last_error && <p class="bad">{last_error}</p>}
-      {may(store, "schedule") && (
+      {can(store, "schedule") && (
         <div class="buttons">
           <button type="button" onClick={() => onAct(`${id}/trigger`, "POST", `${name}: a task was submitted.`)}>
             Trigger now
@@ -78,7 +79,7 @@ function Schedule({ schedule, store, onAct }: {
             type="button"
             class="danger-quiet"
             onClick={async () => {
-              const sure = await act().confirm({
+              const sure = await actions().requests.confirm({
                 title: `Delete the schedule “${name}”?`,
                 lines: ["The tasks that it has made stay."],
                 yes: "Delete schedule",
@@ -133,7 +134,7 @@ export function Schedules({ store }: { store: Store }): JSX.Element | null {
     <section class="panel-box" aria-labelledby="schedules-title">
       <header class="dialog-head">
         <h2 id="schedules-title">Schedules</h2>
-        {may(store, "schedule") && first && (
+        {can(store, "schedule") && first && (
           <a class="button" href={hrefOf(view, { form: view.task_types[0] ?? first.type, from: null })}>New schedule</a>
         )}
         <a class="button quiet" href={hrefOf(view, { schedules: false })}>Close</a>

@@ -9,7 +9,8 @@ import type { Status } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
 import { duration } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
-import { type Store, titleOf } from "../app/store.ts";
+import type { Store } from "../app/state.ts";
+import { titleOf } from "../app/store.ts";
 
 /** Why a task that waits does not run. */
 const WAITING = {

@@ -5,157 +5,15 @@
  */
 
 import type { JSX } from "preact";
-import { type Signal, useComputed } from "@preact/signals";
-import { useRef } from "preact/hooks";
-import type { TaskSummary } from "../../queue/task/summary.ts";
-import { act, type Action, canBe, label } from "../app/actions.ts";
+import { actions } from "../app/actions.ts";
+import { label } from "../app/bulk_actions.ts";
 import { Chips } from "./filters.tsx";
-import { absolute, count, duration, number, relative, shortId, time } from "../app/format.ts";
+import { count, number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
-import { Progress, StatusBadge } from "./status.tsx";
-import { may, type Row, select, showWaiting, type Store, titleOf } from "../app/store.ts";
-import { filterWords, hrefOf, isFiltered, PAGE_SIZES, withQuery } from "../app/url.ts";
-
-/** How long a task has waited and run, or does. */
-export function took(task: TaskSummary, now: number): { wait: number; run: number | null } {
-  const created = Date.parse(task.run_at ?? task.created_at);
-  const started = task.started_at === null ? null : Date.parse(task.started_at);
-  const ended = task.completed_at === null ? null : Date.parse(task.completed_at);
-  if (started === null || task.status === "PENDING") return { wait: Math.max(0, (ended ?? now) - created), run: null };
-  return { wait: Math.max(0, started - created), run: Math.max(0, (ended ?? now) - started) };
-}
-
-let anchor: string | null = null;
-
-/** Selects a row, or all rows from the last one that was selected. */
-export function selectRow(store: Store, id: string, range: boolean): void {
-  const order = store.order.value;
-  const on = range || !store.selected.value.has(id);
-  const from = anchor === null ? -1 : order.indexOf(anchor);
-  const to = order.indexOf(id);
-  const ids = range && from >= 0 ? order.slice(Math.min(from, to), Math.max(from, to) + 1) : [id];
-  anchor = id;
-  select(store, ids, on);
-}
-
-function RowMenu({ task, store }: { task: TaskSummary; store: Store }): JSX.Element {
-  const base = store.base.value;
-  const doable: Action[] = (["cancel", "retry"] as const).filter((action) => canBe(action, task) && may(store, action));
-  return (
-    <details class="menu">
-      <summary aria-label={`Actions for ${task.title}`}>
-        <Icon name="more" />
-      </summary>
-      <div class="popup">
-        {doable.map((action) => (
-          <form key={action} method="post" action={`/tasks/${task.id}/${action}`}>
-            <input type="hidden" name="back" value={base} />
-            <button
-              type="submit"
-              onClick={(event) => {
-                event.preventDefault();
-                event.currentTarget.closest("details")!.open = false;
-                if (action === "cancel") void act().cancel(task);
-                else void act().retry(task);
-              }}
-            >
-              {label(action)}
-            </button>
-          </form>
-        ))}
-        {may(store, "submit") && store.types.some(({ type }) => type === task.task_type) && (
-          <a href={withQuery(base, { new: task.task_type, from: task.id })}>Submit again with changes</a>
-        )}
-        <button type="button" class="js" onClick={() => act().copy(task.id, "The id")}>Copy id</button>
-      </div>
-    </details>
-  );
-}
-
-/** When a task was made: moves with the clock, and nothing else of its row does. */
-function When({ created_at, store }: { created_at: string; store: Store }): JSX.Element {
-  const style = store.preferences.value.time;
-  const created = Date.parse(created_at);
-  return <time dateTime={created_at} title={absolute(created, style)}>{time(created, store.now.value, style)}</time>;
-}
-
-function Took({ task, store }: { task: TaskSummary; store: Store }): JSX.Element {
-  const live = task.status === "PENDING" || task.status === "RUNNING";
-  const { wait, run } = took(task, live ? store.now.value : 0);
-  if (run === null) {
-    const due = task.run_at === null ? NaN : Date.parse(task.run_at);
-    const text = task.status === "PENDING" && due > store.now.value
-      ? `starts ${relative(due, store.now.value)}`
-      : task.status === "PENDING"
-      ? `waits ${duration(wait)}`
-      : "–";
-    return <span class="muted">{text}</span>;
-  }
-  return (
-    <>
-      {duration(run)}
-      {wait >= 1_000 && <span class="meta">+ {duration(wait)} wait</span>}
-    </>
-  );
-}
-
-function Asked({ asked, store }: { asked: { verb: string; since: number }; store: Store }): JSX.Element {
-  return <span class="muted note">{asked.verb}… {duration(store.clock.value - asked.since)}</span>;
-}
-
-function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX.Element {
-  const { task, matches } = row.value;
-  const { id } = task;
-  // Each row listens to what is said of it alone: a change of the selection draws the rows that it changes.
-  const open = useComputed(() => store.view.value.task === id).value;
-  const selected = useComputed(() => store.selected.value.has(id)).value;
-  const asked = useComputed(() => store.asked.value.get(id)).value;
-  const range = useRef(false);
-  return (
-    <tr role="row" class={`${open ? "open" : ""}${selected ? " selected" : ""}${matches ? "" : " left"}`} data-id={id}>
-      <td role="cell" class="check js">
-        <input
-          type="checkbox"
-          checked={selected}
-          aria-label={`Select ${task.title}`}
-          onClick={({ shiftKey }) =>
-            range.current = shiftKey}
-          onChange={({ currentTarget }) => {
-            selectRow(store, id, range.current);
-            // A range always selects, also where the click itself would have taken the row out.
-            currentTarget.checked = store.selected.value.has(id);
-          }}
-        />
-      </td>
-      <td role="cell" class="status">
-        <StatusBadge status={task.status} />
-        {!matches && <span class="meta">now {task.status}</span>}
-      </td>
-      <td role="cell" class="task">
-        <a href={withQuery(store.base.value, { task: id })} aria-current={open ? "true" : undefined}>{task.title}</a>
-        <span class="meta">
-          {titleOf(store, task.task_type)} · {shortId(id)}
-          {task.tags.map((tag) => <span class="tag" key={tag}>{tag}</span>)}
-        </span>
-      </td>
-      <td role="cell" class="bar">
-        {asked ? <Asked asked={asked} store={store} /> : <Progress task={task} store={store} />}
-      </td>
-      <td role="cell" class="when">
-        <When created_at={task.created_at} store={store} />
-      </td>
-      <td role="cell" class="took">
-        <Took task={task} store={store} />
-      </td>
-      <td role="cell" class="attempts">{task.attempt} of {task.max_attempts}</td>
-      <td role="cell" class="priority">{task.priority}</td>
-      <td role="cell" class="instance">{task.instance ? shortId(task.instance) : "–"}</td>
-      <td role="cell" class="more">
-        <RowMenu task={task} store={store} />
-      </td>
-    </tr>
-  );
-}
+import type { Store } from "../app/state.ts";
+import { can, select, showWaiting, titleOf } from "../app/store.ts";
+import { filterWords, hrefOf, isFiltered, PAGE_SIZES } from "../app/url.ts";
+import { TaskRow } from "./task_row.tsx";
 
 function Empty({ store }: { store: Store }): JSX.Element {
   const view = store.view.value;
@@ -171,7 +29,7 @@ function Empty({ store }: { store: Store }): JSX.Element {
     <div class="empty">
       <h2>No tasks yet</h2>
       <p class="muted">Start with an example, or with files of your own.</p>
-      {may(store, "submit") && (
+      {can(store, "submit") && (
         <ul class="cards">
           {store.types.map((type) => (
             <li key={type.type} class="card">
@@ -187,7 +45,7 @@ function Empty({ store }: { store: Store }): JSX.Element {
                       aria-label={`Try an example: ${type.title}`}
                       onClick={(event) => {
                         event.preventDefault();
-                        void act().tryExample(type.type);
+                        void actions().tryExample(type.type);
                       }}
                     >
                       <Icon name="play" />
@@ -215,7 +73,7 @@ function BulkBar({ store }: { store: Store }): JSX.Element | null {
   const { total, total_capped } = store.list.value;
   const whole = onPage === store.order.value.length && (total > onPage || total_capped);
   const view = store.view.value;
-  const actions = (["cancel", "retry", "delete"] as const).filter((action) => may(store, action));
+  const doable = (["cancel", "retry", "delete"] as const).filter((action) => can(store, action));
   const all = `${number(total)}${total_capped ? "+" : ""}`;
   return (
     <div class="bulk" role="group" aria-label="Selected tasks">
@@ -223,21 +81,21 @@ function BulkBar({ store }: { store: Store }): JSX.Element | null {
         <strong>{number(selected.size)} selected</strong>
         {elsewhere > 0 && <span class="muted">({number(elsewhere)} not on this page)</span>}
       </span>
-      {actions.map((action) => (
-        <button key={action} type="button" onClick={() => act().onSelected(action)}>
+      {doable.map((action) => (
+        <button key={action} type="button" onClick={() => actions().bulk.onSelected(action)}>
           {label(action)} {number(selected.size)}
         </button>
       ))}
       <button type="button" class="quiet" onClick={() => store.selected.value = new Map()}>Clear</button>
-      {whole && actions.length > 0 && (
+      {whole && doable.length > 0 && (
         <span class="scope">
           <span class="muted">All {all} {isFiltered(view) ? "matching" : "tasks"}:</span>
-          {actions.map((action) => (
+          {doable.map((action) => (
             <button
               key={action}
               type="button"
               class="quiet"
-              onClick={() => act().onMatching(action)}
+              onClick={() => actions().bulk.onMatching(action)}
             >
               {label(action)} all {all} {isFiltered(view) ? "matching" : ""}…
             </button>

@@ -8,7 +8,7 @@ import type { JSX } from "preact";
 import { STATUSES } from "../../queue/task/record.ts";
 import { number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
-import type { Store } from "../app/store.ts";
+import type { Store } from "../app/state.ts";
 import { hrefOf, toggled } from "../app/url.ts";
 
 /** Counts by status. */

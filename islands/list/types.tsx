@@ -6,9 +6,10 @@
 
 import type { JSX } from "preact";
 import type { TypeInfo } from "../../queue/task/api_types.ts";
-import { act } from "../app/actions.ts";
+import { actions } from "../app/actions.ts";
 import { duration, number, time } from "../app/format.ts";
-import { may, type Store } from "../app/store.ts";
+import type { Store } from "../app/state.ts";
+import { can } from "../app/store.ts";
 import { hrefOf, toggled } from "../app/url.ts";
 
 function TypeItem({ store, info }: { store: Store; info: TypeInfo }): JSX.Element {
@@ -44,14 +45,14 @@ function TypeItem({ store, info }: { store: Store; info: TypeInfo }): JSX.Elemen
           <dd>{hour?.run_p95 ? duration(hour.run_p95) : "–"}</dd>
         </div>
       </dl>
-      {may(store, "pause") && (
+      {can(store, "pause") && (
         <button
           type="button"
           role="switch"
           class="switch js"
           aria-checked={paused !== undefined}
           aria-label={`Pause ${title}`}
-          onClick={() => act().setPaused(type, paused === undefined)}
+          onClick={() => actions().setPaused(type, paused === undefined)}
         >
           {paused ? "Paused" : "Pause"}
         </button>

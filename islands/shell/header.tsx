@@ -5,11 +5,12 @@
  */
 
 import type { JSX } from "preact";
-import { act } from "../app/actions.ts";
+import { actions } from "../app/actions.ts";
 import { clockTime, count, duration } from "../app/format.ts";
 import { Icon } from "./icons.tsx";
 import { savePreferences } from "../app/preferences.ts";
-import { type Connection, may, type Preferences, type Store } from "../app/store.ts";
+import type { Connection, Preferences, Store } from "../app/state.ts";
+import { can } from "../app/store.ts";
 import { hrefOf } from "../app/url.ts";
 
 const WORDS: Record<Connection, string> = {
@@ -167,7 +168,7 @@ export function Header({ store, onPause }: { store: Store; onPause?: () => void 
       </button>
       <span class="space" />
       <Places store={store} className="quiet button wide-only" />
-      {may(store, "submit") && first
+      {can(store, "submit") && first
         ? (
           <a class="button primary" href={hrefOf(view, { form: first.type, from: null })} title="New task (n)">
             <Icon name="plus" />
@@ -228,8 +229,8 @@ export function Banner({ store, onRetry }: { store: Store; onRetry?: () => void 
             <span>
               <strong>{title}</strong> is paused — {count(waiting, "task")} waiting.{info.reason && ` ${info.reason}`}
             </span>
-            {may(store, "pause") && (
-              <button type="button" class="js" onClick={() => act().setPaused(type, false)}>Resume</button>
+            {can(store, "pause") && (
+              <button type="button" class="js" onClick={() => actions().setPaused(type, false)}>Resume</button>
             )}
           </div>
         );

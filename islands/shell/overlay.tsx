@@ -8,7 +8,8 @@ import type { ComponentChildren, JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Icon } from "./icons.tsx";
 import { savePreferences } from "../app/preferences.ts";
-import { dismiss, type Question, type Store } from "../app/store.ts";
+import type { Question, Store } from "../app/state.ts";
+import { dismiss } from "../app/store.ts";
 
 /** A dialog that keeps the focus until it is closed, and gives it back to where it was. */
 export function Dialog({ label, onClose, children, kind = "" }: {

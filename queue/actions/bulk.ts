@@ -8,6 +8,7 @@
 
 import type { Core } from "../core.ts";
 import { findByIdempotencyKey, type IdempotencyKey } from "../submit/deduplication.ts";
+import { ACTION_STATUSES, MAX_BULK_IDS, TASK_ACTIONS, type TaskActionName } from "../task/actions.ts";
 import * as z from "zod";
 import type { TaskActions } from "./task_actions.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
@@ -17,13 +18,7 @@ import { readCounts } from "../store/counts.ts";
 import { type Filter, type Matched, matching, totalOf } from "../store/listing.ts";
 import type { Searches } from "../store/searches.ts";
 import type { Submitter } from "../submit/submit.ts";
-import { type Json, type Status, STATUSES, statusOf, type TaskState } from "../task/record.ts";
-
-/** What can be done to many tasks. */
-export const BULK_ACTIONS = ["cancel", "retry", "delete"] as const;
-
-/** One of {@linkcode BULK_ACTIONS}. */
-export type BulkAction = (typeof BULK_ACTIONS)[number];
+import { type Json, STATUSES, statusOf, type TaskState } from "../task/record.ts";
 
 /** What has become of one task: `done`, or the code of the error with what it says. */
 export interface BulkOutcome {
@@ -32,8 +27,6 @@ export interface BulkOutcome {
   detail?: string;
 }
 
-/** Tasks that one call may name, and that are dealt with while the caller waits. */
-export const MAX_BULK_IDS = 200;
 /** Tasks that are dealt with at once. */
 const BATCH = 50;
 /** Failures that a result names. */
@@ -42,13 +35,6 @@ const NAMED = 100;
 const STOP_MS = 10_000;
 /** Tasks that are looked at while the caller waits. */
 const LOOKED_AT = 2_000;
-
-/** For each action, the statuses in which it is possible. */
-const POSSIBLE: Record<BulkAction, readonly Status[]> = {
-  cancel: ["PENDING", "RUNNING"],
-  retry: ["FAILED", "CANCELLED"],
-  delete: ["SUCCESS", "FAILED", "CANCELLED"],
-};
 
 /** Name of the task type that large sets become. */
 export const BULK_TYPE = "bulk";
@@ -63,7 +49,7 @@ const filterSchema = z.strictObject({
 });
 
 const params = z.strictObject({
-  action: z.enum(BULK_ACTIONS),
+  action: z.enum(TASK_ACTIONS),
   filter: filterSchema,
   as_of: z.string(),
   /** How many there were at most when it was asked for. */
@@ -115,7 +101,7 @@ export class Bulk {
    *
    * @throws {InvalidInputError} If there are none or too many.
    */
-  async byIds(action: BulkAction, ids: readonly string[], by: string | null = null): Promise<BulkOutcome[]> {
+  async byIds(action: TaskActionName, ids: readonly string[], by: string | null = null): Promise<BulkOutcome[]> {
     if (ids.length === 0 || ids.length > MAX_BULK_IDS) {
       throw new InvalidInputError([{ pointer: "/ids", detail: `1 to ${MAX_BULK_IDS} ids; for more, use a filter.` }]);
     }
@@ -128,7 +114,7 @@ export class Bulk {
    * @returns Their outcomes, or the task that does the work if there are more than {@linkcode MAX_BULK_IDS}.
    */
   async byFilter(
-    action: BulkAction,
+    action: TaskActionName,
     filter: Filter,
     asOf: string,
     by: string | null = null,
@@ -137,7 +123,7 @@ export class Bulk {
     // A request that comes again is answered with the task that it has made, whatever is left to do.
     const made = idempotency && await findByIdempotencyKey(this.core.kv, this.core.clock, idempotency);
     if (made) return await this.actions.get(made[0]);
-    const statuses = POSSIBLE[action].filter((status) => filter.statuses?.includes(status) ?? true);
+    const statuses = ACTION_STATUSES[action].filter((status) => filter.statuses?.includes(status) ?? true);
     if (statuses.length === 0) return [];
     const possible: Filter = { ...filter, statuses };
     const { ids, more } = await this.#search(possible, asOf);
@@ -180,7 +166,7 @@ export class Bulk {
     }
   }
 
-  async #one(action: BulkAction, id: string, by: string | null): Promise<BulkOutcome> {
+  async #one(action: TaskActionName, id: string, by: string | null): Promise<BulkOutcome> {
     try {
       if (!isId(id)) return { id: id.slice(0, 64), outcome: "not_found" };
       if (action === "cancel") {
@@ -197,7 +183,7 @@ export class Bulk {
   }
 
   /** Whether an action that may have happened has. */
-  async #hasHappened(action: BulkAction, id: string, bulk: string): Promise<boolean> {
+  async #hasHappened(action: TaskActionName, id: string, bulk: string): Promise<boolean> {
     try {
       const state = await this.actions.get(id);
       if (action === "cancel") return statusOf(state) === "CANCELLED";

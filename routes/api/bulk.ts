@@ -6,7 +6,7 @@
 
 import { Hono } from "hono";
 import * as z from "zod";
-import { BULK_ACTIONS, MAX_BULK_IDS } from "../../queue/actions/bulk.ts";
+import { MAX_BULK_IDS, TASK_ACTIONS } from "../../queue/task/actions.ts";
 import { isId } from "../../queue/task/ids.ts";
 import { STATUSES } from "../../queue/task/record.ts";
 import { summaryOf } from "../../queue/task/summary.ts";
@@ -24,7 +24,7 @@ const several = z.union([z.string(), z.array(z.string())])
   .transform((value) => [value].flat().flatMap((text) => text.split(",")).map((text) => text.trim()).filter(Boolean));
 
 const bulkSchema = z.strictObject({
-  action: z.enum(BULK_ACTIONS),
+  action: z.enum(TASK_ACTIONS),
   ids: z.array(z.string().refine(isId, "This is not the id of a task.")).min(1).max(MAX_BULK_IDS).optional(),
   filter: z.strictObject({
     status: several.transform((names) => names.map((name) => name.toUpperCase()))

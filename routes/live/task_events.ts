@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { LogEvent } from "../../islands/app/store.ts";
+import type { LogEvent } from "../../islands/app/state.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { LogLine, LogPosition } from "../../queue/run/task_log.ts";
 import type { TaskHistoryEvent } from "../../queue/task/api_types.ts";

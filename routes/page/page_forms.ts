@@ -7,7 +7,8 @@
 
 import { type Context, Hono } from "hono";
 import { MORE } from "../../islands/form/submit_options.ts";
-import { checkFields, type FormReader, readFields, type Schema } from "../../islands/form/schema.ts";
+import { checkFields, type FormReader, readFields } from "../../islands/form/read_fields.ts";
+import type { Schema } from "../../islands/form/schema.ts";
 import { HOME, hrefOf } from "../../islands/app/url.ts";
 import { issuesOf, paramsSchema } from "../../queue/define.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";

@@ -1,14 +1,13 @@
 import { mock } from "node:test";
+import type { LogEvent, PageData } from "../../../islands/app/state.ts";
 import {
   addEarlier,
   createStore,
   dismiss,
   hasRoomForMore,
-  type LogEvent,
   mergeLog,
   mergeOpen,
   mergeTasks,
-  type PageData,
   removeTask,
   replaceList,
   select,

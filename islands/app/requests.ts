@@ -1,0 +1,57 @@
+/**
+ * Requests of the reader to the server, the questions before them, and what is shown when they fail.
+ *
+ * @module
+ */
+
+import { alert } from "./announce.ts";
+import { problemOf } from "./navigate.ts";
+import type { Question, Store } from "./state.ts";
+import { toast } from "./store.ts";
+
+/** Sends requests and shows their failures. */
+export class Requests {
+  constructor(private readonly store: Store) {}
+
+  /** Asks a question and gives the answer. */
+  confirm(question: Omit<Question, "answer">): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.store.question.value = {
+        ...question,
+        answer: (yes) => {
+          this.store.question.value = null;
+          resolve(yes);
+        },
+      };
+    });
+  }
+
+  /** Why nothing can be done now; null if it can. */
+  get hindrance(): string | null {
+    const { value } = this.store.connection;
+    return value === "offline" ? "You are offline." : value === "signed_out" ? "You were signed out." : null;
+  }
+
+  /** Calls the API; rejects at once while nothing can be done. */
+  call(path: string, method: string, body?: unknown): Promise<Response> {
+    if (this.hindrance) return Promise.reject(new Error(this.hindrance));
+    return fetch(path, {
+      method,
+      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  }
+
+  /** Shows an error and says it. */
+  refuse(text: string, details?: string[]): void {
+    toast(this.store, { kind: "error", text, details });
+    alert(this.store, text);
+  }
+
+  /** Shows why the server has refused something. */
+  async refused(answer: Response, what: string): Promise<void> {
+    const detail = await problemOf(answer);
+    if (answer.status === 401) this.store.connection.value = "signed_out";
+    this.refuse(answer.status === 403 ? `You may not ${what}. ${detail}` : detail);
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Reads a whole form by its schema and checks it.
+ *
+ * @module
+ */
+
+import type { Json } from "../../queue/task/record.ts";
+import { complaintOf, TextError, valueOf } from "./values.ts";
+import { controlOf, escapePointer, fieldsOf, isRequired, labelOf, type Schema } from "./schema.ts";
+
+/** The value of one field in a form, by its JSON pointer; texts are by pointer too, files were uploaded before. */
+export interface FormReader {
+  text(pointer: string): string | null;
+  /** Ids of the uploads of a field. */
+  files(pointer: string): string[];
+  /** How many groups a repeatable field has. */
+  groups(pointer: string): number;
+}
+
+/** Reads the fields of an object out of a form. What the text itself gets wrong is put into `errors` by pointer. */
+export function readFields(
+  schema: Schema,
+  form: FormReader,
+  errors: Record<string, string>,
+  pointer = "",
+): Record<string, Json> {
+  const values: Record<string, Json> = {};
+  for (const [name, field] of fieldsOf(schema)) {
+    const at = `${pointer}/${escapePointer(name)}`;
+    const control = controlOf(field);
+    if (control === "fixed") {
+      if (field.const !== undefined) values[name] = field.const;
+    } else if (control === "file") {
+      const ids = form.files(at);
+      if (ids.length > 0) values[name] = field.type === "array" ? ids : ids[0];
+    } else if (control === "group") {
+      values[name] = readFields(field, form, errors, at);
+    } else if (control === "groups") {
+      const groups = Array.from(
+        { length: form.groups(at) },
+        (_, i) => readFields(field.items!, form, errors, `${at}/${i}`),
+      );
+      if (groups.length > 0 || field.minItems) values[name] = groups;
+    } else {
+      const text = form.text(at);
+      if (text === null && control !== "checkbox") continue;
+      try {
+        const value = valueOf(field, text ?? "");
+        if (value !== undefined) values[name] = value;
+      } catch (error) {
+        if (!(error instanceof TextError)) throw error;
+        errors[at] = error.message;
+      }
+    }
+  }
+  return values;
+}
+
+/** Checks the values of an object; what is wrong is put into `errors` by pointer. */
+export function checkFields(
+  schema: Schema,
+  values: Record<string, Json>,
+  errors: Record<string, string>,
+  pointer = "",
+): void {
+  for (const [name, field] of fieldsOf(schema)) {
+    const at = `${pointer}/${escapePointer(name)}`;
+    if (errors[at]) continue;
+    const control = controlOf(field);
+    const value = values[name];
+    const label = labelOf(name, field);
+    if (control === "group") checkFields(field, (value ?? {}) as Record<string, Json>, errors, at);
+    else if (control === "groups" && Array.isArray(value)) {
+      value.forEach((group, i) => checkFields(field.items!, group as Record<string, Json>, errors, `${at}/${i}`));
+    }
+    // Of a file, the name stands where its id will be.
+    const checked = control === "file"
+      ? { minItems: field.minItems, maxItems: field.maxItems, type: field.type }
+      : field;
+    const complaint = complaintOf(
+      control === "file" && field.type !== "array" ? {} : checked,
+      value,
+      label,
+      isRequired(schema, name),
+    );
+    if (complaint) errors[at] = complaint;
+  }
+}

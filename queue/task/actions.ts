@@ -1,0 +1,28 @@
+/**
+ * What people can ask of tasks, and in which status.
+ *
+ * @module
+ */
+
+import type { Status } from "./record.ts";
+
+/** What people can ask of tasks. */
+export const TASK_ACTIONS = ["cancel", "retry", "delete"] as const;
+
+/** One of {@linkcode TASK_ACTIONS}. */
+export type TaskActionName = (typeof TASK_ACTIONS)[number];
+
+/** In which statuses each action is possible. */
+export const ACTION_STATUSES: Readonly<Record<TaskActionName, readonly Status[]>> = {
+  cancel: ["PENDING", "RUNNING"],
+  retry: ["FAILED", "CANCELLED"],
+  delete: ["SUCCESS", "FAILED", "CANCELLED"],
+};
+
+/** Whether an action is possible in the status of a task. */
+export function canBe(action: TaskActionName, { status }: { status: Status }): boolean {
+  return ACTION_STATUSES[action].includes(status);
+}
+
+/** Tasks that one bulk action by ids may name; one by filter that matches more becomes a task. */
+export const MAX_BULK_IDS = 200;
