@@ -7,9 +7,8 @@
 import type { Clock } from "../queue/task/clock.ts";
 import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
-import type { Network } from "./http/address.ts";
-import type { QuotaLimits } from "./http/quotas.ts";
-import type { ServerSocket } from "./http/serve.ts";
+import type { Network } from "./http/network.ts";
+import type { QuotaLimits } from "./limits.ts";
 import type { Role, Token } from "./settings.ts";
 
 /** What the routes work with. */
@@ -48,6 +47,12 @@ export interface Principal {
   /** When a sign-in by cookie ends, milliseconds since the epoch; a token has no end. */
   expires_at?: number;
 }
+
+/** What both kinds of WebSocket have in common. */
+export type ServerSocket = Pick<
+  WebSocket,
+  "bufferedAmount" | "readyState" | "send" | "close" | "onmessage" | "onclose" | "onerror"
+>;
 
 /** What the server knows of a request beside what the request says. */
 export interface Bindings {

@@ -10,7 +10,7 @@ import type { Task, TaskSummary } from "../../queue/task/summary.ts";
 import type { TaskActionName } from "../../queue/task/actions.ts";
 import { BulkActions, label, VERBS } from "./bulk_actions.ts";
 import { Requests } from "./requests.ts";
-import { alert, say } from "./announce.ts";
+import { alert, say } from "../shell/announce.ts";
 import { count } from "./format.ts";
 import type { Live } from "./live.ts";
 import type { Navigation } from "./navigate.ts";

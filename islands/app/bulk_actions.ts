@@ -7,7 +7,7 @@
 import { ACTION_STATUSES, canBe, MAX_BULK_IDS, type TaskActionName } from "../../queue/task/actions.ts";
 import { isTerminal } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
-import { say } from "./announce.ts";
+import { say } from "../shell/announce.ts";
 import { count, number } from "./format.ts";
 import type { Live } from "./live.ts";
 import { type Navigation, problemOf } from "./navigate.ts";

@@ -10,7 +10,7 @@ import { effect } from "@preact/signals";
 import { Actions, setActions } from "./actions.ts";
 import { Filters } from "../list/filters.tsx";
 import { Banner, connectionWords, Header } from "../shell/header.tsx";
-import { closeDetails, listenToKeys } from "./keyboard.ts";
+import { closeDetails, listenToKeys } from "../shell/keyboard.ts";
 import { Live } from "./live.ts";
 import { Navigation } from "./navigate.ts";
 import { Announcer, Overlay } from "../shell/overlay.tsx";

@@ -10,7 +10,7 @@ import { batch } from "@preact/signals";
 import type { Stats, TaskHistoryEvent } from "../../queue/task/api_types.ts";
 import { isTerminal } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
-import { alert, say } from "./announce.ts";
+import { alert, say } from "../shell/announce.ts";
 import { count } from "./format.ts";
 import type { LogGap, Store } from "./state.ts";
 import { type Changed, hasRoomForMore, LOG_LINES, mergeLog, mergeOpen, mergeTasks, showWaiting } from "./store.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { Stats, TaskHistoryEvent } from "../../queue/task/api_types.ts";
-import { alert } from "./announce.ts";
+import { alert } from "../shell/announce.ts";
 import type { Store } from "./state.ts";
 import type { Changed } from "./store.ts";
 

@@ -7,7 +7,7 @@
 
 import { batch } from "@preact/signals";
 import type { Task, TaskSummary } from "../../queue/task/summary.ts";
-import { say } from "./announce.ts";
+import { say } from "../shell/announce.ts";
 import { count } from "./format.ts";
 import type { Live } from "./live.ts";
 import type { ListState, LogEvent, Store } from "./state.ts";

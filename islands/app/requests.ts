@@ -4,7 +4,7 @@
  * @module
  */
 
-import { alert } from "./announce.ts";
+import { alert } from "../shell/announce.ts";
 import { problemOf } from "./navigate.ts";
 import type { Question, Store } from "./state.ts";
 import { toast } from "./store.ts";

@@ -8,8 +8,8 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Json } from "../../queue/task/record.ts";
 import { number } from "../app/format.ts";
-import { choicesOf, controlOf, exampleOf, labelOf, type Schema } from "./schema.ts";
-import { lineCount, textOf } from "./values.ts";
+import { choicesOf, controlOf, exampleOf, labelOf, type Schema } from "./schema/schema.ts";
+import { lineCount, textOf } from "./schema/values.ts";
 
 /** What all fields of a form share. */
 export interface FieldContext {

@@ -10,7 +10,7 @@ import type { Json } from "../../queue/task/record.ts";
 import { bytes } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import { controlProps, type FieldProps } from "./controls.tsx";
-import { labelOf } from "./schema.ts";
+import { labelOf } from "./schema/schema.ts";
 import type { FilePreview } from "./upload.ts";
 
 /** A chosen file and how far it is. */

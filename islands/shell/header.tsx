@@ -8,7 +8,7 @@ import type { JSX } from "preact";
 import { actions } from "../app/actions.ts";
 import { clockTime, count, duration } from "../app/format.ts";
 import { Icon } from "./icons.tsx";
-import { savePreferences } from "../app/preferences.ts";
+import { savePreferences } from "./preferences.ts";
 import type { Connection, Preferences, Store } from "../app/state.ts";
 import { can } from "../app/store.ts";
 import { hrefOf } from "../app/url.ts";

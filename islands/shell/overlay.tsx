@@ -7,7 +7,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Icon } from "./icons.tsx";
-import { savePreferences } from "../app/preferences.ts";
+import { savePreferences } from "./preferences.ts";
 import type { Question, Store } from "../app/state.ts";
 import { dismiss } from "../app/store.ts";
 

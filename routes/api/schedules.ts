@@ -12,7 +12,7 @@ import { requireRole } from "../http/auth.ts";
 import { readJson } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { idempotencyOf } from "../http/idempotency.ts";
-import type { Quotas } from "../http/quotas.ts";
+import type { Quotas } from "./quotas.ts";
 import { wholeTask } from "./task_response.ts";
 import { nameSchema, submissionFields, toFields } from "./submission.ts";
 

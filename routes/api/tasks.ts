@@ -15,7 +15,7 @@ import { mayActAs, requireRole } from "../http/auth.ts";
 import { readJson, readOptionalJson } from "../http/body.ts";
 import { idempotencyOf } from "../http/idempotency.ts";
 import type { LiveStreams } from "../live/stream_limits.ts";
-import type { Quotas } from "../http/quotas.ts";
+import type { Quotas } from "./quotas.ts";
 import { artifactRoutes } from "./artifacts.ts";
 import { bulkRoutes } from "./bulk.ts";
 import type { AppEnv, AppOptions } from "../env.ts";

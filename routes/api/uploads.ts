@@ -13,7 +13,7 @@ import { mediaTypeOf, peek } from "../http/media_type.ts";
 import type { IdempotencyKey } from "../../queue/submit/deduplication.ts";
 import { idempotencyOf } from "../http/idempotency.ts";
 import { Problem } from "../http/problem.ts";
-import type { Quotas } from "../http/quotas.ts";
+import type { Quotas } from "./quotas.ts";
 
 /** What an upload answers. */
 export interface UploadAnswer {

@@ -14,13 +14,7 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { type Clock, delay, repeat, within } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
-import type { Bindings } from "../env.ts";
-
-/** What both kinds of WebSocket have in common. */
-export type ServerSocket = Pick<
-  WebSocket,
-  "bufferedAmount" | "readyState" | "send" | "close" | "onmessage" | "onclose" | "onerror"
->;
+import type { Bindings, ServerSocket } from "../env.ts";
 
 /** How the application is served. Times are milliseconds. */
 export interface ServeOptions {

@@ -23,7 +23,7 @@ import { positionOf, Subscription } from "./subscription.ts";
 import { TaskFollower } from "./task_events.ts";
 import type { LiveStreams } from "./stream_limits.ts";
 import { Problem } from "../http/problem.ts";
-import type { ServerSocket } from "../http/serve.ts";
+import type { ServerSocket } from "../env.ts";
 import type { StatsFeed } from "./stats_feed.ts";
 
 const HEARTBEAT_MS = 10_000;

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { MAX_STREAMS, MAX_STREAMS_PER_CALLER } from "../limits.ts";
 import type { Context } from "hono";
 import { type Clock, repeat, type Repeating } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
@@ -12,10 +13,6 @@ import { addressOf } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";
 
-/** Streams of all callers together, where nothing else is said. */
-export const MAX_STREAMS = 1_000;
-/** Streams of one token, and of one address, where nothing else is said. */
-export const MAX_STREAMS_PER_CALLER = 250;
 /** How often it is looked whether a sign-in was ended by another instance. */
 const LOOK_MS = 5_000;
 

@@ -6,9 +6,9 @@
  */
 
 import { type Context, Hono } from "hono";
-import { MORE } from "../../islands/form/submit_options.ts";
-import { checkFields, type FormReader, readFields } from "../../islands/form/read_fields.ts";
-import type { Schema } from "../../islands/form/schema.ts";
+import { MORE } from "../../islands/form/schema/submit_options.ts";
+import { checkFields, type FormReader, readFields } from "../../islands/form/schema/read_fields.ts";
+import type { Schema } from "../../islands/form/schema/schema.ts";
 import { HOME, hrefOf } from "../../islands/app/url.ts";
 import { issuesOf, paramsSchema } from "../../queue/define.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";
@@ -16,8 +16,8 @@ import { fingerprint } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
 import { readForm, readMultipart, refuseLong } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import type { Pages } from "./page.tsx";
-import type { Quotas } from "../http/quotas.ts";
+import type { Pages } from "./pages.tsx";
+import type { Quotas } from "../api/quotas.ts";
 import { Problem } from "../http/problem.ts";
 import { submissionSchema, toSubmission } from "../api/submission.ts";
 import { safeBack } from "./return_to.ts";

@@ -8,7 +8,7 @@ import { systemClock } from "../../queue/task/clock.ts";
 import { Queue } from "../../queue/queue.ts";
 import { createApp } from "../../routes/app.ts";
 import { type Listening, serve, type ServeOptions } from "../../routes/http/serve.ts";
-import { appOptions } from "../support/app.ts";
+import { appOptions } from "../support/http/app.ts";
 import {
   endToEnd,
   IDLE_ROUNDS,

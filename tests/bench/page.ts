@@ -7,7 +7,7 @@
 
 import { gzipSync } from "node:zlib";
 import { type Browser, type CDPSession, chromium, type Page } from "playwright-core";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { findChromium, isLive, launchOptions } from "../support/browser.ts";
 
 const SECONDS = Number(Deno.env.get("SECONDS") ?? 60);

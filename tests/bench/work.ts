@@ -12,7 +12,7 @@ import { decode, encode, type Pixels, resize } from "../../queue/handlers/image/
 import { Random } from "../../queue/handlers/random.ts";
 import type { Task } from "../../queue/task/summary.ts";
 import { pngChunk, pngHeader } from "../support/pictures.ts";
-import { type Server, startServer } from "../support/server.ts";
+import { type Server, startServer } from "../support/http/server.ts";
 import { quantiles } from "./measure.ts";
 
 const SHARP = "npm:sharp@0.35.5";

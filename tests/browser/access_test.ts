@@ -1,7 +1,7 @@
 /** Who may do what, the keyboard, and what is said aloud (scenarios 25 to 27). */
 
 import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { heldType, noop, reaches } from "../support/queue.ts";
 import { browserTest, isLive, openPage, rowIds, rowOf } from "../support/browser.ts";
 import type { Token } from "../../routes/settings.ts";

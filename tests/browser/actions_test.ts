@@ -2,7 +2,7 @@
 
 import type { Page } from "playwright-core";
 import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { allReach, heldType, noop, reaches } from "../support/queue.ts";
 import { browserTest, openPage, rowIds, rowOf } from "../support/browser.ts";
 

@@ -2,8 +2,8 @@
 
 import type { Page, WebSocketRoute } from "playwright-core";
 import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
-import { startServer } from "../support/server.ts";
+import { withApp } from "../support/http/app.ts";
+import { startServer } from "../support/http/server.ts";
 import { withDirectory } from "../support/directory.ts";
 import { reaches } from "../support/queue.ts";
 import { browserTest, isLive, openPage, rowIds, rowOf } from "../support/browser.ts";

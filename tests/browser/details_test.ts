@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { reaches } from "../support/queue.ts";
 import { browserTest, openPage, rowIds } from "../support/browser.ts";
 

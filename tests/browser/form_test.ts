@@ -5,7 +5,7 @@ import * as z from "zod";
 import { defineTask } from "../../queue/define.ts";
 import type { Json } from "../../queue/task/record.ts";
 import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { reaches } from "../support/queue.ts";
 import { browserTest, complaints, isLive, openPage, rowIds, rowOf } from "../support/browser.ts";
 

@@ -1,7 +1,7 @@
 /** The live list: first paint, progress in place, new tasks, filters and history, slow networks (scenarios 2, 7 to 10). */
 
 import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { browserTest, complaints, isLive, openPage, rowIds, rowOf } from "../support/browser.ts";
 
 /** Submits tasks that wait for the test, and waits until all run. */

@@ -2,7 +2,7 @@
 
 import type { Page } from "playwright-core";
 import { assertEquals, ok } from "../support/assert.ts";
-import { type Served, withApp } from "../support/app.ts";
+import { type Served, withApp } from "../support/http/app.ts";
 import { allReach, reaches } from "../support/queue.ts";
 import { browserTest, complaints, isLive, openPage, violations } from "../support/browser.ts";
 

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { allReach, reaches } from "../support/queue.ts";
 import { browserTest, complaints, isLive, openPage } from "../support/browser.ts";
 

@@ -1,7 +1,7 @@
 /** The pictures of the README: a list at work, light and dark, and the details of a task. They are copied by hand. */
 
 import { ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { createHandlers } from "../../queue/handlers/mod.ts";
 import { systemClock } from "../../queue/task/clock.ts";
 import { reaches } from "../support/queue.ts";

@@ -1,7 +1,7 @@
 import { Queue } from "../../queue/queue.ts";
 import { CONNECT_LIMITS, FILE_LIMITS } from "../../queue/store/commit/atomic_size.ts";
 import { assertEquals } from "../support/assert.ts";
-import { faulty } from "../support/faulty_kv.ts";
+import { faulty } from "../support/kv/faulty_kv.ts";
 import { allReach, fullCount, nonZero, noop } from "../support/queue.ts";
 
 for (const fault of ["applied, then error", "applied twice", "locked"] as const) {

@@ -12,7 +12,7 @@ import { checkStore } from "../../queue/tools/check.ts";
 import { isTerminal, statusOf, type TaskState } from "../../queue/task/record.ts";
 import { Random } from "../../queue/handlers/random.ts";
 import { assertEquals, ok } from "../support/assert.ts";
-import { type Server, startServer } from "../support/server.ts";
+import { type Server, startServer } from "../support/http/server.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 

@@ -1,8 +1,8 @@
 /** The service under kills, stops, sleeps, and a full disk. See harness.ts for how to repeat a run. */
 
 import { assertEquals } from "../support/assert.ts";
-import type { Server } from "../support/server.ts";
-import { DENOKV, STORES } from "../support/stores.ts";
+import type { Server } from "../support/http/server.ts";
+import { DENOKV, STORES } from "../support/kv/stores.ts";
 import { Harness, LONG, pause } from "./harness.ts";
 
 const KILLS = LONG ? 200 : 15;

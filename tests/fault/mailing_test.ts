@@ -1,8 +1,8 @@
 import { parse } from "@std/csv";
 import { assertEquals, ok } from "../support/assert.ts";
 import { withDirectory } from "../support/directory.ts";
-import { startServer } from "../support/server.ts";
-import { openMailbox } from "../support/smtp.ts";
+import { startServer } from "../support/http/server.ts";
+import { openMailbox } from "../support/http/smtp.ts";
 
 const RECIPIENTS = Array.from({ length: 100 }, (_, i) => `person${String(i).padStart(3, "0")}@example.com`);
 

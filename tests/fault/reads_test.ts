@@ -7,12 +7,12 @@ import { checkStore } from "../../queue/tools/check.ts";
 import { isTerminal, statusOf, versionOf } from "../../queue/task/record.ts";
 import { createApp } from "../../routes/app.ts";
 import { serve } from "../../routes/http/serve.ts";
-import { appOptions } from "../support/app.ts";
+import { appOptions } from "../support/http/app.ts";
 import { assertEquals, ok } from "../support/assert.ts";
 import { withDirectory } from "../support/directory.ts";
-import { failingReads } from "../support/reads_kv.ts";
+import { failingReads } from "../support/kv/reads_kv.ts";
 import { noop } from "../support/queue.ts";
-import { startServer } from "../support/server.ts";
+import { startServer } from "../support/http/server.ts";
 import { LONG, pause, SEED } from "./harness.ts";
 
 /** Requests of the short form; the long one goes on for ten minutes. */

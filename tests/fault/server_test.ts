@@ -1,7 +1,7 @@
 import type { Task } from "../../queue/task/summary.ts";
 import { assertEquals, assertMatch, ok } from "../support/assert.ts";
 import { withDirectory } from "../support/directory.ts";
-import { startServer } from "../support/server.ts";
+import { startServer } from "../support/http/server.ts";
 
 const isLinux = Deno.build.os === "linux";
 

@@ -8,7 +8,7 @@ import { statusOf, type TaskState } from "../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
 import { turn } from "../support/fake_clock.ts";
 import { allReach, type Held, heldType, noop, reaches } from "../support/queue.ts";
-import { type Store, STORES } from "../support/stores.ts";
+import { type Store, STORES } from "../support/kv/stores.ts";
 
 interface Rig {
   kv: Deno.Kv;

@@ -11,7 +11,7 @@ import { type Json, STATUSES, type TaskState } from "../../queue/task/record.ts"
 import { assertEquals, assertRejects } from "../support/assert.ts";
 import { driven, FakeClock } from "../support/fake_clock.ts";
 import { Model } from "../support/model.ts";
-import { mortal } from "../support/mortal_kv.ts";
+import { mortal } from "../support/kv/mortal_kv.ts";
 
 const RUNS = Number(Deno.env.get("MODEL_RUNS") ?? (Deno.env.get("CI") === "true" ? 2_000 : 300));
 const SLOTS = 2;

@@ -5,7 +5,7 @@ import { Queue } from "../../queue/queue.ts";
 import { statusOf } from "../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../support/assert.ts";
 import { FakeClock, turn } from "../support/fake_clock.ts";
-import { faulty } from "../support/faulty_kv.ts";
+import { faulty } from "../support/kv/faulty_kv.ts";
 import { allReach, fullCount, heldType, nonZero, noop, reaches, withQueue } from "../support/queue.ts";
 
 Deno.test("a submitted task runs and ends in SUCCESS with its result", async () => {

@@ -1,5 +1,5 @@
 import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 
 const README = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
 

@@ -2,13 +2,13 @@
 
 import type { Token } from "../../routes/settings.ts";
 import { Guesses } from "../../routes/http/auth_throttle.ts";
-import { parseNetwork } from "../../routes/http/address.ts";
+import { parseNetwork } from "../../routes/http/network.ts";
 import { silent } from "../../queue/log.ts";
 import { assertEquals, assertMatch, assertThrows, ok } from "../support/assert.ts";
-import { type Served, withApp } from "../support/app.ts";
+import { type Served, withApp } from "../support/http/app.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { reaches } from "../support/queue.ts";
-import { closeCodeOf, dialWebSocket } from "../support/raw_socket.ts";
+import { closeCodeOf, dialWebSocket } from "../support/http/raw_socket.ts";
 
 const TOKENS: Token[] = [
   { name: "vera", role: "viewer", secret: "viewer-secret-0123456789" },

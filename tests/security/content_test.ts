@@ -12,12 +12,12 @@ import { Searches } from "../../queue/store/searches.ts";
 import type { Task } from "../../queue/task/summary.ts";
 import { assertEquals, assertMatch, assertRejects, assertThrows, ok } from "../support/assert.ts";
 import { sparingly } from "../../routes/app.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { withDirectory } from "../support/directory.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { reaches } from "../support/queue.ts";
-import { dial, writeAll } from "../support/raw_socket.ts";
-import { START_PERMISSIONS, startServer } from "../support/server.ts";
+import { dial, writeAll } from "../support/http/raw_socket.ts";
+import { START_PERMISSIONS, startServer } from "../support/http/server.ts";
 
 Deno.test("a template of openings and spaces is read in one pass, and nothing is lost of it", () => {
   for (const text of [`{{${" ".repeat(9_990)}`, "{{ a".repeat(20_000), "{".repeat(50_000), "}}".repeat(20_000)]) {
@@ -197,7 +197,7 @@ Deno.test({
   ignore: Deno.build.os !== "linux",
   async fn() {
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", ...START_PERMISSIONS, "--no-check", new URL("../support/hoard.ts", import.meta.url).pathname],
+      args: ["run", ...START_PERMISSIONS, "--no-check", new URL("../support/pool/hoard.ts", import.meta.url).pathname],
     }).output();
     const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
     assertEquals(code, 0, said);

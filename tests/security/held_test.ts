@@ -11,10 +11,10 @@ import { createApp } from "../../routes/app.ts";
 import type { Token } from "../../routes/settings.ts";
 import { work } from "../../queue/handlers/image/worker.ts";
 import { assertEquals, assertMatch, assertRejects, ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { IMAGE_JOB, png, pngChunk, pngHeader } from "../support/pictures.ts";
 import { noop, reaches } from "../support/queue.ts";
-import { dial, readUntil, writeAll } from "../support/raw_socket.ts";
+import { dial, readUntil, writeAll } from "../support/http/raw_socket.ts";
 
 const TOKENS: Token[] = [
   { name: "vera", role: "viewer", secret: "viewer-secret-0123456789" },

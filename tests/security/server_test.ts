@@ -1,11 +1,11 @@
 /** What one client can do to the server: messages, heads, bodies and connections are bounded in size and time. */
 
 import { assertEquals, assertMatch, ok } from "../support/assert.ts";
-import { withApp } from "../support/app.ts";
+import { withApp } from "../support/http/app.ts";
 import { withDirectory } from "../support/directory.ts";
 import { reaches } from "../support/queue.ts";
-import { closeCodeOf, dial, dialWebSocket, frame, readUntil, writeAll } from "../support/raw_socket.ts";
-import { startServer } from "../support/server.ts";
+import { closeCodeOf, dial, dialWebSocket, frame, readUntil, writeAll } from "../support/http/raw_socket.ts";
+import { startServer } from "../support/http/server.ts";
 
 const isHealthy = async (origin: string) => {
   const answer = await fetch(`${origin}/api/health`);

@@ -8,7 +8,7 @@ import { totalOf } from "../../../queue/store/listing.ts";
 import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { FakeClock, turn } from "../../support/fake_clock.ts";
-import { countingReads } from "../../support/reads_kv.ts";
+import { countingReads } from "../../support/kv/reads_kv.ts";
 
 const idOf = (submitted: { task: { task: { id: string } } }) => submitted.task.task.id;
 

@@ -2,7 +2,7 @@ import { Queue } from "../../../queue/queue.ts";
 import { readTask } from "../../../queue/store/reads.ts";
 import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
-import { faulty, type FaultyKv } from "../../support/faulty_kv.ts";
+import { faulty, type FaultyKv } from "../../support/kv/faulty_kv.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { allReach, fullCount, heldType, nonZero, noop } from "../../support/queue.ts";
 

@@ -1,7 +1,7 @@
 import { parse } from "@std/csv";
 import type { ColumnStatistics } from "../../../queue/handlers/csv/columns/column.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
+import { withApp } from "../../support/http/app.ts";
 import { reaches } from "../../support/queue.ts";
 
 interface Result {

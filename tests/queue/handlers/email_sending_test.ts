@@ -7,10 +7,10 @@ import { emailSending } from "../../../queue/handlers/email_sending.ts";
 import { Queue } from "../../../queue/queue.ts";
 import type { TaskRecord } from "../../../queue/task/record.ts";
 import { assertEquals, assertMatch, assertThrows, ok } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
+import { withApp } from "../../support/http/app.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { reaches } from "../../support/queue.ts";
-import { answer, CERTIFICATE, KEY, type Mailbox, openMailbox } from "../../support/smtp.ts";
+import { answer, CERTIFICATE, KEY, type Mailbox, openMailbox } from "../../support/http/smtp.ts";
 
 Deno.test("each message is in the outbox once, with its address, subject and a Message-ID of task and number", async () => {
   await withApp({}, async ({ submit, queue, call }) => {

@@ -1,7 +1,7 @@
 import { Image } from "imagescript";
 import { readHeader } from "../../../queue/handlers/image/header.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
+import { withApp } from "../../support/http/app.ts";
 import { reaches } from "../../support/queue.ts";
 
 interface Result {

@@ -5,7 +5,7 @@ import { webhookDelivery, type WebhookOptions } from "../../../queue/handlers/we
 import { Queue } from "../../../queue/queue.ts";
 import type { TaskRecord } from "../../../queue/task/record.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
+import { withApp } from "../../support/http/app.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { heldType, reaches } from "../../support/queue.ts";
 

@@ -3,7 +3,7 @@ import { Queue } from "../../../queue/queue.ts";
 import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
-import { type Fault, faulty } from "../../support/faulty_kv.ts";
+import { type Fault, faulty } from "../../support/kv/faulty_kv.ts";
 import { noop } from "../../support/queue.ts";
 
 /** A pause or resume whose commit is answered too late; then what the store says and what is started agree. */

@@ -10,7 +10,7 @@ import { retire } from "../../../queue/store/commit/instances.ts";
 import { pending } from "../../support/task.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { FakeClock, turn } from "../../support/fake_clock.ts";
-import { type Fault, faulty, type FaultyKv } from "../../support/faulty_kv.ts";
+import { type Fault, faulty, type FaultyKv } from "../../support/kv/faulty_kv.ts";
 
 interface Rig extends FaultyKv {
   committer: Committer;

@@ -3,7 +3,7 @@ import { prepareStore, StoreFileError } from "../../../queue/tools/store_file.ts
 import { lockStore, OwnedError } from "../../../queue/tools/owner_lock.ts";
 import { assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { withDirectory } from "../../support/directory.ts";
-import { startServer } from "../../support/server.ts";
+import { startServer } from "../../support/http/server.ts";
 
 async function makeStore(path: string): Promise<void> {
   const kv = await Deno.openKv(path);

@@ -18,7 +18,7 @@ type TestJobs = {
   hoard: { in: null; out: null };
 };
 
-const support = (name: string) => new URL(`../../support/${name}`, import.meta.url);
+const support = (name: string) => new URL(`../../support/pool/${name}`, import.meta.url);
 const webWorker = (): PoolWorker => new Worker(support("pool_web.ts"), { type: "module" });
 const processWorker = () => new ProcessWorker(support("pool_process.ts"), 400_000_000);
 const LONG = { timeoutMs: 600_000 };

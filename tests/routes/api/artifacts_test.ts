@@ -1,7 +1,7 @@
 import { defineTask } from "../../../queue/define.ts";
 import * as z from "zod";
 import { assertEquals, ok } from "../../support/assert.ts";
-import { type Served, withApp } from "../../support/app.ts";
+import { type Served, withApp } from "../../support/http/app.ts";
 import { reaches } from "../../support/queue.ts";
 
 const bytes = new Uint8Array(200_000).map((_, i) => i * 7919 >> 3);

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
+import { withApp } from "../../support/http/app.ts";
 
 const nightly = {
   name: "Nightly report",

@@ -1,6 +1,6 @@
 import type { Task } from "../../../queue/task/summary.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
+import { withApp } from "../../support/http/app.ts";
 
 Deno.test("a task shows when it expires, its key, its parents and how long it is kept", async () => {
   await withApp({ worker: false }, async ({ submit, call }) => {

@@ -1,6 +1,6 @@
 import type { SeriesAnswer, Stats } from "../../../queue/task/api_types.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
+import { withApp } from "../../support/http/app.ts";
 import { allReach, reaches } from "../../support/queue.ts";
 
 Deno.test("GET /api/series answers buckets of a range, and refuses one that it does not know", async () => {

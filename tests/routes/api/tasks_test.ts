@@ -1,8 +1,8 @@
 import type { Task } from "../../../queue/task/summary.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
-import { type Served, withApp } from "../../support/app.ts";
+import { type Served, withApp } from "../../support/http/app.ts";
 import { allReach, reaches } from "../../support/queue.ts";
-import { chunked, rawRequest } from "../../support/raw_http.ts";
+import { chunked, rawRequest } from "../../support/http/raw_http.ts";
 
 interface ProblemBody {
   type: string;

@@ -1,8 +1,8 @@
 import { assertEquals, ok } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
+import { withApp } from "../../support/http/app.ts";
 import { pngHeader } from "../../support/pictures.ts";
 import { reaches } from "../../support/queue.ts";
-import { chunked, rawRequest } from "../../support/raw_http.ts";
+import { chunked, rawRequest } from "../../support/http/raw_http.ts";
 
 async function blobKeys(kv: Deno.Kv): Promise<number> {
   let count = 0;

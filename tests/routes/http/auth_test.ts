@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertThrows, ok } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
-import { chunked, rawRequest } from "../../support/raw_http.ts";
+import { withApp } from "../../support/http/app.ts";
+import { chunked, rawRequest } from "../../support/http/raw_http.ts";
 import { readSettings, type Token } from "../../../routes/settings.ts";
 
 const TOKENS: Token[] = [

@@ -2,12 +2,12 @@ import type { TaskSummary } from "../../../queue/task/summary.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { createApp } from "../../../routes/app.ts";
-import type { ServerSocket } from "../../../routes/http/serve.ts";
-import { appOptions, type Served, withApp } from "../../support/app.ts";
+import type { ServerSocket } from "../../../routes/env.ts";
+import { appOptions, type Served, withApp } from "../../support/http/app.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { allReach, noop, reaches } from "../../support/queue.ts";
-import { dialWebSocket, frame, readUntil, writeAll } from "../../support/raw_socket.ts";
-import { countingReads } from "../../support/reads_kv.ts";
+import { dialWebSocket, frame, readUntil, writeAll } from "../../support/http/raw_socket.ts";
+import { countingReads } from "../../support/kv/reads_kv.ts";
 
 interface Frame {
   type: string;

@@ -13,7 +13,7 @@ Deno.test("numbers whose first reading fails are told once it succeeds, and the 
     stream: { subscribe: () => failing(() => {}).finally(() => subscribed++) },
     counts: () => failing({ noop: { PENDING: 2 } }),
     pauses: () => failing(new Map()),
-    lastHour: () => failing({}),
+    series: { lastHour: () => failing({}) },
     registry: { public: () => [{ type: "noop" }] },
   } as unknown as Queue;
   const feed = new StatsFeed(queue, clock, silent);

@@ -2,7 +2,7 @@
 
 import { gzipSync } from "node:zlib";
 import { assertEquals, ok } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
+import { withApp } from "../../support/http/app.ts";
 
 const STATIC = new URL("../../../static/", import.meta.url);
 

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { defineTask } from "../../../queue/define.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
-import { withApp } from "../../support/app.ts";
+import { withApp } from "../../support/http/app.ts";
 
 const grouped = defineTask({
   type: "grouped",

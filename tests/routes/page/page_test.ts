@@ -2,9 +2,9 @@ import { type Context, Hono } from "hono";
 import { systemClock } from "../../../queue/task/clock.ts";
 import { silent } from "../../../queue/log.ts";
 import type { AppEnv } from "../../../routes/env.ts";
-import { Pages } from "../../../routes/page/page.tsx";
+import { Pages } from "../../../routes/page/pages.tsx";
 import { StatsFeed } from "../../../routes/live/stats_feed.ts";
-import { appOptions } from "../../support/app.ts";
+import { appOptions } from "../../support/http/app.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { noop, withQueue } from "../../support/queue.ts";
 

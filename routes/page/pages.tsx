@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
 import type { JSX } from "preact";
 import { TaskDetails } from "../../islands/details/details.tsx";
@@ -13,7 +13,7 @@ import { SubmitForm } from "../../islands/form/form.tsx";
 import { Banner, Header } from "../../islands/shell/header.tsx";
 import { Sprite } from "../../islands/shell/icons.tsx";
 import { Announcer, Overlay } from "../../islands/shell/overlay.tsx";
-import { parsePreferences, PREFERENCES_COOKIE } from "../../islands/app/preferences.ts";
+import { parsePreferences, PREFERENCES_COOKIE } from "../../islands/shell/preferences.ts";
 import type { PageData, Store } from "../../islands/app/state.ts";
 import { createStore } from "../../islands/app/store.ts";
 import { TaskList } from "../../islands/list/task_list.tsx";
@@ -29,9 +29,7 @@ import { callerOf } from "../http/auth.ts";
 import { renderDocument } from "./document.tsx";
 import type { AppEnv, AppOptions, Principal } from "../env.ts";
 import { logEvent, newestFitting } from "../live/task_events.ts";
-import { pageFormRoutes } from "./page_forms.ts";
 import { type Manifest, readManifest } from "./static.ts";
-import type { Quotas } from "../http/quotas.ts";
 import type { StatsFeed } from "../live/stats_feed.ts";
 import { typeInfos } from "../api/system.ts";
 import { wholeTask } from "../api/task_response.ts";
@@ -191,13 +189,4 @@ export class Pages {
       children: <Page store={createStore(data)} />,
     });
   }
-}
-
-/** The routes of the page. */
-export function pageRoutes(options: AppOptions, stats: StatsFeed, quotas: Quotas): Hono<AppEnv> {
-  const app = new Hono<AppEnv>({ strict: false });
-  const pages = new Pages(options, stats);
-  app.get("/", async (c) => c.html(await pages.render(await pages.read(c, new URL(c.req.url).searchParams))));
-  app.route("/", pageFormRoutes(options, pages, quotas));
-  return app;
 }

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Json } from "../../queue/task/record.ts";
-import { number } from "../app/format.ts";
+import type { Json } from "../../../queue/task/record.ts";
+import { number } from "../../app/format.ts";
 import { boundsOf, choicesOf, controlOf, exampleOf, type Schema } from "./schema.ts";
 
 /** A field's value as the text that its control shows. */

@@ -5,39 +5,14 @@
  * @module
  */
 
+import { DEFAULT_QUOTAS, type QuotaLimits } from "../limits.ts";
 import type { Context, MiddlewareHandler } from "hono";
 import { statfs } from "node:fs/promises";
 import { RecentMap } from "../../queue/recent_map.ts";
 import { MAX_BATCH } from "../../queue/submit/new_task.ts";
 import type { OpenWork } from "../../queue/store/counts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { Problem } from "./problem.ts";
-
-/** Bounds of a store. */
-export interface QuotaLimits {
-  /** Tasks a second of one caller, over ten seconds. Default 10,000. */
-  tasksPerSecond: number;
-  /** Tasks of one caller that have not ended. Default 5,000,000. */
-  openTasks: number;
-  /** Bytes of the parameters of these. Default 10 GB. */
-  openBytes: number;
-  /** Bytes of uploads that no task names. Default 20 GB. */
-  unusedUploadBytes: number;
-  /** Starts an hour of all schedules together. Default 36,000. */
-  scheduledPerHour: number;
-  /** Bytes of the store's disk that stay free. Default 200 MB. */
-  freeDiskBytes: number;
-}
-
-/** The bounds where nothing else is said. */
-export const DEFAULT_QUOTAS: QuotaLimits = {
-  tasksPerSecond: 10_000,
-  openTasks: 5_000_000,
-  openBytes: 10_000_000_000,
-  unusedUploadBytes: 20_000_000_000,
-  scheduledPerHour: 36_000,
-  freeDiskBytes: 200_000_000,
-};
+import { Problem } from "../http/problem.ts";
 
 /** Addresses whose POST stores something new; what stops or removes something must go on on a full disk. */
 const GROWING =

@@ -1,8 +1,8 @@
 /** A program that lets a worker process take memory without end, and says how that ended. */
 
-import { systemClock } from "../../queue/task/clock.ts";
-import { Pool } from "../../queue/workers/pool.ts";
-import { mayStartProcesses, ProcessWorker } from "../../queue/workers/process_worker.ts";
+import { systemClock } from "../../../queue/task/clock.ts";
+import { Pool } from "../../../queue/workers/pool.ts";
+import { mayStartProcesses, ProcessWorker } from "../../../queue/workers/process_worker.ts";
 
 if (!mayStartProcesses()) throw new Error("Processes may not be started.");
 const pool = new Pool<{ hoard: { in: null; out: null } }>(

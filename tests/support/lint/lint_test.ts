@@ -1,8 +1,8 @@
 import plugin from "./lint.ts";
-import { assertEquals } from "./assert.ts";
+import { assertEquals } from "../assert.ts";
 
 function complaints(path: string, source: string): string[] {
-  const file = new URL(`../../${path}`, import.meta.url).pathname;
+  const file = new URL(`../../../${path}`, import.meta.url).pathname;
   return Deno.lint.runPlugin(plugin, file, source).map(({ id }) => id);
 }
 

@@ -1,6 +1,6 @@
 /** The jobs that the tests of the pool run. */
 
-import type { JobHandler } from "../../queue/workers/pool_worker.ts";
+import type { JobHandler } from "../../../queue/workers/pool_worker.ts";
 
 let count = 0;
 

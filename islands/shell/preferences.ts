@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Preferences } from "./state.ts";
+import type { Preferences } from "../app/state.ts";
 
 /** Name of the cookie. */
 export const PREFERENCES_COOKIE = "millrace_page";

@@ -1,15 +1,15 @@
 /** The whole application on a store in memory and a port of its own. */
 
-import { type Clock, systemClock } from "../../queue/task/clock.ts";
-import type { AnyTaskDefinition } from "../../queue/define.ts";
-import { createHandlers } from "../../queue/handlers/mod.ts";
-import { silent } from "../../queue/log.ts";
-import { Queue } from "../../queue/queue.ts";
-import type { Task } from "../../queue/task/summary.ts";
-import { createApp } from "../../routes/app.ts";
-import type { AppOptions } from "../../routes/env.ts";
-import { serve, type ServeOptions } from "../../routes/http/serve.ts";
-import { heldType, noop } from "./queue.ts";
+import { type Clock, systemClock } from "../../../queue/task/clock.ts";
+import type { AnyTaskDefinition } from "../../../queue/define.ts";
+import { createHandlers } from "../../../queue/handlers/mod.ts";
+import { silent } from "../../../queue/log.ts";
+import { Queue } from "../../../queue/queue.ts";
+import type { Task } from "../../../queue/task/summary.ts";
+import { createApp } from "../../../routes/app.ts";
+import type { AppOptions } from "../../../routes/env.ts";
+import { serve, type ServeOptions } from "../../../routes/http/serve.ts";
+import { heldType, noop } from "../queue.ts";
 
 /** A served application. */
 export interface Served {

@@ -7,13 +7,13 @@
 
 import { STATUSES } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
-import { actions } from "./actions.ts";
+import { actions } from "../app/actions.ts";
 import { canBe } from "../../queue/task/actions.ts";
-import type { Navigation } from "./navigate.ts";
-import type { Store } from "./state.ts";
-import { can } from "./store.ts";
+import type { Navigation } from "../app/navigate.ts";
+import type { Store } from "../app/state.ts";
+import { can } from "../app/store.ts";
 import { selectRow } from "../list/task_row.tsx";
-import { toggled } from "./url.ts";
+import { toggled } from "../app/url.ts";
 
 /** The row that has the focus, or the one that is open. */
 function currentRow(store: Store): HTMLTableRowElement | null {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Store } from "./state.ts";
+import type { Store } from "../app/state.ts";
 
 const PAUSE_MS = 5_000;
 /** More messages than this are summed up. */

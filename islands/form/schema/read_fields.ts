@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Json } from "../../queue/task/record.ts";
+import type { Json } from "../../../queue/task/record.ts";
 import { complaintOf, TextError, valueOf } from "./values.ts";
 import { controlOf, escapePointer, fieldsOf, isRequired, labelOf, type Schema } from "./schema.ts";
 

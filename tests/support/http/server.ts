@@ -1,7 +1,7 @@
 /** The service as a process of its own, as `deno task start` runs it. */
 
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
-const { tasks } = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
+const MAIN = new URL("../../../main.ts", import.meta.url).pathname;
+const { tasks } = JSON.parse(await Deno.readTextFile(new URL("../../../deno.json", import.meta.url)));
 /** The permissions that `deno task start` gives. */
 export const START_PERMISSIONS: string[] = tasks.start.command.split(" ").filter((word: string) =>
   word.startsWith("--allow-")

@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { Json } from "../../queue/task/record.ts";
-import { bytes, number, words } from "../app/format.ts";
+import type { Json } from "../../../queue/task/record.ts";
+import { bytes, number, words } from "../../app/format.ts";
 
 /** A JSON Schema with the hints that forms know. */
 export interface Schema {
