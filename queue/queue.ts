@@ -18,24 +18,24 @@ import { StoredArtifacts } from "./store/artifacts.ts";
 import { Series } from "./watch/series.ts";
 import { TaskLogs } from "./run/task_log.ts";
 import { Uploads } from "./submit/uploads.ts";
+import { readRetriedAs, readTasks } from "./store/reads.ts";
+import type { QueueOptions } from "./options.ts";
 import { Blobs } from "./store/blobs.ts";
 import { Bulk } from "./actions/bulk.ts";
 import { Callbacks } from "./actions/callbacks.ts";
-import { type Clock, delay, systemClock } from "./task/clock.ts";
+import { delay, systemClock } from "./task/clock.ts";
 import { Committer } from "./store/commit/committer.ts";
-import { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
+import { CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
 import { TaskActions } from "./actions/task_actions.ts";
 import { type Counts, type OpenWork, readCounts, readTally } from "./store/counts.ts";
 import { type AnyTaskDefinition, Registry } from "./define.ts";
 import { Heartbeat } from "./background/heartbeat.ts";
 import { newId } from "./task/ids.ts";
-import { Janitor, type JanitorOptions } from "./background/janitor.ts";
-import { keys } from "./store/keys.ts";
-import { type Logger, silent } from "./log.ts";
+import { Janitor } from "./background/janitor.ts";
+import { silent } from "./log.ts";
 import { Notifier } from "./watch/notifier.ts";
 import { Pauses } from "./run/pauses.ts";
 import { type Filter, listTasks, type Order, type Page } from "./store/listing.ts";
-import { readTasks } from "./store/reads.ts";
 import { Removal } from "./store/removal.ts";
 import { RoleLease } from "./background/role_lease.ts";
 import { Recoverer } from "./background/recoverer.ts";
@@ -55,38 +55,6 @@ import type { Retention } from "./task/summary.ts";
 import type { RetryFrom } from "./task/transitions.ts";
 
 const WEEK_MS = 7 * 24 * 3_600_000;
-
-/** How a {@linkcode Queue} is made. Everything but `kv` and `definitions` has a default. */
-export interface QueueOptions {
-  /** The store. The queue does not close it. */
-  kv: Deno.Kv;
-  /** The task types. */
-  definitions: AnyTaskDefinition[];
-  /** Default: the machine's clock. */
-  clock?: Clock;
-  /** Default: no log. */
-  log?: Logger;
-  /** Whether other instances share the store. Default false: this queue is the store's sole owner. */
-  distributed?: boolean;
-  /** Whether tasks run here. Default true. */
-  worker?: boolean;
-  /** Slots by type, over the definition's own number. */
-  concurrency?: Record<string, number>;
-  /** After this time without a heartbeat an instance is dead. Milliseconds, default 15,000. */
-  leaseMs?: number;
-  /** Rate limits by type, over the definition's own: `10/s`, `100/m`, `1000/h`. */
-  rates?: Record<string, string>;
-  /** How long ended tasks are kept, by how they ended. Milliseconds, default 7 days each. */
-  retention?: Partial<Retention>;
-  /** What one atomic may hold. Default: by `distributed`. */
-  limits?: AtomicLimits;
-  /** Atomics in flight. Default: 16 if distributed, else 2. */
-  lanes?: number;
-  /** Over the janitor's own numbers. */
-  janitor?: Partial<JanitorOptions>;
-  /** After this time a caller is told that the outcome is unknown. Milliseconds, default 10,000. */
-  commitDeadlineMs?: number;
-}
 
 /** The queue. */
 export class Queue {
@@ -299,13 +267,9 @@ export class Queue {
     return (await readTally(this.#core.kv)).open;
   }
 
-  /** Tasks that were submitted as a task with changes, oldest first, at most 20. */
-  async retriedAs(id: string): Promise<string[]> {
-    const found: string[] = [];
-    for await (const { key } of this.#core.kv.list({ prefix: keys.allRetriedAs(id) }, { limit: 20 })) {
-      found.push(key[2] as string);
-    }
-    return found;
+  /** Ids of tasks that were submitted as this one with changes, oldest first, at most 20. */
+  retriedAs(id: string): Promise<string[]> {
+    return readRetriedAs(this.#core.kv, id);
   }
 
   /**

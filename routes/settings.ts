@@ -9,8 +9,7 @@ import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
 import { parseRate } from "../queue/task/rate_limit.ts";
 import type { Retention } from "../queue/task/summary.ts";
 import { type Network, parseNetwork } from "./http/network.ts";
-import { MAX_STREAMS, MAX_STREAMS_PER_CALLER } from "./limits.ts";
-import { DEFAULT_QUOTAS, type QuotaLimits } from "./limits.ts";
+import { DEFAULT_QUOTAS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, type QuotaLimits } from "./limits.ts";
 
 /** What a caller may do: each role includes those before it. */
 export const ROLES = ["viewer", "operator", "admin"] as const;

@@ -111,7 +111,6 @@ export function TypeForm({ info, store, onChange }: {
   };
 
   const onEdit = (pointer: string, left: boolean) => {
-    // A field that leaves with its form loses the focus too.
     if (!form.current) return;
     if (!left) {
       edited.current.add(pointer);

@@ -5,7 +5,6 @@
  * @module
  */
 
-import { stringify } from "@std/csv";
 import * as z from "zod";
 import type { Clock } from "../task/clock.ts";
 import { defineTask, type OpenedFile, type TaskContext, type TaskDefinition } from "../define.ts";
@@ -13,7 +12,6 @@ import { NonRetryableError } from "../task/errors.ts";
 import type { Pool } from "../workers/pool.ts";
 import type { Json } from "../task/record.ts";
 import { type Block, blocksOf, joined } from "./csv/blocks.ts";
-import { withoutFormula } from "./csv/cleaned.ts";
 import type { ColumnStatistics } from "./csv/columns/column.ts";
 import { DELIMITERS, detectDialect, type Dialect, ENCODINGS } from "./csv/encoding.ts";
 import { madeUpOrders } from "./csv/sample_orders.ts";
@@ -22,6 +20,7 @@ import type { TableOptions } from "./csv/table.ts";
 import type { CsvAnswer } from "./csv/worker.ts";
 import { seedOf } from "./random.ts";
 import type { CsvJobs } from "./jobs.ts";
+import { format, lasting, summaryCsv } from "./csv/result.ts";
 
 const columnName = z.string().min(1).max(200);
 
@@ -96,12 +95,16 @@ type Params = z.output<typeof params>;
 
 /** Steps that the work on made-up data is spread over. */
 const STEPS = 50;
+
 /** Bytes of the column statistics in the result; all columns are in the artifacts. */
 const RESULT_BYTES = 20 * 1024;
+
 /** Bytes of a block: what a worker reads at once. */
 const BLOCK_BYTES = 4 * 1024 * 1024;
+
 /** The largest statistics that are saved on the way: writing them as JSON holds up everything else. */
 const MAX_STATE_BYTES = 16 * 1024 * 1024;
+
 /** Longest work on one block in milliseconds: a few thousand times what it takes, a few dozen for 2,000 columns. */
 const JOB_TIMEOUT_MS = 120_000;
 
@@ -331,24 +334,4 @@ async function finish(ctx: TaskContext<Params>, { rows, bad, result }: Reading):
     column_count: columns.length,
     columns: shown,
   } as unknown as Json;
-}
-
-function format(value: number): string {
-  return value.toLocaleString("en");
-}
-
-function lasting(seconds: number): string {
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3_600) return `${Math.ceil(seconds / 60)} min`;
-  return `${(seconds / 3_600).toFixed(1)} h`;
-}
-
-function summaryCsv(columns: ColumnStatistics[]): string {
-  const shown = (value: unknown) => typeof value === "string" ? withoutFormula(value) : value;
-  const plain = columns.map(({ quantiles, top_values, histogram: _, ...column }) => {
-    const row = { ...column, ...quantiles, top_value: top_values[0]?.value };
-    return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, shown(value)]));
-  });
-  const names = ["name", "type", "count", "missing", "distinct", "sum", "mean", "min", "max", "standard_deviation"];
-  return stringify(plain, { columns: [...names, "p25", "p50", "p75", "p95", "p99", "top_value"] });
 }

@@ -6,126 +6,32 @@
  */
 
 import { Buffer } from "node:buffer";
-import * as z from "zod";
 import type { Clock } from "../task/clock.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
 import { AbortedError, NonRetryableError } from "../task/errors.ts";
 import type { Json } from "../task/record.ts";
 import { type Deferred, Mailing, MAX_DEFERRED, type Outcome } from "./email/mailing.ts";
 import { isAddress, MAX_LIST_BYTES, parseRecipients } from "./email/recipients.ts";
-import {
-  escapeHtml,
-  fieldsOf,
-  fill,
-  filledLength,
-  fillHtml,
-  fillLine,
-  previewPage,
-  type Values,
-} from "./email/template.ts";
-import { type Attachment, type Delivery, type MailTransport, type Message, ServerError } from "./email/transport.ts";
+import { fieldsOf, type Values } from "./email/template.ts";
+import { type Attachment, type Delivery, type MailTransport, ServerError } from "./email/transport.ts";
 import { randomFrom, seedOf } from "./random.ts";
+import { keepPreview, type Letter, MAX_MESSAGE, messageOf, sizeOf, unsubscribeOf } from "./email/letter.ts";
+import { type Params, params } from "./email/params.ts";
 
-// A line break in what becomes a header would begin another one.
-const oneLine = (text: z.ZodString) => text.regex(/^[^\r\n]*$/, "This is one line.");
-
-const params = z.strictObject({
-  num_emails: z.int().min(1).max(100).default(10)
-    .meta({ title: "Emails", description: "Messages to send to made-up addresses." }),
-  recipients: z.array(z.email()).min(1).max(100).optional()
-    .meta({ title: "Recipients", description: "Addresses, one a line, instead of made-up ones." }),
-  upload_id: z.string().length(26).optional().meta({
-    title: "Recipients as CSV",
-    description: "A file with a column email; its other columns fill in {{column}}. At most 20,000 rows.",
-    "x-file": { accept: ".csv,.tsv,text/csv" },
-  }),
-  subject: oneLine(z.string().min(1).max(200)).default("Hello from Millrace").meta({ title: "Subject" }),
-  body: z.string().min(1).max(10_000).default("Hello {{email}},\n\nthis is message {{number}} of {{total}}.")
-    .meta({
-      title: "Text",
-      description: "{{email}}, {{number}}, {{total}} and the columns of the file are filled in.",
-      "x-multiline": true,
-    }),
-  html: z.string().min(1).max(15_000).optional()
-    .meta({
-      title: "HTML",
-      description: "The same as HTML; values are filled in as text.",
-      "x-multiline": true,
-      "x-group": "More of the message",
-    }),
-  attachments: z.array(z.string().length(26)).min(1).max(10).optional()
-    .meta({
-      title: "Attachments",
-      description: "10 MB together.",
-      "x-file": { multiple: true, maxBytes: 10_000_000 },
-      "x-group": "More of the message",
-    }),
-  reply_to: z.email().optional().meta({
-    title: "Reply to",
-    description: "Where answers go.",
-    "x-group": "More of the message",
-  }),
-  list_unsubscribe: oneLine(z.string().regex(/^(https:\/\/|mailto:)[^\s<>]+$/, "An https or mailto URL.").max(500))
-    .refine(isUrlTemplate, "An https or mailto URL.")
-    .optional()
-    .meta({
-      title: "Unsubscribe",
-      description: "An https or mailto URL for List-Unsubscribe; fields are filled in.",
-      "x-group": "More of the message",
-    }),
-  delay_per_email: z.number().min(0.5).max(5).default(1)
-    .meta({
-      title: "Delay",
-      description: "Between two messages.",
-      "x-unit": "s",
-      "x-group": "Pace and trial",
-    }),
-  rate_per_second: z.number().min(0.1).max(1_000).optional()
-    .meta({
-      title: "Rate",
-      description: "Messages a second at most, instead of the delay.",
-      "x-group": "Pace and trial",
-    }),
-  failure_rate: z.number().min(0).max(1).default(0)
-    .meta({
-      title: "Failure rate",
-      description: "Share of made-up addresses that bounce.",
-      "x-group": "Pace and trial",
-    }),
-  dry_run: z.boolean().default(false)
-    .meta({
-      title: "Only a preview",
-      description: "Keep the first message as a file, and send none.",
-      "x-group": "Pace and trial",
-    }),
-});
-
-type Params = z.output<typeof params>;
-
-/** Whether a template gives a URL, whatever fills it in. */
-function isUrlTemplate(template: string): boolean {
-  const values = Object.fromEntries(fieldsOf(template).map((field) => [field, "x"]));
-  return URL.canParse(fill(template, values, encodeURIComponent));
-}
-
-/** Characters of a message with all its fields filled in, without attachments. */
-const MAX_MESSAGE = 10_000_000;
 /** Bytes of all attachments. */
 const MAX_ATTACHMENTS = 10_000_000;
+
 /** Recipients of a mailing into the outbox, which keeps a file for each. */
 const MAX_OUTBOX = 1_000;
+
 /** Failures that the result names; all are in the artifact. */
 const NAMED = 100;
+
 /** How long a message that was put off waits: 30 s, 2 min, 8 min, 32 min; then it has failed. */
 const DEFERRAL_MS = [30_000, 120_000, 480_000, 1_920_000];
+
 /** How long a stop waits for the server's answer to the message that is on its way. */
 const LAST_ANSWER_MS = 2_000;
-
-/** What all messages of a mailing have in common. */
-interface Letter {
-  recipients: Values[];
-  attachments: Attachment[];
-}
 
 /** Makes the definition; messages go by `transport`. */
 export function emailSending(transport: MailTransport, clock: Clock): TaskDefinition<typeof params> {
@@ -287,49 +193,6 @@ async function deliver(
   } finally {
     cancel();
   }
-}
-
-/** The values of a recipient. */
-function valuesOf({ recipients }: Letter, index: number): Values {
-  return { ...recipients[index], number: String(index + 1), total: String(recipients.length) };
-}
-
-/** How many characters a message will have, before it is made. */
-function sizeOf({ params }: TaskContext<Params>, letter: Letter, index: number): number {
-  const { subject, body, html, list_unsubscribe } = params;
-  const values = valuesOf(letter, index);
-  return filledLength(subject, values) + filledLength(body, values) +
-    (html ? filledLength(html, values, escapeHtml) : 0) +
-    (list_unsubscribe ? filledLength(list_unsubscribe, values, encodeURIComponent) : 0);
-}
-
-/** Where a recipient unsubscribes, in ASCII whatever the template holds; undefined: nowhere, null: it is no URL. */
-function unsubscribeOf({ params }: TaskContext<Params>, letter: Letter, index: number): string | null | undefined {
-  const template = params.list_unsubscribe;
-  if (template === undefined) return undefined;
-  return URL.parse(fill(template, valuesOf(letter, index), encodeURIComponent))?.href ?? null;
-}
-
-function messageOf(ctx: TaskContext<Params>, transport: MailTransport, letter: Letter, index: number): Message {
-  const { subject, body, html, reply_to } = ctx.params;
-  const number = index + 1;
-  const values = valuesOf(letter, index);
-  return {
-    to: values.email,
-    subject: fillLine(subject, values),
-    text: fill(body, values),
-    html: html && fillHtml(html, values),
-    // Derived from task and number: a receiver can tell a repetition.
-    messageId: `<${ctx.id.toLowerCase()}.${number}@${transport.from.address.split("@")[1]}>`,
-    replyTo: reply_to,
-    unsubscribe: unsubscribeOf(ctx, letter, index) ?? undefined,
-    attachments: letter.attachments,
-  };
-}
-
-/** Keeps what the first message looks like, for the page. */
-async function keepPreview(ctx: TaskContext<Params>, message: Message): Promise<void> {
-  await ctx.artifact("preview.html", previewPage(message), "text/html");
 }
 
 async function preview(ctx: TaskContext<Params>, transport: MailTransport, letter: Letter): Promise<Json> {

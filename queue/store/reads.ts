@@ -79,3 +79,10 @@ export async function readArtifacts(kv: Deno.Kv, id: string): Promise<StoredFile
   }
   return found;
 }
+
+/** Reads the ids of tasks that were submitted as a task with changes, oldest first, at most 20. */
+export async function readRetriedAs(kv: Deno.Kv, id: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { key } of kv.list({ prefix: keys.allRetriedAs(id) }, { limit: 20 })) found.push(key[2] as string);
+  return found;
+}

@@ -6,8 +6,9 @@
  * @module
  */
 
-import { type CheckpointRecord, readTask, type StoredFile } from "../store/reads.ts";
-import { decode, encode } from "../store/codec.ts";
+import type { CheckpointRecord, StoredFile } from "../store/reads.ts";
+import { CHECKED_KINDS, Findings, READABLE, type StoreProblem } from "./findings.ts";
+import { decode } from "../store/codec.ts";
 import { addWrites, readTally, type Tally } from "../store/counts.ts";
 import { keys, placementKey, sameKey } from "../store/keys.ts";
 import type { Schedule } from "../actions/schedules.ts";
@@ -20,25 +21,7 @@ import {
   type TaskState,
 } from "../task/record.ts";
 import { interrupt, occupies, placementAt } from "../task/transitions.ts";
-import {
-  type Changeset,
-  decodeTask,
-  emptyChangeset,
-  entriesOf,
-  indexValue,
-  openChanges,
-  placementValue,
-  transition,
-} from "../store/changeset.ts";
-
-/** Something that must not be. */
-export interface StoreProblem {
-  /** The entry that is wrong, or the task that something is wrong with. */
-  key: Deno.KvKey;
-  detail: string;
-  /** Makes the write that puts it right; null where only the counters are wrong, or nothing can be done. */
-  fix: (() => Promise<Changeset | null>) | null;
-}
+import { decodeTask, emptyChangeset, entriesOf, indexValue, openChanges, placementValue } from "../store/changeset.ts";
 
 /** What a check has found. */
 export interface StoreReport {
@@ -56,60 +39,10 @@ export async function checkStore(kv: Deno.Kv, now: number): Promise<StoreReport>
 
 type Entry = Deno.KvEntry<unknown>;
 
-/** Kinds of entries that stand for themselves: they need only be readable. */
-const READABLE = [
-  "follow",
-  "rate",
-  "pause",
-  "series",
-  "mark",
-  "probe",
-  "change",
-  "change_floor",
-  "bell",
-  "role",
-  "upload_fence",
-  "ended_session",
-];
-
-/** The first parts of all keys that a check looks at. */
-export const CHECKED_KINDS: ReadonlySet<string> = new Set([
-  ...READABLE,
-  "task",
-  "result",
-  "run",
-  "ready",
-  "scheduled",
-  "blocked",
-  "limited",
-  "index",
-  "slot",
-  "child",
-  "expiry",
-  "drop",
-  "removed",
-  "unique",
-  "retried_as",
-  "step",
-  "log",
-  "checkpoint",
-  "artifact",
-  "upload",
-  "upload_ref",
-  "blob",
-  "blob_pending",
-  "idempotency",
-  "command",
-  "instance",
-  "lane",
-  "schedule",
-  "tick",
-]);
-
 class StoreCheck {
   readonly #kv: Deno.Kv;
   readonly #now: number;
-  readonly #problems: StoreProblem[] = [];
+  readonly #findings: Findings;
   readonly #states = new Map<string, TaskState>();
   readonly #instances = new Set<string>();
   readonly #follows = new Set<string>();
@@ -122,75 +55,85 @@ class StoreCheck {
   readonly #unmet = new Map<string, number>();
   /** For each blob that someone owns, how many chunks it has. */
   readonly #blobs = new Map<string, { chunks: number; owner: Deno.KvKey }>();
-  #entries = 0;
 
   constructor(kv: Deno.Kv, now: number) {
     this.#kv = kv;
+    this.#findings = new Findings(kv);
     this.#now = now;
   }
 
   async run(): Promise<StoreReport> {
-    await this.#each(["instance"], ({ key }) => this.#instances.add(key[1] as string));
-    await this.#each(["removed"], ({ key }) => this.#removed.add(key[1] as string));
-    await this.#each(["follow"], ({ key }) => this.#follows.add(text(key)));
-    await this.#each(["task"], ({ key, value }) => {
+    await this.#findings.each(["instance"], ({ key }) => this.#instances.add(key[1] as string));
+    await this.#findings.each(["removed"], ({ key }) => this.#removed.add(key[1] as string));
+    await this.#findings.each(["follow"], ({ key }) => this.#follows.add(text(key)));
+    await this.#findings.each(["task"], ({ key, value }) => {
       // The large parts are of no concern here.
       const task: TaskRecord = { ...decodeTask(value), input_params: null, result: null };
       this.#states.set(key[1] as string, { task, run: null });
     });
-    await this.#each(["run"], (entry) => this.#checkRun(entry));
+    await this.#findings.each(["run"], (entry) => this.#checkRun(entry));
     for (const kind of ["ready", "scheduled", "blocked", "limited"]) {
-      await this.#each([kind], (entry) => this.#checkPlacement(entry));
+      await this.#findings.each([kind], (entry) => this.#checkPlacement(entry));
     }
-    await this.#each(["index"], (entry) => this.#checkIndex(entry));
-    await this.#each(["slot"], ({ key, value }) => this.#slots.set(text(key.slice(1)), decode<string[]>(value)));
-    await this.#each(["child"], (entry) => this.#checkChild(entry));
-    await this.#each(["expiry"], (entry) => {
+    await this.#findings.each(["index"], (entry) => this.#checkIndex(entry));
+    await this.#findings.each(
+      ["slot"],
+      ({ key, value }) => this.#slots.set(text(key.slice(1)), decode<string[]>(value)),
+    );
+    await this.#findings.each(["child"], (entry) => this.#checkChild(entry));
+    await this.#findings.each(["expiry"], (entry) => {
       const state = this.#state(entry, 2);
-      if (state && !owns(state, entry.key)) this.#drop(entry, "does not expire");
+      if (state && !owns(state, entry.key)) this.#findings.drop(entry, "does not expire");
     });
-    await this.#each(["drop"], (entry) => {
+    await this.#findings.each(["drop"], (entry) => {
       const state = this.#state(entry, 2);
-      if (state && !owns(state, entry.key)) this.#drop(entry, "is not deleted at this time");
+      if (state && !owns(state, entry.key)) this.#findings.drop(entry, "is not deleted at this time");
     });
-    await this.#each(["schedule"], ({ key, value }) => this.#schedules.set(key[1] as string, decode<Schedule>(value)));
-    await this.#each(["tick"], (entry) => {
+    await this.#findings.each(
+      ["schedule"],
+      ({ key, value }) => this.#schedules.set(key[1] as string, decode<Schedule>(value)),
+    );
+    await this.#findings.each(["tick"], (entry) => {
       this.#seen.add(text(entry.key));
       const schedule = this.#schedules.get(entry.key[2] as string);
-      if (schedule?.next_at !== entry.key[1]) this.#drop(entry, "names a schedule that is not due then");
+      if (schedule?.next_at !== entry.key[1]) this.#findings.drop(entry, "names a schedule that is not due then");
     });
-    await this.#each(["unique"], (entry) => {
+    await this.#findings.each(["unique"], (entry) => {
       const task = this.#states.get(decode<string>(entry.value))?.task;
       const [, type, key] = entry.key;
-      if (task?.task_type !== type || task?.unique_key !== key) this.#drop(entry, "names a task without this key");
+      if (task?.task_type !== type || task?.unique_key !== key) {
+        this.#findings.drop(entry, "names a task without this key");
+      }
     });
     await this.#checkFiles();
-    await this.#each(["step"], (entry) => this.#state(entry, 1));
-    await this.#each(["log"], (entry) => this.#state(entry, 1));
-    await this.#each(["result"], (entry) => this.#state(entry, 1));
-    await this.#each(["command"], (entry) => {
-      if (!this.#instances.has(entry.key[1] as string)) this.#drop(entry, "is for an instance that is gone");
+    await this.#findings.each(["step"], (entry) => this.#state(entry, 1));
+    await this.#findings.each(["log"], (entry) => this.#state(entry, 1));
+    await this.#findings.each(["result"], (entry) => this.#state(entry, 1));
+    await this.#findings.each(["command"], (entry) => {
+      if (!this.#instances.has(entry.key[1] as string)) this.#findings.drop(entry, "is for an instance that is gone");
     });
-    await this.#each(["lane"], ({ key }) => {
+    await this.#findings.each(["lane"], ({ key }) => {
       const instance = key[1] as string;
-      if (instance !== "" && !this.#instances.has(instance)) this.#report(key, "is of an instance that is gone");
+      if (instance !== "" && !this.#instances.has(instance)) {
+        this.#findings.report(key, "is of an instance that is gone");
+      }
     });
-    await this.#each(["removed"], (entry) => {
-      if (this.#states.has(entry.key[1] as string)) this.#drop(entry, "is of a task that is still there");
+    await this.#findings.each(["removed"], (entry) => {
+      if (this.#states.has(entry.key[1] as string)) this.#findings.drop(entry, "is of a task that is still there");
     });
-    await this.#each(["retried_as"], (entry) => {
-      if (!this.#states.has(entry.key[1] as string)) this.#drop(entry, "is of a task that is not there");
+    await this.#findings.each(["retried_as"], (entry) => {
+      if (!this.#states.has(entry.key[1] as string)) this.#findings.drop(entry, "is of a task that is not there");
     });
-    await this.#each(["idempotency"], ({ key, value }) => {
+    await this.#findings.each(["idempotency"], ({ key, value }) => {
       const { ids, body, expires_at } = decode<{ ids?: unknown; body?: unknown; expires_at?: unknown }>(value);
       const isWhole = Array.isArray(ids) && typeof body === "string" && typeof expires_at === "number";
-      if (!isWhole) this.#report(key, "does not say what it has made");
+      if (!isWhole) this.#findings.report(key, "does not say what it has made");
     });
-    for (const kind of READABLE) await this.#each([kind], ({ value }) => void decode<unknown>(value));
+    for (const kind of READABLE) await this.#findings.each([kind], ({ value }) => void decode<unknown>(value));
     await this.#checkKinds();
     this.#checkTasks();
     const tally = await this.#checkCounts();
-    return { tasks: this.#states.size, entries: this.#entries, problems: this.#problems, tally };
+    return { tasks: this.#states.size, entries: this.#findings.entries, problems: this.#findings.problems, tally };
   }
 
   /** Whether there is anything that nobody looks at. */
@@ -200,46 +143,11 @@ class StoreCheck {
       let kind: string | null = null;
       for await (const { key } of this.#kv.list({ start: [from], end: ["\uffff"] }, { limit: 1 })) {
         kind = key[0] as string;
-        if (!CHECKED_KINDS.has(kind)) this.#report([kind], "is no kind of entry that a store has");
+        if (!CHECKED_KINDS.has(kind)) this.#findings.report([kind], "is no kind of entry that a store has");
       }
       if (kind === null) return;
       from = `${kind}\u0000`;
     }
-  }
-
-  async #each(prefix: Deno.KvKey, look: (entry: Entry) => void): Promise<void> {
-    for await (const entry of this.#kv.list({ prefix }, { batchSize: 500 })) {
-      this.#entries++;
-      try {
-        look(entry);
-      } catch (error) {
-        if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
-        this.#report(entry.key, `cannot be read: ${error.message}`);
-      }
-      // Let others have their turn.
-      if (this.#entries % 5_000 === 0) await this.#kv.get(keys.bell());
-    }
-  }
-
-  /** What is wrong; without `fix` it cannot be put right. */
-  #report(key: Deno.KvKey, detail: string, fix: StoreProblem["fix"] = null): void {
-    this.#problems.push({ key, detail, fix });
-  }
-
-  #drop({ key }: Entry, detail: string): void {
-    this.#report(key, detail, () => Promise.resolve({ ...emptyChangeset(text(key)), deletes: [key] }));
-  }
-
-  #put(key: Deno.KvKey, detail: string, value: unknown): void {
-    const puts = [{ key, value: encode(value) }];
-    this.#report(key, detail, () => Promise.resolve({ ...emptyChangeset(text(key)), puts }));
-  }
-
-  #move(key: Deno.KvKey, detail: string, id: string, next: (state: TaskState) => TaskState): void {
-    this.#report(key, detail, async () => {
-      const state = await readTask(this.#kv, id);
-      return state && transition(state, next(state));
-    });
   }
 
   /** The task that an entry belongs to; if it is not there, the entry is reported. */
@@ -247,7 +155,7 @@ class StoreCheck {
     this.#seen.add(text(entry.key));
     const id = entry.key[part] as string;
     const state = this.#states.get(id) ?? null;
-    if (!state && !this.#removed.has(id)) this.#drop(entry, "is of a task that is not there");
+    if (!state && !this.#removed.has(id)) this.#findings.drop(entry, "is of a task that is not there");
     return state;
   }
 
@@ -255,10 +163,10 @@ class StoreCheck {
     const state = this.#state(entry, 1);
     if (!state) return;
     state.run = decode<RunRecord>(entry.value);
-    if (isTerminal(state.task.status)) this.#drop(entry, `is of a task that is ${state.task.status}`);
+    if (isTerminal(state.task.status)) this.#findings.drop(entry, `is of a task that is ${state.task.status}`);
     else if (!this.#instances.has(state.run.instance)) {
       const detail = "is held by an instance that is gone";
-      this.#move(entry.key, detail, state.task.id, (state) => interrupt(state, this.#now));
+      this.#findings.move(entry.key, detail, state.task.id, (state) => interrupt(state, this.#now));
     }
   }
 
@@ -268,14 +176,16 @@ class StoreCheck {
     const { task, run } = state;
     const placement = run ? null : task.placement;
     if (!placement || text(placementKey(placement, task)) !== text(entry.key)) {
-      this.#drop(entry, run ? "is of a task that runs" : "is not where its task says that it waits");
+      this.#findings.drop(entry, run ? "is of a task that runs" : "is not where its task says that it waits");
     }
   }
 
   #checkIndex(entry: Entry): void {
     const state = this.#state(entry, 3);
     if (!state) return;
-    if (text(indexKey(state)) !== text(entry.key)) this.#drop(entry, `is of a task that is ${statusOf(state)}`);
+    if (text(indexKey(state)) !== text(entry.key)) {
+      this.#findings.drop(entry, `is of a task that is ${statusOf(state)}`);
+    }
   }
 
   #checkChild(entry: Entry): void {
@@ -283,7 +193,7 @@ class StoreCheck {
     if (!state) return;
     const parent = entry.key[1] as string;
     if (isTerminal(statusOf(state)) || !state.task.depends_on.includes(parent)) {
-      return this.#drop(entry, "is of a task that does not depend on it");
+      return this.#findings.drop(entry, "is of a task that does not depend on it");
     }
     // Once a task is not blocked any more, it does not matter what becomes of the others.
     if (decode<number>(entry.value) !== 0 || state.run || state.task.placement?.kind !== "blocked") return;
@@ -292,7 +202,7 @@ class StoreCheck {
     const follows = this.#follows.has(text(keys.followTask(parent)));
     const willTell = known && !isTerminal(statusOf(known)) && known.task.has_dependents;
     if (!follows && !willTell) {
-      this.#put(keys.followTask(parent), `is missing: task ${state.task.id} waits for this one`, 0);
+      this.#findings.put(keys.followTask(parent), `is missing: task ${state.task.id} waits for this one`, 0);
     }
   }
 
@@ -302,7 +212,7 @@ class StoreCheck {
       const { task, run } = state;
       const { task_type, concurrency_key } = task;
       const need = (key: Deno.KvKey, what: string, value: unknown = 0) => {
-        if (!this.#seen.has(text(key))) this.#put(key, `is missing: ${what} of task ${id}`, value);
+        if (!this.#seen.has(text(key))) this.#findings.put(key, `is missing: ${what} of task ${id}`, value);
       };
       const ended = isTerminal(task.status);
       need(indexKey(state), "the index entry", indexValue(state));
@@ -313,12 +223,12 @@ class StoreCheck {
     }
     for (const [id, { next_at }] of this.#schedules) {
       if (next_at === null || this.#seen.has(text(keys.tick(next_at, id)))) continue;
-      this.#put(keys.tick(next_at, id), `is missing: the next time of schedule ${id}`, 0);
+      this.#findings.put(keys.tick(next_at, id), `is missing: the next time of schedule ${id}`, 0);
     }
     for (const [name, holders] of this.#slots) {
       const [type, key] = JSON.parse(name) as [string, string];
       if (new Set(holders).size < holders.length) {
-        this.#put(keys.slot(type, key), "names a task twice", [...new Set(holders)]);
+        this.#findings.put(keys.slot(type, key), "names a task twice", [...new Set(holders)]);
       }
       const free = holders.some((id) => !this.#states.has(id) || !occupies(this.#states.get(id)!));
       if (free) this.#needFollow(type, key, "a task that has left still has the key");
@@ -332,14 +242,19 @@ class StoreCheck {
       run: null,
     });
     if (!placement) {
-      return this.#move(keys.task(id), "waits nowhere", id, place(placementAt(this.#now, task, this.#now)));
+      return this.#findings.move(keys.task(id), "waits nowhere", id, place(placementAt(this.#now, task, this.#now)));
     }
     need(placementKey(placement, task), "the place", placementValue(task));
     if (placement.kind !== "blocked") return;
     const unmet = this.#unmet.get(id) ?? 0;
     if (placement.unmet === unmet) return;
     const at: Placement = unmet > 0 ? { kind: "blocked", unmet } : placementAt(this.#now, task, this.#now);
-    this.#move(keys.task(id), `counts ${placement.unmet} tasks that it waits for; there are ${unmet}`, id, place(at));
+    this.#findings.move(
+      keys.task(id),
+      `counts ${placement.unmet} tasks that it waits for; there are ${unmet}`,
+      id,
+      place(at),
+    );
   }
 
   #checkSlot(state: TaskState, key: string, type: string): void {
@@ -347,7 +262,7 @@ class StoreCheck {
     if (occupies(state)) {
       if (holders.includes(state.task.id)) return;
       const slot = keys.slot(type, key);
-      this.#put(slot, `does not name task ${state.task.id}, which has the key`, [...holders, state.task.id]);
+      this.#findings.put(slot, `does not name task ${state.task.id}, which has the key`, [...holders, state.task.id]);
     } else if (state.task.placement?.kind === "limited" && holders.length === 0) {
       this.#needFollow(type, key, `task ${state.task.id} waits for a key that nobody has`);
     }
@@ -355,54 +270,57 @@ class StoreCheck {
 
   #needFollow(type: string, key: string, why: string): void {
     const follow = keys.followSlot(type, key);
-    if (!this.#follows.has(text(follow))) this.#put(follow, `is missing: ${why}`, 0);
+    if (!this.#follows.has(text(follow))) this.#findings.put(follow, `is missing: ${why}`, 0);
   }
 
   async #checkFiles(): Promise<void> {
     const own = (owner: Deno.KvKey, { blob, chunks }: { blob: string; chunks: number }) => {
       this.#blobs.set(blob, { chunks, owner });
     };
-    await this.#each(["upload"], ({ key, value }) => {
+    await this.#findings.each(["upload"], ({ key, value }) => {
       this.#uploads.add(key[1] as string);
       own(key, decode<StoredFile>(value));
     });
-    await this.#each(["upload_ref"], (entry) => {
+    await this.#findings.each(["upload_ref"], (entry) => {
       this.#seen.add(text(entry.key));
       const [, upload, owner] = entry.key as string[];
       if (!this.#states.has(owner) && !this.#schedules.has(owner)) {
-        this.#drop(entry, "is of an owner that is not there");
-      } else if (!this.#uploads.has(upload)) this.#report(entry.key, "names an upload that is not there");
+        this.#findings.drop(entry, "is of an owner that is not there");
+      } else if (!this.#uploads.has(upload)) this.#findings.report(entry.key, "names an upload that is not there");
     });
-    await this.#each(["artifact"], (entry) => {
+    await this.#findings.each(["artifact"], (entry) => {
       this.#state(entry, 1);
       own(entry.key, decode<StoredFile>(entry.value));
     });
-    await this.#each(["checkpoint"], (entry) => {
+    await this.#findings.each(["checkpoint"], (entry) => {
       this.#state(entry, 1);
       const { blob } = decode<CheckpointRecord>(entry.value);
       if (blob) own(entry.key, blob);
     });
     const pending = new Set<string>();
-    await this.#each(["blob_pending"], ({ key }) => pending.add(key[1] as string));
+    await this.#findings.each(["blob_pending"], ({ key }) => pending.add(key[1] as string));
     const chunks = new Map<string, number>();
-    await this.#each(["blob"], ({ key }) => chunks.set(key[1] as string, (chunks.get(key[1] as string) ?? 0) + 1));
+    await this.#findings.each(
+      ["blob"],
+      ({ key }) => chunks.set(key[1] as string, (chunks.get(key[1] as string) ?? 0) + 1),
+    );
     for (const [blob, found] of chunks) {
       const known = this.#blobs.get(blob);
       if (known && pending.has(blob)) {
         const key = keys.blobPending(blob);
-        this.#report(
+        this.#findings.report(
           key,
           "marks a file that has an owner",
           () => Promise.resolve({ ...emptyChangeset(), deletes: [key] }),
         );
       }
       if (known ? known.chunks === found : pending.has(blob)) continue;
-      if (known) this.#report(known.owner, `has ${found} of the ${known.chunks} parts of its file`);
+      if (known) this.#findings.report(known.owner, `has ${found} of the ${known.chunks} parts of its file`);
       // The janitor deletes what is marked.
-      else this.#put(keys.blobPending(blob), "is missing: nobody owns this file", { at: 0 });
+      else this.#findings.put(keys.blobPending(blob), "is missing: nobody owns this file", { at: 0 });
     }
     for (const [blob, { chunks: expected, owner }] of this.#blobs) {
-      if (expected > 0 && !chunks.has(blob)) this.#report(owner, "has none of the parts of its file");
+      if (expected > 0 && !chunks.has(blob)) this.#findings.report(owner, "has none of the parts of its file");
     }
   }
 
@@ -418,7 +336,7 @@ class StoreCheck {
         for (const column of new Set([...Object.keys(is[row] ?? {}), ...Object.keys(says[row] ?? {})])) {
           const [there, counted] = [is[row]?.[column] ?? 0, says[row]?.[column] ?? 0];
           if (there !== counted) {
-            this.#report(keys.lanes(), `count ${counted} ${tell(row, column)}; there are ${there}`);
+            this.#findings.report(keys.lanes(), `count ${counted} ${tell(row, column)}; there are ${there}`);
           }
         }
       }

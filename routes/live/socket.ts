@@ -17,13 +17,12 @@ import type { Batch } from "../../queue/watch/change_stream.ts";
 import { versionOf } from "../../queue/task/record.ts";
 import { summaryOf } from "../../queue/task/summary.ts";
 import { NotFoundError } from "../../queue/task/errors.ts";
-import type { AppEnv, AppOptions } from "../env.ts";
+import type { AppEnv, AppOptions, ServerSocket } from "../env.ts";
 import { frameSchema, mayMatter, type Subscribe } from "./frames.ts";
 import { positionOf, Subscription } from "./subscription.ts";
 import { TaskFollower } from "./task_events.ts";
 import type { LiveStreams } from "./stream_limits.ts";
 import { Problem } from "../http/problem.ts";
-import type { ServerSocket } from "../env.ts";
 import type { StatsFeed } from "./stats_feed.ts";
 
 const HEARTBEAT_MS = 10_000;

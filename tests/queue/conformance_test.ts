@@ -1,7 +1,8 @@
 /** What the queue promises, on every store that it runs on. */
 
 import type { AnyTaskDefinition } from "../../queue/define.ts";
-import { Queue, type QueueOptions } from "../../queue/queue.ts";
+import type { QueueOptions } from "../../queue/options.ts";
+import { Queue } from "../../queue/queue.ts";
 import { totalOf } from "../../queue/store/listing.ts";
 import { checkStore } from "../../queue/tools/check.ts";
 import { statusOf, type TaskState } from "../../queue/task/record.ts";

@@ -1,7 +1,8 @@
 /** Pauses, rate limits, expiry, unique keys, retention: what holds tasks back or ends them without a handler. */
 
 import { allowance, parseRate } from "../../queue/task/rate_limit.ts";
-import { Queue, type QueueOptions } from "../../queue/queue.ts";
+import type { QueueOptions } from "../../queue/options.ts";
+import { Queue } from "../../queue/queue.ts";
 import { totalOf } from "../../queue/store/listing.ts";
 import { statusOf } from "../../queue/task/record.ts";
 import { assertEquals, assertRejects, assertThrows, ok } from "../support/assert.ts";

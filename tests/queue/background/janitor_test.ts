@@ -1,4 +1,5 @@
-import { Queue, type QueueOptions } from "../../../queue/queue.ts";
+import type { QueueOptions } from "../../../queue/options.ts";
+import { Queue } from "../../../queue/queue.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { decode } from "../../../queue/store/codec.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";

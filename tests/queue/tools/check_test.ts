@@ -1,7 +1,8 @@
 import { keys } from "../../../queue/store/keys.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { encode } from "../../../queue/store/codec.ts";
-import { CHECKED_KINDS, checkStore } from "../../../queue/tools/check.ts";
+import { checkStore } from "../../../queue/tools/check.ts";
+import { CHECKED_KINDS } from "../../../queue/tools/findings.ts";
 import { repairStore } from "../../../queue/tools/repair.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
 import { heldType, noop, reaches, withQueue } from "../../support/queue.ts";

@@ -1,0 +1,32 @@
+/**
+ * What a CSV task gives back: the statistics of its columns, in JSON and as a CSV.
+ *
+ * @module
+ */
+
+import { stringify } from "@std/csv";
+import { withoutFormula } from "./cleaned.ts";
+import type { ColumnStatistics } from "./columns/column.ts";
+
+/** A number as the log and messages show it. */
+export function format(value: number): string {
+  return value.toLocaleString("en");
+}
+
+/** A number of seconds in words. */
+export function lasting(seconds: number): string {
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3_600) return `${Math.ceil(seconds / 60)} min`;
+  return `${(seconds / 3_600).toFixed(1)} h`;
+}
+
+/** The statistics of all columns as a CSV, without anything that a spreadsheet would run. */
+export function summaryCsv(columns: ColumnStatistics[]): string {
+  const shown = (value: unknown) => typeof value === "string" ? withoutFormula(value) : value;
+  const plain = columns.map(({ quantiles, top_values, histogram: _, ...column }) => {
+    const row = { ...column, ...quantiles, top_value: top_values[0]?.value };
+    return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, shown(value)]));
+  });
+  const names = ["name", "type", "count", "missing", "distinct", "sum", "mean", "min", "max", "standard_deviation"];
+  return stringify(plain, { columns: [...names, "p25", "p50", "p75", "p95", "p99", "top_value"] });
+}

@@ -1,0 +1,92 @@
+/**
+ * The parameters of a mailing.
+ *
+ * @module
+ */
+
+import { fieldsOf, fill } from "./template.ts";
+import * as z from "zod";
+
+// A line break in what becomes a header would begin another one.
+const oneLine = (text: z.ZodString) => text.regex(/^[^\r\n]*$/, "This is one line.");
+
+/** What a mailing takes. */
+export const params = z.strictObject({
+  num_emails: z.int().min(1).max(100).default(10)
+    .meta({ title: "Emails", description: "Messages to send to made-up addresses." }),
+  recipients: z.array(z.email()).min(1).max(100).optional()
+    .meta({ title: "Recipients", description: "Addresses, one a line, instead of made-up ones." }),
+  upload_id: z.string().length(26).optional().meta({
+    title: "Recipients as CSV",
+    description: "A file with a column email; its other columns fill in {{column}}. At most 20,000 rows.",
+    "x-file": { accept: ".csv,.tsv,text/csv" },
+  }),
+  subject: oneLine(z.string().min(1).max(200)).default("Hello from Millrace").meta({ title: "Subject" }),
+  body: z.string().min(1).max(10_000).default("Hello {{email}},\n\nthis is message {{number}} of {{total}}.")
+    .meta({
+      title: "Text",
+      description: "{{email}}, {{number}}, {{total}} and the columns of the file are filled in.",
+      "x-multiline": true,
+    }),
+  html: z.string().min(1).max(15_000).optional()
+    .meta({
+      title: "HTML",
+      description: "The same as HTML; values are filled in as text.",
+      "x-multiline": true,
+      "x-group": "More of the message",
+    }),
+  attachments: z.array(z.string().length(26)).min(1).max(10).optional()
+    .meta({
+      title: "Attachments",
+      description: "10 MB together.",
+      "x-file": { multiple: true, maxBytes: 10_000_000 },
+      "x-group": "More of the message",
+    }),
+  reply_to: z.email().optional().meta({
+    title: "Reply to",
+    description: "Where answers go.",
+    "x-group": "More of the message",
+  }),
+  list_unsubscribe: oneLine(z.string().regex(/^(https:\/\/|mailto:)[^\s<>]+$/, "An https or mailto URL.").max(500))
+    .refine(isUrlTemplate, "An https or mailto URL.")
+    .optional()
+    .meta({
+      title: "Unsubscribe",
+      description: "An https or mailto URL for List-Unsubscribe; fields are filled in.",
+      "x-group": "More of the message",
+    }),
+  delay_per_email: z.number().min(0.5).max(5).default(1)
+    .meta({
+      title: "Delay",
+      description: "Between two messages.",
+      "x-unit": "s",
+      "x-group": "Pace and trial",
+    }),
+  rate_per_second: z.number().min(0.1).max(1_000).optional()
+    .meta({
+      title: "Rate",
+      description: "Messages a second at most, instead of the delay.",
+      "x-group": "Pace and trial",
+    }),
+  failure_rate: z.number().min(0).max(1).default(0)
+    .meta({
+      title: "Failure rate",
+      description: "Share of made-up addresses that bounce.",
+      "x-group": "Pace and trial",
+    }),
+  dry_run: z.boolean().default(false)
+    .meta({
+      title: "Only a preview",
+      description: "Keep the first message as a file, and send none.",
+      "x-group": "Pace and trial",
+    }),
+});
+
+/** The parameters of a mailing. */
+export type Params = z.output<typeof params>;
+
+/** Whether a template gives a URL, whatever fills it in. */
+function isUrlTemplate(template: string): boolean {
+  const values = Object.fromEntries(fieldsOf(template).map((field) => [field, "x"]));
+  return URL.canParse(fill(template, values, encodeURIComponent));
+}

@@ -1,0 +1,44 @@
+/**
+ * How a queue is made.
+ *
+ * @module
+ */
+
+import type { JanitorOptions } from "./background/janitor.ts";
+import type { AnyTaskDefinition } from "./define.ts";
+import type { Logger } from "./log.ts";
+import type { AtomicLimits } from "./store/commit/atomic_size.ts";
+import type { Clock } from "./task/clock.ts";
+import type { Retention } from "./task/summary.ts";
+
+/** How a queue is made. Everything but `kv` and `definitions` has a default. */
+export interface QueueOptions {
+  /** The store. The queue does not close it. */
+  kv: Deno.Kv;
+  /** The task types. */
+  definitions: AnyTaskDefinition[];
+  /** Default: the machine's clock. */
+  clock?: Clock;
+  /** Default: no log. */
+  log?: Logger;
+  /** Whether other instances share the store. Default false: this queue is the store's sole owner. */
+  distributed?: boolean;
+  /** Whether tasks run here. Default true. */
+  worker?: boolean;
+  /** Slots by type, over the definition's own number. */
+  concurrency?: Record<string, number>;
+  /** After this time without a heartbeat an instance is dead. Milliseconds, default 15,000. */
+  leaseMs?: number;
+  /** Rate limits by type, over the definition's own: `10/s`, `100/m`, `1000/h`. */
+  rates?: Record<string, string>;
+  /** How long ended tasks are kept, by how they ended. Milliseconds, default 7 days each. */
+  retention?: Partial<Retention>;
+  /** What one atomic may hold. Default: by `distributed`. */
+  limits?: AtomicLimits;
+  /** Atomics in flight. Default: 16 if distributed, else 2. */
+  lanes?: number;
+  /** Over the janitor's own numbers. */
+  janitor?: Partial<JanitorOptions>;
+  /** After this time a caller is told that the outcome is unknown. Milliseconds, default 10,000. */
+  commitDeadlineMs?: number;
+}
