@@ -8,8 +8,8 @@ import { Hono } from "hono";
 import type { Clock } from "../queue/task/clock.ts";
 import { authenticate, checkHost, checkOrigin } from "./http/auth.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
-import { Guesses } from "./http/auth_throttle.ts";
-import { LiveStreams } from "./live/stream_limits.ts";
+import { AuthThrottle } from "./http/auth_throttle.ts";
+import { StreamLimits } from "./live/stream_limits.ts";
 import { loginRoutes } from "./page/login.tsx";
 import { pageRoutes } from "./page/page.ts";
 import { Problem, problemResponse, toProblem } from "./http/problem.ts";
@@ -38,8 +38,8 @@ const CONTENT_SECURITY_POLICY = [
 export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Promise<void> } {
   const app = new Hono<AppEnv>({ strict: false });
   const stats = new StatsFeed(options.queue, options.clock, options.log);
-  const streams = new LiveStreams(options);
-  const guesses = new Guesses(options.clock, options.log);
+  const streams = new StreamLimits(options);
+  const guesses = new AuthThrottle(options.clock, options.log);
   const quotas = new Quotas(options);
 
   app.use(async (c, next) => {
@@ -76,7 +76,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
     const detail = `${c.req.method} is not possible here.`;
     return problemResponse(c, new Problem(405, "method_not_allowed", detail, [], allow));
   });
-  const gone = sparingly(options.clock, (count) => {
+  const gone = atMostOncePerSecond(options.clock, (count) => {
     options.log.info("Clients went away in the middle of a request.", { count });
   });
   app.onError((error, c) => {
@@ -91,7 +91,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
 }
 
 /** Tells of something that clients can bring about at will, at most once a second, with how often it has happened. */
-export function sparingly(clock: Clock, tell: (count: number) => void): () => void {
+export function atMostOncePerSecond(clock: Clock, tell: (count: number) => void): () => void {
   let count = 0;
   let last = -Infinity;
   return () => {

@@ -70,7 +70,7 @@ export class Actions {
       const answer = await call();
       if (answer.status === 409) {
         const now: Task = await (await fetch(`/api/tasks/${task.id}`)).json();
-        this.#took(now);
+        this.#durations(now);
         clearRequested(store, task.id);
         const past = action === "cancel" ? "Nothing was cancelled." : "Nothing was retried.";
         const state = isTerminal(now.status) ? `Already finished (${now.status})` : `It is ${now.status} already`;
@@ -81,8 +81,8 @@ export class Actions {
         return await this.requests.refused(answer, `${action} this task`);
       }
       const now: Task = await answer.json();
-      this.#took(now);
-      // Asked of another instance: its answer comes with the stream.
+      this.#durations(now);
+      // Requested of another instance: its answer comes with the stream.
       if (answer.status !== 202 || action === "retry") clearRequested(store, task.id);
     } catch (error) {
       clearRequested(store, task.id);
@@ -92,7 +92,7 @@ export class Actions {
     }
   }
 
-  #took(task: Task): void {
+  #durations(task: Task): void {
     if (this.store.rows.has(task.id)) mergeTasks(this.store, [task]);
     mergeOpen(this.store, task);
   }

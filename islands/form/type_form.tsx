@@ -18,7 +18,7 @@ import { hrefOf, type View } from "../app/url.ts";
 import type { FieldProps } from "./controls.tsx";
 import { Fields } from "./fields.tsx";
 import { type Chosen, FileField } from "./files.tsx";
-import { MORE, REPEAT } from "./schema/submit_options.ts";
+import { SCHEDULE_OPTIONS, SUBMIT_OPTIONS } from "./schema/submit_options.ts";
 import { checkFields, type FormReader, readFields } from "./schema/read_fields.ts";
 import type { Schema } from "./schema/schema.ts";
 import { fileComplaint, previewOf, UploadError, uploadFile } from "./upload.ts";
@@ -100,9 +100,9 @@ export function TypeForm({ info, store, onChange }: {
     const found: FormErrors = {};
     const values = readFields(schema, reader(), found, "/input_params");
     checkFields(schema, values, found, "/input_params");
-    const more = readFields(MORE, reader(), found);
-    checkFields(MORE, more, found);
-    const repeat = readFields(REPEAT, reader(), found);
+    const more = readFields(SUBMIT_OPTIONS, reader(), found);
+    checkFields(SUBMIT_OPTIONS, more, found);
+    const repeat = readFields(SCHEDULE_OPTIONS, reader(), found);
     for (const [pointer, chosen] of Object.entries(files)) {
       const complaint = chosen.find(({ complaint }) => complaint)?.complaint;
       if (complaint) found[pointer] = complaint;
@@ -327,9 +327,9 @@ export function TypeForm({ info, store, onChange }: {
       <Fields schema={schema} pointer="/input_params" values={values} context={context} />
       <details class="more">
         <summary>More options</summary>
-        <Fields schema={MORE} values={{}} context={context} />
+        <Fields schema={SUBMIT_OPTIONS} values={{}} context={context} />
         <div class="js">
-          <Fields schema={REPEAT} values={{}} context={context} />
+          <Fields schema={SCHEDULE_OPTIONS} values={{}} context={context} />
           <NextTimes times={times} store={store} />
         </div>
       </details>

@@ -19,7 +19,7 @@ import { can, select, titleOf } from "../app/store.ts";
 import { withQuery } from "../app/url.ts";
 
 /** How long a task has waited and run, or does. */
-export function took(task: TaskSummary, now: number): { wait: number; run: number | null } {
+export function durations(task: TaskSummary, now: number): { wait: number; run: number | null } {
   const created = Date.parse(task.run_at ?? task.created_at);
   const started = task.started_at === null ? null : Date.parse(task.started_at);
   const ended = task.completed_at === null ? null : Date.parse(task.completed_at);
@@ -84,9 +84,9 @@ function When({ created_at, store }: { created_at: string; store: Store }): JSX.
   return <time dateTime={created_at} title={absolute(created, style)}>{time(created, store.now.value, style)}</time>;
 }
 
-function Took({ task, store }: { task: TaskSummary; store: Store }): JSX.Element {
+function Durations({ task, store }: { task: TaskSummary; store: Store }): JSX.Element {
   const live = task.status === "PENDING" || task.status === "RUNNING";
-  const { wait, run } = took(task, live ? store.now.value : 0);
+  const { wait, run } = durations(task, live ? store.now.value : 0);
   if (run === null) {
     const due = task.run_at === null ? NaN : Date.parse(task.run_at);
     const text = task.status === "PENDING" && due > store.now.value
@@ -104,7 +104,7 @@ function Took({ task, store }: { task: TaskSummary; store: Store }): JSX.Element
   );
 }
 
-function Asked({ asked, store }: { asked: { verb: string; since: number }; store: Store }): JSX.Element {
+function Requested({ asked, store }: { asked: { verb: string; since: number }; store: Store }): JSX.Element {
   return <span class="muted note">{asked.verb}… {duration(store.clock.value - asked.since)}</span>;
 }
 
@@ -145,13 +145,13 @@ export function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX
         </span>
       </td>
       <td role="cell" class="bar">
-        {asked ? <Asked asked={asked} store={store} /> : <Progress task={task} store={store} />}
+        {asked ? <Requested asked={asked} store={store} /> : <Progress task={task} store={store} />}
       </td>
       <td role="cell" class="when">
         <When created_at={task.created_at} store={store} />
       </td>
       <td role="cell" class="took">
-        <Took task={task} store={store} />
+        <Durations task={task} store={store} />
       </td>
       <td role="cell" class="attempts">{task.attempt} of {task.max_attempts}</td>
       <td role="cell" class="priority">{task.priority}</td>

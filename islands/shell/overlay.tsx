@@ -59,7 +59,7 @@ export function CloseButton({ onClose }: { onClose: () => void }): JSX.Element {
   );
 }
 
-function Asked({ question }: { question: Question }): JSX.Element {
+function Requested({ question }: { question: Question }): JSX.Element {
   const { title, lines, yes, danger, answer } = question;
   return (
     <Dialog label={title} onClose={() => answer(false)} kind="question">
@@ -129,7 +129,7 @@ export function Overlay({ store }: { store: Store }): JSX.Element {
   const question = store.question.value;
   return (
     <>
-      {question && <Asked key={question.title} question={question} />}
+      {question && <Requested key={question.title} question={question} />}
       {store.help.value && <Help store={store} />}
       <section aria-label="Messages">
         <ul class="toasts">

@@ -23,10 +23,12 @@ export class Callbacks {
   constructor(private readonly core: Core, private readonly submitter: Submitter) {}
 
   /** Deals with an entry that an end has left. */
-  async follow(entry: Deno.KvEntry<unknown>): Promise<void> {
+  async handle(entry: Deno.KvEntry<unknown>): Promise<void> {
     const state = await readTask(this.core.kv, entry.key[2] as string);
     // Gone, or retried before it was told: its next end leaves another entry.
-    if (!state?.task.callback_url || !isTerminal(statusOf(state))) return await this.core.committer.discard(entry);
+    if (!state?.task.callback_url || !isTerminal(statusOf(state))) {
+      return await this.core.committer.deleteIfUnchanged(entry);
+    }
     let write: Changeset;
     try {
       ({ changeset: write } = await this.submitter.prepare({
@@ -38,7 +40,7 @@ export class Callbacks {
       if (!(error instanceof InvalidInputError)) throw error;
       // Nothing of it would be different the next time; the type may have gone.
       this.core.log.error("A callback could not be made.", { id: state.task.id, error });
-      return await this.core.committer.discard(entry);
+      return await this.core.committer.deleteIfUnchanged(entry);
     }
     write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
     write.deletes.push(entry.key);

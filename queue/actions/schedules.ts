@@ -216,7 +216,7 @@ export class Schedules {
     const id = entry.key[2] as string;
     const stored = await this.core.kv.get(keys.schedule(id));
     const schedule = stored.value ? decode<Schedule>(stored.value) : null;
-    if (schedule?.next_at !== at) return await this.core.committer.discard(entry);
+    if (schedule?.next_at !== at) return await this.core.committer.deleteIfUnchanged(entry);
     const now = this.core.clock.now();
     const next = nextAfter(schedule, at);
     const late = now - at > MISSED_AFTER_MS || next !== null && next <= now;

@@ -17,7 +17,7 @@ import {
 import { isId } from "../task/ids.ts";
 import { keys } from "../store/keys.ts";
 import { claimUniqueKey } from "../submit/deduplication.ts";
-import { guard, readTask, readTasks } from "../store/reads.ts";
+import { addUnchangedChecks, readTask, readTasks } from "../store/reads.ts";
 import type { CancelRequest } from "../run/cancel_requests.ts";
 import type { Runner } from "../run/runner.ts";
 import { isTerminal, type Status, statusOf, type TaskState } from "../task/record.ts";
@@ -83,7 +83,7 @@ export class TaskActions {
   async #askHolder(instance: string, id: string, by: string | null): Promise<TaskState | null> {
     const write = emptyChangeset(`command:${id}`);
     write.puts.push({
-      key: keys.command(instance, id),
+      key: keys.cancelRequest(instance, id),
       value: encode({ at: this.core.clock.now(), by } satisfies CancelRequest),
     });
     await this.core.committer.commit(write);
@@ -123,7 +123,9 @@ export class TaskActions {
         );
         if (other) throw new IllegalTransitionError(`Task ${other} has the same unique key and has not ended.`);
       }
-      if (!await guard(this.core.kv, state, write) || !await this.core.committer.commitUnlessConflict(write)) continue;
+      if (
+        !await addUnchangedChecks(this.core.kv, state, write) || !await this.core.committer.commitUnlessConflict(write)
+      ) continue;
       this.core.log.info("A task was retried.", { id, by, from });
       return again;
     }
@@ -159,7 +161,7 @@ export class TaskActions {
 
   /** Moves a task that nobody holds, if it still is where `before` says; false: look again. */
   async #move(before: TaskState, after: TaskState): Promise<boolean> {
-    const write = await guard(this.core.kv, before, transition(before, after));
+    const write = await addUnchangedChecks(this.core.kv, before, transition(before, after));
     return write !== null && await this.core.committer.commitUnlessConflict(write);
   }
 }

@@ -13,19 +13,19 @@ import { repeat, type Repeating } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
 import { getAll } from "../store/kv.ts";
 import { keys } from "../store/keys.ts";
-import { guard, readTask, readTasks } from "../store/reads.ts";
+import { addUnchangedChecks, readTask, readTasks } from "../store/reads.ts";
 import { isTerminal, statusOf, type TaskError, type TaskState } from "../task/record.ts";
-import { cancel, expectDependents, meet, occupies, place } from "../task/transitions.ts";
-import { type Change, type Changeset, emptyChangeset, followsOf, merge, transition } from "../store/changeset.ts";
+import { becomeDue, cancel, dependencySucceeded, markHasDependents, occupies } from "../task/transitions.ts";
+import { type Change, type Changeset, effectsOf, emptyChangeset, merge, transition } from "../store/changeset.ts";
 
 /** How often `follow` entries are looked at where no news came, in milliseconds. */
 const POLL_MS = 5_000;
 /** Entries that are dealt with at once. */
 const BATCH = 100;
-/** Dependencies that are told at once. */
-const TOLD = 500;
-/** Tasks that are let in by one write: with the slot and the entry itself, within the ten checks of KV Connect. */
-const LET_IN = 4;
+/** Dependencies that are released at once. */
+const MAX_DEPENDENCIES_AT_ONCE = 500;
+/** Tasks that are admitted by one write: with the holders and the entry itself, within the ten checks of KV Connect. */
+const ADMITTED_AT_ONCE = 4;
 
 /** Value of a `child` entry whose parent has succeeded. */
 const MET = 1;
@@ -68,7 +68,7 @@ export class EffectWorker {
   /** Takes what this instance has committed. */
   committed(changes: Change[]): void {
     const concerns = ({ id, before, after }: Change) =>
-      after !== null && (followsOf(before, after).length > 0 || this.#watched.has(id) && !after.run ||
+      after !== null && (effectsOf(before, after).length > 0 || this.#watched.has(id) && !after.run ||
         before === null && after.task.placement?.kind === "blocked");
     if (changes.some(concerns)) this.#job?.kick();
   }
@@ -76,49 +76,49 @@ export class EffectWorker {
   async #run(): Promise<void> {
     let entries: Entry[] = [];
     const found = new Set<string>();
-    for await (const entry of this.core.kv.list({ prefix: keys.follows() }, { batchSize: BATCH })) {
+    for await (const entry of this.core.kv.list({ prefix: keys.effects() }, { batchSize: BATCH })) {
       entries.push(entry);
       if (entry.key[1] === "task") found.add(entry.key[2] as string);
       if (entries.length < BATCH) continue;
-      await this.#followAll(entries);
+      await this.#handleAll(entries);
       entries = [];
       if (this.#stopped) return;
     }
-    await this.#followAll(entries);
+    await this.#handleAll(entries);
     // What another instance has dealt with need not be watched any more.
     for (const id of this.#watched) if (!found.has(id)) this.#watched.delete(id);
   }
 
-  async #followAll(entries: Entry[]): Promise<void> {
+  async #handleAll(entries: Entry[]): Promise<void> {
     const tasks = entries.filter(({ key }) => key[1] === "task");
     const slots = entries.filter(({ key }) => key[1] === "slot");
     const callbacks = entries.filter(({ key }) => key[1] === "callback");
     await Promise.all([
-      this.#followTasks(tasks),
-      ...callbacks.map((entry) => this.callbacks.follow(entry)),
-      ...slots.map((entry) => this.#followSlot(entry, entry.key[2] as string, entry.key[3] as string)),
+      this.#handleParents(tasks),
+      ...callbacks.map((entry) => this.callbacks.handle(entry)),
+      ...slots.map((entry) => this.#handleConcurrencyKey(entry, entry.key[2] as string, entry.key[3] as string)),
     ]);
   }
 
   /** Lets tasks in while the concurrency key has room, and forgets those that have left. */
-  async #followSlot(entry: Entry, type: string, key: string): Promise<void> {
+  async #handleConcurrencyKey(entry: Entry, type: string, key: string): Promise<void> {
     const limit = this.core.registry.get(type)?.concurrencyPerKey ?? 1;
     while (!this.#stopped) {
-      const slot = await this.core.kv.get(keys.slot(type, key));
+      const slot = await this.core.kv.get(keys.keyHolders(type, key));
       const known = slot.value ? decode<string[]>(slot.value) : [];
       const states = await readTasks(this.core.kv, known);
       const holders = known.filter((_, i) => states[i] && occupies(states[i]));
       const room = Math.max(0, limit - holders.length);
       const write = emptyChangeset(`slot:${type}:${key}`);
-      const wanted = Math.min(room, LET_IN);
-      const next = await this.#head(keys.limitedOf(type, key), wanted);
+      const wanted = Math.min(room, ADMITTED_AT_ONCE);
+      const next = await this.#head(keys.keyWaitingOf(type, key), wanted);
       for (const { at, state } of next) {
         write.checks.push({ key: at.key, versionstamp: at.versionstamp });
         const placement = state?.task.placement;
         if (state && !state.run && placement?.kind === "limited" && placement.score === at.key[3]) {
           if (holders.includes(state.task.id)) continue;
           holders.push(state.task.id);
-          merge(write, transition(state, place(state, this.core.clock.now())));
+          merge(write, transition(state, becomeDue(state, this.core.clock.now())));
         } else write.deletes.push(at.key);
       }
       write.checks.push({ key: slot.key, versionstamp: slot.versionstamp });
@@ -148,7 +148,7 @@ export class EffectWorker {
   }
 
   /** Tells the tasks that depend on these what has become of them. */
-  async #followTasks(entries: Entry[]): Promise<void> {
+  async #handleParents(entries: Entry[]): Promise<void> {
     // Watched before they are read: one that ends in between is looked at again.
     for (const { key } of entries) this.#watched.add(key[2] as string);
     const parents = await readTasks(this.core.kv, entries.map(({ key }) => key[2] as string));
@@ -156,16 +156,16 @@ export class EffectWorker {
     const open: Promise<void>[] = [];
     entries.forEach((entry, i) => {
       const parent = parents[i];
-      if (parent && !isTerminal(statusOf(parent))) open.push(this.#expect(entry, parent));
+      if (parent && !isTerminal(statusOf(parent))) open.push(this.#awaitEnd(entry, parent));
       else ended.push(entry);
     });
     await Promise.all(open);
-    // A task that depends on many of them is told once.
-    let told = new Map<string, string[]>();
+    // A task that depends on many of them is released once.
+    let parentsOf = new Map<string, string[]>();
     let waiting = 0;
-    const tellAll = async () => {
-      await Promise.all([...told].map(([id, of]) => this.#tell(id, of)));
-      told = new Map();
+    const releaseAll = async () => {
+      await Promise.all([...parentsOf].map(([id, of]) => this.#release(id, of)));
+      parentsOf = new Map();
       waiting = 0;
     };
     for (const { key } of ended) {
@@ -174,43 +174,43 @@ export class EffectWorker {
       for await (const child of this.core.kv.list({ prefix: keys.childrenOf(parent) }, { batchSize: BATCH })) {
         if (decode<number>(child.value) === MET) continue;
         const id = child.key[2] as string;
-        told.set(id, [...told.get(id) ?? [], parent]);
-        if (++waiting >= TOLD) await tellAll();
+        parentsOf.set(id, [...parentsOf.get(id) ?? [], parent]);
+        if (++waiting >= MAX_DEPENDENCIES_AT_ONCE) await releaseAll();
         if (this.#stopped) return;
       }
     }
-    await tellAll();
-    // Whoever has not been told yet is told after the next start.
-    if (!this.#stopped) await Promise.all(ended.map((entry) => this.core.committer.discard(entry)));
+    await releaseAll();
+    // What has not been released yet is released after the next start.
+    if (!this.#stopped) await Promise.all(ended.map((entry) => this.core.committer.deleteIfUnchanged(entry)));
   }
 
   /** The task has not ended: see to it that its end will be followed. */
-  async #expect(entry: Entry, parent: TaskState): Promise<void> {
+  async #awaitEnd(entry: Entry, parent: TaskState): Promise<void> {
     const { task, run } = parent;
     if (!task.has_dependents) {
       // Its holder alone writes the record of a running task: until it ends, the entry stays, and it is watched.
       if (run) return;
-      const write = await guard(this.core.kv, parent, transition(parent, expectDependents(parent)));
+      const write = await addUnchangedChecks(this.core.kv, parent, transition(parent, markHasDependents(parent)));
       if (!write) return this.#job?.kick();
       remove(write, entry);
       if (!await this.core.committer.commitUnlessConflict(write)) return this.#job?.kick();
-    } else await this.core.committer.discard(entry);
+    } else await this.core.committer.deleteIfUnchanged(entry);
     this.#watched.delete(task.id);
   }
 
   /** Tells a task what has become of some that it depends on, until it knows. */
-  async #tell(id: string, parents: string[]): Promise<void> {
+  async #release(id: string, parents: string[]): Promise<void> {
     while (!this.#stopped) {
       const state = await readTask(this.core.kv, id);
       if (!state || isTerminal(statusOf(state)) || state.task.placement?.kind !== "blocked") return;
       // Read after the task: an entry changes only together with it, so the check of the task is one of them too.
-      const write = await guard(this.core.kv, state, emptyChangeset());
+      const write = await addUnchangedChecks(this.core.kv, state, emptyChangeset());
       const children = await getAll(this.core.kv, parents.map((parent) => keys.child(parent, id)));
       const unmet = parents.filter((_, i) => children[i].value && decode<number>(children[i].value) !== MET);
       if (unmet.length === 0) return;
       if (!write) continue;
       const states = await readTasks(this.core.kv, unmet);
-      // One that was retried meanwhile has not ended: its next end is told in turn.
+      // One that was retried meanwhile has not ended: its next end releases the others.
       const ends = unmet.map((id, i) => ({ id, state: states[i] }))
         .filter(({ state }) => state === null || isTerminal(statusOf(state)));
       if (ends.length === 0) return;
@@ -218,7 +218,7 @@ export class EffectWorker {
       const now = this.core.clock.now();
       if (failed) merge(write, transition(state, cancel(state, now, null, whyNot(failed.id, failed.state))));
       else {
-        merge(write, transition(state, meet(state, now, ends.length)));
+        merge(write, transition(state, dependencySucceeded(state, now, ends.length)));
         for (const parent of ends) write.puts.push({ key: keys.child(parent.id, id), value: encode(MET) });
       }
       if (await this.core.committer.commitUnlessConflict(write)) return;

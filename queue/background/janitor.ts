@@ -147,7 +147,7 @@ export class Janitor {
         await removeFrom(old, ({ value }) => decode<number>(value) > 0 && decode<number>(value) < endedBefore);
       }
     }
-    if (left > 0) await removeFrom({ prefix: keys.drops(), end: [...keys.drops(), now] }, () => true);
+    if (left > 0) await removeFrom({ prefix: keys.retentionDues(), end: [...keys.retentionDues(), now] }, () => true);
     return left <= 0;
   }
 
@@ -181,7 +181,7 @@ export class Janitor {
       await this.core.removal.clear(key[1] as string);
       return true;
     });
-    const cleared = await this.#removeDue({ prefix: keys.allRemoved() }, job, () => true, clear);
+    const cleared = await this.#removeDue({ prefix: keys.tombstones() }, job, () => true, clear);
     if (this.#stopped) return false;
     await this.#removeOrphans(job.limit);
     return cleared >= job.limit;

@@ -12,7 +12,7 @@ import { decode } from "../store/codec.ts";
 import { askedBy } from "../run/cancel_requests.ts";
 import { retire } from "../store/commit/instances.ts";
 import { keys } from "../store/keys.ts";
-import { guard, readTasks } from "../store/reads.ts";
+import { addUnchangedChecks, readTasks } from "../store/reads.ts";
 import { isTerminal, type RunRecord, statusOf } from "../task/record.ts";
 import { cancel, interrupt } from "../task/transitions.ts";
 import { emptyChangeset, merge, transition } from "../store/changeset.ts";
@@ -84,7 +84,7 @@ export class Recoverer {
 
   /** Carries out what was asked of instances that are gone. */
   async #redirect(living: Set<string>): Promise<void> {
-    for await (const entry of this.core.kv.list({ prefix: keys.commands() }, { batchSize: 100 })) {
+    for await (const entry of this.core.kv.list({ prefix: keys.cancelRequests() }, { batchSize: 100 })) {
       const [, instance, id] = entry.key as string[];
       if (living.has(instance)) continue;
       const [state] = await readTasks(this.core.kv, [id]);
@@ -93,10 +93,13 @@ export class Recoverer {
       write.deletes.push(entry.key);
       if (state?.run?.instance === instance) continue; // It is handed back first, with the command.
       if (state?.run) {
-        write.puts.push({ key: keys.command(state.run.instance, id), value: entry.value as Uint8Array<ArrayBuffer> });
+        write.puts.push({
+          key: keys.cancelRequest(state.run.instance, id),
+          value: entry.value as Uint8Array<ArrayBuffer>,
+        });
       } else if (state && !isTerminal(statusOf(state))) {
         const cancelled = cancel(state, this.core.clock.now(), askedBy(entry.value));
-        const guarded = await guard(this.core.kv, state, transition(state, cancelled));
+        const guarded = await addUnchangedChecks(this.core.kv, state, transition(state, cancelled));
         if (!guarded) continue;
         merge(write, guarded);
       }
@@ -108,7 +111,7 @@ export class Recoverer {
     const [state] = await readTasks(this.core.kv, [id]);
     if (state?.run?.instance !== instance) return;
     const now = this.core.clock.now();
-    const command = await this.core.kv.get(keys.command(instance, id));
+    const command = await this.core.kv.get(keys.cancelRequest(instance, id));
     const write = transition(
       state,
       command.value ? cancel(state, now, askedBy(command.value)) : interrupt(state, now, true),

@@ -9,10 +9,10 @@
 import type { Core } from "../core.ts";
 import { repeat, type Repeating } from "../task/clock.ts";
 import { keys } from "../store/keys.ts";
-import { guard, readTasks } from "../store/reads.ts";
+import { addUnchangedChecks, readTasks } from "../store/reads.ts";
 import type { Schedules } from "../actions/schedules.ts";
 import type { TaskState } from "../task/record.ts";
-import { expire, mayExpire, place } from "../task/transitions.ts";
+import { becomeDue, expire, mayExpire } from "../task/transitions.ts";
 import { transition } from "../store/changeset.ts";
 
 const BATCH = 200;
@@ -90,9 +90,9 @@ export class Scheduler {
     await this.#withTasks(entries, async (entry, state) => {
       const placement = state?.task.placement;
       if (!state || state.run || placement?.kind !== "scheduled" || placement.due !== entry.key[1]) {
-        return await this.core.committer.discard(entry);
+        return await this.core.committer.deleteIfUnchanged(entry);
       }
-      const write = transition(state, place(state, now));
+      const write = transition(state, becomeDue(state, now));
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       await this.core.committer.commitUnlessConflict(write);
     });
@@ -101,9 +101,9 @@ export class Scheduler {
   async #expire(entries: Entry[], now: number): Promise<void> {
     await this.#withTasks(entries, async (entry, state) => {
       if (!state || !mayExpire(state) || state.task.expires_at !== entry.key[1]) {
-        return await this.core.committer.discard(entry);
+        return await this.core.committer.deleteIfUnchanged(entry);
       }
-      const write = await guard(this.core.kv, state, transition(state, expire(state, now)));
+      const write = await addUnchangedChecks(this.core.kv, state, transition(state, expire(state, now)));
       if (write) await this.core.committer.commitUnlessConflict(write);
     });
   }

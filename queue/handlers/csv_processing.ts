@@ -14,7 +14,7 @@ import type { Json } from "../task/record.ts";
 import { type Block, blocksOf, joined } from "./csv/blocks.ts";
 import type { ColumnStatistics } from "./csv/columns/column.ts";
 import { DELIMITERS, detectDialect, type Dialect, ENCODINGS } from "./csv/encoding.ts";
-import { madeUpOrders } from "./csv/sample_orders.ts";
+import { sampleOrders } from "./csv/sample_orders.ts";
 import { buffersOf } from "./csv/state.ts";
 import type { TableOptions } from "./csv/table.ts";
 import type { CsvAnswer } from "./csv/worker.ts";
@@ -136,7 +136,7 @@ export function csvProcessing(pool: Pool<CsvJobs>, clock: Clock): TaskDefinition
 async function run(ctx: TaskContext<Params>, pool: Pool<CsvJobs>, clock: Clock): Promise<Json> {
   const { upload_id, num_rows, processing_time } = ctx.params;
   const saved = ctx.resume as unknown as Saved | undefined;
-  const source = upload_id ? await ctx.openUpload(upload_id, saved?.bytes) : await madeUpFile(ctx, num_rows, saved);
+  const source = upload_id ? await ctx.openUpload(upload_id, saved?.bytes) : await sampleFile(ctx, num_rows, saved);
   const left = source.size - (saved?.bytes ?? 0);
   const blocks = blocksOf(source.stream, left, upload_id ? BLOCK_BYTES : Math.ceil(source.size / STEPS));
   const cleaned = ctx.params.cleaned ? artifactStream(ctx, "cleaned.csv", "text/csv") : null;
@@ -296,10 +296,10 @@ function artifactStream(ctx: TaskContext<Params>, name: string, mediaType: strin
   };
 }
 
-async function madeUpFile(ctx: TaskContext<Params>, rows: number, saved: Saved | undefined): Promise<OpenedFile> {
+async function sampleFile(ctx: TaskContext<Params>, rows: number, saved: Saved | undefined): Promise<OpenedFile> {
   if (!saved) {
     ctx.progress(0, "writing the CSV");
-    await ctx.artifact("input.csv", madeUpOrders(rows, seedOf(ctx.id)), "text/csv");
+    await ctx.artifact("input.csv", sampleOrders(rows, seedOf(ctx.id)), "text/csv");
   }
   return (await ctx.openArtifact("input.csv", saved?.bytes))!;
 }

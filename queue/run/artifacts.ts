@@ -60,9 +60,9 @@ export class Artifacts {
       const { mark, ...rest } = written;
       const file: StoredFile = { ...rest, name, media_type: mediaType, created_at: this.clock.now() };
       changeset.puts.push({ key, value: encode(file) });
-      this.blobs.adopt(changeset, { blob: rest.blob, mark });
+      this.blobs.attach(changeset, { blob: rest.blob, mark });
       // In the same atomic: whatever happens now, the janitor finds the chunks of the replaced file.
-      if (earlier.value) this.blobs.disown(changeset, decode<StoredFile>(earlier.value).blob);
+      if (earlier.value) this.blobs.scheduleDeletion(changeset, decode<StoredFile>(earlier.value).blob);
       await commit(changeset);
     });
     this.#writes.set(name, write.catch(() => {}));

@@ -79,8 +79,8 @@ export class Checkpoints {
     }
     return (write) => {
       write.puts.push({ key: keys.checkpoint(this.#id), value: encode(record) });
-      if (this.#blob) this.#blobs.disown(write, this.#blob);
-      if (written) this.#blobs.adopt(write, written);
+      if (this.#blob) this.#blobs.scheduleDeletion(write, this.#blob);
+      if (written) this.#blobs.attach(write, written);
       this.#blob = record.blob?.blob ?? null;
       this.#exists = true;
     };
@@ -90,7 +90,7 @@ export class Checkpoints {
   drop(write: Changeset): void {
     if (!this.#exists) return;
     write.deletes.push(keys.checkpoint(this.#id));
-    if (this.#blob) this.#blobs.disown(write, this.#blob);
+    if (this.#blob) this.#blobs.scheduleDeletion(write, this.#blob);
   }
 
   /**

@@ -62,7 +62,7 @@ export class Claims {
     const valid: { entry: Deno.KvEntry<unknown>; state: TaskState }[] = [];
     for (const [i, entry] of entries.entries()) {
       const state = states[i];
-      if (!state || !this.#hasPlacement(state, entry)) await committer.discard(entry);
+      if (!state || !this.#hasPlacement(state, entry)) await committer.deleteIfUnchanged(entry);
       else if (this.#hasExpired(state)) await this.#expire(state, entry);
       else valid.push({ entry, state });
     }
@@ -121,7 +121,7 @@ export class Claims {
     const { instance } = committer;
     await Promise.all(entries.map(async (entry, i) => {
       const state = states[i];
-      if (!state || !this.#hasPlacement(state, entry)) return await committer.discard(entry);
+      if (!state || !this.#hasPlacement(state, entry)) return await committer.deleteIfUnchanged(entry);
       if (this.#hasExpired(state)) return await this.#expire(state, entry);
       const claimed = claim(state, instance, clock.now());
       const write = transition(state, claimed);

@@ -10,7 +10,7 @@ import type { Core } from "../core.ts";
 import { decode, encode } from "../store/codec.ts";
 import { NotFoundError } from "../task/errors.ts";
 import { keys } from "../store/keys.ts";
-import { putMark } from "../store/commit/lane_series.ts";
+import { annotationPut } from "../store/commit/lane_series.ts";
 import type { PauseInfo } from "../task/api_types.ts";
 import { emptyChangeset } from "../store/changeset.ts";
 
@@ -84,7 +84,7 @@ export class Pauses {
     const write = emptyChangeset(`pause:${type}`);
     write.puts.push(
       { key: keys.pause(type), value: encode(info) },
-      putMark(this.core.clock.now(), type, { kind: "pause", task_type: type }),
+      annotationPut(this.core.clock.now(), type, { kind: "pause", task_type: type }),
     );
     await this.#moved(type, async () => {
       // Nothing is started from here on, so that nothing is once it is answered.
@@ -105,7 +105,7 @@ export class Pauses {
     this.#assertType(type);
     const write = emptyChangeset(`pause:${type}`);
     write.deletes.push(keys.pause(type));
-    write.puts.push(putMark(this.core.clock.now(), type, { kind: "resume", task_type: type }));
+    write.puts.push(annotationPut(this.core.clock.now(), type, { kind: "resume", task_type: type }));
     await this.#moved(type, async () => {
       await this.core.committer.commit(write);
       // A pause that is on its way comes after it: their writes are committed in the order in which they came.

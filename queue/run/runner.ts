@@ -276,14 +276,14 @@ export class Runner {
   /** Carries out what other instances have asked of the tasks that run here. */
   async #handleCancelRequests(): Promise<void> {
     const { kv, committer } = this.#core;
-    for await (const entry of kv.list({ prefix: keys.commandsOf(committer.instance) })) {
+    for await (const entry of kv.list({ prefix: keys.cancelRequestsOf(committer.instance) })) {
       const id = entry.key[2] as string;
       const execution = this.execution(id);
       const by = askedBy(entry.value);
       const held = execution ?? (await readTasks(kv, [id]))[0]?.run?.instance === committer.instance;
       await execution?.cancel(by);
       // A task whose claim has not been answered yet is held, and has no execution: the command waits for it.
-      if (execution || !held) await committer.discard(entry);
+      if (execution || !held) await committer.deleteIfUnchanged(entry);
     }
   }
 }

@@ -86,7 +86,7 @@ export class Blobs {
     let size = 0;
     let chunks = 0;
     let write = this.#startWrite(blob);
-    let flying: Promise<string> = Promise.resolve("");
+    let inFlight: Promise<string> = Promise.resolve("");
     try {
       for await (const chunk of rechunk(stream, CHUNK_BYTES)) {
         size += chunk.length;
@@ -95,17 +95,17 @@ export class Blobs {
         write.puts.push({ key: keys.blob(blob, chunks++), value: chunk });
         if (chunks % CHUNKS_PER_WRITE === 0) {
           // One write flies while the next is filled: that bounds the memory and keeps the disk busy.
-          await flying;
-          flying = this.#committer.commit(write, options);
-          flying.catch(() => {});
+          await inFlight;
+          inFlight = this.#committer.commit(write, options);
+          inFlight.catch(() => {});
           write = this.#startWrite(blob);
         }
       }
-      let mark = await flying;
+      let mark = await inFlight;
       if (write.puts.length > 1 || chunks === 0) mark = await this.#committer.commit(write, options);
       return { blob, size, chunks, sha256: hash.digest("hex"), mark };
     } catch (error) {
-      await flying.catch(() => {});
+      await inFlight.catch(() => {});
       // What stays is the janitor's: it is marked as unfinished.
       await this.delete(blob).catch(() => {});
       throw error;
@@ -122,7 +122,7 @@ export class Blobs {
    * Adds to `write` what gives a written file its owner. It fails its check if the janitor has taken the file for one
    * that will not be finished, because nothing of it had come for too long.
    */
-  adopt(write: Changeset, { blob, mark }: Pick<WrittenBlob, "blob" | "mark">): void {
+  attach(write: Changeset, { blob, mark }: Pick<WrittenBlob, "blob" | "mark">): void {
     // Under the file's lock: in one atomic with the janitor's write both would pass their checks.
     write.locks.push(`blob:${blob}`);
     write.checks.push({ key: keys.blobPending(blob), versionstamp: mark });
@@ -130,7 +130,7 @@ export class Blobs {
   }
 
   /** Adds to `write` what makes the janitor delete a file that loses its owner, with its next round. */
-  disown(write: Changeset, blob: string): void {
+  scheduleDeletion(write: Changeset, blob: string): void {
     if (!write.locks.includes(`blob:${blob}`)) write.locks.push(`blob:${blob}`);
     write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
   }

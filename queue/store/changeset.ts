@@ -193,7 +193,7 @@ export function transition(before: TaskState | null, after: TaskState): Changese
     write.puts.push({ key: keys.index(bucket, task_type, id), value: encode(indexValue(after)) });
   }
   moveEntries(write, entriesOf(before), entriesOf(after));
-  for (const key of followsOf(before, after)) write.puts.push({ key, value: encode(0) });
+  for (const key of effectsOf(before, after)) write.puts.push({ key, value: encode(0) });
 
   const status = statusOf(after);
   const statusBefore = before && statusOf(before);
@@ -239,7 +239,7 @@ export function entriesOf(state: TaskState | null): Deno.KvKey[] {
   if (!ended) entries.push(...task.depends_on.map((parent) => keys.child(parent, id)));
   if (mayExpire(state)) entries.push(keys.expiry(task.expires_at!, id));
   if (task.retention_ms !== null && ended) {
-    entries.push(keys.drop(task.completed_at! + task.retention_ms, id));
+    entries.push(keys.retentionDue(task.completed_at! + task.retention_ms, id));
   }
   return entries;
 }
@@ -253,20 +253,20 @@ function moveEntries(write: Changeset, before: Deno.KvKey[], after: Deno.KvKey[]
 }
 
 /** What must be looked at after a change: tasks that depend on this one, its callback, its concurrency key. */
-export function followsOf(before: TaskState | null, after: TaskState): Deno.KvKey[] {
+export function effectsOf(before: TaskState | null, after: TaskState): Deno.KvKey[] {
   const { id, task_type, has_dependents, concurrency_key, callback_url } = after.task;
   const follows: Deno.KvKey[] = [];
   const ended = isTerminal(statusOf(after)) && !(before && isTerminal(statusOf(before)));
-  if (has_dependents && ended) follows.push(keys.followTask(id));
-  if (callback_url !== null && ended) follows.push(keys.followCallback(id));
+  if (has_dependents && ended) follows.push(keys.dependentsEffect(id));
+  if (callback_url !== null && ended) follows.push(keys.callbackEffect(id));
   // A retried task waits for its parents again; whoever submits one adds those that are not new themselves.
   if (before && isTerminal(statusOf(before)) && after.task.placement?.kind === "blocked") {
-    follows.push(...after.task.depends_on.map(keys.followTask));
+    follows.push(...after.task.depends_on.map(keys.dependentsEffect));
   }
   if (concurrency_key !== null) {
     const wants = after.task.placement?.kind === "limited" && !after.run;
     const frees = before !== null && occupies(before) && !occupies(after);
-    if (wants || frees) follows.push(keys.followSlot(task_type, concurrency_key));
+    if (wants || frees) follows.push(keys.concurrencyKeyEffect(task_type, concurrency_key));
   }
   return follows;
 }

@@ -63,7 +63,11 @@ export async function readReady(kv: Deno.Kv, ids: readonly string[]): Promise<(T
 }
 
 /** Adds to a write the checks that hold exactly while a task that does not run is as it was read; null: it is not. */
-export async function guard(kv: Deno.Kv, { task }: TaskState, write: Changeset): Promise<Changeset | null> {
+export async function addUnchangedChecks(
+  kv: Deno.Kv,
+  { task }: TaskState,
+  write: Changeset,
+): Promise<Changeset | null> {
   const [cold, run] = await kv.getMany<[unknown, unknown]>([keys.task(task.id), keys.run(task.id)]);
   if (!cold.value || run.value || decodeTask(cold.value).version !== task.version) return null;
   // A claim leaves the cold record as it is, so the run record's absence is checked as well.

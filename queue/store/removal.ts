@@ -94,7 +94,7 @@ export class Removal {
     const entry = await this.kv.get(keys.task(id));
     if (run || !entry.value || decodeTask(entry.value).version !== version) return "moved";
     const removed = await this.#remove(entry, decodeTask(entry.value), await this.#related([id]));
-    if (removed === "removed" && (await this.kv.get(keys.removed(id))).value) await this.clear(id);
+    if (removed === "removed" && (await this.kv.get(keys.tombstone(id))).value) await this.clear(id);
     return removed;
   }
 
@@ -117,11 +117,11 @@ export class Removal {
     for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
     if (!isBare) {
       // There may be more of it than one atomic takes: the marker stays until all of it is gone.
-      write.puts.push({ key: keys.removed(id), value: encode(0) });
+      write.puts.push({ key: keys.tombstone(id), value: encode(0) });
       write.deletes.push(keys.checkpoint(id));
       const checkpoint = await this.kv.get(keys.checkpoint(id));
       const kept = checkpoint.value ? decode<CheckpointRecord>(checkpoint.value) : null;
-      if (kept?.blob) this.blobs.disown(write, kept.blob.blob);
+      if (kept?.blob) this.blobs.scheduleDeletion(write, kept.blob.blob);
     }
     if (task.unique_key !== null) {
       const unique = await this.kv.get(keys.unique(task_type, task.unique_key));
@@ -142,7 +142,7 @@ export class Removal {
     await this.#removePieces(keys.allRetriedAs(id), () => null);
     // The chunks go with the next round of unfinished files.
     await this.#removePieces(keys.artifactsOf(id), (value) => decode<StoredFile>(value).blob);
-    await this.committer.commit({ ...emptyChangeset(id), deletes: [keys.removed(id)] });
+    await this.committer.commit({ ...emptyChangeset(id), deletes: [keys.tombstone(id)] });
   }
 
   /** Deletes the entries of a prefix in pieces that fit; `blobOf` names the file that an entry owns. */
@@ -151,7 +151,7 @@ export class Removal {
     for await (const { key, value } of this.kv.list({ prefix }, { batchSize: 20 })) {
       write.deletes.push(key);
       const blob = blobOf(value);
-      if (blob !== null) this.blobs.disown(write, blob);
+      if (blob !== null) this.blobs.scheduleDeletion(write, blob);
       if (write.deletes.length < PIECES) continue;
       await this.committer.commit(write);
       write = emptyChangeset(prefix.join("/"));
@@ -173,7 +173,7 @@ export class Removal {
 
   /** Commits what takes a file's owner from it, and deletes its chunks; false if something else came before. */
   async #removeBlob(write: Changeset, blob: string): Promise<boolean> {
-    this.blobs.disown(write, blob);
+    this.blobs.scheduleDeletion(write, blob);
     if (!await this.committer.commitUnlessConflict(write)) return false;
     await this.blobs.delete(blob);
     return true;

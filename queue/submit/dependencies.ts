@@ -32,7 +32,7 @@ export async function assertParents(
 
 /** Adds the effects by which new tasks learn of parents that may have ended already. */
 export function notifyDependents(write: Changeset, parents: Iterable<string>): void {
-  for (const parent of parents) write.puts.push({ key: keys.followTask(parent), value: encode(0) });
+  for (const parent of parents) write.puts.push({ key: keys.dependentsEffect(parent), value: encode(0) });
 }
 
 /**

@@ -61,7 +61,7 @@ export class Uploads {
           throw new NotFoundError(`Upload ${earlier[0]}`);
         }
       }
-      blobs.adopt(changeset, written);
+      blobs.attach(changeset, written);
       // Whoever loses the race for the key looks again; a file that the janitor has taken is lost for good.
       if (await committer.commitUnlessConflict(changeset)) return { id, file, created: true };
       if (!idempotency || tries > 3) throw new ConflictError();

@@ -77,7 +77,7 @@ export interface SeriesBucket {
 }
 
 /** Something that a chart marks. */
-export interface SeriesMark {
+export interface SeriesAnnotation {
   at: string;
   kind: "start" | "pause" | "resume";
   /** Which type was paused or resumed; null for the start of an instance. */
@@ -89,7 +89,7 @@ export interface SeriesAnswer {
   range: string;
   bucket_seconds: number;
   buckets: SeriesBucket[];
-  marks: SeriesMark[];
+  marks: SeriesAnnotation[];
 }
 
 /** Something that happened to a task. `at` is RFC 3339. */

@@ -20,14 +20,23 @@ import {
 } from "./record.ts";
 
 /** What can happen to a task after it was submitted. */
-export const EVENTS = ["place", "claim", "succeed", "fail", "retry_later", "interrupt", "cancel", "retry"] as const;
+export const EVENTS = [
+  "become_due",
+  "claim",
+  "succeed",
+  "fail",
+  "retry_later",
+  "interrupt",
+  "cancel",
+  "retry",
+] as const;
 
 /** One of {@linkcode EVENTS}. */
 export type TaskEvent = (typeof EVENTS)[number];
 
 /** The whole state machine: for each event, the status that each status leads to; what is not named is illegal. */
 export const TRANSITIONS: Readonly<Record<TaskEvent, Partial<Record<Status, Status>>>> = {
-  place: { PENDING: "PENDING" },
+  become_due: { PENDING: "PENDING" },
   claim: { PENDING: "RUNNING" },
   succeed: { RUNNING: "SUCCESS" },
   fail: { RUNNING: "FAILED" },
@@ -77,8 +86,8 @@ export function placementAt(due: number, { priority, concurrency_key }: Waiting,
 }
 
 /** What a waiting task waited for has come: its time, its parents, or its concurrency key. */
-export function place(state: TaskState, now: number): TaskState {
-  assertLegal("place", state);
+export function becomeDue(state: TaskState, now: number): TaskState {
+  assertLegal("become_due", state);
   const { task } = state;
   return { run: null, task: { ...task, placement: nextPlacement(task, now), version: task.version + 1 } };
 }
@@ -98,16 +107,16 @@ function nextPlacement(task: TaskRecord, now: number): Placement {
 }
 
 /** Some of the tasks that a blocked task depends on have become SUCCESS. */
-export function meet(state: TaskState, now: number, count = 1): TaskState {
+export function dependencySucceeded(state: TaskState, now: number, count = 1): TaskState {
   const { task } = state;
   if (task.placement?.kind !== "blocked") throw new RangeError(`Task ${task.id} is not blocked.`);
   const unmet = task.placement.unmet - count;
-  if (unmet <= 0) return place(state, now);
+  if (unmet <= 0) return becomeDue(state, now);
   return { run: null, task: { ...task, placement: { kind: "blocked", unmet }, version: task.version + 1 } };
 }
 
 /** The task is told that others depend on it. It keeps its place. */
-export function expectDependents(state: TaskState): TaskState {
+export function markHasDependents(state: TaskState): TaskState {
   const { task } = state;
   const placement = task.placement && { ...task.placement };
   return { run: null, task: { ...task, placement, has_dependents: true, version: task.version + 1 } };

@@ -199,10 +199,10 @@ class StoreCheck {
     if (decode<number>(entry.value) !== 0 || state.run || state.task.placement?.kind !== "blocked") return;
     this.#unmet.set(state.task.id, (this.#unmet.get(state.task.id) ?? 0) + 1);
     const known = this.#states.get(parent);
-    const follows = this.#follows.has(text(keys.followTask(parent)));
+    const follows = this.#follows.has(text(keys.dependentsEffect(parent)));
     const willTell = known && !isTerminal(statusOf(known)) && known.task.has_dependents;
     if (!follows && !willTell) {
-      this.#findings.put(keys.followTask(parent), `is missing: task ${state.task.id} waits for this one`, 0);
+      this.#findings.put(keys.dependentsEffect(parent), `is missing: task ${state.task.id} waits for this one`, 0);
     }
   }
 
@@ -228,7 +228,7 @@ class StoreCheck {
     for (const [name, holders] of this.#slots) {
       const [type, key] = JSON.parse(name) as [string, string];
       if (new Set(holders).size < holders.length) {
-        this.#findings.put(keys.slot(type, key), "names a task twice", [...new Set(holders)]);
+        this.#findings.put(keys.keyHolders(type, key), "names a task twice", [...new Set(holders)]);
       }
       const free = holders.some((id) => !this.#states.has(id) || !occupies(this.#states.get(id)!));
       if (free) this.#needFollow(type, key, "a task that has left still has the key");
@@ -261,7 +261,7 @@ class StoreCheck {
     const holders = this.#slots.get(text([type, key])) ?? [];
     if (occupies(state)) {
       if (holders.includes(state.task.id)) return;
-      const slot = keys.slot(type, key);
+      const slot = keys.keyHolders(type, key);
       this.#findings.put(slot, `does not name task ${state.task.id}, which has the key`, [...holders, state.task.id]);
     } else if (state.task.placement?.kind === "limited" && holders.length === 0) {
       this.#needFollow(type, key, `task ${state.task.id} waits for a key that nobody has`);
@@ -269,7 +269,7 @@ class StoreCheck {
   }
 
   #needFollow(type: string, key: string, why: string): void {
-    const follow = keys.followSlot(type, key);
+    const follow = keys.concurrencyKeyEffect(type, key);
     if (!this.#follows.has(text(follow))) this.#findings.put(follow, `is missing: ${why}`, 0);
   }
 

@@ -88,7 +88,7 @@ export class Findings {
         this.report(entry.key, `cannot be read: ${error.message}`);
       }
       // Let others have their turn.
-      if (this.entries % 5_000 === 0) await this.kv.get(keys.bell());
+      if (this.entries % 5_000 === 0) await this.kv.get(keys.wakeup());
     }
   }
 

@@ -66,7 +66,7 @@ export class Notifier {
       return Promise.resolve();
     }, () => {});
     if (this.#distributed) {
-      this.#bell = this.#kv.watch([keys.bell()]).getReader();
+      this.#bell = this.#kv.watch([keys.wakeup()]).getReader();
       this.#listening = this.#listen(this.#bell);
     }
   }

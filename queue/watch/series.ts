@@ -10,7 +10,7 @@ import type { Clock } from "../task/clock.ts";
 import { readCounts } from "../store/counts.ts";
 import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
-import type { SeriesAnswer, SeriesBucket, SeriesMark } from "../task/api_types.ts";
+import type { SeriesAnnotation, SeriesAnswer, SeriesBucket } from "../task/api_types.ts";
 import type { Put } from "../store/changeset.ts";
 import { addSample, emptySample, quantile, type Sample } from "../store/commit/lane_series.ts";
 
@@ -77,7 +77,7 @@ export async function foldSeries(
   const old = [
     { prefix: keys.minutes(), end: [...keys.minutes(), Math.floor((now - MINUTES_KEPT_MS) / HOUR_MS) * 60] },
     { prefix: keys.hours(), end: [...keys.hours(), hourOf(now - HOURS_KEPT_MS)] },
-    { prefix: keys.marks(), end: [...keys.marks(), now - HOURS_KEPT_MS] },
+    { prefix: keys.annotations(), end: [...keys.annotations(), now - HOURS_KEPT_MS] },
   ];
   for (const selector of old) {
     for await (const { key } of kv.list(selector, { limit, batchSize: 500 })) deletes.push(key);
@@ -169,13 +169,13 @@ async function readSeries(
     });
     for (const [type, sample] of sums) depth.set(type, depth.get(type)! - sample.waiting);
   }
-  const marks: SeriesMark[] = [];
+  const marks: SeriesAnnotation[] = [];
   for await (
-    const { key, value } of kv.list({ prefix: keys.marks(), start: [...keys.marks(), first * MINUTE_MS] }, {
+    const { key, value } of kv.list({ prefix: keys.annotations(), start: [...keys.annotations(), first * MINUTE_MS] }, {
       limit: 200,
     })
   ) {
-    marks.push({ at: new Date(key[1] as number).toISOString(), ...decode<Omit<SeriesMark, "at">>(value) });
+    marks.push({ at: new Date(key[1] as number).toISOString(), ...decode<Omit<SeriesAnnotation, "at">>(value) });
   }
   return {
     range,

@@ -13,7 +13,7 @@ import { readJson } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { idempotencyOf } from "../http/idempotency.ts";
 import type { Quotas } from "./quotas.ts";
-import { wholeTask } from "./task_response.ts";
+import { taskResponse } from "./task_response.ts";
 import { nameSchema, submissionFields, toFields } from "./submission.ts";
 
 /** How many of its next times a schedule shows. */
@@ -110,7 +110,7 @@ export function scheduleRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppE
     const { id, created } = await schedules.trigger(schedule, c.get("principal").name, key);
     c.header("Location", `/api/tasks/${id}`);
     const state = created ?? await queue.get(id);
-    return c.json(await wholeTask(queue, state, c.get("principal")), created ? 201 : 200);
+    return c.json(await taskResponse(queue, state, c.get("principal")), created ? 201 : 200);
   });
 
   return app;

@@ -12,7 +12,7 @@ import { mayActAs } from "../http/auth.ts";
 import type { Principal } from "../env.ts";
 
 /** Reads what belongs to a task beside its record, as far as its reader may see it. */
-export async function wholeTask(queue: Queue, state: TaskState, reader: Principal): Promise<Task> {
+export async function taskResponse(queue: Queue, state: TaskState, reader: Principal): Promise<Task> {
   const { id } = state.task;
   const [artifacts, retriedAs] = await Promise.all([queue.artifacts.list(id), queue.retriedAs(id)]);
   return shownTo(reader, taskOf(state, artifacts, queue.retention, retriedAs));

@@ -14,7 +14,7 @@ import { RETRY_FROM } from "../../queue/task/transitions.ts";
 import { mayActAs, requireRole } from "../http/auth.ts";
 import { readJson, readOptionalJson } from "../http/body.ts";
 import { idempotencyOf } from "../http/idempotency.ts";
-import type { LiveStreams } from "../live/stream_limits.ts";
+import type { StreamLimits } from "../live/stream_limits.ts";
 import type { Quotas } from "./quotas.ts";
 import { artifactRoutes } from "./artifacts.ts";
 import { bulkRoutes } from "./bulk.ts";
@@ -22,15 +22,15 @@ import type { AppEnv, AppOptions } from "../env.ts";
 import { TaskFollower } from "../live/task_events.ts";
 import { logRoutes } from "./logs.ts";
 import { readFilter } from "../http/query.ts";
-import { wholeTask } from "./task_response.ts";
+import { taskResponse } from "./task_response.ts";
 import { batchTaskSchema, submissionSchema, toSubmission } from "./submission.ts";
 
 /** The routes of tasks. */
-export function taskRoutes(options: AppOptions, streams: LiveStreams, quotas: Quotas): Hono<AppEnv> {
+export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Quotas): Hono<AppEnv> {
   const { queue, clock, log } = options;
   const app = new Hono<AppEnv>({ strict: false });
   const summary = (state: TaskState) => summaryOf(state, queue.retention);
-  const whole = (c: Context<AppEnv>, state: TaskState) => wholeTask(queue, state, c.get("principal"));
+  const whole = (c: Context<AppEnv>, state: TaskState) => taskResponse(queue, state, c.get("principal"));
 
   app.post("/submit", requireRole("operator"), async (c) => {
     const body = await readJson(c, submissionSchema);

@@ -10,7 +10,7 @@ import { getSignedCookie, setSignedCookie } from "hono/cookie";
 import type { Caller, Permission } from "../../queue/task/api_types.ts";
 import type { AppEnv, AppOptions, Principal } from "../env.ts";
 import { addressOf, isSecure } from "./address.ts";
-import type { Guesses } from "./auth_throttle.ts";
+import type { AuthThrottle } from "./auth_throttle.ts";
 import { Problem } from "./problem.ts";
 import { isLoopback, type Role, ROLES, type Token } from "../settings.ts";
 
@@ -41,7 +41,7 @@ export function checkToken(
   c: Context<AppEnv>,
   secret: string,
   options: AppOptions,
-  guesses: Guesses,
+  guesses: AuthThrottle,
 ): Token | undefined {
   const address = addressOf(c, options);
   guesses.assertMayTry(address, secret);
@@ -82,7 +82,7 @@ export async function fromCookie(c: Context, { tokens, clock, queue }: AppOption
 }
 
 /** Finds out who calls, and refuses whoever has no token where tokens are set. */
-export function authenticate(options: AppOptions, guesses: Guesses): MiddlewareHandler<AppEnv> {
+export function authenticate(options: AppOptions, guesses: AuthThrottle): MiddlewareHandler<AppEnv> {
   const { tokens } = options;
   return async (c, next) => {
     if (tokens.length === 0) {

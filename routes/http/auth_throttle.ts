@@ -28,7 +28,7 @@ interface Failures {
 }
 
 /** Counts wrong tokens. */
-export class Guesses {
+export class AuthThrottle {
   readonly #failures = new RecentMap<string, Failures>(REMEMBERED);
   readonly #right = new RecentMap<string, true>(REMEMBERED);
 

@@ -21,7 +21,7 @@ import type { AppEnv, AppOptions, ServerSocket } from "../env.ts";
 import { frameSchema, mayMatter, type Subscribe } from "./frames.ts";
 import { positionOf, Subscription } from "./subscription.ts";
 import { TaskFollower } from "./task_events.ts";
-import type { LiveStreams } from "./stream_limits.ts";
+import type { StreamLimits } from "./stream_limits.ts";
 import { Problem } from "../http/problem.ts";
 import type { StatsFeed } from "./stats_feed.ts";
 
@@ -303,7 +303,7 @@ class Connection {
 }
 
 /** The route of the stream, and what closes every socket. */
-export function streamRoutes(options: AppOptions, stats: StatsFeed, streams: LiveStreams): Hono<AppEnv> {
+export function streamRoutes(options: AppOptions, stats: StatsFeed, streams: StreamLimits): Hono<AppEnv> {
   const { queue, clock, log } = options;
   const app = new Hono<AppEnv>({ strict: false });
 

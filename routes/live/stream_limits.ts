@@ -34,7 +34,7 @@ interface Entry {
 }
 
 /** Lets streams in and ends them. */
-export class LiveStreams {
+export class StreamLimits {
   readonly #entries = new Set<Entry>();
   readonly #options: AppOptions;
   readonly #clock: Clock;

@@ -10,10 +10,10 @@ import type { JSX } from "preact";
 import { checkToken, fromCookie, SESSION_COOKIE, signIn } from "../http/auth.ts";
 import { readForm } from "../http/body.ts";
 import { renderDocument } from "./document.tsx";
-import { safeBack } from "./return_to.ts";
+import { returnTo } from "./return_to.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import type { Guesses } from "../http/auth_throttle.ts";
-import type { LiveStreams } from "../live/stream_limits.ts";
+import type { AuthThrottle } from "../http/auth_throttle.ts";
+import type { StreamLimits } from "../live/stream_limits.ts";
 import { Problem } from "../http/problem.ts";
 import type { Token } from "../settings.ts";
 
@@ -41,7 +41,7 @@ function LoginPage({ error, back }: { error?: string; back: string }): JSX.Eleme
 }
 
 /** The routes of signing in and out. */
-export function loginRoutes(options: AppOptions, guesses: Guesses, streams: LiveStreams): Hono<AppEnv> {
+export function loginRoutes(options: AppOptions, guesses: AuthThrottle, streams: StreamLimits): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
   const render = (back: string, error?: string) =>
     renderDocument({ title: "Sign in — Millrace", children: <LoginPage error={error} back={back} /> });
@@ -54,11 +54,11 @@ export function loginRoutes(options: AppOptions, guesses: Guesses, streams: Live
     streams.endSession(signedIn.session);
   }
 
-  app.get("/login", (c) => c.html(render(safeBack(c.req.query("back") ?? null))));
+  app.get("/login", (c) => c.html(render(returnTo(c.req.query("back") ?? null))));
 
   app.post("/login", async (c) => {
     const form = await readForm(c);
-    const back = safeBack(form.get("back"));
+    const back = returnTo(form.get("back"));
     let token: Token | undefined;
     try {
       token = checkToken(c, form.get("token") ?? "", options, guesses);

@@ -6,7 +6,7 @@
  */
 
 import { type Context, Hono } from "hono";
-import { MORE } from "../../islands/form/schema/submit_options.ts";
+import { SUBMIT_OPTIONS } from "../../islands/form/schema/submit_options.ts";
 import { checkFields, type FormReader, readFields } from "../../islands/form/schema/read_fields.ts";
 import type { Schema } from "../../islands/form/schema/schema.ts";
 import { HOME, hrefOf } from "../../islands/app/url.ts";
@@ -20,7 +20,7 @@ import type { Pages } from "./pages.tsx";
 import type { Quotas } from "../api/quotas.ts";
 import { Problem } from "../http/problem.ts";
 import { submissionSchema, toSubmission } from "../api/submission.ts";
-import { safeBack } from "./return_to.ts";
+import { returnTo } from "./return_to.ts";
 import { RequestFiles } from "../api/uploads.ts";
 
 /** Repetitions of a group that a form can send. */
@@ -95,8 +95,8 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     );
     const errors: Record<string, string> = {};
     const input_params = readFields(schema, readerOf(sent), errors, "/input_params");
-    const more = readFields(MORE, readerOf(sent), errors);
-    checkFields(MORE, more, errors);
+    const more = readFields(SUBMIT_OPTIONS, readerOf(sent), errors);
+    checkFields(SUBMIT_OPTIONS, more, errors);
     const from = one("retried_from");
     if (Object.keys(errors).length === 0) {
       const body = { task_type: type, input_params, ...more, ...from ? { retried_from: from } : {} };
@@ -152,7 +152,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
         // It has moved on meanwhile: the view that follows shows where.
         if (!(error instanceof IllegalTransitionError)) throw error;
       }
-      return c.redirect(safeBack(back), 303);
+      return c.redirect(returnTo(back), 303);
     });
   }
 

@@ -32,7 +32,7 @@ import { logEvent, newestFitting } from "../live/task_events.ts";
 import { type Manifest, readManifest } from "./static.ts";
 import type { StatsFeed } from "../live/stats_feed.ts";
 import { typeInfos } from "../api/system.ts";
-import { wholeTask } from "../api/task_response.ts";
+import { taskResponse } from "../api/task_response.ts";
 
 function Page({ store }: { store: Store }): JSX.Element {
   const view = store.view.value;
@@ -121,7 +121,7 @@ export class Pages {
     try {
       const state = await queue.get(id);
       const { lines } = await queue.logs.readTail(id, LOG_LINES);
-      return { task: await wholeTask(queue, state, reader), log: newestFitting(lines, LOG_CHARS).map(logEvent) };
+      return { task: await taskResponse(queue, state, reader), log: newestFitting(lines, LOG_CHARS).map(logEvent) };
     } catch (error) {
       if (error instanceof NotFoundError) return { missing: id };
       throw error;

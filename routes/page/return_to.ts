@@ -5,6 +5,6 @@
  */
 
 /** A place within this page that a form may send its reader back to. */
-export function safeBack(value: string | null): string {
+export function returnTo(value: string | null): string {
   return value && /^\/(\?[\x21-\x7e]*)?$/.test(value) && !/[#\\]/.test(value) ? value : "/";
 }

@@ -1,7 +1,7 @@
 /** Sign-in, sessions, and what a caller may take of the service. */
 
 import type { Token } from "../../routes/settings.ts";
-import { Guesses } from "../../routes/http/auth_throttle.ts";
+import { AuthThrottle } from "../../routes/http/auth_throttle.ts";
 import { parseNetwork } from "../../routes/http/network.ts";
 import { silent } from "../../queue/log.ts";
 import { assertEquals, assertMatch, assertThrows, ok } from "../support/assert.ts";
@@ -34,7 +34,7 @@ const cookieOf = (answer: Response) => answer.headers.get("Set-Cookie")!.split("
 Deno.test("after five wrong tokens from an address each further one must wait, longer each time, and is logged", () => {
   const clock = new FakeClock();
   const said: string[] = [];
-  const guesses = new Guesses(clock, {
+  const guesses = new AuthThrottle(clock, {
     ...silent,
     warn: (message, fields) => said.push(`${message} ${fields?.address}`),
   });

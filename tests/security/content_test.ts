@@ -11,7 +11,7 @@ import { createLogger } from "../../queue/log.ts";
 import { Searches } from "../../queue/store/searches.ts";
 import type { Task } from "../../queue/task/summary.ts";
 import { assertEquals, assertMatch, assertRejects, assertThrows, ok } from "../support/assert.ts";
-import { sparingly } from "../../routes/app.ts";
+import { atMostOncePerSecond } from "../../routes/app.ts";
 import { withApp } from "../support/http/app.ts";
 import { withDirectory } from "../support/directory.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -117,7 +117,7 @@ Deno.test("a line break and a terminal's commands in a log make no line of their
 Deno.test("what clients bring about at will is logged once a second, with how often it has happened", () => {
   const clock = new FakeClock();
   const told: number[] = [];
-  const tell = sparingly(clock, (count) => told.push(count));
+  const tell = atMostOncePerSecond(clock, (count) => told.push(count));
   for (let i = 0; i < 1_000; i++) tell();
   assertEquals(told, [1]);
   clock.sleep(1_000);

@@ -7,7 +7,7 @@
 import type { Schema } from "./schema.ts";
 
 /** Fields of a submit, by their names in the API. */
-export const MORE: Schema = {
+export const SUBMIT_OPTIONS: Schema = {
   type: "object",
   properties: {
     priority: {
@@ -37,7 +37,7 @@ export const MORE: Schema = {
 };
 
 /** Fields of a schedule, by their names in the API. */
-export const REPEAT: Schema = {
+export const SCHEDULE_OPTIONS: Schema = {
   type: "object",
   properties: {
     cron: {

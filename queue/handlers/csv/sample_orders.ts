@@ -8,7 +8,7 @@ import { stringify } from "@std/csv";
 import { randomFrom } from "../random.ts";
 
 /** Made-up orders as CSV, the same for the same seed. Some values are missing. */
-export function madeUpOrders(rows: number, seed: number): string {
+export function sampleOrders(rows: number, seed: number): string {
   const random = randomFrom(seed);
   const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)];
   const start = Date.UTC(2025, 0, 1);

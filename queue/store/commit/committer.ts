@@ -16,7 +16,7 @@ import { persist } from "../kv.ts";
 import { type AtomicLimits, AtomicSize } from "./atomic_size.ts";
 import { retire } from "./instances.ts";
 import { Lane, type LaneOwner, Operation, type Outcome } from "./lane.ts";
-import { putMark } from "./lane_series.ts";
+import { annotationPut } from "./lane_series.ts";
 
 const SWEEP_MS = 1_000;
 
@@ -26,7 +26,7 @@ export interface CommitterOptions {
   clock: Clock;
   log: Logger;
   limits: AtomicLimits;
-  /** Lanes, and so atomics in flight. */
+  /** Lanes, and so atomics in commit. */
   lanes: number;
   /** Whether other instances share the store, so that each commit rings the bell. */
   distributed: boolean;
@@ -45,7 +45,7 @@ export class Committer implements LaneOwner {
   #beat: string | null = null;
   #lanes: Lane[] = [];
   #queue: Operation[] = [];
-  #flights = new Set<Promise<void>>();
+  #inFlight = new Set<Promise<void>>();
   #locked = new Set<string>();
   #outstanding = new Set<Operation>();
   #sequence = 0;
@@ -84,11 +84,11 @@ export class Committer implements LaneOwner {
   /** Registers `instance` with fresh lanes. Called again, with a new id, after the instance was fenced. */
   async open(instance: string): Promise<void> {
     const { kv, clock, lanes } = this.options;
-    // A flight of the old lanes may still land: what it holds must not be overtaken.
-    await Promise.all(this.#flights);
+    // A commit of the old lanes may still land: what it holds must not be overtaken.
+    await Promise.all(this.#inFlight);
     const opened = Array.from({ length: lanes }, (_, n) => keys.lane(instance, n));
     const result = await persist(clock, () => {
-      const mark = putMark(clock.now(), instance, { kind: "start", task_type: null });
+      const mark = annotationPut(clock.now(), instance, { kind: "start", task_type: null });
       const atomic = kv.atomic().set(keys.instance(instance), encode({ started_at: clock.now() }))
         .set(mark.key, mark.value);
       for (const key of opened) atomic.set(key, encode({ op: "open", counts: {} } satisfies LaneRecord));
@@ -178,7 +178,7 @@ export class Committer implements LaneOwner {
   }
 
   /** Deletes an entry that says nothing any more, if it is still the same. */
-  async discard({ key, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
+  async deleteIfUnchanged({ key, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
     const write = { ...emptyChangeset(key.join("/")), checks: [{ key, versionstamp }], deletes: [key] };
     await this.commitUnlessConflict(write);
   }
@@ -199,7 +199,7 @@ export class Committer implements LaneOwner {
     await this.drain(ms);
     this.#closing = true;
     for (const operation of [...this.#outstanding]) {
-      operation.settle({ error: operation.flown ? new OutcomeUnknownError() : new ClosedError() });
+      operation.settle({ error: operation.attempted ? new OutcomeUnknownError() : new ClosedError() });
     }
     this.#cancelSweep?.();
     if (!this.#fenced && this.#instance) {
@@ -231,16 +231,16 @@ export class Committer implements LaneOwner {
       const batch = this.#take();
       if (batch.length === 0) return;
       lane.busy = true;
-      const flight = lane.fly(batch).catch((error) => {
+      const commit = lane.commit(batch).catch((error) => {
         // Only a closing committer gives up on a store that does not answer at all.
         for (const operation of batch) operation.settle({ error: new OutcomeUnknownError({ cause: error }) });
       }).finally(() => {
         lane.busy = false;
-        this.#flights.delete(flight);
+        this.#inFlight.delete(commit);
         this.#release(batch);
         this.#pump();
       });
-      this.#flights.add(flight);
+      this.#inFlight.add(commit);
     }
   }
 
@@ -262,7 +262,7 @@ export class Committer implements LaneOwner {
       size.add(operation.write, operation.size);
       if (size.excess && batch.length > 0) break;
       for (const lock of locks) this.#locked.add(lock);
-      operation.flown = true;
+      operation.attempted = true;
       batch.push(operation);
     }
     this.#queue = passed.length > 0 ? passed.concat(this.#queue.slice(i)) : this.#queue.slice(i);

@@ -23,14 +23,14 @@ export async function retire(kv: Deno.Kv, clock: Clock, instance: string, beat?:
   let alive = beat !== undefined;
   for (const key of lanes) {
     for (let tries = 1;; tries++) {
-      const [lane, base] = await persist(clock, () => kv.getMany<[unknown, unknown]>([key, keys.baseLane()]));
+      const [lane, base] = await persist(clock, () => kv.getMany<[unknown, unknown]>([key, keys.retiredCounts()]));
       if (lane.versionstamp === null) break;
       const tally = sumTallies([
         base.value ? decode<LaneRecord>(base.value) : { counts: {} },
         decode<LaneRecord>(lane.value),
       ]);
       const atomic = kv.atomic().check(lane, base).delete(key)
-        .set(keys.baseLane(), encode({ op: `fold:${instance}`, ...tally } satisfies LaneRecord));
+        .set(keys.retiredCounts(), encode({ op: `fold:${instance}`, ...tally } satisfies LaneRecord));
       // The first fold decides: an instance that still beats is not touched.
       if (alive) atomic.check({ key: heartbeat, versionstamp: beat! });
       const ok = await atomic.commit().then((result) => result.ok, () => false);
@@ -51,5 +51,5 @@ export async function resetCounts(kv: Deno.Kv, tally: Tally): Promise<void> {
   const atomic = kv.atomic();
   for (const key of await listKeys(kv, keys.lanes())) atomic.delete(key);
   await atomic.commit();
-  await kv.set(keys.baseLane(), encode({ op: "count", ...tally } satisfies LaneRecord));
+  await kv.set(keys.retiredCounts(), encode({ op: "count", ...tally } satisfies LaneRecord));
 }

@@ -34,7 +34,7 @@ export interface ChangeRecord {
 /** A write on its way into an atomic. */
 export class Operation {
   /** Whether it has been in an atomic: from then on it may have been committed. */
-  flown = false;
+  attempted = false;
   settled = false;
 
   /**
@@ -99,7 +99,7 @@ export class Lane {
   }
 
   /** Commits operations, or tells each why it was not committed. Rejects only while the committer closes. */
-  async fly(batch: Operation[]): Promise<void> {
+  async commit(batch: Operation[]): Promise<void> {
     let operations = batch;
     let op = this.#owner.nextOp();
     let series = this.#seriesOf(operations);
@@ -109,7 +109,7 @@ export class Lane {
       let error: unknown;
       try {
         const result = await this.#atomic(operations, op, tally, series).commit();
-        if (result.ok) return this.#landed(operations, result.versionstamp, tally, series);
+        if (result.ok) return this.#committed(operations, result.versionstamp, tally, series);
       } catch (thrown) {
         error = thrown;
       }
@@ -121,7 +121,7 @@ export class Lane {
         break;
       }
       const stored = decode<LaneRecord>(entry.value);
-      if (stored.op === op) return this.#landed(operations, entry.versionstamp, tallyOf(stored), series);
+      if (stored.op === op) return this.#committed(operations, entry.versionstamp, tallyOf(stored), series);
       this.#versionstamp = entry.versionstamp;
       this.#tally = tallyOf(stored);
 
@@ -139,7 +139,7 @@ export class Lane {
           operations[0].settle({ error: new RefusedWriteError({ cause: error }) });
           return;
         }
-        for (const operation of operations) await this.fly([operation]);
+        for (const operation of operations) await this.commit([operation]);
         return;
       } else if (!isLocked(error) && Number.isInteger(Math.log2(failures + 1))) {
         this.#owner.options.log.warn("A commit failed and is tried again.", {
@@ -202,11 +202,11 @@ export class Lane {
     if (record.changes.length > 0) {
       atomic.set([...keys.changes(), kv.commitVersionstamp()] as unknown as Deno.KvKey, encode(record));
     }
-    if (distributed) atomic.set(keys.bell(), encode(op));
+    if (distributed) atomic.set(keys.wakeup(), encode(op));
     return atomic;
   }
 
-  #landed(
+  #committed(
     operations: Operation[],
     versionstamp: string,
     tally: Tally,

@@ -8,7 +8,7 @@
 
 import { encode } from "../codec.ts";
 import { keys } from "../keys.ts";
-import type { SeriesMark } from "../../task/api_types.ts";
+import type { SeriesAnnotation } from "../../task/api_types.ts";
 import { isTerminal, statusOf } from "../../task/record.ts";
 import { type Change, placementValue, type Put } from "../changeset.ts";
 
@@ -128,6 +128,6 @@ export function seriesPuts({ minute, samples, touched }: LaneSeries, instance: s
 export const SAMPLE_BYTES = 5_000;
 
 /** The entry of an annotation of the charts: an instance started, a type was paused or resumed. */
-export function putMark(at: number, by: string, mark: Omit<SeriesMark, "at">): Put {
-  return { key: keys.mark(at, by), value: encode(mark) };
+export function annotationPut(at: number, by: string, mark: Omit<SeriesAnnotation, "at">): Put {
+  return { key: keys.annotation(at, by), value: encode(mark) };
 }

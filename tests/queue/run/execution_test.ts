@@ -151,10 +151,10 @@ Deno.test("whoever makes a written file its own takes the file's lock, so that t
   const committer = { commit: () => Promise.resolve("1") } as unknown as Committer;
   const blobs = new Blobs(kv, committer, systemClock);
   const write = emptyChangeset("task");
-  blobs.adopt(write, { blob: "b", mark: "1" });
+  blobs.attach(write, { blob: "b", mark: "1" });
   assertEquals(write.locks, ["task", "blob:b"]);
   const other = emptyChangeset("other");
-  blobs.disown(other, "b");
+  blobs.scheduleDeletion(other, "b");
   assertEquals(other.locks, ["other", "blob:b"]);
   kv.close();
 });

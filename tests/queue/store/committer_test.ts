@@ -162,14 +162,14 @@ rigs("a value that KV refuses is rejected alone", async ({ committer, kv }) => {
 });
 
 rigs(
-  "a retired instance writes nothing more; what had not flown waits for its new lanes",
+  "a retired instance writes nothing more; what had not attempted waits for its new lanes",
   async (rig) => {
     await rig.committer.commit(put("before", 1));
     ok(await retire(rig.kv, systemClock, "i1"));
     const late = rig.committer.commit(put("late", 1), { asTaskOwner: true });
-    const flown = rig.committer.commit(put("flown", 1));
+    const attempted = rig.committer.commit(put("attempted", 1));
     // With the lane gone nobody can tell whether it happened.
-    await Promise.all([assertRejects(late, { code: "fenced" }), assertRejects(flown, { code: "outcome_unknown" })]);
+    await Promise.all([assertRejects(late, { code: "fenced" }), assertRejects(attempted, { code: "outcome_unknown" })]);
     await rig.fenced;
     const submit = rig.committer.commit(put("submit", 1));
     await assertRejects(rig.committer.commit(put("later", 1), { asTaskOwner: true }), { code: "fenced" });

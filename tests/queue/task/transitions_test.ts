@@ -16,7 +16,7 @@ const inStatus: Record<Status, () => TaskState> = {
 };
 
 const happen: Record<TaskEvent, (state: TaskState) => TaskState> = {
-  place: (state) => task.place(state, T + 3),
+  become_due: (state) => task.becomeDue(state, T + 3),
   claim: (state) => task.claim(state, "i", T + 3),
   succeed: (state) => task.succeed(state, 1, T + 3),
   fail: (state) => task.fail(state, error, T + 3),
@@ -28,7 +28,7 @@ const happen: Record<TaskEvent, (state: TaskState) => TaskState> = {
 
 /** The whole table, written out once more: from each status, where each event leads. */
 const EXPECTED: Record<Status, Partial<Record<TaskEvent, Status>>> = {
-  PENDING: { place: "PENDING", claim: "RUNNING", cancel: "CANCELLED" },
+  PENDING: { become_due: "PENDING", claim: "RUNNING", cancel: "CANCELLED" },
   RUNNING: {
     succeed: "SUCCESS",
     fail: "FAILED",

@@ -113,7 +113,7 @@ const DAMAGES: Record<string, (kv: Deno.Kv, ids: Ids) => Promise<Deno.KvKey>> = 
     return keys.run(done);
   },
   "counters that are wrong": async (kv) => {
-    await kv.set(keys.baseLane(), bytes({ op: "x", counts: { noop: { FAILED: 3 } } }));
+    await kv.set(keys.retiredCounts(), bytes({ op: "x", counts: { noop: { FAILED: 3 } } }));
     return keys.lanes();
   },
   "a dependency that is gone": async (kv, { running, blocked }) => {
@@ -124,19 +124,19 @@ const DAMAGES: Record<string, (kv: Deno.Kv, ids: Ids) => Promise<Deno.KvKey>> = 
     const task = await kv.get<Uint8Array>(keys.task(running));
     const record = JSON.parse(new TextDecoder().decode(task.value!));
     await kv.set(keys.task(running), bytes({ ...record, has_dependents: false }));
-    await kv.delete(keys.followTask(running));
-    return keys.followTask(running);
+    await kv.delete(keys.dependentsEffect(running));
+    return keys.dependentsEffect(running);
   },
   "a concurrency key that nobody will free": async (kv) => {
-    await kv.delete(keys.slot("held", "k"));
-    return keys.slot("held", "k");
+    await kv.delete(keys.keyHolders("held", "k"));
+    return keys.keyHolders("held", "k");
   },
   "an expiry that is gone": async (kv) => {
     for await (const { key } of kv.list({ prefix: keys.expiries() })) await kv.delete(key);
     return ["expiry"];
   },
   "a time of deletion that is gone": async (kv) => {
-    for await (const { key } of kv.list({ prefix: keys.drops() })) await kv.delete(key);
+    for await (const { key } of kv.list({ prefix: keys.retentionDues() })) await kv.delete(key);
     return ["drop"];
   },
   "a tick that is gone": async (kv) => {
@@ -233,7 +233,7 @@ Deno.test("the check finds what was left of older tasks, marks of removals and k
     const { id } = (await queue.submit({ task_type: "noop" })).task.task;
     const nobody = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
     await kv.set(keys.retriedAs(nobody, id), encode(0));
-    await kv.set(keys.removed(id), encode(0));
+    await kv.set(keys.tombstone(id), encode(0));
     await kv.set(["stranger", 1], encode(0));
     await kv.set(keys.pause("noop"), new Uint8Array([0xff]));
     const found = async () => (await checkStore(kv, Date.now())).problems.map(({ key, detail }) => `${key} ${detail}`);
