@@ -1,12 +1,14 @@
 import { assertEquals, ok } from "../support/assert.ts";
 import { withApp } from "../support/http/app.ts";
 
-const README = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+const read = (path: string) => Deno.readTextFile(new URL(`../../${path}`, import.meta.url));
+const API = await read("routes/README.md");
 
-Deno.test("the README's walk with curl works as it stands", async () => {
-  const blocks = [...README.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block)
-    .filter((block) => block.includes("curl "));
-  ok(blocks.length >= 6);
+Deno.test("the curl blocks of all READMEs work as they stand, one after another", async () => {
+  const all = await Promise.all(["README.md", "queue/README.md", "tests/README.md"].map(read));
+  const blocks = [all[0], API, ...all.slice(1)].flatMap((text) => [...text.matchAll(/```sh\n([\s\S]*?)```/g)])
+    .map(([, block]) => block).filter((block) => block.includes("curl "));
+  ok(blocks.length >= 12);
   await withApp({}, async ({ origin, queue }) => {
     const directory = await Deno.makeTempDir();
     const script = [
@@ -24,8 +26,8 @@ Deno.test("the README's walk with curl works as it stands", async () => {
   });
 });
 
-Deno.test("the README's WebSocket client keeps a picture", async () => {
-  const [, code] = /```js\n([\s\S]*?)```/.exec(README)!;
+Deno.test("the README's WebSocket client keeps the newest state of each task", async () => {
+  const [, code] = /```js\n([\s\S]*?)```/.exec(API)!;
   await withApp({}, async ({ origin, submit }) => {
     const run = new Function(
       `${code.replace("ws://localhost:8000", origin.replace("http", "ws"))}; return { socket, tasks }`,
@@ -47,7 +49,9 @@ Deno.test("the README's WebSocket client keeps a picture", async () => {
 });
 
 Deno.test("the README's example of a task type is the code that runs", async () => {
-  const [, code] = /```ts\n\/\/ queue\/handlers\/webhook_delivery\.ts.*\n([\s\S]*?)```/.exec(README)!;
+  const [, code] = /```ts\n\/\/ queue\/handlers\/webhook_delivery\.ts.*\n([\s\S]*?)```/.exec(
+    await read("queue/README.md"),
+  )!;
   const source = await Deno.readTextFile(new URL("../../queue/handlers/webhook_delivery.ts", import.meta.url));
   const plain = (text: string) => text.replaceAll(/\s+/g, " ").trim();
   const parts = code.split("// …").map((part) => plain(part).replace(/ \}\);$/, " })"));
