@@ -34,7 +34,7 @@ export interface ParentTask {
 }
 
 /** What a running handler is given. */
-export interface TaskContext<P = unknown> {
+export interface TaskContext<P = unknown, C = Json> {
   /** Id of the task. */
   readonly id: string;
   /** The parameters, checked and with their defaults. */
@@ -47,7 +47,7 @@ export interface TaskContext<P = unknown> {
    */
   readonly signal: AbortSignal;
   /** The state of the last checkpoint of this task, also one of an earlier attempt; undefined if there is none. */
-  readonly resume: Json | undefined;
+  readonly resume: C | undefined;
   /** The task's own log: lines are committed in pages, at most four times a second. */
   readonly log: TaskLog;
   /**
@@ -63,7 +63,7 @@ export interface TaskContext<P = unknown> {
    * @param state JSON of at most 64 MiB; up to 60 KB of it costs one write, more is stored as a file.
    * @throws {AbortedError} If the attempt may not write any more.
    */
-  checkpoint(state: Json): Promise<void>;
+  checkpoint(state: C): Promise<void>;
   /**
    * Runs something once per task: when an earlier attempt has finished this step, its result is given instead.
    *
@@ -99,9 +99,16 @@ export interface TaskContext<P = unknown> {
   sleep(ms: number): Promise<void>;
 }
 
-/** A task type: its parameters, its limits and its handler. */
-export interface TaskDefinition<S extends z.ZodType = z.ZodType> {
-  /** Name in the API: lower case letters, digits and underscores. */
+/** Wait before the next attempt: full jitter up to `base * factor ** (failures - 1)`, at most `cap`. Milliseconds. */
+export interface Backoff {
+  base: number;
+  factor: number;
+  cap: number;
+}
+
+/** A task type as its author writes it: its parameters, its limits and its handler. */
+export interface TaskOptions<S extends z.ZodType = z.ZodType, C extends z.ZodType = z.ZodType<Json>> {
+  /** Name in the API: 1 to 64 lower case letters, digits and underscores, beginning with a letter. */
   type: string;
   /** Name on the page. */
   title: string;
@@ -109,39 +116,74 @@ export interface TaskDefinition<S extends z.ZodType = z.ZodType> {
   description: string;
   /** Schema of `input_params`. Properties with the meta `x-file` name uploads. */
   params: S;
+  /** Schema of a checkpoint. One that does not fit is not used: the attempt begins at the beginning. Default: any JSON. */
+  checkpoint?: C;
   /** What a task is called, from its parameters and the names of its uploads. Default: the type's title. */
   titleOf?: (params: z.output<S>, files: string[]) => string;
-  /** Why running it once more is felt outside, such as "It sends its messages again."; the page asks before a retry. */
+  /** What running it once more does outside, such as "It sends its messages again."; the page asks before a retry. */
   sideEffects?: string;
-  /** Parameters for an example that one click submits: it ends well and can be watched. Default: none is offered. */
+  /** Parameters of an example that one click submits; it ends well and can be watched. Default: none is offered. */
   example?: z.input<S>;
-  /** Attempts that may fail before the task is FAILED. Default 3. */
+  /** Attempts that may fail before the task is FAILED, 1 to 25. @default 3 */
   maxAttempts?: number;
-  /** Longest run of an attempt in milliseconds. Default 10 minutes. */
+  /** Longest run of an attempt in milliseconds. @default 600_000 */
   timeoutMs?: number;
-  /** Tasks of this type that one instance runs at once. Default 4. */
+  /** Tasks of this type that one instance runs at once. @default 4 */
   concurrency?: number;
-  /** Tasks of this type with one concurrency key that run at once, over all instances. Default 1. */
+  /** Tasks of this type with one concurrency key that run at once, over all instances. @default 1 */
   concurrencyPerKey?: number;
   /** At most this many starts in any window, over all instances: `10/s`, `100/m`, `1000/h`. Default: no limit. */
   rateLimit?: string;
-  /** Checkpoints and steps that another version has saved are not used. Default 1. */
+  /** Raise it when the shape of checkpoints changes: those of another version and their steps are not used. @default 1 */
   checkpointVersion?: number;
-  /** Whether only the service itself submits it. Default false. */
+  /** Whether only the service itself submits it. @default false */
   internal?: boolean;
-  /** Wait before the next attempt: full jitter up to `base * factor ** (failures - 1)`, at most `cap`. Milliseconds. */
-  backoff?: { base: number; factor: number; cap: number };
+  /** Wait before the next attempt. @default { base: 1_000, factor: 2, cap: 300_000 } */
+  backoff?: Backoff;
   /** Does the work. What it returns is the task's result: JSON of at most 32 KB. */
-  run(ctx: TaskContext<z.output<S>>): Promise<Json>;
+  run(ctx: TaskContext<z.output<S>, z.output<C>>): Promise<Json>;
 }
 
-/** A definition whose parameter type is of no concern. */
-// deno-lint-ignore no-explicit-any
-export type AnyTaskDefinition = TaskDefinition<any>;
+/** What a definition takes where its author says nothing. */
+const DEFAULTS = {
+  maxAttempts: 3,
+  timeoutMs: 600_000,
+  concurrency: 4,
+  concurrencyPerKey: 1,
+  checkpointVersion: 1,
+  internal: false,
+  backoff: { base: 1_000, factor: 2, cap: 300_000 },
+};
 
-/** Declares a task type. It only checks types and returns what it is given. */
-export function defineTask<S extends z.ZodType>(definition: TaskDefinition<S>): TaskDefinition<S> {
-  return definition;
+/** A task type with every default filled in. Made by {@linkcode defineTask}. */
+export type TaskDefinition<S extends z.ZodType = z.ZodType, C extends z.ZodType = z.ZodType<Json>> =
+  & TaskOptions<S, C>
+  & typeof DEFAULTS;
+
+/** A definition whose types are not known. */
+// deno-lint-ignore no-explicit-any
+export type AnyTaskDefinition = TaskDefinition<any, any>;
+
+/**
+ * Declares a task type and fills in the defaults.
+ *
+ * @example
+ * ```ts ignore
+ * const greet = defineTask({
+ *   type: "greet",
+ *   title: "Greet",
+ *   description: "Says hello.",
+ *   params: z.strictObject({ name: z.string() }),
+ *   run: ({ params }) => Promise.resolve(`Hello ${params.name}`),
+ * });
+ * ```
+ */
+export function defineTask<S extends z.ZodType, C extends z.ZodType = z.ZodType<Json>>(
+  options: TaskOptions<S, C>,
+): TaskDefinition<S, C> {
+  // What is given as undefined takes the default too.
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return { ...DEFAULTS, ...given } as TaskDefinition<S, C>;
 }
 
 /** The task types of a queue, by name. */

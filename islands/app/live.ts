@@ -95,8 +95,8 @@ export class Live {
   }
 
   /** Another task is open, or none. */
-  followOpen(since?: string): void {
-    this.#tokens.set("open", since);
+  followOpen(): void {
+    this.#tokens.set("open", undefined);
     this.#events = [];
     this.#gap = null;
     if (this.#store.task.value) this.#subscribe("open");

@@ -58,15 +58,17 @@ const params = z.strictObject({
   by: z.string().nullable().default(null),
 });
 
-interface Progress {
-  last: string | undefined;
-  looked: number;
-  done: number;
-  failed: number;
-  failures: BulkOutcome[];
+/** How far a bulk action is. */
+const checkpoint = z.strictObject({
+  /** The last task that was looked at. */
+  last: z.string().optional(),
+  looked: z.int().default(0),
+  done: z.int().default(0),
+  failed: z.int().default(0),
+  failures: z.array(z.strictObject({ id: z.string(), outcome: z.string(), detail: z.string().optional() })).default([]),
   /** Tasks of which it is not known whether it was done. */
-  unknown: string[];
-}
+  unknown: z.array(z.string()).default([]),
+});
 
 /** What says nothing of a task: the service stops, was recovered, or the store has not answered. */
 const NO_OUTCOME = new Set(["closed", "fenced", "outcome_unknown"]);
@@ -74,7 +76,7 @@ const NO_OUTCOME = new Set(["closed", "fenced", "outcome_unknown"]);
 /** Acts on many tasks. */
 export class Bulk {
   /** The task type that large sets become. */
-  readonly definition: TaskDefinition<typeof params>;
+  readonly definition: TaskDefinition<typeof params, typeof checkpoint>;
 
   constructor(
     private readonly core: Core,
@@ -87,6 +89,7 @@ export class Bulk {
       title: "Act on many tasks",
       description: "Cancels, retries or deletes the tasks of a filter.",
       params,
+      checkpoint,
       internal: true,
       concurrency: 1,
       maxAttempts: 25,
@@ -196,13 +199,10 @@ export class Bulk {
     }
   }
 
-  async #run(ctx: TaskContext<z.output<typeof params>>): Promise<Json> {
+  async #run(ctx: TaskContext<z.output<typeof params>, z.output<typeof checkpoint>>): Promise<Json> {
     const { action, filter, as_of, expected, by } = ctx.params;
-    const progress: Progress = {
-      ...{ last: undefined, looked: 0, done: 0, failed: 0, failures: [], unknown: [] },
-      ...ctx.resume as unknown as Progress | undefined,
-    };
-    const save = () => ctx.checkpoint(progress as unknown as Json);
+    const progress = ctx.resume ?? checkpoint.parse({});
+    const save = () => ctx.checkpoint(progress);
     const act = async (ids: string[]) => {
       const outcomes = await Promise.all(ids.map((id) => this.#one(action, id, by)));
       const known = outcomes.filter(({ outcome }) => !NO_OUTCOME.has(outcome));
@@ -239,6 +239,6 @@ export class Bulk {
       ctx.progress(Math.min(99, progress.looked / expected * 100), message);
     }
     const { done, failed, failures } = progress;
-    return { action, done, failed, failures } as unknown as Json;
+    return { action, done, failed, failures: failures as Json };
   }
 }

@@ -13,7 +13,7 @@ import type { Pool } from "../workers/pool.ts";
 import type { Json } from "../task/record.ts";
 import { type Block, blocksOf, joined } from "./csv/blocks.ts";
 import type { ColumnStatistics } from "./csv/columns/column.ts";
-import { DELIMITERS, detectDialect, type Dialect, ENCODINGS } from "./csv/encoding.ts";
+import { DELIMITERS, detectDialect, type Dialect, dialectSchema, ENCODINGS } from "./csv/encoding.ts";
 import { sampleOrders } from "./csv/sample_orders.ts";
 import { buffersOf } from "./csv/state.ts";
 import type { TableOptions } from "./csv/table.ts";
@@ -108,21 +108,25 @@ const MAX_STATE_BYTES = 16 * 1024 * 1024;
 /** Longest work on one block in milliseconds: a few thousand times what it takes, a few dozen for 2,000 columns. */
 const JOB_TIMEOUT_MS = 120_000;
 
-/** What the next attempt goes on from: the bytes that are done with and what they held. */
-interface Saved {
-  bytes: number;
-  rows: number;
-  dialect: Dialect;
-  state: string;
-}
+/** What is saved of a file that has been read up to a block. */
+const checkpoint = z.strictObject({
+  bytes: z.int(),
+  rows: z.int(),
+  dialect: dialectSchema,
+  /** The state of all columns, in Base64. */
+  state: z.string(),
+});
+
+type Saved = z.output<typeof checkpoint>;
 
 /** Makes the definition; its files are read in `pool`. */
-export function csvProcessing(pool: Pool<CsvJobs>, clock: Clock): TaskDefinition<typeof params> {
+export function csvProcessing(pool: Pool<CsvJobs>, clock: Clock): TaskDefinition<typeof params, typeof checkpoint> {
   return defineTask({
     type: "csv_processing",
     title: "Process a CSV",
     description: "Column statistics of an uploaded CSV file of any size, or of made-up orders.",
     params,
+    checkpoint,
     concurrency: 4,
     timeoutMs: 6 * 60 * 60_000,
     checkpointVersion: 2,
@@ -133,9 +137,9 @@ export function csvProcessing(pool: Pool<CsvJobs>, clock: Clock): TaskDefinition
   });
 }
 
-async function run(ctx: TaskContext<Params>, pool: Pool<CsvJobs>, clock: Clock): Promise<Json> {
+async function run(ctx: TaskContext<Params, Saved>, pool: Pool<CsvJobs>, clock: Clock): Promise<Json> {
   const { upload_id, num_rows, processing_time } = ctx.params;
-  const saved = ctx.resume as unknown as Saved | undefined;
+  const saved = ctx.resume;
   const source = upload_id ? await ctx.openUpload(upload_id, saved?.bytes) : await sampleFile(ctx, num_rows, saved);
   const left = source.size - (saved?.bytes ?? 0);
   const blocks = blocksOf(source.stream, left, upload_id ? BLOCK_BYTES : Math.ceil(source.size / STEPS));
@@ -169,7 +173,7 @@ class Reading {
   result: CsvAnswer["result"] = null;
   /** The newest bytes of the cleaned file. */
   cleaned: CsvAnswer["cleaned"] = null;
-  readonly #ctx: TaskContext<Params>;
+  readonly #ctx: TaskContext<Params, Saved>;
   readonly #pool: Pool<CsvJobs>;
   readonly #clock: Clock;
   readonly #size: number;
@@ -183,7 +187,7 @@ class Reading {
   #interval: number;
   #rest = new Uint8Array();
 
-  constructor(ctx: TaskContext<Params>, pool: Pool<CsvJobs>, clock: Clock, source: OpenedFile, saved?: Saved) {
+  constructor(ctx: TaskContext<Params, Saved>, pool: Pool<CsvJobs>, clock: Clock, source: OpenedFile, saved?: Saved) {
     this.#ctx = ctx;
     this.#pool = pool;
     this.#clock = clock;
@@ -233,7 +237,7 @@ class Reading {
       return this.#ctx.log.warn(text);
     }
     const saved: Saved = { bytes: this.#done, rows: this.rows, dialect: this.#dialect!, state };
-    await this.#ctx.checkpoint(saved as unknown as Json);
+    await this.#ctx.checkpoint(saved);
     this.#savedAt = this.#done;
     // What is saved takes its time too: it is at most an eighth of what is read.
     if (this.#ctx.params.upload_id) this.#interval = Math.max(BLOCK_BYTES, 8 * size);
@@ -276,7 +280,7 @@ function optionsOf(params: Params, { delimiter }: Dialect): TableOptions {
 }
 
 /** An artifact that is written piece by piece; a slow store holds the writer back. */
-function artifactStream(ctx: TaskContext<Params>, name: string, mediaType: string) {
+function artifactStream(ctx: TaskContext<Params, Saved>, name: string, mediaType: string) {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const stored = ctx.artifact(name, readable, mediaType);
   stored.catch(() => {});
@@ -296,7 +300,11 @@ function artifactStream(ctx: TaskContext<Params>, name: string, mediaType: strin
   };
 }
 
-async function sampleFile(ctx: TaskContext<Params>, rows: number, saved: Saved | undefined): Promise<OpenedFile> {
+async function sampleFile(
+  ctx: TaskContext<Params, Saved>,
+  rows: number,
+  saved: Saved | undefined,
+): Promise<OpenedFile> {
   if (!saved) {
     ctx.progress(0, "writing the CSV");
     await ctx.artifact("input.csv", sampleOrders(rows, seedOf(ctx.id)), "text/csv");
@@ -315,7 +323,7 @@ function assertRows({ rows, result }: Reading): void {
   );
 }
 
-async function finish(ctx: TaskContext<Params>, { rows, bad, result }: Reading): Promise<Json> {
+async function finish(ctx: TaskContext<Params, Saved>, { rows, bad, result }: Reading): Promise<Json> {
   const { columns, badRows } = result!;
   const summary = { rows, bad_rows: bad, first_bad_rows: badRows, columns };
   await ctx.artifact("summary.json", JSON.stringify(summary, null, 2), "application/json");
@@ -333,5 +341,5 @@ async function finish(ctx: TaskContext<Params>, { rows, bad, result }: Reading):
     first_bad_rows: badRows.slice(0, 10),
     column_count: columns.length,
     columns: shown,
-  } as unknown as Json;
+  };
 }

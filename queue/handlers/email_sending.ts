@@ -5,12 +5,13 @@
  * @module
  */
 
+import type * as z from "zod";
 import { Buffer } from "node:buffer";
 import type { Clock } from "../task/clock.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
 import { AbortedError, NonRetryableError } from "../task/errors.ts";
 import type { Json } from "../task/record.ts";
-import { type Deferred, Mailing, MAX_DEFERRED, type Outcome } from "./email/mailing.ts";
+import { type Deferred, Mailing, mailingCheckpoint, MAX_DEFERRED, type Outcome } from "./email/mailing.ts";
 import { isAddress, MAX_LIST_BYTES, parseRecipients } from "./email/recipients.ts";
 import { fieldsOf, type Values } from "./email/template.ts";
 import { type Attachment, type Delivery, type MailTransport, ServerError } from "./email/transport.ts";
@@ -34,7 +35,10 @@ const DEFERRAL_MS = [30_000, 120_000, 480_000, 1_920_000];
 const LAST_ANSWER_MS = 2_000;
 
 /** Makes the definition; messages go by `transport`. */
-export function emailSending(transport: MailTransport, clock: Clock): TaskDefinition<typeof params> {
+export function emailSending(
+  transport: MailTransport,
+  clock: Clock,
+): TaskDefinition<typeof params, typeof mailingCheckpoint> {
   return defineTask({
     type: "email_sending",
     title: "Send emails",
@@ -42,6 +46,7 @@ export function emailSending(transport: MailTransport, clock: Clock): TaskDefini
       ? "A message for each recipient, by SMTP."
       : "Messages to the built-in outbox, one file each.",
     params,
+    checkpoint: mailingCheckpoint,
     concurrency: 10,
     maxAttempts: 10,
     timeoutMs: 24 * 60 * 60_000,
@@ -57,7 +62,11 @@ export function emailSending(transport: MailTransport, clock: Clock): TaskDefini
   });
 }
 
-async function run(ctx: TaskContext<Params>, transport: MailTransport, clock: Clock): Promise<Json> {
+async function run(
+  ctx: TaskContext<Params, z.output<typeof mailingCheckpoint>>,
+  transport: MailTransport,
+  clock: Clock,
+): Promise<Json> {
   const letter = { recipients: await readRecipients(ctx), attachments: await readAttachments(ctx) };
   const { recipients } = letter;
   assertFields(ctx.params, recipients[0]);

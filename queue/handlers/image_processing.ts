@@ -8,9 +8,8 @@ import * as z from "zod";
 import type { Clock } from "../task/clock.ts";
 import { defineTask, type OpenedFile, type TaskContext, type TaskDefinition } from "../define.ts";
 import { JobError, JobTimeoutError, type Pool } from "../workers/pool.ts";
-import type { Json } from "../task/record.ts";
 import { FITS } from "./image/fit.ts";
-import type { ImageJob, ImageOutput } from "./image/worker.ts";
+import type { ImageJob } from "./image/worker.ts";
 import { seedOf } from "./random.ts";
 import type { ImageJobs } from "./jobs.ts";
 
@@ -64,28 +63,37 @@ class ImageFileError extends Error {
   override name = "ImageFileError";
 }
 
-type Outcome =
-  | {
-    name: string;
-    ok: true;
-    original: ImageOutput["original"];
-    resized: ImageOutput["resized"];
-    milliseconds: number;
-    file: string;
-  }
-  | { name: string; ok: false; error: string };
+const size = { width: z.int(), height: z.int(), bytes: z.int() };
+
+/** What has become of each image so far; null: nothing yet. */
+const checkpoint = z.array(
+  z.discriminatedUnion("ok", [
+    z.strictObject({
+      name: z.string(),
+      ok: z.literal(true),
+      original: z.strictObject({ ...size, format: z.string() }),
+      resized: z.strictObject(size),
+      milliseconds: z.int(),
+      file: z.string(),
+    }),
+    z.strictObject({ name: z.string(), ok: z.literal(false), error: z.string() }),
+  ]).nullable(),
+);
+
+type Outcome = NonNullable<z.output<typeof checkpoint>[number]>;
 
 /** Makes the definition; its images are worked on in `pool`, those of up to `maxPixels`. */
 export function imageProcessing(
   pool: Pool<ImageJobs>,
   clock: Clock,
   maxPixels: number,
-): TaskDefinition<typeof params> {
+): TaskDefinition<typeof params, typeof checkpoint> {
   return defineTask({
     type: "image_processing",
     title: "Resize images",
     description: "Uploaded images, or drawn ones, resized to fit.",
     params,
+    checkpoint,
     concurrency: 2,
     checkpointVersion: 2,
     timeoutMs: 30 * 60_000,
@@ -97,7 +105,7 @@ export function imageProcessing(
     },
     async run(ctx) {
       const total = ctx.params.upload_ids?.length ?? ctx.params.num_images;
-      const outcomes = (ctx.resume as unknown as (Outcome | null)[] | undefined) ?? Array(total).fill(null);
+      const outcomes: (Outcome | null)[] = ctx.resume ?? Array(total).fill(null);
       const done = () => outcomes.filter((outcome) => outcome !== null).length;
       const left = outcomes.flatMap((outcome, index) => outcome === null ? [index] : []);
       const lane = async () => {
@@ -106,20 +114,20 @@ export function imageProcessing(
           outcomes[index] = outcome;
           if (!outcome.ok) ctx.log.warn(`${outcome.name}: ${outcome.error}`);
           else ctx.log.info(`${outcome.file}: ${outcome.resized.width}×${outcome.resized.height}`);
-          await ctx.checkpoint(outcomes as unknown as Json);
+          await ctx.checkpoint(outcomes);
           ctx.progress(done() / total * 100, `${done()} of ${total} images`);
         }
       };
       ctx.progress(done() / total * 100, `${done()} of ${total} images`);
       await Promise.all(Array.from({ length: LANES }, lane));
       const failed = outcomes.filter((outcome) => !outcome?.ok).length;
-      return { images: outcomes, failed } as unknown as Json;
+      return { images: outcomes, failed };
     },
   });
 }
 
 async function one(
-  ctx: TaskContext<Params>,
+  ctx: TaskContext<Params, z.output<typeof checkpoint>>,
   pool: Pool<ImageJobs>,
   clock: Clock,
   maxPixels: number,

@@ -5,6 +5,8 @@
  * @module
  */
 
+import type * as z from "zod";
+import type { AnyTaskDefinition } from "../define.ts";
 import type { Blobs, WrittenBlob } from "../store/blobs.ts";
 import { decode, encode } from "../store/codec.ts";
 import { InvalidInputError } from "../task/errors.ts";
@@ -35,31 +37,37 @@ export class Checkpoints {
   readonly #id: string;
   readonly #generation: number;
   readonly #version: number;
+  readonly #schema: z.ZodType | undefined;
   #blob: string | null = null;
   #exists = false;
   #steps: Promise<Map<string, Promise<Json>>> | null = null;
 
-  /** @param version The handler's `checkpointVersion`. */
-  constructor(kv: Deno.Kv, blobs: Blobs, { id, generation }: TaskRecord, version: number) {
+  constructor(kv: Deno.Kv, blobs: Blobs, { id, generation }: TaskRecord, definition: AnyTaskDefinition) {
     this.#kv = kv;
     this.#blobs = blobs;
     this.#id = id;
     this.#generation = generation;
-    this.#version = version;
+    this.#version = definition.checkpointVersion;
+    this.#schema = definition.checkpoint;
   }
 
-  /** The last state; undefined if there is none. `refused` is the version that saved one which is not used. */
-  async load(): Promise<{ state: Json | undefined; refused: number | null }> {
+  /** The last state; undefined if there is none. `refused` says why one that is there is not used. */
+  async load(): Promise<{ state: unknown; refused: string | null }> {
     const entry = await this.#kv.get(keys.checkpoint(this.#id));
     if (!entry.value) return { state: undefined, refused: null };
     const { generation, version, state, blob } = decode<CheckpointRecord>(entry.value);
     this.#exists = true;
     this.#blob = blob?.blob ?? null;
     if (generation !== this.#generation) return { state: undefined, refused: null };
-    if (version !== this.#version) return { state: undefined, refused: version };
-    if (!blob) return { state, refused: null };
-    const bytes = await new Response(this.#blobs.read(blob.blob, blob.chunks)).bytes();
-    return { state: decode<Json>(bytes), refused: null };
+    if (version !== this.#version) {
+      return { state: undefined, refused: `The checkpoint is of version ${version} of this handler and is not used.` };
+    }
+    const saved = blob ? decode<Json>(await new Response(this.#blobs.read(blob.blob, blob.chunks)).bytes()) : state;
+    const parsed = this.#schema?.safeParse(saved);
+    if (parsed?.success === false) {
+      return { state: undefined, refused: "The checkpoint does not fit its schema and is not used." };
+    }
+    return { state: parsed ? parsed.data : saved, refused: null };
   }
 
   /**

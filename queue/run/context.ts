@@ -42,8 +42,8 @@ export function createContext(
   attempt: OpenAttempt,
   params: unknown,
   n: number,
-  resume: Json | undefined,
-): TaskContext {
+  resume: unknown,
+): TaskContext<unknown, unknown> {
   const { id, kv, clock, signal, artifacts, checkpoints } = attempt;
   const logAt = (level: string) => (text: string) => attempt.log(level, text);
   return {
@@ -56,7 +56,7 @@ export function createContext(
     progress: (percent, message) => attempt.report(percent, message),
     checkpoint: async (state) => {
       attempt.assertOpen();
-      await attempt.save(await checkpoints.prepare(state));
+      await attempt.save(await checkpoints.prepare(state as Json));
     },
     step: async <T extends Json>(name: string, run: () => Promise<T> | T) => {
       attempt.assertOpen();

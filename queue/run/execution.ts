@@ -72,7 +72,7 @@ export class Execution implements OpenAttempt {
     this.#state = state;
     this.#running = state;
     this.#log = new LogBuffer(this.id, state.run.attempt);
-    this.checkpoints = new Checkpoints(core.kv, core.blobs, state.task, definition.checkpointVersion ?? 1);
+    this.checkpoints = new Checkpoints(core.kv, core.blobs, state.task, definition);
     this.artifacts = new Artifacts(core.kv, core.blobs, core.clock, this.id);
   }
 
@@ -153,14 +153,11 @@ export class Execution implements OpenAttempt {
 
   async #handle(): Promise<Json> {
     const { task, run } = this.#state;
-    let resume: Json | undefined;
+    let resume: unknown;
     if (task.attempt > 0) {
       const { state, refused } = await this.checkpoints.load();
       resume = state;
-      if (refused !== null) {
-        const text = `The checkpoint is of version ${refused} of this handler and is not used.`;
-        this.#log.add(this.#core.clock.now(), "warn", text);
-      }
+      if (refused !== null) this.#log.add(this.#core.clock.now(), "warn", refused);
     }
     const params = this.#parse(task.input_params);
     this.assertOpen();
@@ -203,7 +200,7 @@ export class Execution implements OpenAttempt {
       await this.#endWith((state) => task.fail(state, error, now));
       return;
     }
-    const { base, factor, cap } = this.#definition.backoff ?? { base: 1_000, factor: 2, cap: 300_000 };
+    const { base, factor, cap } = this.#definition.backoff;
     const wait = Math.random() * Math.min(cap, base * factor ** failures);
     await this.#endWith((state) => task.retryLater(state, error, now, Math.ceil(now + wait)));
   }

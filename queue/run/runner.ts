@@ -155,7 +155,7 @@ export class Runner {
 
   /** How many tasks of a type may run here at once. */
   slotsOf(definition: AnyTaskDefinition): number {
-    return this.#options.concurrency[definition.type] ?? definition.concurrency ?? 4;
+    return this.#options.concurrency[definition.type] ?? definition.concurrency;
   }
 
   /** The rate limit of a type, as it is written; null: none. */

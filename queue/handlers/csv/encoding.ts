@@ -4,6 +4,7 @@
  * @module
  */
 
+import * as z from "zod";
 import { isAscii, isUtf8 } from "node:buffer";
 import { EncodingError } from "./errors.ts";
 
@@ -20,16 +21,19 @@ export const DELIMITERS = [",", ";", "\t", "|"] as const;
 export type Delimiter = (typeof DELIMITERS)[number];
 
 /** How a file is written. */
-export interface Dialect {
-  encoding: Encoding;
+export const dialectSchema = z.strictObject({
+  encoding: z.enum(ENCODINGS),
   /** Whether the encoding was guessed from text that all of them write alike: nothing but ASCII so far. */
-  undecided: boolean;
+  undecided: z.boolean(),
   /** Bytes of the byte order mark. */
-  mark: number;
-  delimiter: Delimiter;
+  mark: z.int(),
+  delimiter: z.enum(DELIMITERS),
   /** Whether lines end with a carriage return alone, as on the first Macs. */
-  crOnly: boolean;
-}
+  crOnly: z.boolean(),
+});
+
+/** How a file is written. */
+export type Dialect = z.output<typeof dialectSchema>;
 
 const MARKS: [Encoding, number[]][] = [
   ["utf-8", [0xef, 0xbb, 0xbf]],

@@ -20,10 +20,10 @@ const MAX_UNCLOSED_LINES = 100;
 const NAME = 200;
 
 /** A row that does not fit, by the line of the file that it begins on, from 1. */
-export interface BadRow {
+export type BadRow = {
   line: number;
   reason: string;
-}
+};
 
 /** What is asked of a table. */
 export interface TableOptions {

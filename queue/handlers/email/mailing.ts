@@ -5,64 +5,72 @@
  * @module
  */
 
+import * as z from "zod";
 import { stringify } from "@std/csv";
 import type { TaskContext } from "../../define.ts";
-import type { Json } from "../../task/record.ts";
 import { withoutFormula } from "../csv/cleaned.ts";
 import type { Values } from "./template.ts";
+
+const outcomeSchema = z.tuple([z.enum(["sent", "bounced", "skipped", "unknown", "deferred"]), z.string()]);
+
+const deferredSchema = z.strictObject({
+  index: z.int(),
+  tries: z.int(),
+  /** When it is tried again, milliseconds since the epoch. */
+  due: z.number(),
+  words: z.string(),
+});
+
+/** The checkpoint of a mailing. */
+export const mailingCheckpoint = z.strictObject({
+  pages: z.int(),
+  /** Of the page under way. */
+  outcomes: z.array(outcomeSchema),
+  deferred: z.array(deferredSchema),
+  /** What became of those that had been deferred, by index. */
+  late: z.record(z.string(), outcomeSchema),
+});
+
+type Saved = z.output<typeof mailingCheckpoint>;
+
+/** The context of a mailing's handler. */
+export type MailingContext = TaskContext<unknown, Saved>;
+
+/** A recipient whose message was deferred. */
+export type Deferred = z.output<typeof deferredSchema>;
 
 /**
  * What has become of a recipient: `sent`; `bounced`: refused for good; `skipped`: nothing was sent; `unknown`: the
  * message was on its way when the task was stopped; `deferred`: put off, and tried again.
  */
-export type Outcome = [status: "sent" | "bounced" | "skipped" | "unknown" | "deferred", words: string];
-
-/** A recipient whose message was put off. */
-export interface Deferred {
-  index: number;
-  tries: number;
-  /** When it is tried again, milliseconds since the epoch. */
-  due: number;
-  words: string;
-}
+export type Outcome = z.output<typeof outcomeSchema>;
 
 /** Outcomes of a page: with all their words they fit into a step. */
 const PAGE = 100;
 /** Recipients that may be put off in one mailing. */
 export const MAX_DEFERRED = 1_000;
 
-/** What stands in the checkpoint. */
-interface Saved {
-  pages: number;
-  /** Of the page under way. */
-  outcomes: Outcome[];
-  deferred: Deferred[];
-  /** What became of those that had been put off, by index. */
-  late: Record<string, Outcome>;
-}
-
 /** The outcomes of a mailing. */
 export class Mailing {
-  readonly #ctx: TaskContext;
+  readonly #ctx: MailingContext;
   #saved: Saved;
   /** By index. */
   readonly outcomes: Outcome[];
   /** The recipient whose message is on its way. */
   current: number | null = null;
 
-  private constructor(ctx: TaskContext, saved: Saved, outcomes: Outcome[]) {
+  private constructor(ctx: MailingContext, saved: Saved, outcomes: Outcome[]) {
     this.#ctx = ctx;
     this.#saved = saved;
     this.outcomes = outcomes;
   }
 
   /** Goes on from what earlier attempts have saved. */
-  static async load(ctx: TaskContext): Promise<Mailing> {
-    const resume = ctx.resume as unknown as Saved | undefined;
-    const saved = resume ?? { pages: 0, outcomes: [], deferred: [], late: {} };
+  static async load(ctx: MailingContext): Promise<Mailing> {
+    const saved = ctx.resume ?? { pages: 0, outcomes: [], deferred: [], late: {} };
     const outcomes: Outcome[] = [];
     for (let page = 0; page < saved.pages; page++) {
-      outcomes.push(...await ctx.step(nameOf(page), () => lost(page)) as unknown as Outcome[]);
+      outcomes.push(...await ctx.step(nameOf(page), () => lost(page)));
     }
     outcomes.push(...saved.outcomes);
     for (const [index, outcome] of Object.entries(saved.late)) outcomes[Number(index)] = outcome;
@@ -90,7 +98,7 @@ export class Mailing {
     const { pages, outcomes } = this.#saved;
     // A full page stands in the checkpoint already: a kill between the step and the next checkpoint forgets nothing.
     if (outcomes.length === PAGE) {
-      await this.#ctx.step(nameOf(pages), () => outcomes as unknown as Json);
+      await this.#ctx.step(nameOf(pages), () => outcomes);
       this.#saved = { ...this.#saved, pages: pages + 1, outcomes: [] };
     }
     this.#saved.outcomes.push(outcome);
@@ -110,7 +118,7 @@ export class Mailing {
   }
 
   async #save(): Promise<void> {
-    await this.#ctx.checkpoint(this.#saved as unknown as Json);
+    await this.#ctx.checkpoint(this.#saved);
   }
 
   /** How many recipients have an outcome. */
@@ -140,6 +148,6 @@ function nameOf(page: number): string {
   return `outcomes ${page * PAGE + 1} to ${(page + 1) * PAGE}`;
 }
 
-function lost(page: number): never {
+function lost(page: number): Outcome[] {
   throw new Error(`The ${nameOf(page)} are not there any more.`);
 }

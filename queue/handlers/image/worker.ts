@@ -6,7 +6,6 @@
  */
 
 import { Image } from "imagescript";
-import { systemClock } from "../../task/clock.ts";
 import { isOutOfMemory, type JobResult } from "../../workers/pool_worker.ts";
 import { randomFrom } from "../random.ts";
 import { decode, encode, type OutputFormat, type Pixels, resize } from "./codecs.ts";
@@ -49,8 +48,6 @@ export interface ImageOutput {
   drawn: ArrayBuffer | null;
   resized: Size & { bytes: number };
   file: ArrayBuffer;
-  /** How long each stage took, in milliseconds. */
-  stages: Record<"decode" | "resize" | "encode", number>;
 }
 
 /** A picture that will not be read; the message says why. */
@@ -87,7 +84,6 @@ function draw(seed: number): Pixels {
 
 /** Does a job. */
 export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
-  const started = systemClock.monotonic();
   const source = job.source && new Uint8Array(job.source);
   const header = source && checkedHeader(source, job.maxPixels);
   const metadata = source && header ? readMetadata(source, header.format) : { exif: null, icc: null };
@@ -95,9 +91,7 @@ export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
   const drawnFile = drawn && await encode(drawn, "png", 100);
   const pixels = drawn ?? turned(await readable(source!, header!), orientationOf(metadata));
   const original = { width: pixels.width, height: pixels.height };
-  const decoded = systemClock.monotonic();
   const fitted = await fit(pixels, job);
-  const resized = systemClock.monotonic();
   const result = job.format === "jpeg" || job.background ? flattened(fitted, job.background ?? "#ffffff") : fitted;
   let file = await encode(result, job.format, job.quality);
   // A TIFF is its own EXIF: its pixels are not what is kept.
@@ -108,13 +102,11 @@ export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
   };
   const size = { width: result.width, height: result.height, alpha: hasAlpha(result) };
   file = writeMetadata(file, job.format, kept, size) as typeof file;
-  const encoded = systemClock.monotonic();
   const value: ImageOutput = {
     original: { ...original, bytes: (source ?? drawnFile!).length, format: header?.format ?? "png" },
     drawn: drawnFile && drawnFile.buffer,
     resized: { width: result.width, height: result.height, bytes: file.length },
     file: file.buffer,
-    stages: { decode: decoded - started, resize: resized - decoded, encode: encoded - resized },
   };
   const transfer = [value.file, ...value.drawn ? [value.drawn] : []];
   return { value, transfer, retire: original.width * original.height > RETIRE_PIXELS };

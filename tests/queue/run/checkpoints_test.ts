@@ -1,3 +1,4 @@
+import * as z from "zod";
 import { keys } from "../../../queue/store/keys.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { NonRetryableError } from "../../../queue/task/errors.ts";
@@ -109,6 +110,30 @@ Deno.test("a handler of another checkpointVersion does not get the old checkpoin
   ok(lines.some(({ text }) => text.includes("checkpoint is of version 1")));
   await second.stop(2_000);
   kv.close();
+});
+
+Deno.test("a checkpoint that does not fit the schema of its definition is not used, and the log says so", async () => {
+  const held = heldType("held", {
+    checkpoint: z.strictObject({ row: z.int() }),
+    backoff: { base: 1, factor: 1, cap: 1 },
+  });
+  await withQueue({ definitions: [held.definition] }, async (queue) => {
+    const { task: { task: { id } } } = await queue.submit({ task_type: "held" });
+    const seen: unknown[] = [];
+    for (const state of [{ row: 7 }, { row: "seven" }, null]) {
+      const { ctx, fail, finish } = await held.next();
+      seen.push(ctx.resume);
+      if (state === null) finish();
+      else {
+        await ctx.checkpoint(state);
+        fail(new Error("again"));
+      }
+    }
+    await reaches(queue, id, "SUCCESS");
+    assertEquals(seen, [undefined, { row: 7 }, undefined]);
+    const { lines } = await queue.logs.read(id);
+    assertEquals(lines.map(({ text }) => text), ["The checkpoint does not fit its schema and is not used."]);
+  });
 });
 
 Deno.test("NonRetryableError fails at once; other errors show themselves and the next start while they wait", async () => {

@@ -9,7 +9,7 @@ import { Digest, type DigestState, type Distribution, distributionOf } from "./q
 import { Kind, trimEnd, trimStart, ValueReader } from "./values.ts";
 
 /** What is known of one column. The numbers are null where the column has none. */
-export interface ColumnStatistics {
+export type ColumnStatistics = {
   name: string;
   /** What every value that is not missing can be read as. */
   type: "integer" | "decimal" | "boolean" | "date" | "text" | "empty";
@@ -34,7 +34,7 @@ export interface ColumnStatistics {
   top_values: { value: string; count: number }[];
   /** Ten bins of equal width from min to max; exact where `distinct` is. */
   histogram: { from: number; to: number; count: number }[] | null;
-}
+};
 
 const TOP = 5;
 const BINS = 10;
