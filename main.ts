@@ -16,7 +16,7 @@ import { Faults } from "./routes/http/faults.ts";
 import { boundedByFiles, serve, serveOnDeploy } from "./routes/http/serve.ts";
 import { readSettings, SettingError, type Settings } from "./routes/settings.ts";
 
-/** Ends the process, with one line that says why. */
+/** Ends the process with one line that explains why. */
 function refuseToStart(code: number, reason: string): never {
   console.error(`Millrace did not start. ${reason}`);
   Deno.exit(code);
@@ -53,7 +53,7 @@ for (const [name, types] of [["CONCURRENCY", settings.concurrency], ["RATE_LIMIT
   const known: string[] = handlers.definitions.map(({ type }) => type);
   const unknown = Object.keys(types).find((type) => !known.includes(type));
   if (unknown === undefined) continue;
-  refuseToStart(2, `${name}: "${unknown}" is none of the task types ${known.join(", ")}.`);
+  refuseToStart(2, `${name}: "${unknown}" is not one of the task types ${known.join(", ")}.`);
 }
 const queue = new Queue({
   kv,
@@ -84,10 +84,10 @@ const listen = async () =>
   });
 const listening = settings.roles.api
   ? await listen().catch((error: Error) =>
-    refuseToStart(5, `It cannot listen at ${settings.host}:${settings.port}: ${error.message}`)
+    refuseToStart(5, `It cannot listen on ${settings.host}:${settings.port}: ${error.message}`)
   )
   : null;
-// From here on it goes on, whatever happens; a start that fails ends.
+// From here on, unhandled errors no longer end the process. Errors during the start do.
 faults = new Faults(log);
 if (listening) {
   const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
@@ -99,7 +99,7 @@ async function stop(signal: string): Promise<void> {
   if (stopping) return;
   stopping = true;
   log.info("Stopping: unfinished tasks go back to the queue.", { signal });
-  // Whatever happens, the process is gone when its grace is over; recovery does the rest.
+  // The process always exits when the grace period is over. Recovery does the rest.
   clock.after(settings.shutdownGraceMs, () => Deno.exit(1));
   await within(clock, 200, close());
   const served = listening?.stop();

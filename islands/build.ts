@@ -1,5 +1,5 @@
 /**
- * Builds the islands into `static/build/` with `deno bundle`, unless they are built from the same sources already.
+ * Builds the islands into `static/build/` with `deno bundle`, unless they were already built from the same sources.
  *
  * @module
  */
@@ -61,7 +61,7 @@ if (await built() !== sources) {
     console.error(new TextDecoder().decode(stderr));
     Deno.exit(1);
   }
-  // The chunks are named by what they hold; the entry is too.
+  // Chunks are named by a hash of their content; so is the entry.
   const bundle = new URL("client.js", OUT);
   const client = `client-${hash(await Deno.readFile(bundle))}.js`;
   await Deno.rename(bundle, new URL(client, OUT));

@@ -39,7 +39,7 @@ export interface TaskContext<P = unknown, C = Json> {
   readonly id: string;
   /** The parameters, checked and with their defaults. */
   readonly params: P;
-  /** Which start of the task this is, from 1. */
+  /** The number of this attempt, starting at 1. */
   readonly attempt: number;
   /**
    * Aborted when the attempt must stop; its reason is an {@linkcode AbortedError}. A handler should stop within
@@ -51,24 +51,24 @@ export interface TaskContext<P = unknown, C = Json> {
   /** The task's own log: lines are committed in pages, at most four times a second. */
   readonly log: TaskLog;
   /**
-   * Reports how far it is.
+   * Reports progress.
    *
    * @param percent 0 to 100; it never goes back within an attempt.
    * @param message What is being done, at most 200 characters.
    */
   progress(percent: number, message?: string): void;
   /**
-   * Saves what the next attempt should go on from. It is durable once the promise resolves.
+   * Saves the state that the next attempt resumes from. It is durable once the promise resolves.
    *
    * @param state JSON of at most 64 MiB; up to 60 KB of it costs one write, more is stored as a file.
    * @throws {AbortedError} If the attempt may not write any more.
    */
   checkpoint(state: C): Promise<void>;
   /**
-   * Runs something once per task: when an earlier attempt has finished this step, its result is given instead.
+   * Runs a step once per task: if an earlier attempt has finished it, its stored result is returned instead.
    *
    * @param name Names the step within the task, 1 to 200 characters. A task has at most 1,000 steps.
-   * @param run Gives JSON of at most 60 KB. It is durable once the promise resolves; a kill before that runs it again.
+   * @param run Returns JSON of at most 60 KB. It is durable once the promise resolves; if killed before, it runs again.
    * @throws {AbortedError} If the attempt may not write any more.
    */
   step<T extends Json>(name: string, run: () => Promise<T> | T): Promise<T>;
@@ -84,7 +84,7 @@ export interface TaskContext<P = unknown, C = Json> {
    * Names an artifact that is written when the attempt ends before its handler has returned: cancelled, failed, timed
    * out, or interrupted. It is kept in the same commit as the end. The same name replaces the earlier file.
    *
-   * @param content Gives the text as things stand at that moment. It must be quick, and at most 8 MB.
+   * @param content Returns the text at that moment. It must be fast, and the text at most 8 MB.
    */
   artifactAtEnd(name: string, content: () => string, mediaType: string): void;
   /** Reads an artifact of this task from byte `from` on, also one of an earlier attempt; null if there is none. */
@@ -116,13 +116,13 @@ export interface TaskOptions<S extends z.ZodType = z.ZodType, C extends z.ZodTyp
   description: string;
   /** Schema of `input_params`. Properties with the meta `x-file` name uploads. */
   params: S;
-  /** Schema of a checkpoint. One that does not fit is not used: the attempt begins at the beginning. Default: any JSON. */
+  /** Schema of a checkpoint. One that does not match is ignored: the attempt starts over. Default: any JSON. */
   checkpoint?: C;
   /** What a task is called, from its parameters and the names of its uploads. Default: the type's title. */
   titleOf?: (params: z.output<S>, files: string[]) => string;
-  /** What running it once more does outside, such as "It sends its messages again."; the page asks before a retry. */
+  /** The side effect of running it again, such as "It sends its messages again."; the page asks before a retry. */
   sideEffects?: string;
-  /** Parameters of an example that one click submits; it ends well and can be watched. Default: none is offered. */
+  /** Parameters of an example that one click submits; it succeeds and can be watched. Default: none is offered. */
   example?: z.input<S>;
   /** Attempts that may fail before the task is FAILED, 1 to 25. @default 3 */
   maxAttempts?: number;
@@ -134,7 +134,7 @@ export interface TaskOptions<S extends z.ZodType = z.ZodType, C extends z.ZodTyp
   concurrencyPerKey?: number;
   /** At most this many starts in any window, over all instances: `10/s`, `100/m`, `1000/h`. Default: no limit. */
   rateLimit?: string;
-  /** Raise it when the shape of checkpoints changes: those of another version and their steps are not used. @default 1 */
+  /** Raise it when the shape of checkpoints changes: those of another version and their steps are unused. @default 1 */
   checkpointVersion?: number;
   /** Whether only the service itself submits it. @default false */
   internal?: boolean;
@@ -144,7 +144,7 @@ export interface TaskOptions<S extends z.ZodType = z.ZodType, C extends z.ZodTyp
   run(ctx: TaskContext<z.output<S>, z.output<C>>): Promise<Json>;
 }
 
-/** What a definition takes where its author says nothing. */
+/** The defaults of a definition. */
 const DEFAULTS = {
   maxAttempts: 3,
   timeoutMs: 600_000,
@@ -198,22 +198,22 @@ export class Registry {
   /**
    * Adds a task type.
    *
-   * @throws {RangeError} If its name is taken or no name, or its rate limit is none.
+   * @throws {RangeError} If its name is taken or invalid, or its rate limit is invalid.
    */
   add(definition: AnyTaskDefinition): void {
     const { type, rateLimit } = definition;
-    if (!/^[a-z][a-z0-9_]{0,63}$/.test(type)) throw new RangeError(`"${type}" is not a name for a task type.`);
+    if (!/^[a-z][a-z0-9_]{0,63}$/.test(type)) throw new RangeError(`"${type}" is not a valid task type name.`);
     if (rateLimit !== undefined) parseRate(rateLimit);
     if (this.#definitions.has(type)) throw new RangeError(`Task type ${type} is defined twice.`);
     this.#definitions.set(type, definition);
   }
 
-  /** @throws {RangeError} If one of these is no task type. */
+  /** @throws {RangeError} If one of these is not a task type. */
   assertAll(types: string[]): void {
     const unknown = types.find((type) => !this.#definitions.has(type));
     if (unknown === undefined) return;
     const known = [...this.#definitions.keys()].join(", ");
-    throw new RangeError(`There is no task type "${unknown}". There are: ${known}.`);
+    throw new RangeError(`Unknown task type "${unknown}". Known types: ${known}.`);
   }
 
   /** All types, in the order in which they were given. */
@@ -237,10 +237,10 @@ export function issuesOf(error: z.ZodError, root: string): InputIssue[] {
   return error.issues.flatMap((issue) => {
     const at = root + issue.path.map((part) => "/" + escapePointer(String(part))).join("");
     if (issue.code === "unrecognized_keys") {
-      return issue.keys.map((key) => ({ pointer: `${at}/${escapePointer(key)}`, detail: "There is no such field." }));
+      return issue.keys.map((key) => ({ pointer: `${at}/${escapePointer(key)}`, detail: "Unknown field." }));
     }
     if (issue.code === "invalid_union" && issue.errors.length > 0) {
-      // Of several forms, the one with the fewest complaints is what the sender meant.
+      // In a union, the variant with the fewest issues is the one the sender meant.
       const best = issue.errors.toSorted((a, b) => a.length - b.length)[0];
       return issuesOf(new z.ZodError(best), at);
     }
@@ -278,9 +278,9 @@ export function paramsSchema(definition: AnyTaskDefinition): Record<string, unkn
 const plain = new WeakMap<AnyTaskDefinition, boolean>();
 
 /**
- * Whether a definition only checks parameters and fills in defaults: then what it makes of them is kept of a task, and
- * is the same when it is parsed again. Whatever changes a value (transform, preprocess, overwrite, coerce, catch) may
- * change it a second time: then what was sent is kept.
+ * Whether a definition only checks parameters and fills in defaults: then the parsed parameters are stored, since
+ * parsing them again gives the same. Anything that changes a value (transform, preprocess, overwrite, coerce, catch)
+ * may change it a second time: then the parameters are stored as sent.
  */
 export function onlyChecks(definition: AnyTaskDefinition): boolean {
   let is = plain.get(definition);
@@ -288,7 +288,7 @@ export function onlyChecks(definition: AnyTaskDefinition): boolean {
   return is;
 }
 
-/** Kinds of schemas of zod that give a value as it is, or parts of it as they are. */
+/** Kinds of zod schemas that return a value, or parts of it, unchanged. */
 const PLAIN_KINDS = new Set([
   ...["string", "number", "int", "bigint", "boolean", "null", "undefined", "void", "any", "unknown", "never", "enum"],
   ...["literal", "object", "array", "tuple", "record", "union", "intersection", "optional", "nullable", "default"],
@@ -307,7 +307,7 @@ function isPlain(value: unknown, seen: Set<unknown>): boolean {
   if (def.check === "overwrite" || def.coerce === true || def.normalize === true) return false;
   if (typeof def.check !== "string" && !PLAIN_KINDS.has(def.type as string)) return false;
   if (def.type === "default") {
-    // zod does not parse a default: it may be one that is not valid, or changes, when it is parsed later.
+    // zod does not parse a default: it may turn out invalid, or change, when it is parsed later.
     const { success, data } = z.safeParse(def.innerType as z.ZodType, def.defaultValue);
     if (!success || JSON.stringify(data) !== JSON.stringify(def.defaultValue)) return false;
   }

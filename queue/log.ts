@@ -7,7 +7,7 @@
 /** Values beside a message. An `error` is written with its name, message and stack. */
 export type LogFields = Record<string, unknown>;
 
-/** Writes one line an event. */
+/** Writes one line per event. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
@@ -24,7 +24,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 // deno-lint-ignore no-control-regex
 const CONTROLS = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]/g;
 
-/** A text on one line: what would begin another line, or what a terminal obeys, is written as an escape. */
+/** A text on one line: characters that start a new line or control a terminal are escaped. */
 export function oneLine(text: string): string {
   return text.replaceAll(CONTROLS, (character) => {
     if (character === "\n") return "\\n";
@@ -40,7 +40,7 @@ function plain(value: unknown): unknown {
 /**
  * Makes a logger.
  *
- * @param level The least important level that is written.
+ * @param level The lowest level that is written.
  * @param format `text` for people, `json` for machines (one object a line).
  * @param now Wall time in milliseconds.
  * @param write Takes a finished line.

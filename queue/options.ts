@@ -1,5 +1,5 @@
 /**
- * How a queue is made.
+ * The options of a queue.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { AtomicLimits } from "./store/commit/atomic_size.ts";
 import type { Clock } from "./task/clock.ts";
 import type { Retention } from "./task/summary.ts";
 
-/** How a queue is made. Everything but `kv` and `definitions` has a default. */
+/** Options of a queue. All but `kv` and `definitions` have a default. */
 export interface QueueOptions {
   /** The store. The queue does not close it. */
   kv: Deno.Kv;
@@ -25,11 +25,11 @@ export interface QueueOptions {
   distributed?: boolean;
   /** Whether tasks run here. Default true. */
   worker?: boolean;
-  /** Slots by type, over the definition's own number. */
+  /** Slots by type; overrides the definition's number. */
   concurrency?: Record<string, number>;
   /** After this time without a heartbeat an instance is dead. Milliseconds, default 15,000. */
   leaseMs?: number;
-  /** Rate limits by type, over the definition's own: `10/s`, `100/m`, `1000/h`. */
+  /** Rate limits by type; overrides the definition's: `10/s`, `100/m`, `1000/h`. */
   rates?: Record<string, string>;
   /** How long ended tasks are kept, by how they ended. Milliseconds, default 7 days each. */
   retention?: Partial<Retention>;
@@ -37,8 +37,8 @@ export interface QueueOptions {
   limits?: AtomicLimits;
   /** Atomics in flight. Default: 16 if distributed, else 2. */
   lanes?: number;
-  /** Over the janitor's own numbers. */
+  /** Overrides the janitor's numbers. */
   janitor?: Partial<JanitorOptions>;
-  /** After this time a caller is told that the outcome is unknown. Milliseconds, default 10,000. */
+  /** After this time a call fails with an unknown outcome. Milliseconds, default 10,000. */
   commitDeadlineMs?: number;
 }

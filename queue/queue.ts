@@ -102,8 +102,8 @@ export class Queue {
       limits,
       lanes: options.lanes ?? (distributed ? 16 : 2),
       deadlineMs: options.commitDeadlineMs ?? 10_000,
-      // In this order: what was claimed with its submit must have its slot before anyone looks for free ones; the
-      // stream comes before the notifier, so that whoever is woken finds the change in it; effects come last.
+      // In this order: tasks claimed on submit must have their slot before free slots are counted; the stream
+      // comes before the notifier, so that woken listeners find the change in it; effects come last.
       onCommitted: (versionstamp, changes) => {
         this.#runner.committed(versionstamp, changes);
         this.stream.committed(changes);
@@ -170,7 +170,7 @@ export class Queue {
     this.#stopping = true;
     this.#actions.stop();
     this.#pauses.stop();
-    // Handlers come first: whatever else is under way must not take their time.
+    // Handlers come first: other work in progress must not use up their time.
     const others = [
       this.#scheduler,
       this.#effects,
@@ -184,16 +184,16 @@ export class Queue {
     await this.#core.committer.close(graceMs * 0.2);
   }
 
-  /** This instance was recovered while it slept: what it held is gone, and it starts over under a new id. */
+  /** This instance was recovered while it slept: it has lost its tasks and restarts under a new id. */
   async #restart(): Promise<void> {
-    this.#core.log.warn("This instance was recovered by another one; it starts over.", { instance: this.instance });
+    this.#core.log.warn("This instance was recovered by another one; restarting.", { instance: this.instance });
     this.#runner.loseLease();
     while (!this.#stopping) {
       try {
         await this.#core.committer.open(newId(this.#core.clock.now()));
         return;
       } catch (error) {
-        this.#core.log.error("The store does not answer; tried again.", { error });
+        this.#core.log.error("The store does not respond; retrying.", { error });
         await delay(this.#core.clock, 1_000);
       }
     }
@@ -212,9 +212,9 @@ export class Queue {
   /**
    * Submits a task. Once the promise resolves the task is durable.
    *
-   * @returns The task, and whether it is new (false: the idempotency key has made it before).
+   * @returns The task, and whether it is new (false: the idempotency key created it before).
    * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
-   * @throws {IdempotencyMismatchError} If the key has made a task from another submission.
+   * @throws {IdempotencyMismatchError} If the key was used for a different submission.
    * @throws {OutcomeUnknownError} If the store did not answer in time.
    */
   async submit(submission: Submission, idempotency?: IdempotencyKey): Promise<{ task: TaskState; created: boolean }> {
@@ -225,7 +225,7 @@ export class Queue {
   /**
    * Submits up to {@linkcode MAX_BATCH} tasks in one atomic: all of them or none.
    *
-   * @returns The tasks, and whether they are new (false: the idempotency key has made them before).
+   * @returns The tasks, and whether they are new (false: the idempotency key created them before).
    * @throws {InvalidInputError} With pointers below `/tasks`. Nothing is stored.
    */
   async submitBatch(
@@ -247,9 +247,9 @@ export class Queue {
   }
 
   /**
-   * Reads tasks by filter, newest first unless told otherwise.
+   * Reads tasks by filter, newest first by default.
    *
-   * @throws {BusyError} If it searches for text or a tag, and too many others do.
+   * @throws {BusyError} If it searches for text or a tag and too many searches wait.
    */
   list(filter: Filter, limit: number, cursor?: string, order?: Order): Promise<Page> {
     const read = () => listTasks(this.#core.kv, filter, limit, cursor, order);
@@ -262,12 +262,12 @@ export class Queue {
     return readCounts(this.#core.kv);
   }
 
-  /** What each caller has submitted that has not ended: how many tasks, and bytes of parameters of a kilobyte or more. */
+  /** Each caller's open work: number of tasks that have not ended, and bytes of parameters of a kilobyte or more. */
   async openWork(): Promise<OpenWork> {
     return (await readTally(this.#core.kv)).open;
   }
 
-  /** Ids of tasks that were submitted as this one with changes, oldest first, at most 20. */
+  /** Ids of edited resubmissions of this task, oldest first, at most 20. */
   retriedAs(id: string): Promise<string[]> {
     return readRetriedAs(this.#core.kv, id);
   }
@@ -276,7 +276,7 @@ export class Queue {
    * Cancels a task.
    *
    * @param by Who asks; kept with the task.
-   * @returns The task: CANCELLED, or still RUNNING if another instance holds it and did not answer within 2 s.
+   * @returns The task: CANCELLED, or still RUNNING if another instance runs it and did not answer within 2 s.
    * @throws {NotFoundError} If there is none.
    * @throws {IllegalTransitionError} If it has ended already.
    */
@@ -285,9 +285,9 @@ export class Queue {
   }
 
   /**
-   * Runs a task again that has failed or was cancelled, with fresh attempts.
+   * Runs a failed or cancelled task again, with fresh attempts.
    *
-   * @param from `checkpoint` (default): it goes on from its last checkpoint and keeps its finished steps; `start`: from
+   * @param from `checkpoint` (default): it resumes from its last checkpoint and keeps its finished steps; `start`: from
    * the beginning.
    * @param by Who asks; kept with the task.
    * @param internal Whether tasks of the service's own types may be retried too. Default false.
@@ -315,7 +315,7 @@ export class Queue {
   }
 
   /**
-   * Keeps tasks of a type from being started. Those that run go on.
+   * Stops starting tasks of a type. Running tasks continue.
    *
    * @param by Who asks.
    * @throws {NotFoundError} If there is no such type.
@@ -327,7 +327,7 @@ export class Queue {
   }
 
   /**
-   * Lets tasks of a type be started again.
+   * Resumes starting tasks of a type.
    *
    * @throws {NotFoundError} If there is no such type.
    */
@@ -348,7 +348,7 @@ export class Queue {
     return checkHealth(this.#core, isRunning);
   }
 
-  /** Cleans up at once instead of at the janitor's next turn. */
+  /** Cleans up now instead of at the janitor's next run. */
   clean(): Promise<void> {
     return this.#janitor.clean();
   }
@@ -358,7 +358,7 @@ export class Queue {
     return this.#runner.rateOf(definition);
   }
 
-  /** Slots of a type and how many of them are taken on this instance. */
+  /** Slots of a type and how many of them are in use on this instance. */
   slots(definition: AnyTaskDefinition): { total: number; running: number } {
     return { total: this.#runner.slotsOf(definition), running: this.#runner.runningOf(definition.type) };
   }

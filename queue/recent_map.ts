@@ -1,5 +1,5 @@
 /**
- * A map that remembers what was set last and forgets the rest.
+ * A map that keeps the most recently set entries and drops the rest.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export class RecentMap<K, V> extends Map<K, V> {
   }
 
   override set(key: K, value: V): this {
-    // A map keeps the order of first insertion: taken out and put in again, the key is the newest.
+    // A Map iterates in insertion order: deleting and re-adding a key makes it the newest.
     this.delete(key);
     super.set(key, value);
     if (this.size > this.#limit) this.delete(this.keys().next().value!);

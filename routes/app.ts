@@ -44,9 +44,9 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
 
   app.use(async (c, next) => {
     await next();
-    // The answer to an upgrade is not ours to change.
+    // The response to an upgrade must not be changed.
     if (c.res.status === 101) return;
-    // Nobody reads it: whatever a body holds is let go.
+    // Nobody reads the body: release it.
     if (c.req.method === "HEAD") await c.res.body?.cancel();
     const headers = c.res.headers;
     if (!headers.has("Content-Security-Policy")) headers.set("Content-Security-Policy", CONTENT_SECURITY_POLICY);
@@ -73,16 +73,16 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
     }
     const allow = { Allow: [...methods, "OPTIONS"].join(", ") };
     if (c.req.method === "OPTIONS") return c.body(null, 204, allow);
-    const detail = `${c.req.method} is not possible here.`;
+    const detail = `${c.req.method} is not allowed here.`;
     return problemResponse(c, new Problem(405, "method_not_allowed", detail, [], allow));
   });
   const gone = atMostOncePerSecond(options.clock, (count) => {
-    options.log.info("Clients went away in the middle of a request.", { count });
+    options.log.info("Clients disconnected in the middle of a request.", { count });
   });
   app.onError((error, c) => {
     if (c.env.isGone() && !(error instanceof Problem)) {
       gone();
-      return problemResponse(c, new Problem(400, "aborted", "The request broke off."));
+      return problemResponse(c, new Problem(400, "aborted", "The request was interrupted."));
     }
     return problemResponse(c, toProblem(error, options.log));
   });
@@ -90,7 +90,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   return { app, close: () => streams.close() };
 }
 
-/** Tells of something that clients can bring about at will, at most once a second, with how often it has happened. */
+/** Reports something that clients can cause at will: at most once a second, with how often it happened. */
 export function atMostOncePerSecond(clock: Clock, tell: (count: number) => void): () => void {
   let count = 0;
   let last = -Infinity;
@@ -104,7 +104,7 @@ export function atMostOncePerSecond(clock: Clock, tell: (count: number) => void)
   };
 }
 
-/** The methods that a path answers to. An address that is spelt out goes before one with a parameter. */
+/** The methods that a path supports. A literal path takes precedence over one with a parameter. */
 function methodsOf(app: Hono<AppEnv>, path: string): string[] {
   const wanted = path.replace(/(.)\/$/, "$1");
   const matching = app.routes.filter((route) => {

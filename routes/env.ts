@@ -1,5 +1,5 @@
 /**
- * What every route is given, and who is calling.
+ * What every route gets, and who the caller is.
  *
  * @module
  */
@@ -22,29 +22,29 @@ export interface AppOptions {
   maxUploadBytes: number;
   /** Bytes of all files of a request. */
   maxUploadTotalBytes: number;
-  /** The address that is served: a loopback one without tokens answers only to loopback names. */
+  /** The address to listen on: a loopback address without tokens answers only to loopback names. */
   host: string;
-  /** Proxies whose word on the client's address and on TLS is believed. Default: none. */
+  /** Proxies that are trusted to report the client's address and TLS. Default: none. */
   trustedProxies?: Network[];
   /** WebSockets and event streams of all callers together. Default 1,000. */
   maxStreams?: number;
   /** WebSockets and event streams of one token, and of one address. Default 250. */
   maxStreamsPerCaller?: number;
-  /** Bounds on what callers may put into the store. */
+  /** Limits on what callers may put into the store. */
   quotas?: Partial<QuotaLimits>;
-  /** The file of the store, to know how full its disk is; undefined: it is no file. */
+  /** The store's file, to check how full its disk is; undefined if the store is not a file. */
   storePath?: string;
-  /** Faults that nobody has handled since the start. */
+  /** Unhandled errors since the start. */
   faults?: () => number;
 }
 
-/** Whoever calls. */
+/** The caller. */
 export interface Principal {
   name: string;
   role: Role;
   /** The sign-in, if it is one by cookie. */
   session?: string;
-  /** When a sign-in by cookie ends, milliseconds since the epoch; a token has no end. */
+  /** When a sign-in by cookie ends, milliseconds since the epoch; a token never expires. */
   expires_at?: number;
 }
 
@@ -54,17 +54,17 @@ export type ServerSocket = Pick<
   "bufferedAmount" | "readyState" | "send" | "close" | "onmessage" | "onclose" | "onerror"
 >;
 
-/** What the server knows of a request beside what the request says. */
+/** What the server knows about a request in addition to the request itself. */
 export interface Bindings {
-  /** The address of the peer: the client, or a proxy before it. */
+  /** The address of the peer: the client, or a proxy in front of it. */
   address: string;
-  /** Whether the client has gone away in the middle of the request. */
+  /** Whether the client disconnected in the middle of the request. */
   isGone(): boolean;
   /**
-   * Answers a WebSocket handshake and hands over the socket once it is open, or says that it has come to nothing; null:
-   * this is no handshake.
+   * Answers a WebSocket handshake. Calls `take` with the socket once it is open, or `drop` if that fails. Null if
+   * this is not a handshake.
    *
-   * @throws {TypeError} If the handshake is wrong.
+   * @throws {TypeError} If the handshake is invalid.
    */
   upgrade: ((take: (socket: ServerSocket) => void, drop: () => void) => Response) | null;
 }

@@ -1,26 +1,26 @@
 /**
- * How much callers may take, where the settings say nothing else.
+ * Default limits for callers, unless the settings override them.
  *
  * @module
  */
 
-/** Bounds of a store. */
+/** Limits of a store. */
 export interface QuotaLimits {
-  /** Tasks a second of one caller, over ten seconds. Default 10,000. */
+  /** Tasks per second of one caller, averaged over ten seconds. Default 10,000. */
   tasksPerSecond: number;
-  /** Tasks of one caller that have not ended. Default 5,000,000. */
+  /** Unfinished tasks of one caller. Default 5,000,000. */
   openTasks: number;
   /** Bytes of the parameters of these. Default 10 GB. */
   openBytes: number;
-  /** Bytes of uploads that no task names. Default 20 GB. */
+  /** Bytes of unused uploads. Default 20 GB. */
   unusedUploadBytes: number;
-  /** Starts an hour of all schedules together. Default 36,000. */
+  /** Starts per hour of all schedules together. Default 36,000. */
   scheduledPerHour: number;
-  /** Bytes of the store's disk that stay free. Default 200 MB. */
+  /** Bytes kept free on the store's disk. Default 200 MB. */
   freeDiskBytes: number;
 }
 
-/** The bounds where nothing else is said. */
+/** The default limits. */
 export const DEFAULT_QUOTAS: QuotaLimits = {
   tasksPerSecond: 10_000,
   openTasks: 5_000_000,
@@ -30,7 +30,7 @@ export const DEFAULT_QUOTAS: QuotaLimits = {
   freeDiskBytes: 200_000_000,
 };
 
-/** Streams of all callers together, where nothing else is said. */
+/** Streams of all callers together, by default. */
 export const MAX_STREAMS = 1_000;
-/** Streams of one token, and of one address, where nothing else is said. */
+/** Streams of one token, and of one address, by default. */
 export const MAX_STREAMS_PER_CALLER = 250;

@@ -1,5 +1,5 @@
 /**
- * Settings from the environment. A bad value stops the start with a line that names it.
+ * Settings from the environment. An invalid value aborts the start with a line that names it.
  *
  * @module
  */
@@ -49,7 +49,7 @@ export interface Settings {
   trustedProxies: Network[];
   /** Whether this runs on Deno Deploy. */
   onDeploy: boolean;
-  /** The most pixels of an image that is read. */
+  /** Maximum pixels of an image that is read. */
   maxImagePixels: number;
   webhook: { secrets: string[]; allowPrivate: boolean };
   mail: { smtpUrl: string | undefined; from: string };
@@ -58,7 +58,7 @@ export interface Settings {
   logFormat: "text" | "json";
 }
 
-/** A setting that cannot be used. */
+/** A setting that is invalid. */
 export class SettingError extends Error {
   constructor(name: string, detail: string) {
     super(`${name}: ${detail}`);
@@ -89,7 +89,7 @@ function duration(name: string, text: string): number {
  * Reads the settings.
  *
  * @param env Gives the value of a variable, undefined if it is not set.
- * @throws {SettingError} For the first one that cannot be used.
+ * @throws {SettingError} For the first invalid one.
  */
 export function readSettings(env: (name: string) => string | undefined): Settings {
   const text = (name: string, otherwise: string) => env(name)?.trim() || otherwise;
@@ -102,7 +102,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
   };
   const oneOf = <T extends string>(name: string, values: readonly T[], otherwise: T): T => {
     const value = text(name, otherwise) as T;
-    if (!values.includes(value)) throw new SettingError(name, `"${value}" is none of ${values.join(", ")}.`);
+    if (!values.includes(value)) throw new SettingError(name, `"${value}" is not one of ${values.join(", ")}.`);
     return value;
   };
 
@@ -113,7 +113,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
   if (!isLoopback(host) && tokens.length === 0 && auth !== "off") {
     throw new SettingError(
       "API_TOKENS",
-      `serving ${host} without tokens would let anyone in. Set API_TOKENS, or say AUTH=off if something else guards it.`,
+      `serving ${host} without tokens would let anyone in. Set API_TOKENS, or AUTH=off if something else guards it.`,
     );
   }
   const roles = text("ROLES", "api,worker").split(",").map((role) => role.trim());
@@ -180,7 +180,7 @@ function readTokens(text: string): Token[] {
     if (!name || !(ROLES as readonly string[]).includes(role)) {
       throw new SettingError("API_TOKENS", `${where} is not name:role:secret with a role of ${ROLES.join(", ")}.`);
     }
-    if (secret.length < 16) throw new SettingError("API_TOKENS", `the secret of ${where} has under 16 characters.`);
+    if (secret.length < 16) throw new SettingError("API_TOKENS", `the secret of ${where} is under 16 characters.`);
     return { name, role: role as Role, secret };
   });
   if (new Set(tokens.map(({ name }) => name)).size < tokens.length) {
@@ -195,7 +195,7 @@ function readNetworks(text: string): Network[] {
     try {
       return parseNetwork(part);
     } catch {
-      throw new SettingError("TRUSTED_PROXIES", `"${part}" is no address or network such as 10.0.0.0/8.`);
+      throw new SettingError("TRUSTED_PROXIES", `"${part}" is not an address or network such as 10.0.0.0/8.`);
     }
   });
 }
@@ -217,7 +217,7 @@ function readSender(text: string): string {
   }
 }
 
-/** Secrets of Standard Webhooks, separated by spaces: several while one takes the place of another. */
+/** Secrets of Standard Webhooks, separated by spaces: several while one replaces another. */
 function readSecrets(text: string): string[] {
   const secrets = text.split(/\s+/).filter(Boolean);
   for (const [i, secret] of secrets.entries()) {

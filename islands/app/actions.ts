@@ -1,6 +1,6 @@
 /**
- * What a person does to tasks: cancel, retry, delete, one or many; pause and resume types. Whatever cannot be taken
- * back asks first; nothing is shown as done before the server says so.
+ * What a person does to tasks: cancel, retry, delete, one or many; pause and resume types. Whatever cannot be
+ * undone asks first; nothing is shown as done until the server confirms it.
  *
  * @module
  */
@@ -17,10 +17,10 @@ import type { Navigation } from "./navigate.ts";
 import type { Store } from "./state.ts";
 import { clearRequested, markRequested, mergeOpen, mergeTasks, titleOf, toast } from "./store.ts";
 
-/** Without an answer for this long the page looks for itself. */
+/** If no answer comes within this time, the page checks for itself. */
 const PATIENCE_MS = 10_000;
 
-/** Does what the reader asks for. */
+/** Carries out the user's actions. */
 export class Actions {
   /** On many tasks. */
   readonly bulk: BulkActions;
@@ -31,13 +31,13 @@ export class Actions {
     this.bulk = new BulkActions(store, navigation, live, this.requests);
   }
 
-  /** Cancels a task. One that runs is asked about. */
+  /** Cancels a task. Asks first if it is running. */
   async cancel(task: TaskSummary): Promise<void> {
     if (
       task.status === "RUNNING" &&
       !await this.requests.confirm({
         title: `Cancel “${task.title}”?`,
-        lines: ["It is running. What it has done stays done; what it is doing is given up."],
+        lines: ["It is running. Work already done is kept; work in progress is abandoned."],
         yes: "Cancel task",
         danger: true,
       })
@@ -82,7 +82,7 @@ export class Actions {
       }
       const now: Task = await answer.json();
       this.#durations(now);
-      // Requested of another instance: its answer comes with the stream.
+      // Requested from another instance: its answer arrives over the stream.
       if (answer.status !== 202 || action === "retry") clearRequested(store, task.id);
     } catch (error) {
       clearRequested(store, task.id);
@@ -97,7 +97,7 @@ export class Actions {
     mergeOpen(this.store, task);
   }
 
-  /** Stops a type from being started, or lets it go on. */
+  /** Pauses or resumes a type. */
   async setPaused(type: string, paused: boolean): Promise<void> {
     const { store } = this;
     const title = titleOf(store, type);
@@ -142,7 +142,7 @@ export class Actions {
     }
   }
 
-  /** Tells of tasks that this page has submitted, now and when they end. */
+  /** Announces tasks submitted from this page, now and when they end. */
   submitted(tasks: TaskSummary[]): void {
     const { store, live } = this;
     for (const task of tasks) {
@@ -169,13 +169,13 @@ export class Actions {
 
 let current: Actions | null = null;
 
-/** Sets who does what the components ask for: only the browser has one. */
+/** Sets the actions that components call: only in the browser. */
 export function setActions(value: Actions): void {
   current = value;
 }
 
-/** Who does what the components ask for. */
+/** The actions that components call. */
 export function actions(): Actions {
-  if (!current) throw new Error("There are no actions before the page is alive.");
+  if (!current) throw new Error("Actions are not available before the page has started.");
   return current;
 }

@@ -21,7 +21,7 @@ export const VERBS = { cancel: "Cancelling", retry: "Retrying", delete: "Deletin
 const DONE = { cancel: "Cancelled", retry: "Retried", delete: "Deleted" } as const;
 const CAN = { cancel: "can be cancelled", retry: "can be retried", delete: "can be deleted" } as const;
 
-/** More tasks than this are asked about. */
+/** Ask before acting on more tasks than this. */
 const MANY = 20;
 
 interface Outcome {
@@ -30,7 +30,7 @@ interface Outcome {
   detail?: string;
 }
 
-/** Makes a verb of an action: "Cancel". */
+/** An action as a label: "Cancel". */
 export function label(action: TaskActionName): string {
   return action[0].toUpperCase() + action.slice(1);
 }
@@ -47,7 +47,7 @@ export class BulkActions {
   /** Acts on what is selected. */
   async onSelected(action: TaskActionName): Promise<void> {
     const { store } = this;
-    // What is known of them now: rows are newer than what was selected.
+    // Use their current state: rows are newer than the selection.
     const tasks = [...store.selected.value].map(([id, task]) => store.rows.get(id)?.value.task ?? task);
     const possible = tasks.filter((task) => canBe(action, task));
     if (possible.length === 0) return this.requests.refuse(`None of these ${CAN[action]}.`);
@@ -122,7 +122,7 @@ export class BulkActions {
       const what = `${number(can.total)}${can.total_capped ? "+" : ""} ${can.total === 1 ? "task" : "tasks"}`;
       const words = filterWords(view, (type) => titleOf(store, type));
       const sure = await this.requests.confirm({
-        title: `${label(action)} all that match?`,
+        title: `${label(action)} all matching tasks?`,
         lines: [
           words ? `Filter: ${words}.` : "No filter: this means every task.",
           `${what} ${CAN[action]}${
@@ -131,7 +131,7 @@ export class BulkActions {
           ...action === "retry"
             ? this.#effectsOf(view.task_types.length > 0 ? view.task_types : store.types.map(({ type }) => type))
             : [],
-          "Tasks that came after this list was read are not touched.",
+          "Tasks created after this list was loaded are not affected.",
         ],
         yes: `${label(action)} ${what}`,
         danger: action !== "retry",
@@ -174,7 +174,7 @@ export class BulkActions {
   #followBulk(action: TaskActionName, task: TaskSummary): void {
     const { store, live } = this;
     const link = { href: hrefOf(store.view.value, { task: task.id, tab: "overview" }), text: "Watch" };
-    const text = `${VERBS[action]} a large number of tasks: this is a task of its own.`;
+    const text = `${VERBS[action]} a large number of tasks: this runs as a separate task.`;
     toast(store, { kind: "done", text, link });
     say(store, text);
     live.follow(task.id, ({ status, message }) => {

@@ -1,6 +1,6 @@
 /**
- * The entry of the browser: makes the store from what the server rendered, brings each island to life and connects.
- * What is not in sight at first is loaded when it is wanted.
+ * The browser's entry point: creates the store from what the server rendered, hydrates each island and connects.
+ * What is not visible at first is loaded when needed.
  *
  * @module
  */
@@ -51,15 +51,15 @@ hydrate(<Overlay store={store} />, island("overlay"));
 hydrate(<Announcer store={store} />, island("announcer"));
 listenToKeys(store, navigation, togglePause);
 
-/** Puts a part in the place of what the server rendered. */
+/** Replaces what the server rendered with a component. */
 function replace(component: ComponentChild, root: HTMLElement): void {
   root.replaceChildren();
   render(component, root);
 }
 
 /**
- * Loads an island when it is wanted for the first time; from then on it follows the store. What the server has
- * rendered of it already is taken over as the part asks for.
+ * Loads an island when it is first needed; from then on it follows the store. What the server has already rendered is
+ * taken over by `takeOver`.
  */
 function lazily(
   name: string,
@@ -75,7 +75,7 @@ function lazily(
       show(component, root);
     }).catch((error) => {
       console.warn(error);
-      // Anew each time: what says that it has failed again is no other than what has said so before.
+      // Render again each time: a repeated failure shows the same message as before.
       if (!isServed) render(null, root);
       isServed = false;
       replace(<NotLoaded onRetry={show} />, root);
@@ -88,7 +88,7 @@ function lazily(
   });
 }
 
-/** What stands in the place of a part whose script did not come: a new version may have taken its place. */
+/** Shown in place of an island whose script could not be loaded, perhaps because there is a new version. */
 function NotLoaded({ onRetry }: { onRetry: () => void }) {
   return (
     <p class="banner error" role="alert">
@@ -109,7 +109,7 @@ lazily("form", ({ form }) => form !== null, async () => {
   const { enterAgain, SubmitForm } = await import("../form/form.tsx");
   return {
     component: <SubmitForm store={store} onChange={(change) => navigation.change(change)} />,
-    // The server's form knows nothing of what only a browser can; what was entered into it stays.
+    // The server's form lacks the browser-only features. What was entered into it is kept.
     takeOver(component, root) {
       const [before, focused] = [root.querySelector("form"), document.activeElement];
       replace(component, root);
@@ -127,7 +127,7 @@ lazily("schedules", ({ schedules }) => schedules, async () => {
   return { component: <Schedules store={store} /> };
 });
 
-// The look follows what was chosen.
+// Apply the chosen appearance.
 effect(() => {
   const { theme, density } = store.preferences.value;
   document.documentElement.dataset.theme = theme;
@@ -138,7 +138,7 @@ effect(() => {
   document.body.classList.toggle("with-details", task !== null);
   document.body.classList.toggle("with-charts", charts !== null);
 });
-// Times are told in the reader's zone; the server learns of it with the next page.
+// Times are shown in the reader's time zone; the server learns it with the next page.
 const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
 if (timeZone !== store.preferences.value.time.zone) {
   const { preferences } = store;
@@ -163,7 +163,7 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) failedBefore = store.stats.value.by_status.FAILED;
 });
 
-// What a summary of the open task lacks is read when it enters another state.
+// Details missing from the open task's summary are read when its state changes.
 let shown = "";
 effect(() => {
   const task = store.task.value;

@@ -1,6 +1,6 @@
 /**
- * The page's one socket: it keeps the store current and comes back by itself after a break. Messages are only merged
- * by task into a buffer; once per frame of the screen the buffer is drawn.
+ * The page's only socket: it keeps the store current and reconnects by itself. Messages are merged by task into a
+ * buffer, which is drawn once per animation frame.
  *
  * @module
  */
@@ -15,16 +15,16 @@ import { count } from "./format.ts";
 import type { LogGap, Store } from "./state.ts";
 import { type Changed, hasRoomForMore, LOG_LINES, mergeLog, mergeOpen, mergeTasks, showWaiting } from "./store.ts";
 
-/** An outage is said after this time, in milliseconds. */
+/** An outage is announced after this time, in milliseconds. */
 const BANNER_MS = 5_000;
-/** More changes than this are not kept: the list is read anew. */
+/** If there are more changes than this, the list is reloaded instead. */
 const MAX_BUFFER = 5_000;
-/** A page that was hidden longer reads its list anew. */
+/** A page that was hidden longer than this reloads its list. */
 const HIDDEN_MS = 60_000;
-/** More new tasks a second than this wait behind the button. */
+/** If more new tasks than this arrive per second, they wait behind the button. */
 const FEW = 5;
 const NEW_SAID_MS = 30_000;
-/** So long after a deletion the page is filled up: a bulk action deletes many one after another. */
+/** How long after a deletion the page is refilled: a bulk action deletes many tasks in a row. */
 const FILL_MS = 500;
 
 /** Keeps a store current for as long as the page is open. */
@@ -32,19 +32,19 @@ export class Live {
   readonly #store: Store;
   /** Reads the whole view by HTTP. */
   readonly #reload: () => Promise<void>;
-  /** Whether someone is at the list, so that nothing may move. */
+  /** Whether someone is using the list, so that nothing may move. */
   readonly #isBusy: () => boolean;
   readonly #socket: LiveSocket;
   #tokens = new Map<string, string | undefined>();
-  /** The name of the list's subscription: each list has its own, so that frames of the one before are known. */
+  /** The name of the list's subscription: each list has its own, so that frames of the previous one are recognized. */
   #listName = "list 0";
   #lists = 0;
   #followed = new Map<string, { id: string; take(task: TaskSummary): void }>();
   #buffer = new Map<string, Changed>();
   #events: TaskHistoryEvent[] = [];
-  /** Lines that were passed over before the first of `#events`. */
+  /** Lines that were skipped before the first of `#events`. */
   #gap: LogGap | null = null;
-  /** Whether the list is to be read once more, since what was deleted leaves room on its page. */
+  /** Whether to reload the list, because deletions left room on its page. */
   #refill = false;
   #heldStats: Stats | null = null;
   #frame = 0;
@@ -82,11 +82,11 @@ export class Live {
     this.#fillUp();
     if (outage && !this.#bannerSaid && now - outage.since > BANNER_MS && store.connection.value !== "signed_out") {
       this.#bannerSaid = true;
-      alert(store, "The live connection is lost. What is shown may be old.");
+      alert(store, "The live connection is lost. The data shown may be out of date.");
     }
   }
 
-  /** The list is another one, or was read anew: follows it from its commit on. */
+  /** The list has changed or was reloaded: follows it from its commit on. */
   followList(): void {
     this.#send({ type: "unsubscribe", sub: this.#listName });
     this.#listName = `list ${++this.#lists}`;
@@ -103,7 +103,7 @@ export class Live {
     else this.#send({ type: "unsubscribe", sub: "open" });
   }
 
-  /** Tells of one task until it has ended. */
+  /** Reports changes of one task until it has ended. */
   follow(id: string, take: (task: TaskSummary) => void): void {
     if (this.#followed.size >= 20) return;
     const sub = `one ${id}`;
@@ -127,7 +127,7 @@ export class Live {
     this.#send({ type: "subscribe", sub: name, since: this.#tokens.get(sub), ...what });
   }
 
-  /** A socket is open: asks for everything from where each subscription stands. */
+  /** A socket is open: resumes each subscription from its last token. */
   #resubscribe(): void {
     // What was not drawn yet is sent again from the last line that was.
     this.#events = [];
@@ -141,7 +141,7 @@ export class Live {
     this.#send({ type: "ping" });
   }
 
-  /** Tries at once what would be tried later. */
+  /** Retries now instead of later. */
   retryNow(): void {
     this.#socket.retryNow();
   }
@@ -158,7 +158,7 @@ export class Live {
       case "pong":
         return this.#restored();
       case "heartbeat":
-        // A quiet subscription moves on too; otherwise its token would be too old one day.
+        // An idle subscription's token advances too; otherwise it would become too old.
         for (const [name, since] of Object.entries(frame.since)) {
           const sub = name === this.#listName ? "list" : name;
           if (this.#tokens.has(sub)) this.#tokens.set(sub, since);
@@ -169,11 +169,11 @@ export class Live {
         else this.#heldStats = frame.stats;
         return;
       case "resync":
-        // Too much was missed to catch up with: the view is read anew.
+        // Too much was missed to catch up: the view is reloaded.
         if (frame.sub === "list" || frame.sub === "open") this.#stale = true;
         return this.#draw();
       case "events":
-        // What is still on its way may be of the task that was open before.
+        // Frames still in transit may belong to the task that was open before.
         if (frame.sub !== "open" || frame.id !== this.#store.view.value.task) return;
         this.#events.push(...frame.events);
         if (frame.gap?.after) this.#gap ??= { ...frame.gap, after: frame.gap.after };
@@ -206,11 +206,11 @@ export class Live {
     const known = this.#buffer.get(task.id);
     const newer = !known || known.deleted || task.deleted || task.version >= known.version;
     if (!newer) return;
-    // A task that only the details follow says nothing of the list.
+    // A task that only the details follow does not affect the list.
     const listed = sub === "list" && type === "tasks" || this.#store.rows.has(task.id);
     if (!listed && sub !== "open") return;
     if (sub === "open" && !task.deleted) {
-      // Whether it belongs to the list, only the list's own frames tell.
+      // Only the list's own frames say whether it belongs to the list.
       const row = this.#store.rows.get(task.id);
       const matches = known && !known.deleted ? known.matches : row ? row.value.matches : false;
       this.#buffer.set(task.id, { ...task, matches });
@@ -226,7 +226,7 @@ export class Live {
     const store = this.#store;
     const was = store.outage.value;
     store.outage.value = null;
-    if (this.#bannerSaid) say(store, "Live updates restored, data current.");
+    if (this.#bannerSaid) say(store, "Live updates restored. Data is up to date.");
     this.#bannerSaid = false;
     if (!this.#stale) store.connection.value = "live";
     if (was) this.#draw();
@@ -252,7 +252,7 @@ export class Live {
     const gap = this.#gap;
     this.#events = [];
     this.#gap = null;
-    // Of a task that stood on another page, only the server knows whether it was one of the list's.
+    // For a task on another page, only the server knows whether it was in the list.
     const isElsewhere = ({ id, deleted }: Changed) => deleted && !store.rows.has(id);
     if (changes.some(isElsewhere)) this.#refill = true;
     batch(() => {
@@ -277,7 +277,7 @@ export class Live {
     }
   }
 
-  /** A page that is not drawn keeps no more lines than one that is; what is dropped is a gap. */
+  /** A page that is not drawn keeps no more lines than a visible one; dropped lines become a gap. */
   #boundEvents(): void {
     if (this.#events.length <= LOG_LINES) return;
     this.#events = this.#events.slice(-LOG_LINES);
@@ -288,7 +288,7 @@ export class Live {
     }
   }
 
-  /** After tasks were deleted, reads the list anew: its page has room, and how many there are is known. */
+  /** Reloads the list after deletions: its page has room again, and the total is updated. */
   #fillUp(): void {
     const { paused } = this.#store;
     if (!this.#refill || paused.value !== null || this.#isBusy() || this.#filling) return;
@@ -307,7 +307,7 @@ export class Live {
     else if (quarter(after) > quarter(before)) say(this.#store, `${after.title}: ${quarter(after) * 25} percent.`);
   }
 
-  /** Reads the whole view anew. */
+  /** Reloads the whole view. */
   async #catchUp(): Promise<void> {
     const store = this.#store;
     this.#stale = false;
@@ -333,13 +333,13 @@ export class Live {
     this.#draw();
   }
 
-  /** Stops everything that moves, until {@linkcode resume}. */
+  /** Pauses all live updates until {@linkcode resume}. */
   pause(): void {
     this.#store.paused.value = this.#store.freshAt.value;
     this.#store.held.value = 0;
   }
 
-  /** Goes on, with all that has happened meanwhile. */
+  /** Resumes, and applies everything that has happened in the meantime. */
   resume(): void {
     this.#store.paused.value = null;
     if (this.#heldStats) this.#store.stats.value = this.#heldStats;

@@ -1,6 +1,6 @@
 /**
- * The WebSocket of the page: it is opened again with growing waits, a silent one counts as broken, and where sockets do
- * not get through the page asks by HTTP.
+ * The page's WebSocket: it reconnects with increasing delays, a silent socket counts as broken, and if sockets are
+ * blocked the page polls by HTTP.
  *
  * @module
  */
@@ -26,19 +26,19 @@ export type Frame =
   | { type: "resync"; sub: string }
   | { type: "error"; detail: string };
 
-/** Without a frame for this long the connection counts as broken: the server beats every 10 s. */
+/** Without a frame for this long the connection counts as broken: the server sends a heartbeat every 10 s. */
 const SILENCE_MS = 15_000;
-/** A break that is over sooner is not shown. */
+/** A shorter interruption is not shown. */
 const BLINK_MS = 1_000;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
-/** Upgrades that fail in a row before the page asks by HTTP instead. */
+/** Failed upgrades in a row before the page polls by HTTP instead. */
 const REFUSED = 3;
 const POLL_MS = 5_000;
 /** How many polls until a socket is tried again. */
 const POLLS = 12;
 
-/** What the user of a socket does with it. */
+/** Callbacks of the socket's user. */
 export interface SocketUser {
   /** A socket is open. */
   onOpen(): void;
@@ -82,7 +82,7 @@ export class LiveSocket {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Tries at once what would be tried later. */
+  /** Retries now instead of later. */
   retryNow(): void {
     if (this.#socket || this.#store.connection.value === "signed_out") return;
     this.#tries = 0;
@@ -137,7 +137,7 @@ export class LiveSocket {
         store.connection.value = navigator.onLine ? "reconnecting" : "offline";
       }, BLINK_MS);
     }
-    // A refused upgrade does not say why; an ordinary call does.
+    // A rejected upgrade does not say why; a normal request does.
     const answer = opened ? null : await fetch("/api/me").catch(() => null);
     if (answer?.status === 401) return this.#signedOut();
     if (this.#socket) return;
@@ -152,7 +152,7 @@ export class LiveSocket {
     alert(this.#store, "You were signed out.");
   }
 
-  /** Asks by HTTP while sockets do not get through; each time only when the last answer has come. */
+  /** Polls by HTTP while sockets are blocked; each poll waits for the previous answer. */
   async #poll(): Promise<void> {
     const store = this.#store;
     store.connection.value = "polling";

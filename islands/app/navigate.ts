@@ -1,6 +1,6 @@
 /**
- * Going from one view to another without loading the page: addresses of the page are read as views, and what changed
- * is asked of the API. The last intent wins: an answer that comes late is dropped.
+ * Moves between views without reloading the page: addresses are parsed as views, and changed data is requested from
+ * the API. The last navigation wins: a late answer is dropped.
  *
  * @module
  */
@@ -18,7 +18,7 @@ interface ListAnswer extends Omit<ListState, "loading" | "error" | "at"> {
   tasks: TaskSummary[];
 }
 
-/** What a failed answer says. */
+/** The message of a failed response. */
 export async function problemOf(answer: Response): Promise<string> {
   const text = await answer.text().catch(() => "");
   try {
@@ -41,7 +41,7 @@ export class Navigation {
     addEventListener("popstate", ({ state }) => {
       const at = (state as { scroll?: number } | null)?.scroll ?? 0;
       const back = () => requestAnimationFrame(() => scrollTo(0, at));
-      // If another list has to be read first, it is as high as it was only then.
+      // If another list has to be loaded first, the page has its full height only then.
       void this.#show(this.#parse(location.search), false)?.then(back);
       back();
     });
@@ -77,7 +77,7 @@ export class Navigation {
     this.go(hrefOf(this.#store.view.value, change).slice(1), replace);
   }
 
-  /** Shows a view; if its list is another one, the promise tells when it is there. */
+  /** Shows a view; if its list differs, the promise resolves once it is loaded. */
   #show(view: View, forward: boolean): Promise<void> | null {
     const store = this.#store;
     const before = store.view.value;
@@ -162,7 +162,7 @@ export class Navigation {
     }
   }
 
-  /** Reads the open task once more, with what its summary in the stream lacks. */
+  /** Reads the open task again, for what its summary in the stream lacks. */
   async refreshOpen(): Promise<void> {
     const id = this.#store.task.value?.id;
     if (!id) return;

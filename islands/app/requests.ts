@@ -1,5 +1,5 @@
 /**
- * Requests of the reader to the server, the questions before them, and what is shown when they fail.
+ * The user's requests to the server, their confirmation prompts, and the messages when they fail.
  *
  * @module
  */
@@ -42,13 +42,13 @@ export class Requests {
     });
   }
 
-  /** Shows an error and says it. */
+  /** Shows an error and announces it. */
   refuse(text: string, details?: string[]): void {
     toast(this.store, { kind: "error", text, details });
     alert(this.store, text);
   }
 
-  /** Shows why the server has refused something. */
+  /** Shows why the server rejected something. */
   async refused(answer: Response, what: string): Promise<void> {
     const detail = await problemOf(answer);
     if (answer.status === 401) this.store.connection.value = "signed_out";

@@ -11,10 +11,10 @@ import type { Task, TaskSummary } from "../../queue/task/summary.ts";
 import type { TimeStyle } from "./format.ts";
 import type { View } from "./url.ts";
 
-/** What is wrong with a form, by JSON pointer; the empty one is for the whole. */
+/** What is wrong with a form, by JSON pointer; the empty pointer means the whole form. */
 export type FormErrors = Record<string, string>;
 
-/** Lines of a log that were passed over, between two positions (`attempt:line`) that are there. */
+/** Skipped log lines, between two positions (`attempt:line`) that are loaded. */
 export interface LogGap {
   after: string;
   before: string;
@@ -23,17 +23,17 @@ export interface LogGap {
 /** A line of a task's log. */
 export type LogEvent = Extract<TaskHistoryEvent, { kind: "log" }>;
 
-/** What a person has chosen; kept in a cookie, so that the server renders it too. */
+/** The user's preferences; kept in a cookie, so that the server can render them too. */
 export interface Preferences {
   theme: "system" | "light" | "dark";
   density: "comfortable" | "compact";
   time: TimeStyle;
-  /** Whether single keys do something. */
+  /** Whether single-key shortcuts are on. */
   shortcuts: boolean;
   announce: "all" | "errors" | "off";
 }
 
-/** What is known of the list beside its rows. */
+/** What is known about the list, apart from its rows. */
 export interface ListState {
   next_cursor: string | null;
   prev_cursor: string | null;
@@ -41,7 +41,7 @@ export interface ListState {
   total_capped: boolean;
   /** How many tasks a search has looked at; null: all. */
   searched: number | null;
-  /** The commit that the list is of. */
+  /** The commit that the list reflects. */
   as_of: string;
   /** When it was read, milliseconds since the epoch, by the server's clock. */
   at: number;
@@ -63,7 +63,7 @@ export interface PageData {
   server_time: string;
   open: { task: Task; log: LogEvent[] } | { missing: string } | null;
   form: {
-    /** What stood in the fields of a form that comes back, by JSON pointer. */
+    /** The text of the fields of a rejected form, by JSON pointer. */
     texts: Record<string, string>;
     errors: FormErrors;
     idempotency_key: string;
@@ -101,7 +101,7 @@ export interface Question {
   answer(yes: boolean): void;
 }
 
-/** The page's knowledge. */
+/** The state of the page. */
 export interface Store {
   types: TypeInfo[];
   caller: Caller;
@@ -111,7 +111,7 @@ export interface Store {
   /** The address of the list alone, without what is open over it. */
   base: ReadonlySignal<string>;
   ignored: Signal<string[]>;
-  /** One signal a row, so that a change draws its own row and nothing else. */
+  /** One signal per row, so that a change redraws only its row. */
   rows: Map<string, Signal<Row>>;
   /** Ids of the rows, in the order in which they are shown. */
   order: Signal<string[]>;
@@ -125,23 +125,23 @@ export interface Store {
   log: Signal<LogEvent[]>;
   /** How many lines of it are kept: more, once earlier ones were asked for. */
   logLimit: Signal<number>;
-  /** Lines between those that are kept which were not loaded. */
+  /** Gaps between the kept lines that were not loaded. */
   gaps: Signal<LogGap[]>;
   connection: Signal<Connection>;
-  /** The last break: since when, how often it was tried, when the next try is. Server time. */
+  /** The last outage: since when, the number of attempts, and when the next one is. Server time. */
   outage: Signal<{ since: number; tries: number; next: number } | null>;
-  /** Since when the reader has stopped the page; null: it moves. */
+  /** When the user paused the page; null: it is live. */
   paused: Signal<number | null>;
-  /** Changes that wait for the page to go on. */
+  /** Changes that wait for the page to resume. */
   held: Signal<number>;
   /** Milliseconds since the epoch by the server's clock; moves once a second while what is shown is current. */
   now: Signal<number>;
-  /** The same, but never standing still. */
+  /** The same, but it never stops. */
   clock: Signal<number>;
-  /** When the last word from the server came. */
+  /** When the server was last heard from. */
   freshAt: Signal<number>;
   selected: Signal<ReadonlyMap<string, TaskSummary>>;
-  /** What was asked for and is not confirmed: by id, the verb and since when. */
+  /** Requested actions that are not confirmed yet: by id, the verb and since when. */
   asked: Signal<ReadonlyMap<string, { verb: string; since: number }>>;
   toasts: Signal<Toast[]>;
   question: Signal<Question | null>;

@@ -1,6 +1,6 @@
 /**
- * What the page knows, as signals. The server makes one from what it renders; the browser makes one from the same
- * and keeps it current from the stream. Tasks are merged by id and version: what is older than known is dropped.
+ * The page's state, as signals. The server creates a store from what it renders; the browser creates one from the same
+ * data and keeps it current from the stream. Tasks are merged by id and version: older versions are dropped.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import {
 /** Log lines that the page keeps. */
 export const LOG_LINES = 5_000;
 
-/** New tasks that wait at most; more are counted by the next reading of the list. */
+/** Maximum new tasks that wait; the next read of the list counts any others. */
 const MAX_WAITING = 1_000;
 
 /** Makes a store from what the server knows. */
@@ -87,10 +87,10 @@ function inOrder(view: View): (a: string, b: string) => number {
   return view.order === "newest" ? (a, b) => a < b ? 1 : -1 : (a, b) => a < b ? -1 : 1;
 }
 
-/** A task as the stream tells of it. */
+/** A task as the stream reports it. */
 export type Changed = (TaskSummary & { matches?: boolean; deleted?: undefined }) | { id: string; deleted: true };
 
-/** Takes changed tasks into their rows; one without a row waits, if it belongs to the list. */
+/** Merges changed tasks into their rows. A task without a row waits, if it belongs to the list. */
 export function mergeTasks(store: Store, changes: Iterable<Changed>): void {
   const view = store.view.value;
   const last = store.order.value.at(-1);
@@ -111,18 +111,18 @@ export function mergeTasks(store: Store, changes: Iterable<Changed>): void {
       if (task.version > row.value.task.version) row.value = { task, matches };
       continue;
     }
-    // Later pages do not grow, what belongs to an older page stays there, and so does what does not fit the filter.
+    // Later pages do not grow. Tasks of an older page, or that do not match the filter, are not added.
     const beyond = next_cursor !== null && last !== undefined && task.id < last;
     if (matches && showsNew(store) && !beyond) moved = !!waiting.set(task.id, task);
     else moved = waiting.delete(task.id) || moved;
   }
   if (answered.length > 0) settle(store, answered);
   if (!moved) return;
-  // What has waited longest is on a page of its own by now.
+  // The tasks that have waited longest are on another page by now.
   store.waiting.value = [...waiting.values()].slice(-MAX_WAITING);
 }
 
-/** Forgets what was asked for of tasks that have come to their end, or have left it. */
+/** Forgets requested actions of tasks that have ended, or that have been restarted. */
 function settle(store: Store, ids: string[]): void {
   const done = ids.filter((id) => {
     const status = (store.rows.get(id)?.value.task ?? store.task.value)?.status;
@@ -153,7 +153,7 @@ export function showWaiting(store: Store): void {
   for (const id of gone) store.rows.delete(id);
 }
 
-/** Puts another list in the place of the one that is shown. Rows that stay keep what is newer. */
+/** Replaces the list that is shown. Rows that stay keep the newer version. */
 export function replaceList(store: Store, tasks: TaskSummary[], list: ListState): void {
   batch(() => {
     const ids = new Set(tasks.map(({ id }) => id));
@@ -187,7 +187,7 @@ export function hasRoomForMore({ order, view, list }: Store): boolean {
   return list.value.next_cursor !== null && order.value.length < view.value.limit;
 }
 
-/** Takes a newer state of the open task; what a summary lacks stays as it was. */
+/** Merges a newer state of the open task; fields missing from a summary are kept. */
 export function mergeOpen(store: Store, task: TaskSummary | Task): void {
   const known = store.task.value;
   if (!known || known.id !== task.id || task.version < known.version) return;
@@ -210,7 +210,7 @@ export function mergeLog(store: Store, events: TaskHistoryEvent[], gap: LogGap |
   dropGaps(store);
 }
 
-/** A gap before the first line that is kept is no gap any more: whatever is earlier is not there. */
+/** A gap before the first kept line is no longer a gap: nothing earlier is loaded. */
 function dropGaps(store: Store): void {
   const [first] = store.log.value;
   if (store.gaps.value.length === 0 || !first) return;
@@ -244,14 +244,14 @@ export function select(store: Store, ids: Iterable<string>, on: boolean): void {
   store.selected.value = selected;
 }
 
-/** Remembers that something was asked for and waits for its confirmation. */
+/** Remembers a requested action until it is confirmed. */
 export function markRequested(store: Store, ids: string[], verb: string): void {
   const asked = new Map(store.asked.value);
   for (const id of ids) asked.set(id, { verb, since: store.now.value });
   store.asked.value = asked;
 }
 
-/** What was asked for is answered. */
+/** Forgets requested actions that were answered. */
 export function clearRequested(store: Store, ...ids: string[]): void {
   const asked = new Map(store.asked.value);
   for (const id of ids) asked.delete(id);
@@ -260,14 +260,14 @@ export function clearRequested(store: Store, ...ids: string[]): void {
 
 let toasts = 0;
 
-/** Messages of what went well that are shown at once. */
+/** Maximum success messages shown at once. */
 const MAX_DONE = 3;
 
-/** Shows a message. What went well leaves by itself; errors stay until they are dismissed. */
+/** Shows a message. Success messages disappear by themselves; errors stay until they are dismissed. */
 export function toast(store: Store, message: Omit<Toast, "id">): void {
   const id = ++toasts;
   const all = [...store.toasts.value, { id, ...message }];
-  // Of what went well only the last is worth the room; an error stays until it is dismissed.
+  // Only the latest success messages are kept; an error stays until it is dismissed.
   const done = all.filter(({ kind }) => kind === "done").slice(-MAX_DONE);
   store.toasts.value = all.filter((toast) => toast.kind === "error" || done.includes(toast));
   if (message.kind === "done") setTimeout(() => dismiss(store, id), 8_000);

@@ -1,5 +1,5 @@
 /**
- * The URL is the view: what the page shows can be linked, reloaded and gone back to. The server and the browser read
+ * The URL is the view: what the page shows can be linked to, reloaded and returned to. The server and the browser read
  * it by the same rules.
  *
  * @module
@@ -34,7 +34,7 @@ export interface View {
   order: "newest" | "oldest";
   limit: (typeof PAGE_SIZES)[number];
   cursor: string | null;
-  /** Which task of the list the page begins with, from 1: only told, the cursor decides. */
+  /** Number of the page's first task in the list, from 1. For display only: the cursor decides. */
   first: number;
   task: string | null;
   tab: Tab;
@@ -66,7 +66,7 @@ export const HOME: View = {
   schedules: false,
 };
 
-/** What takes every filter off a view. */
+/** Removes every filter from a view. */
 export const UNFILTERED: Partial<View> = {
   statuses: [],
   task_types: [],
@@ -81,7 +81,7 @@ export const UNFILTERED: Partial<View> = {
 const UNITS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 const ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 
-/** A time of a view in milliseconds: `2h` is two hours before `now`. NaN if it is none. */
+/** A time of a view in milliseconds: `2h` is two hours before `now`. NaN if it is invalid. */
 export function timeOf(text: string, now: number): number {
   const ago = /^(\d{1,6})([mhdw])$/.exec(text);
   if (ago) return now - Number(ago[1]) * UNITS[ago[2]];
@@ -111,7 +111,7 @@ export function parseSearch(text: string, types: string[]): { parts: Partial<Vie
     } else {
       const [, sign, time] = /^([<>]?)=?(.*)$/.exec(value)!;
       if (Number.isNaN(timeOf(time, 0))) ignored.push(term);
-      // `created:<2h` is younger than two hours in some tongues; here it is before that time, as with dates.
+      // Some tools read `created:<2h` as less than two hours old; here it means before that time, as with dates.
       else if (sign === "<") parts.created_to = time;
       else parts.created_from = time;
     }
@@ -120,7 +120,7 @@ export function parseSearch(text: string, types: string[]): { parts: Partial<Vie
   return { parts, ignored };
 }
 
-/** What the search shows of a view: what has no control of its own. */
+/** The parts of a view that the search box shows: those without a control of their own. */
 export function searchText({ q, tag, created_from, created_to }: View): string {
   const quote = (text: string) => /\s/.test(text) ? `"${text}"` : text;
   return [
@@ -131,7 +131,7 @@ export function searchText({ q, tag, created_from, created_to }: View): string {
   ].filter(Boolean).join(" ");
 }
 
-/** Reads a view. What is not known is ignored, and named. */
+/** Parses a view. Unknown parts are ignored and reported. */
 export function parseView(query: URLSearchParams, types: string[]): { view: View; ignored: string[] } {
   const view: View = { ...HOME };
   const ignored: string[] = [];
@@ -174,7 +174,7 @@ export function parseView(query: URLSearchParams, types: string[]): { view: View
   return { view, ignored: ignored.map((part) => part.slice(0, 80)) };
 }
 
-/** The address of a view; `change` is put over it. Whatever changes the list begins at its first page. */
+/** The address of a view; `change` is put over it. A change of the list starts at its first page. */
 export function hrefOf(view: View, change: Partial<View>): string {
   const next = { ...view, ...change };
   const query = new URLSearchParams();

@@ -15,7 +15,7 @@ import { titleOf } from "../app/store.ts";
 import { CHART_RANGES, hrefOf } from "../app/url.ts";
 import type uPlot from "uplot";
 
-/** How often the series is read while it is in sight. */
+/** How often the series is read while it is visible. */
 const READ_MS = 5_000;
 const HEIGHT = 120;
 
@@ -47,7 +47,7 @@ function chartsOf(store: Store, { buckets }: SeriesAnswer): Chart[] {
   return [
     {
       name: "Throughput",
-      caption: "Tasks that ended",
+      caption: "Finished tasks",
       lines: [
         of("succeeded", "success", ({ succeeded }) => succeeded),
         of("failed", "failed", ({ failed }) => failed),
@@ -57,7 +57,7 @@ function chartsOf(store: Store, { buckets }: SeriesAnswer): Chart[] {
     },
     {
       name: "Times",
-      caption: "Failed runs are not in the run times",
+      caption: "Run times exclude failed runs",
       lines: [
         of("run p50", "running", ({ run_p50 }) => run_p50),
         of("run p95", "running-2", ({ run_p95 }) => run_p95),
@@ -68,7 +68,7 @@ function chartsOf(store: Store, { buckets }: SeriesAnswer): Chart[] {
     },
     {
       name: "Depth",
-      caption: "Tasks that wait, by type",
+      caption: "Waiting tasks by type",
       lines: depths.length > 0 ? depths : [of("waiting", "series-1", () => 0)],
       show: number,
     },
@@ -101,7 +101,7 @@ function Plot({ chart, series, store }: { chart: Chart; series: SeriesAnswer; st
   const data = [times, ...chart.lines.map(({ values }) => values)] as uPlot.AlignedData;
   const shape = chart.lines.map(({ label }) => label).join();
   const theme = store.preferences.value.theme;
-  // The plot is made once and drawn again and again: what it draws is the newest, not what it was made with.
+  // The plot is created once and redrawn often: it must use the newest data, not the initial data.
   const latest = useRef({ data, times, series });
   latest.current = { data, times, series };
   const [missing, setMissing] = useState(false);
@@ -113,7 +113,7 @@ function Plot({ chart, series, store }: { chart: Chart; series: SeriesAnswer; st
     const observer = new ResizeObserver(() => plot.current?.setSize({ width: current.clientWidth, height: HEIGHT }));
     void import("uplot").then(({ default: UPlot }) => {
       if (gone) return;
-      // A canvas knows nothing of light-dark(): an element that has the colour says what it comes to.
+      // A canvas does not support light-dark(): read the computed colour from an element.
       const probe = current.appendChild(document.createElement("span"));
       const color = (name: string) => {
         probe.style.color = `var(--chart-${name})`;
@@ -154,7 +154,7 @@ function Plot({ chart, series, store }: { chart: Chart; series: SeriesAnswer; st
           ],
           hooks: {
             setCursor: [(plot) => setAt(plot.cursor.idx ?? null)],
-            // The last bucket is not over, and restarts and pauses are marked.
+            // The last bucket is incomplete; restarts and pauses are annotated.
             drawAxes: [(plot) => {
               const { ctx, bbox } = plot;
               ctx.save();
@@ -212,7 +212,7 @@ function Plot({ chart, series, store }: { chart: Chart; series: SeriesAnswer; st
         }}
         onBlur={() => setAt(null)}
       />
-      {missing && <p class="banner error">The drawing could not be loaded. Reload the page; the table is below.</p>}
+      {missing && <p class="banner error">The chart could not be loaded. Reload the page, or use the table below.</p>}
       <ul class="legend">
         <li class="muted">
           {bucket && clockTime(Date.parse(bucket.at), style).slice(0, 5)}
@@ -264,7 +264,7 @@ export function Charts({ store }: { store: Store }): JSX.Element | null {
     if (!range) return;
     let gone = false;
     const read = async () => {
-      // What is not in sight, or stopped, is not read.
+      // Nothing is read while the charts are hidden or the page is paused.
       if (!document.hidden && store.paused.value === null) {
         const query = new URLSearchParams({ range, ...types ? { task_type: types } : {} });
         try {

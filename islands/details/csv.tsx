@@ -1,5 +1,5 @@
 /**
- * The statistics of a CSV: a table of its columns, each with a small picture of its values.
+ * The statistics of a CSV: a table of its columns, each with a small chart of its values.
  *
  * @module
  */
@@ -22,7 +22,7 @@ interface Column {
   histogram: { from: number; to: number; count: number }[] | null;
 }
 
-/** What a CSV task results in. */
+/** The result of a CSV task. */
 export interface CsvResult {
   rows: number;
   bad_rows: number;
@@ -48,7 +48,7 @@ function barsOf({ histogram, top_values }: Column): Bar[] {
   return top_values.map(({ value, count }) => ({ label: value, count }));
 }
 
-/** A small picture of a column's values, with its numbers as a table. */
+/** A small chart of a column's values, with the numbers as a table. */
 function Bars({ column }: { column: Column }): JSX.Element | null {
   const bars = barsOf(column);
   if (bars.length === 0) return null;

@@ -1,5 +1,5 @@
 /**
- * The open task, in sections: what it is, how it went, what it said, what it has made.
+ * The open task, in sections: overview, timeline, logs, output, attempts, raw.
  *
  * @module
  */
@@ -75,7 +75,7 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
   );
 }
 
-/** The first frame of a stack that is the handler's own. */
+/** The first stack frame in the handler's own code. */
 function ownFrame(stack: string): string | null {
   const frames = stack.split("\n").filter((line) => /^\s*at /.test(line));
   return (frames.find((line) => !/node_modules|ext:|node:|npm:/.test(line)) ?? frames[0])?.trim() ?? null;
@@ -191,7 +191,7 @@ function Overview({ task, store }: { task: Task; store: Store }): JSX.Element {
 
 function Attempts({ task, store }: { task: Task; store: Store }): JSX.Element {
   const style = store.preferences.value.time;
-  if (task.attempts.length === 0 && task.status !== "RUNNING") return <p class="muted">It has not been started.</p>;
+  if (task.attempts.length === 0 && task.status !== "RUNNING") return <p class="muted">It has not started yet.</p>;
   return (
     <ol class="attempt-list">
       {task.status === "RUNNING" && (
@@ -269,7 +269,7 @@ function Tabs({ store }: { store: Store }): JSX.Element {
 /** The open task, or why there is none. */
 export function TaskDetails({ store, loaded, onClose }: {
   store: Store;
-  /** The task that the page was loaded with: nobody has gone to it. */
+  /** The task that the page was loaded with: the user did not navigate to it. */
   loaded?: string | null;
   onClose?: () => void;
 }): JSX.Element | null {
@@ -279,7 +279,7 @@ export function TaskDetails({ store, loaded, onClose }: {
   const task = store.task.value;
   const id = view.task;
   const known = useRef(loaded);
-  // Whoever opens a task is taken to it; whoever loads its page begins at the top.
+  // Opening a task moves the focus to it; loading its page starts at the top.
   useEffect(() => {
     if (known.current !== id) heading.current?.focus({ preventScroll: true });
     if (known.current !== id) known.current = null;
@@ -306,7 +306,7 @@ export function TaskDetails({ store, loaded, onClose }: {
         <h2 ref={heading} tabIndex={-1}>
           {"missing" in open ? "Not found" : "failed" in open ? "Could not be loaded" : "Loading…"}
         </h2>
-        {"missing" in open && <p>Task {open.missing}: not found, or deleted when its time was over.</p>}
+        {"missing" in open && <p>Task {open.missing}: not found, or deleted after its retention period.</p>}
         {"failed" in open && <p>{open.failed}</p>}
       </article>
     );

@@ -1,5 +1,5 @@
 /**
- * The log of a task. Of however many lines, only those in sight are on the page.
+ * The log of a task. Only the visible lines are rendered, however many there are.
  *
  * @module
  */
@@ -14,18 +14,18 @@ import { addEarlier, LOG_LINES } from "../app/store.ts";
 
 /** Height of a line that is not wrapped, in pixels: as in the style sheet. */
 const LINE_PX = 20;
-/** Lines on the page beyond those in sight. */
+/** Lines rendered beyond the visible ones. */
 const OVERSCAN = 60;
-/** Wrapped lines differ in height: so many of the newest are on the page. */
+/** Wrapped lines differ in height, so only this many of the newest are rendered. */
 const WRAPPED = 1_000;
-/** Lines of the server's page: no script, no window. */
+/** Lines in the server's page, which has no script to render only the visible ones. */
 const SERVED = 200;
 const EARLIER = 5_000;
 
 // deno-lint-ignore no-control-regex
 const ESCAPES = /\u001b\[[0-9;?]*[ -/]*[@-~]|[\u0000-\u0008\u000b-\u001f\u007f]/g;
 
-/** A line without what terminals take for commands. */
+/** A line without terminal escape sequences. */
 export function plain(text: string): string {
   return text.replaceAll(ESCAPES, "");
 }
@@ -40,13 +40,13 @@ function isAfter({ attempt, line }: LogEvent, position: string): boolean {
   return attempt > at || attempt === at && line > number;
 }
 
-/** A position for people: lines are counted from one. */
+/** A position for display: lines are counted from one. */
 function shownAt(position: string): string {
   const [attempt, line] = position.split(":").map(Number);
   return `line ${number(line + 1)}${attempt > 1 ? ` of attempt ${attempt}` : ""}`;
 }
 
-/** The log, with what finds one's way in it. */
+/** The log, with tools to search and filter it. */
 export function Log({ task, store }: { task: Task; store: Store }): JSX.Element {
   const [text, setText] = useState("");
   const [level, setLevel] = useState("");
@@ -56,7 +56,7 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
   const [aloud, setAloud] = useState(false);
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(400);
-  /** The line before which there is none, as far as is known; or what is being done about it. */
+  /** The id of the first line, once known; otherwise whether more can be, or is being, loaded. */
   const [earlier, setEarlier] = useState<"more" | "reading" | string>("more");
   const [seen, setSeen] = useState(store.log.value.length);
   const box = useRef<HTMLDivElement>(null);
@@ -69,16 +69,16 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
     )
     : all;
   const style = store.preferences.value.time;
-  // The first drawing is the server's, so that the browser's takes it over; a window needs heights.
+  // The first render matches the server's for hydration; virtual scrolling needs heights.
   const [served, setServed] = useState(true);
   useEffect(() => setServed(false), []);
   const first = all[0];
   const gaps = store.gaps.value;
-  // What has left the page at the top since is there to be loaded again.
+  // Lines dropped at the top since then can be loaded again.
   const isWhole = first === undefined || (first.attempt <= 1 && first.line === 0) || earlier === lineId(first);
   const complete = isWhole && gaps.length === 0;
 
-  // At the end it stays at the end, whatever is added.
+  // If scrolled to the end, stay at the end as lines are added.
   useLayoutEffect(() => {
     const { current } = box;
     if (current && follow) {
@@ -106,7 +106,7 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
   const readEarlier = async (gap: LogGap | null) => {
     setEarlier("reading");
     setFollow(false);
-    // What comes in meanwhile must not push out the line that the answer is put before.
+    // New lines must not push out the line that the answer is inserted before.
     store.logLimit.value = Math.max(store.logLimit.value, all.length + EARLIER + LOG_LINES);
     const from = box.current!.scrollHeight - box.current!.scrollTop;
     const before = gap?.before ?? `${first!.attempt}:${first!.line}`;
@@ -119,7 +119,7 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
     addEarlier(store, inGap, gap, inGap.length < EARLIER);
     const [top] = store.log.value;
     setEarlier(!gap && read.length < EARLIER ? lineId(top) : "more");
-    // What was in sight stays in sight.
+    // Keep the visible lines in view.
     requestAnimationFrame(() => {
       if (box.current) box.current.scrollTop = box.current.scrollHeight - from;
     });
@@ -167,7 +167,7 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
           Follow
         </button>
         <button type="button" class="quiet" aria-pressed={aloud} onClick={() => setAloud(!aloud)}>
-          Read new lines
+          Announce new lines
         </button>
         <button
           type="button"

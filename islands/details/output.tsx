@@ -1,5 +1,5 @@
 /**
- * What a task has made: files, pictures, statistics, the outcomes of a mailing, or any JSON.
+ * The output of a task: files, images, statistics, the results of a mailing, or any JSON.
  *
  * @module
  */
@@ -34,7 +34,7 @@ interface Picture {
 function picturesOf(task: Task): Picture[] {
   const result = task.result as { images?: { file?: string; resized?: { width: number; height: number } }[] } | null;
   const sizes = new Map((result?.images ?? []).map((image) => [image.file, image.resized]));
-  // What the result names is what was asked for; the originals are among the files.
+  // The result lists the requested images; the originals are among the files.
   const wanted = ({ name, media_type }: ArtifactInfo) =>
     PICTURE.test(media_type) && (sizes.size === 0 || sizes.has(name));
   return task.artifacts.filter(wanted).map(({ name, media_type, size }, i) => {
@@ -239,7 +239,7 @@ function ImageOutcomes({ result }: { result: Fields }): JSX.Element {
 export function Output({ task, store }: { task: Task; store: Store }): JSX.Element {
   const { result } = task;
   if (result === null && task.artifacts.length === 0) {
-    return <p class="muted">{task.completed_at ? "It has made no output." : "No output yet."}</p>;
+    return <p class="muted">{task.completed_at ? "It produced no output." : "No output yet."}</p>;
   }
   return (
     <>

@@ -10,20 +10,20 @@ import type { Task } from "../../queue/task/summary.ts";
 import { absolute, clockTime, duration, shortId } from "../app/format.ts";
 import type { Store } from "../app/state.ts";
 
-/** A stretch of a task's life. Times are milliseconds since the epoch. */
+/** A phase of a task. Times are milliseconds since the epoch. */
 export interface Phase {
   kind: "scheduled" | "waiting" | "backoff" | "running" | AttemptOutcome;
   label: string;
   from: number;
   to: number;
   detail: string;
-  /** Whether it goes on. */
+  /** Whether it is still in progress. */
   open: boolean;
 }
 
 /**
- * The phases of a task, one after the other without gaps: what they last adds up to the task's whole time. Clocks that
- * differ shorten a phase to nothing; none is negative.
+ * The phases of a task, one after the other without gaps: their durations add up to the task's total time. If clocks
+ * differ, a phase may be zero but never negative.
  */
 export function phasesOf(task: Task, now: number): Phase[] {
   const phases: Phase[] = [];
@@ -36,7 +36,7 @@ export function phasesOf(task: Task, now: number): Phase[] {
   const due = task.run_at === null ? null : Date.parse(task.run_at);
   const wait = (until: number, again: boolean, open = false) => {
     if (again) return add("backoff", open ? "Waiting for the next attempt" : "Backoff", until, "", open);
-    // When it was to start is known only until a first retry moves it.
+    // The scheduled start is known only until the first retry moves it.
     if (due !== null && due > at && task.attempts.length === 0) {
       add("scheduled", "Scheduled", Math.min(due, until), "", open && until < due);
     }

@@ -13,14 +13,14 @@ import { lineCount, textOf } from "./schema/values.ts";
 
 /** What all fields of a form share. */
 export interface FieldContext {
-  /** What stands in the fields, by pointer: as text, from a form that came back. */
+  /** The text of the fields, by pointer, from a rejected form. */
   texts: Record<string, string>;
   /** What is wrong, by pointer. */
   errors: Record<string, string>;
   maxUpload: number;
   /** A field was changed or left. */
   onEdit?(pointer: string, left: boolean): void;
-  /** Renders a file field; the browser's does more. */
+  /** Renders a file field; the browser's version does more. */
   file(props: FieldProps): JSX.Element;
 }
 
@@ -34,7 +34,7 @@ export interface FieldProps {
   context: FieldContext;
 }
 
-/** The attributes that tie a control to its words. */
+/** The attributes that link a control to its label and help text. */
 export function controlProps({ pointer, schema, required, context }: FieldProps) {
   const error = context.errors[pointer];
   const described = [
@@ -52,7 +52,7 @@ export function controlProps({ pointer, schema, required, context }: FieldProps)
   };
 }
 
-/** What stands in a control at first. */
+/** The initial text of a control. */
 export function initial({ pointer, schema, value, context }: FieldProps): string {
   return context.texts[pointer] ?? textOf(schema, value !== undefined ? value : schema.default);
 }

@@ -24,7 +24,7 @@ export function textsOf(form: HTMLFormElement): Record<string, string> {
   return texts;
 }
 
-/** Keeps what stands in a form, but for the fields named in `secret`. */
+/** Saves what is in a form, except for the fields named in `secret`. */
 export function keepDraft(type: string, form: HTMLFormElement, secret: string[]): void {
   const kept = textsOf(form);
   for (const pointer of secret) delete kept[pointer];

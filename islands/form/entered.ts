@@ -1,5 +1,5 @@
 /**
- * What was entered into a form of the server before its script came.
+ * What was entered into a server-rendered form before its script loaded.
  *
  * @module
  */
@@ -23,7 +23,7 @@ function sameIn(form: HTMLFormElement, { name, type, value }: Control): Control 
   );
 }
 
-/** Enters into a form, as a person would, what was entered into the one whose place it takes; the focus moves too. */
+/** Copies what was entered into the replaced form, as if a person typed it; the focus moves too. */
 export function enterAgain(before: HTMLFormElement, focused: Element | null, form: HTMLFormElement): void {
   for (const control of [...before.elements] as Control[]) {
     if (!control.name || control.type === "hidden" || !isChanged(control)) continue;

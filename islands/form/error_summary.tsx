@@ -6,12 +6,12 @@
 
 import type { JSX, Ref } from "preact";
 
-/** The summary of errors; `box` gets the element, to give it the focus. */
+/** The summary of errors; `box` receives the element, so that it can be focused. */
 export function ErrorSummary(
   { errors, box }: { errors: [pointer: string, message: string][]; box: Ref<HTMLDivElement> },
 ): JSX.Element {
   return (
-    <div class="error-box" ref={box} tabIndex={-1} role="group" aria-label="What is to be put right">
+    <div class="error-box" ref={box} tabIndex={-1} role="group" aria-label="Errors to correct">
       <strong>The task was not submitted.</strong>
       <ul>
         {errors.map(([pointer, message]) => (

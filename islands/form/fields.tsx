@@ -1,6 +1,6 @@
 /**
- * The fields of a form, made from a JSON Schema. They work without JavaScript; with it, each says what is wrong when
- * it is left.
+ * The fields of a form, made from a JSON Schema. They work without JavaScript; with it, each shows its error on
+ * blur.
  *
  * @module
  */
@@ -39,7 +39,7 @@ function Group(props: FieldProps): JSX.Element {
   );
 }
 
-/** A group that can be there several times. */
+/** A group that can be repeated. */
 function Groups(props: FieldProps): JSX.Element {
   const { name, pointer, schema, context } = props;
   const given = Array.isArray(props.value) ? props.value : Array.isArray(schema.default) ? schema.default : [];
@@ -85,7 +85,7 @@ function Groups(props: FieldProps): JSX.Element {
   );
 }
 
-/** In which zone a time is entered: the browser's; without JavaScript nobody knows it. */
+/** The time zone of an entered time: the browser's; without JavaScript it is unknown. */
 function zoneWords(): string {
   return typeof document === "undefined" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
@@ -155,7 +155,7 @@ function Field(props: FieldProps): JSX.Element {
   );
 }
 
-/** The fields of an object: those of no group first, then each group under its heading. */
+/** The fields of an object: ungrouped fields first, then each group under its heading. */
 export function Fields({ schema, pointer = "", values, context }: {
   schema: Schema;
   pointer?: string;
@@ -186,7 +186,7 @@ export function Fields({ schema, pointer = "", values, context }: {
     <>
       {[...groups].sort(([a], [b]) => a === "" ? -1 : b === "" ? 1 : 0).map(([group, fields]) => {
         if (group === "") return <div key="">{grid(fields)}</div>;
-        // A group is open where something in it has been set or is wrong.
+        // A group is open if something in it has been set or is invalid.
         const touched = fields.some(([name]) =>
           values[name] !== undefined || context.errors[`${pointer}/${escapePointer(name)}`]
         );

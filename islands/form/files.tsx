@@ -1,5 +1,5 @@
 /**
- * A field for files: chosen or dropped, looked into before they are sent, with how far each of them is.
+ * A field for files: chosen or dropped, previewed before they are sent, with the progress of each.
  *
  * @module
  */
@@ -13,12 +13,12 @@ import { controlProps, type FieldProps } from "./controls.tsx";
 import { labelOf } from "./schema/schema.ts";
 import type { FilePreview } from "./upload.ts";
 
-/** A chosen file and how far it is. */
+/** A chosen file and its progress. */
 export interface Chosen {
   file: File;
   complaint: string | null;
   preview: FilePreview | null;
-  /** Bytes that have gone; null: not begun. */
+  /** Bytes sent; null: not started. */
   sent: number | null;
   id: string | null;
   failed: string | null;
@@ -104,7 +104,7 @@ export function FileField(
         {...controlProps(props)}
         type="file"
         accept={accept}
-        // With JavaScript a field for one file takes several, and makes a task of each.
+        // With JavaScript, a single-file field accepts several files and creates a task for each.
         multiple={multiple || typeof document !== "undefined"}
         disabled={busy}
         aria-label={labelOf(name, schema)}

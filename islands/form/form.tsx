@@ -1,6 +1,6 @@
 /**
- * The form of a task type. Without JavaScript it is a plain form whose complaints come back at their fields; with it,
- * it says what is wrong as one types, sends files with progress, and keeps what was entered whatever happens.
+ * The form of a task type. Without JavaScript it is a plain form that comes back with errors at their fields. With it,
+ * errors show while typing, files are sent with progress, and input is never lost.
  *
  * @module
  */

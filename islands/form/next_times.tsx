@@ -1,5 +1,5 @@
 /**
- * When a schedule will submit next, as one types its cron expression.
+ * When a schedule will submit next, shown while its cron expression is typed.
  *
  * @module
  */

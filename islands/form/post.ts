@@ -1,5 +1,5 @@
 /**
- * Sends a form to the API, so that nothing is made twice.
+ * Sends a form to the API so that nothing is created twice.
  *
  * @module
  */
@@ -9,7 +9,7 @@ export function newKey(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Sends a submit; one whose outcome is not known is sent again with the same idempotency key. */
+/** Sends a submission. If its outcome is unknown, it is sent again with the same idempotency key. */
 export async function postOnce(
   path: string,
   body: unknown,
@@ -25,7 +25,7 @@ export async function postOnce(
     });
     if (answer.status !== 503 || tries === 3) return answer;
     await answer.body?.cancel();
-    // As long as the service asks for, and not all pages at once.
+    // Wait as long as the service asks, with jitter so that pages do not all retry at once.
     const seconds = Number(answer.headers.get("Retry-After")) || 2;
     await pause(seconds * 1000 * (1 + Math.random() / 2), signal);
   }

@@ -86,7 +86,7 @@ export function TypeForm({ info, store, onChange }: {
       text: (pointer) => {
         const value = data.get(`params${pointer}`);
         if (typeof value !== "string") return null;
-        // A time without a zone is the reader's own.
+        // A time without a zone is in the reader's time zone.
         return /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/.test(value) ? new Date(value).toISOString() : value;
       },
       files: fileIds,
@@ -118,7 +118,7 @@ export function TypeForm({ info, store, onChange }: {
       const secret = Object.entries(schema.properties ?? {}).filter(([, field]) => field.writeOnly);
       keepDraft(info.type, form.current, secret.map(([name]) => `/input_params/${name}`));
       if (pointer === "/cron" || pointer === "/timezone") void showTimes();
-      // Until it is right again: what was complained of is looked at with each change.
+      // A field with an error is checked on each change until it is valid.
       if (!errors[pointer]) return;
     } else if (!edited.current.has(pointer)) return;
     const { found } = read();
@@ -167,7 +167,7 @@ export function TypeForm({ info, store, onChange }: {
     tried.current = true;
     setErrors(found);
     setBusy(null);
-    alert(store, `Not submitted: ${count(Object.keys(found).length, "field")} to put right.`);
+    alert(store, `Not submitted: ${count(Object.keys(found).length, "field")} to correct.`);
     requestAnimationFrame(() => summary.current?.focus());
   };
 
@@ -205,7 +205,7 @@ export function TypeForm({ info, store, onChange }: {
     try {
       const ids = await sendFiles();
       setBusy("Submitting…");
-      // A field for one file that was given several makes a task of each.
+      // If a single-file field has several files, a task is created for each.
       let several: { name: string; ids: string[] } | null = null;
       for (const [pointer, chosen] of Object.entries(files)) {
         const name = pointer.replace("/input_params/", "");
@@ -230,7 +230,7 @@ export function TypeForm({ info, store, onChange }: {
       if (error instanceof UploadError && error.status === -1) return;
       const text = error instanceof UploadError
         ? error.message
-        : `Not sent: ${(error as Error).message} Nothing is lost; try again.`;
+        : `Not sent: ${(error as Error).message} Your input is kept; try again.`;
       refuse({ "": text });
     }
   };
@@ -318,8 +318,8 @@ export function TypeForm({ info, store, onChange }: {
       }}
     >
       <p class="muted">{info.description}</p>
-      {missing && <p class="note warn">The task whose parameters were asked for is gone; these are the defaults.</p>}
-      {source && <p class="note">Again, with changes: {source.title}</p>}
+      {missing && <p class="note warn">The task to copy parameters from no longer exists. These are the defaults.</p>}
+      {source && <p class="note">Retry with changes: {source.title}</p>}
       {listed.length > 0 && <ErrorSummary errors={listed} box={summary} />}
       <input type="hidden" name="task_type" value={info.type} />
       <input type="hidden" name="idempotency_key" value={key.current} />

@@ -1,5 +1,5 @@
 /**
- * Sending files, with progress; and a first look into them before they are sent.
+ * Sends files with progress, and previews them before they are sent.
  *
  * @module
  */
@@ -16,19 +16,19 @@ export class UploadError extends Error {
 /** Sends a file. Returns the id of the upload. */
 export function uploadFile(file: File, onProgress: (sent: number) => void, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    // Of the web's two ways to send, only this one tells how much has gone.
+    // Unlike fetch, XMLHttpRequest reports upload progress.
     const request = new XMLHttpRequest();
     request.open("POST", `/api/uploads?name=${encodeURIComponent(file.name)}`);
     if (file.type) request.setRequestHeader("Content-Type", file.type);
     request.upload.onprogress = ({ loaded }) => onProgress(loaded);
-    request.onerror = () => reject(new UploadError(`${file.name}: the connection broke.`, 0));
+    request.onerror = () => reject(new UploadError(`${file.name}: the connection was lost.`, 0));
     request.onabort = () => reject(new UploadError(`${file.name}: cancelled.`, -1));
     request.onload = () => {
       let answer: { upload_id?: string; detail?: string } = {};
       try {
         answer = JSON.parse(request.responseText);
       } catch {
-        // Not ours: a proxy's page, for example. The status says enough.
+        // Not our response: a proxy's page, for example. The status is enough.
       }
       if (request.status === 201 && answer.upload_id) resolve(answer.upload_id);
       else reject(new UploadError(`${file.name}: ${answer.detail ?? `refused (${request.status})`}`, request.status));
@@ -39,9 +39,9 @@ export function uploadFile(file: File, onProgress: (sent: number) => void, signa
   });
 }
 
-/** What speaks against a file before it is sent; null: nothing. */
+/** What is wrong with a file, before it is sent; null: nothing. */
 export function fileComplaint(file: File, accept: string | undefined, maxBytes: number): string | null {
-  if (file.size > maxBytes) return `${file.name} has ${bytes(file.size)}; at most ${bytes(maxBytes)} can be sent.`;
+  if (file.size > maxBytes) return `${file.name} has ${bytes(file.size)}; the limit is ${bytes(maxBytes)}.`;
   if (file.size === 0) return `${file.name} is empty.`;
   const kinds = (accept ?? "").split(",").map((kind) => kind.trim().toLowerCase()).filter(Boolean);
   const fits = kinds.length === 0 ||
@@ -52,10 +52,10 @@ export function fileComplaint(file: File, accept: string | undefined, maxBytes: 
         ? file.type.startsWith(kind.slice(0, -1))
         : file.type === kind
     );
-  return fits ? null : `${file.name} is of another kind than ${kinds.join(", ")}.`;
+  return fits ? null : `${file.name} is not an accepted type (${kinds.join(", ")}).`;
 }
 
-/** What a file looks like before it is sent: a line, and the first rows of a table. */
+/** A preview of a file before it is sent: one line, and the first rows of a table. */
 export interface FilePreview {
   text: string;
   rows: string[][];
@@ -65,7 +65,7 @@ const HEAD_BYTES = 64 * 1024;
 const ROWS = 5;
 const COLUMNS = 12;
 
-/** Looks into a file. */
+/** Creates the preview of a file. */
 export async function previewOf(file: File): Promise<FilePreview> {
   const plain = { text: `${file.name}, ${bytes(file.size)}`, rows: [] };
   if (/\.(csv|tsv|txt)$/i.test(file.name) || file.type.startsWith("text/")) {
@@ -85,13 +85,13 @@ export async function previewOf(file: File): Promise<FilePreview> {
       const size = `${image.width}×${image.height} px`;
       image.close();
       return size;
-    }, () => "not shown by this browser");
+    }, () => "no preview in this browser");
     return { text: `${plain.text}: ${size}`, rows: [] };
   }
   return plain;
 }
 
-/** The rows of the head of a CSV; the last one only if the text is whole. Enough for a look, not for the work. */
+/** The rows of the head of a CSV; the last one only if the text is whole. Good enough for a preview only. */
 export function parseHead(text: string, whole: boolean): string[][] {
   const start = text.replace(/^\uFEFF/, "");
   const firstLine = start.slice(0, start.search(/\r?\n|$/));

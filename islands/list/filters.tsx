@@ -13,7 +13,7 @@ import type { Store } from "../app/state.ts";
 import { titleOf } from "../app/store.ts";
 import { hrefOf, isFiltered, parseSearch, searchText, UNFILTERED, type View } from "../app/url.ts";
 
-/** Between two keys a pause of this length searches. */
+/** The search starts after a typing pause of this length. */
 const TYPING_MS = 250;
 
 interface Chip {
@@ -21,7 +21,7 @@ interface Chip {
   without: Partial<View>;
 }
 
-/** The active parts of a filter, each with what takes it off. */
+/** The active parts of a filter, each with the change that removes it. */
 export function chipsOf(store: Store): Chip[] {
   const view = store.view.value;
   const first = { cursor: null, first: 1 };
@@ -42,7 +42,7 @@ export function chipsOf(store: Store): Chip[] {
   return chips;
 }
 
-/** The chips, each a link that takes its part off. */
+/** The chips, each a link that removes its part of the filter. */
 export function Chips({ store }: { store: Store }): JSX.Element | null {
   const chips = chipsOf(store);
   if (chips.length === 0) return null;
@@ -64,7 +64,7 @@ export function Chips({ store }: { store: Store }): JSX.Element | null {
   );
 }
 
-/** What can be typed, for the word that the cursor is in. */
+/** Completions for the word at the cursor. */
 function suggestions(store: Store, word: string): string[] {
   const all = [
     ...STATUSES.map((status) => `status:${status.toLowerCase()}`),
@@ -95,7 +95,7 @@ export function Filters({ store, onSearch }: {
   const [active, setActive] = useState(-1);
   const id = useId();
 
-  // The address changed by another way: the box says what it says. What is being typed is left alone.
+  // If the address changed in another way, the box shows it. Text being typed is left alone.
   useEffect(() => {
     if (box.current && document.activeElement !== box.current) box.current.value = shown;
   }, [shown]);
@@ -103,7 +103,7 @@ export function Filters({ store, onSearch }: {
   const search = (typing: boolean) => {
     clearTimeout(timer.current);
     const { parts, ignored } = parseSearch(box.current!.value, store.types.map(({ type }) => type));
-    // A word that is being typed is not wrong yet.
+    // A word that is still being typed is not reported as invalid.
     if (typing && (ignored.length > 0 || /:$/.test(box.current!.value))) return;
     const { statuses, task_types, ...rest } = parts;
     const change = {
@@ -212,7 +212,7 @@ export function Filters({ store, onSearch }: {
       </form>
       <Chips store={store} />
       {store.ignored.value.length > 0 && (
-        <p class="note warn">Not understood and left out: {store.ignored.value.join(", ")}.</p>
+        <p class="note warn">Ignored because not recognized: {store.ignored.value.join(", ")}.</p>
       )}
       <p class="result-line">
         <span>

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Gives the focus to a row, once the dialog has gone and given it back to where it was. */
+/** Focuses a row, once the dialog has closed and restored the focus. */
 export function focusRow(id: string, tries = 60): void {
   requestAnimationFrame(() => {
     const row = document.querySelector<HTMLElement>(`tr[data-id="${CSS.escape(id)}"] .task a`);

@@ -1,5 +1,5 @@
 /**
- * The schedules: what is submitted again and again, when next, and what stops or starts it.
+ * The schedules: what is submitted repeatedly, when next, and controls to pause and resume it.
  *
  * @module
  */
@@ -47,7 +47,7 @@ function Schedule({ schedule, store, onAct }: {
           <summary>
             {next_times[0]
               ? <>Next {relative(Date.parse(next_times[0]), now)}, {full(next_times[0])}</>
-              : "No further time"}
+              : "No upcoming times"}
           </summary>
           <ol class="times">{next_times.map((at) => <li key={at}>{full(at)}</li>)}</ol>
         </details>
@@ -65,7 +65,7 @@ function Schedule({ schedule, store, onAct }: {
       {last_error && <p class="bad">{last_error}</p>}
       {can(store, "schedule") && (
         <div class="buttons">
-          <button type="button" onClick={() => onAct(`${id}/trigger`, "POST", `${name}: a task was submitted.`)}>
+          <button type="button" onClick={() => onAct(`${id}/trigger`, "POST", `${name}: task submitted.`)}>
             Trigger now
           </button>
           <button
@@ -81,11 +81,11 @@ function Schedule({ schedule, store, onAct }: {
             onClick={async () => {
               const sure = await actions().requests.confirm({
                 title: `Delete the schedule “${name}”?`,
-                lines: ["The tasks that it has made stay."],
+                lines: ["The tasks that it has created are kept."],
                 yes: "Delete schedule",
                 danger: true,
               });
-              if (sure) onAct(id, "DELETE", `${name} is deleted.`);
+              if (sure) onAct(id, "DELETE", `${name} was deleted.`);
             }}
           >
             Delete
@@ -143,7 +143,7 @@ export function Schedules({ store }: { store: Store }): JSX.Element | null {
       {schedules === null
         ? !failed && <p class="muted">Loading…</p>
         : schedules.length === 0
-        ? <p class="muted">No schedules yet. A task's form makes one: More options, Repeat.</p>
+        ? <p class="muted">No schedules yet. Create one in a task's form: More options, Repeat.</p>
         : (
           <ul class="schedules">
             {schedules.map((schedule) => (

@@ -12,15 +12,15 @@ import { Icon } from "../shell/icons.tsx";
 import type { Store } from "../app/state.ts";
 import { titleOf } from "../app/store.ts";
 
-/** Why a task that waits does not run. */
+/** Why a waiting task is not running. */
 const WAITING = {
   ready: "Waiting for a slot",
   scheduled: "Scheduled",
-  blocked: "Waits for other tasks",
-  limited: "Waits for its key",
+  blocked: "Waiting for other tasks",
+  limited: "Waiting for its key",
 };
 
-/** Without progress for longer than this a note says so. */
+/** A note appears after this long without progress. */
 const QUIET_MS = 5 * 60_000;
 
 /** The badge of a status. */

@@ -1,5 +1,5 @@
 /**
- * The list of tasks. Cells change in place; new tasks wait behind a button while someone is at the list.
+ * The list of tasks. Cells change in place; new tasks wait behind a button while someone is using the list.
  *
  * @module
  */
@@ -28,7 +28,7 @@ function Empty({ store }: { store: Store }): JSX.Element {
   return (
     <div class="empty">
       <h2>No tasks yet</h2>
-      <p class="muted">Start with an example, or with files of your own.</p>
+      <p class="muted">Start with an example or your own files.</p>
       {can(store, "submit") && (
         <ul class="cards">
           {store.types.map((type) => (
@@ -122,7 +122,7 @@ function HeadBox({ store }: { store: Store }): JSX.Element {
   );
 }
 
-/** Which tasks of how many a page shows, in words. */
+/** Which tasks the page shows, and of how many, in words. */
 function position(store: Store): string {
   const { total, total_capped } = store.list.value;
   const shown = store.order.value.length;

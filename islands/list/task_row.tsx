@@ -18,7 +18,7 @@ import type { Row, Store } from "../app/state.ts";
 import { can, select, titleOf } from "../app/store.ts";
 import { withQuery } from "../app/url.ts";
 
-/** How long a task has waited and run, or does. */
+/** How long a task has been waiting and running so far, or in total. */
 export function durations(task: TaskSummary, now: number): { wait: number; run: number | null } {
   const created = Date.parse(task.run_at ?? task.created_at);
   const started = task.started_at === null ? null : Date.parse(task.started_at);
@@ -77,7 +77,7 @@ function RowMenu({ task, store }: { task: TaskSummary; store: Store }): JSX.Elem
   );
 }
 
-/** When a task was made: moves with the clock, and nothing else of its row does. */
+/** When a task was created: the only part of its row that updates with the clock. */
 function When({ created_at, store }: { created_at: string; store: Store }): JSX.Element {
   const style = store.preferences.value.time;
   const created = Date.parse(created_at);
@@ -112,7 +112,7 @@ function Requested({ asked, store }: { asked: { verb: string; since: number }; s
 export function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX.Element {
   const { task, matches } = row.value;
   const { id } = task;
-  // Each row listens to what is said of it alone: a change of the selection draws the rows that it changes.
+  // Each row subscribes only to its own state: a selection change redraws only the affected rows.
   const open = useComputed(() => store.view.value.task === id).value;
   const selected = useComputed(() => store.selected.value.has(id)).value;
   const asked = useComputed(() => store.asked.value.get(id)).value;
@@ -128,7 +128,7 @@ export function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX
             range.current = shiftKey}
           onChange={({ currentTarget }) => {
             selectRow(store, id, range.current);
-            // A range always selects, also where the click itself would have taken the row out.
+            // A range always selects, even where the click itself would have deselected the row.
             currentTarget.checked = store.selected.value.has(id);
           }}
         />

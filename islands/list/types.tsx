@@ -1,5 +1,5 @@
 /**
- * The task types: what each of them has to do, and whether it may.
+ * The task types: the work of each, and whether it is paused.
  *
  * @module
  */
@@ -40,7 +40,7 @@ function TypeItem({ store, info }: { store: Store; info: TypeInfo }): JSX.Elemen
           <dt>failed, 1 h</dt>
           <dd class={hour?.failed ? "bad" : undefined}>{number(hour?.failed ?? 0)}</dd>
         </div>
-        <div title="95 of 100 runs that succeeded in the last hour took no longer">
+        <div title="95% of successful runs in the last hour took no longer than this">
           <dt>p95 run</dt>
           <dd>{hour?.run_p95 ? duration(hour.run_p95) : "–"}</dd>
         </div>

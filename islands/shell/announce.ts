@@ -1,6 +1,6 @@
 /**
- * What is said to those who do not see the page: two live regions. Polite words come at most once in five seconds, and
- * what gathers meanwhile is said together; what went wrong is said at once.
+ * Announcements for screen readers: two live regions. Polite messages come at most once every five seconds, and are
+ * combined until then. Errors are announced immediately.
  *
  * @module
  */
@@ -8,17 +8,17 @@
 import type { Store } from "../app/state.ts";
 
 const PAUSE_MS = 5_000;
-/** More messages than this are summed up. */
+/** If there are more messages than this, the rest are only counted. */
 const TOLD = 3;
 
 let gathered: string[] = [];
 let lastAt = -Infinity;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-/** Says something when there is a pause. */
+/** Announces something at the next pause. */
 export function say(store: Store, text: string): void {
   if (store.preferences.value.announce !== "all") return;
-  // The newest word on the same matter replaces the earlier one.
+  // The newest message on a subject replaces the earlier one.
   const subject = text.split(":")[0];
   gathered = [...gathered.filter((other) => other.split(":")[0] !== subject), text];
   timer ??= setTimeout(() => speak(store), Math.max(0, lastAt + PAUSE_MS - Date.now()));
@@ -32,9 +32,9 @@ function speak(store: Store): void {
   gathered = [];
 }
 
-/** Says at once that something went wrong. */
+/** Announces an error immediately. */
 export function alert(store: Store, text: string): void {
   if (store.preferences.value.announce === "off") return;
-  // The same words twice are heard twice only if they differ.
+  // A repeated message is announced again only if its text differs.
   store.alert.value = store.alert.value === text ? `${text} ` : text;
 }

@@ -1,5 +1,5 @@
 /**
- * The header: the state of the connection, what stops and starts the page, and how it looks.
+ * The header: the connection state, pausing and resuming the page, and appearance settings.
  *
  * @module
  */
@@ -23,7 +23,7 @@ const WORDS: Record<Connection, string> = {
   signed_out: "Signed out",
 };
 
-/** The state of the connection in words, as it stands in the title too. */
+/** The connection state in words, as it also appears in the title. */
 export function connectionWords(store: Store): string {
   const state = store.connection.value;
   const age = (since: number) => `data ${duration(store.clock.value - since)} old`;
@@ -106,7 +106,7 @@ function Settings({ store }: { store: Store }): JSX.Element {
         />
         <Choice
           name="announce"
-          label="Say aloud"
+          label="Announcements"
           value={announce}
           options={{ all: "All mine", errors: "Errors only", off: "Off" }}
           onChoose={(announce) => set(store, { announce })}
@@ -189,14 +189,14 @@ export function Header({ store, onPause }: { store: Store; onPause?: () => void 
   );
 }
 
-/** What stands above everything while something is wrong. */
+/** The banner above everything while something is wrong. */
 export function Banner({ store, onRetry }: { store: Store; onRetry?: () => void }): JSX.Element | null {
   const { clock, outage, connection, preferences, view } = store;
   if (connection.value === "signed_out") {
     return (
       <div class="banner error">
         <span>
-          You were signed out at {clockTime(store.freshAt.value, preferences.value.time)}. What is shown is old.
+          You were signed out at {clockTime(store.freshAt.value, preferences.value.time)}. The data is out of date.
         </span>
         <a class="button" href={`/login?back=${encodeURIComponent(hrefOf(view.value, {}))}`}>Sign in</a>
       </div>
@@ -208,7 +208,7 @@ export function Banner({ store, onRetry }: { store: Store; onRetry?: () => void 
     return (
       <div class="banner warn">
         <span>
-          Lost the live connection at {clockTime(lost.since, preferences.value.time)}. Try {lost.tries}
+          Live connection lost at {clockTime(lost.since, preferences.value.time)}. Attempt {lost.tries}
           {left > 0 ? `, next in ${left} s` : ", now"}.
         </span>
         <button type="button" onClick={onRetry}>Retry now</button>

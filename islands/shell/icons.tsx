@@ -82,7 +82,7 @@ const SHAPES = {
 /** Name of an icon. */
 export type IconName = keyof typeof SHAPES;
 
-/** All icons; it is on the page once. */
+/** All icons; included once per page. */
 export function Sprite(): JSX.Element {
   return (
     <svg class="sprite" width="0" height="0" aria-hidden="true">
@@ -93,7 +93,7 @@ export function Sprite(): JSX.Element {
   );
 }
 
-/** One icon. It says nothing: a word stands beside it, or its control has a label. */
+/** One icon. It is decorative: there is text beside it, or its control has a label. */
 export function Icon({ name }: { name: IconName }): JSX.Element {
   return (
     <svg class="icon" width="16" height="16" aria-hidden="true">

@@ -1,6 +1,6 @@
 /**
- * The keyboard: single keys for what is done often. They do nothing in fields, in dialogs, with modifiers or when they
- * are switched off.
+ * The keyboard: single-key shortcuts for common actions. They are ignored in fields, in dialogs, with modifiers, or
+ * when switched off.
  *
  * @module
  */
@@ -27,10 +27,10 @@ function focusRow(row: Element | null | undefined): void {
   row?.querySelector<HTMLElement>(".task a")?.focus();
 }
 
-/** Closes the details and gives the focus back to the row. */
+/** Closes the details and returns the focus to the row. */
 export function closeDetails(store: Store, navigation: Navigation): void {
   const id = store.view.value.task;
-  // What has the focus and is taken away makes the browser lay out everything at once, before it draws.
+  // Removing the focused element forces the browser to lay out everything before it paints.
   (document.activeElement as HTMLElement | null)?.blur();
   navigation.change({ task: null, tab: "overview" });
   requestAnimationFrame(() => {

@@ -1,5 +1,5 @@
 /**
- * What lies over the page: questions, the keyboard's keys, messages.
+ * What is shown on top of the page: questions, keyboard shortcuts, messages.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { savePreferences } from "./preferences.ts";
 import type { Question, Store } from "../app/state.ts";
 import { dismiss } from "../app/store.ts";
 
-/** A dialog that keeps the focus until it is closed, and gives it back to where it was. */
+/** A dialog that traps the focus until it is closed, and then restores it. */
 export function Dialog({ label, onClose, children, kind = "" }: {
   label: string;
   onClose: () => void;
@@ -19,14 +19,14 @@ export function Dialog({ label, onClose, children, kind = "" }: {
   kind?: string;
 }): JSX.Element {
   const ref = useRef<HTMLDialogElement>(null);
-  // At once when it goes, so that whoever closes it can take the focus elsewhere after that.
+  // Restore the focus immediately on close, so that the caller can then move it elsewhere.
   useLayoutEffect(() => {
     const dialog = ref.current!;
     const before = document.activeElement as HTMLElement | null;
-    // The server has rendered it open, but nothing is modal before there is a script.
+    // The server rendered it open, but it cannot be modal before the script runs.
     if (dialog.open) dialog.close();
     dialog.showModal();
-    // Whoever opens a form wants to fill it in.
+    // A form is opened to be filled in: focus its first field.
     if (kind === "form") dialog.querySelector<HTMLElement>(".grid :is(input, select, textarea)")?.focus();
     return () => {
       dialog.close();
@@ -66,7 +66,7 @@ function Requested({ question }: { question: Question }): JSX.Element {
       <h2>{title}</h2>
       {lines.map((line) => <p key={line}>{line}</p>)}
       <div class="buttons">
-        {/* The safe one is focused first. */}
+        {/* The safe choice gets the initial focus. */}
         <button type="button" autofocus onClick={() => answer(false)}>Keep as is</button>
         <button type="button" class={danger ? "danger" : "primary"} onClick={() => answer(true)}>{yes}</button>
       </div>
@@ -80,14 +80,14 @@ const KEYS: [string, string][] = [
   ["1 – 5", "Filter by status"],
   ["j k", "Next, previous row"],
   ["Enter", "Open the row"],
-  ["Esc", "Close, back to the row"],
+  ["Esc", "Close, return to the row"],
   ["x", "Select the row"],
-  ["Shift + x", "Select up to here"],
+  ["Shift + x", "Select range to here"],
   ["h l", "Previous, next page"],
   ["r c", "Retry, cancel"],
   ["p", "Pause, resume the page"],
   ["f", "Follow the log"],
-  ["?", "These keys"],
+  ["?", "Show shortcuts"],
   ["Ctrl or ⌘ + Enter", "Submit the form"],
 ];
 
@@ -108,7 +108,7 @@ function Help({ store }: { store: Store }): JSX.Element {
             savePreferences(store.preferences.value);
           }}
         />
-        Single keys do something
+        Enable single-key shortcuts
       </label>
       <dl class="keys">
         {KEYS.map(([key, what]) => (
@@ -154,7 +154,7 @@ export function Overlay({ store }: { store: Store }): JSX.Element {
   );
 }
 
-/** What is said to those who do not see the page. */
+/** The live regions for screen readers. */
 export function Announcer({ store }: { store: Store }): JSX.Element {
   return (
     <>

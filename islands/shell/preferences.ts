@@ -1,6 +1,6 @@
 /**
- * What a person has chosen of how the page looks and speaks: kept in a cookie of the page, so that the server renders
- * it without a flash.
+ * The user's preferences for how the page looks and what it announces: kept in a cookie, so that the server renders
+ * them without a flash.
  *
  * @module
  */
@@ -19,7 +19,7 @@ function oneOf<T extends string>(value: string | null, all: readonly T[]): T {
   return all.find((one) => one === value) ?? all[0];
 }
 
-/** Reads a cookie's value; what is not known is as it is by default. */
+/** Parses a cookie's value; unknown values become the default. */
 export function parsePreferences(text: string): Preferences {
   const query = new URLSearchParams(text);
   let zone = query.get("zone") ?? "UTC";

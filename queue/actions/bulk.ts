@@ -1,7 +1,7 @@
 /**
- * Bulk: one action on many tasks, named by their ids or by a filter. A filter is bound to a commit (`as_of`, which
- * comes with a list), so that it takes what its sender saw and nothing that came later. Small sets are answered
- * at once; a large one becomes a task of its own, with progress, that goes on after a crash where it was.
+ * Bulk: one action on many tasks, selected by ids or by a filter. A filter is bound to a commit (`as_of`, which comes
+ * with a list), so that it matches what its sender saw and nothing that came later. Small sets are processed at once.
+ * A large one becomes a task of its own, with progress, which resumes after a crash.
  *
  * @module
  */
@@ -20,20 +20,20 @@ import type { Searches } from "../store/searches.ts";
 import type { Submitter } from "../submit/submit.ts";
 import { type Json, STATUSES, statusOf, type TaskState } from "../task/record.ts";
 
-/** What has become of one task: `done`, or the code of the error with what it says. */
+/** The outcome of one task: `done`, or the code of the error with its message. */
 export interface BulkOutcome {
   id: string;
   outcome: string;
   detail?: string;
 }
 
-/** Tasks that are dealt with at once. */
+/** Tasks that are processed at once. */
 const BATCH = 50;
-/** Failures that a result names. */
+/** Failures that a result lists. */
 const NAMED = 100;
 /** How long a stop of the service may take to reach a handler, in milliseconds. */
 const STOP_MS = 10_000;
-/** Tasks that are looked at while the caller waits. */
+/** Tasks that are examined while the caller waits. */
 const LOOKED_AT = 2_000;
 
 /** Name of the task type that large sets become. */
@@ -52,7 +52,7 @@ const params = z.strictObject({
   action: z.enum(TASK_ACTIONS),
   filter: filterSchema,
   as_of: z.string(),
-  /** How many there were at most when it was asked for. */
+  /** Upper bound of the number of tasks at the time of the request. */
   expected: z.int(),
   /** Who asked for it. */
   by: z.string().nullable().default(null),
@@ -66,11 +66,11 @@ const checkpoint = z.strictObject({
   done: z.int().default(0),
   failed: z.int().default(0),
   failures: z.array(z.strictObject({ id: z.string(), outcome: z.string(), detail: z.string().optional() })).default([]),
-  /** Tasks of which it is not known whether it was done. */
+  /** Tasks for which it is unknown whether the action was done. */
   unknown: z.array(z.string()).default([]),
 });
 
-/** What says nothing of a task: the service stops, was recovered, or the store has not answered. */
+/** Errors that say nothing about a task: the service stops, was recovered, or the store has not answered. */
 const NO_OUTCOME = new Set(["closed", "fenced", "outcome_unknown"]);
 
 /** Acts on many tasks. */
@@ -87,7 +87,7 @@ export class Bulk {
     this.definition = defineTask({
       type: BULK_TYPE,
       title: "Act on many tasks",
-      description: "Cancels, retries or deletes the tasks of a filter.",
+      description: "Cancels, retries or deletes the tasks that match a filter.",
       params,
       checkpoint,
       internal: true,
@@ -112,7 +112,7 @@ export class Bulk {
   }
 
   /**
-   * Acts on the tasks of a filter that were in it at `asOf` and still are.
+   * Acts on the tasks that matched a filter at `asOf` and still do.
    *
    * @returns Their outcomes, or the task that does the work if there are more than {@linkcode MAX_BULK_IDS}.
    */
@@ -123,7 +123,7 @@ export class Bulk {
     by: string | null = null,
     idempotency?: IdempotencyKey & { body: string },
   ): Promise<BulkOutcome[] | TaskState> {
-    // A request that comes again is answered with the task that it has made, whatever is left to do.
+    // A repeated request is answered with the task that it created, whatever is left to do.
     const made = idempotency && await findByIdempotencyKey(this.core.kv, this.core.clock, idempotency);
     if (made) return await this.actions.get(made[0]);
     const statuses = ACTION_STATUSES[action].filter((status) => filter.statuses?.includes(status) ?? true);
@@ -143,7 +143,7 @@ export class Bulk {
     return await Promise.all(ids.map((id) => this.#one(action, id, by)));
   }
 
-  /** The tasks of a filter, if they are few and soon found. */
+  /** The tasks that match a filter, if they are few and quickly found. */
   #search(filter: Filter, asOf: string): Promise<{ ids: string[]; more: boolean }> {
     const search = async () => {
       const ids: string[] = [];
@@ -164,7 +164,7 @@ export class Bulk {
     try {
       yield* matching(this.core.kv, ...from);
     } catch (error) {
-      // An as_of that is too old does not become younger.
+      // An as_of that is too old stays too old: a retry would fail again.
       throw error instanceof InvalidInputError ? new NonRetryableError(error.message, { cause: error }) : error;
     }
   }
@@ -185,7 +185,7 @@ export class Bulk {
     }
   }
 
-  /** Whether an action that may have happened has. */
+  /** Whether an action with an unknown outcome was done. */
   async #hasHappened(action: TaskActionName, id: string, bulk: string): Promise<boolean> {
     try {
       const state = await this.actions.get(id);
@@ -212,12 +212,12 @@ export class Bulk {
       progress.failures = [...progress.failures, ...failures].slice(0, NAMED);
       const open = outcomes.filter(({ outcome }) => NO_OUTCOME.has(outcome));
       if (open.length === 0) return;
-      // Those that have an outcome are not looked at again: they are counted before it stops here.
+      // Tasks with an outcome are not processed again: they are counted before this attempt stops.
       progress.unknown.push(...open.filter(({ outcome }) => outcome === "outcome_unknown").map(({ id }) => id));
       await save();
-      // A stop ends this attempt in a moment; what the store does not tell, the next attempt asks again.
+      // A stop ends this attempt in a moment. Outcomes that the store did not report are checked by the next attempt.
       if (open.some(({ outcome }) => outcome === "closed")) await ctx.sleep(STOP_MS);
-      throw new Error(`It is not known what became of ${open.length} tasks: ${open[0].detail}`);
+      throw new Error(`The outcome of ${open.length} tasks is unknown: ${open[0].detail}`);
     };
     for (const id of [...progress.unknown]) {
       const happened = await this.#hasHappened(action, id, ctx.id);
@@ -227,7 +227,7 @@ export class Bulk {
     }
     for await (const { looked, last, ids } of this.#matching(filter, as_of, progress.last)) {
       for (let i = 0; i < ids.length; i += BATCH) {
-        // Saved each time: what has been done stands in no list any more, and would not be counted again.
+        // Saved each time: finished tasks no longer match, and would not be counted again.
         if (i > 0) await save();
         ctx.signal.throwIfAborted();
         await act(ids.slice(i, i + BATCH).filter((id) => id !== ctx.id));

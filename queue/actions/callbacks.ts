@@ -1,6 +1,6 @@
 /**
- * Callbacks: a task may name a URL that is told how it ended. The end leaves a `follow` entry in its own atomic; the
- * entry becomes a delivery, a task of its own, in one atomic, so that each end is told by exactly one of them.
+ * Callbacks: a task may name a URL that is notified of its end. The end adds a pending effect in its own atomic. The
+ * effect becomes a delivery, a task of its own, in one atomic, so that each end has exactly one delivery.
  *
  * @module
  */
@@ -15,17 +15,17 @@ import { isTerminal, type Json, statusOf, type TaskState } from "../task/record.
 import { summaryOf } from "../task/summary.ts";
 import type { Changeset } from "../store/changeset.ts";
 
-/** Bytes of a result that a callback carries; a larger one is to be fetched. */
+/** Most bytes of a result in a callback; a larger one must be fetched. */
 const MAX_RESULT_BYTES = 20 * 1024;
 
-/** Makes deliveries of ends. */
+/** Creates the deliveries. */
 export class Callbacks {
   constructor(private readonly core: Core, private readonly submitter: Submitter) {}
 
-  /** Deals with an entry that an end has left. */
+  /** Processes the pending effect of an end. */
   async handle(entry: Deno.KvEntry<unknown>): Promise<void> {
     const state = await readTask(this.core.kv, entry.key[2] as string);
-    // Gone, or retried before it was told: its next end leaves another entry.
+    // Deleted, or retried before the delivery: its next end adds another effect.
     if (!state?.task.callback_url || !isTerminal(statusOf(state))) {
       return await this.core.committer.deleteIfUnchanged(entry);
     }
@@ -38,13 +38,13 @@ export class Callbacks {
       }));
     } catch (error) {
       if (!(error instanceof InvalidInputError)) throw error;
-      // Nothing of it would be different the next time; the type may have gone.
-      this.core.log.error("A callback could not be made.", { id: state.task.id, error });
+      // A retry would fail in the same way; the type may have been removed.
+      this.core.log.error("A callback could not be created.", { id: state.task.id, error });
       return await this.core.committer.deleteIfUnchanged(entry);
     }
     write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
     write.deletes.push(entry.key);
-    // Whoever else has dealt with it wins.
+    // On conflict, another instance has processed it.
     await this.core.committer.commitUnlessConflict(write);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Schedules: tasks that are submitted again and again, by cron expression and time zone. A tick moves the schedule on
- * and makes its task in one atomic that checks the schedule, so each tick makes exactly one task however many
+ * Schedules: tasks that are submitted repeatedly, by cron expression and time zone. A tick advances the schedule and
+ * creates its task in one atomic that checks the schedule, so each tick creates exactly one task, however many
  * instances run.
  *
  * @module
@@ -20,21 +20,21 @@ import type { Uploads } from "../submit/uploads.ts";
 import type { Json, TaskState } from "../task/record.ts";
 import { type Changeset, emptyChangeset, merge } from "../store/changeset.ts";
 
-/** What happens to ticks that nobody was there for: none of them, or one task for all of them. */
+/** What happens to missed ticks: no task, or one task for all of them. */
 export const MISSED_POLICIES = ["skip", "once"] as const;
 
 /** One of {@linkcode MISSED_POLICIES}. */
 export type MissedPolicy = (typeof MISSED_POLICIES)[number];
 
-/** A tick that is later than this was missed, in milliseconds; and one whose next is due already. */
+/** A tick that is later than this, in milliseconds, was missed; so was one if the next is already due. */
 export const MISSED_AFTER_MS = 60_000;
 
-/** Schedules in one store. */
+/** Most schedules in one store. */
 const MAX_SCHEDULES = 1_000;
 
 /** What makes a schedule. */
 export interface ScheduleInput {
-  /** What people call it. Default: the task type. */
+  /** Display name. Default: the task type. */
   name?: string;
   /** Cron expression: five fields, or six with seconds first. */
   cron: string;
@@ -52,10 +52,10 @@ export interface Schedule extends Required<ScheduleInput> {
   paused: boolean;
   /** When it is due next; null while it is paused or if its expression has no further time. */
   next_at: number | null;
-  /** When it last made a task, and which. */
+  /** When it last created a task, and which. */
   last_at: number | null;
   last_task_id: string | null;
-  /** Why its last time made no task. */
+  /** Why its last tick created no task. */
   last_error: string | null;
   created_at: number;
   created_by: string;
@@ -65,7 +65,7 @@ export interface Schedule extends Required<ScheduleInput> {
 
 type Entry = Deno.KvEntryMaybe<unknown>;
 
-/** Keeps and ticks schedules. */
+/** Stores and ticks schedules. */
 export class Schedules {
   constructor(private readonly core: Core, private readonly submitter: Submitter, private readonly uploads: Uploads) {}
 
@@ -73,9 +73,9 @@ export class Schedules {
    * Creates a schedule.
    *
    * @param by Who asks.
-   * @param perHour Refuse it if all schedules together would then start more tasks an hour. Default: no bound.
+   * @param perHour Most tasks that all schedules together may start an hour. Default: no limit.
    *
-   * @returns The schedule, and whether it is new (false: the idempotency key has made it before).
+   * @returns The schedule, and whether it is new (false: the idempotency key was used before).
    * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
    */
   async create(
@@ -103,7 +103,7 @@ export class Schedules {
       created_by: by,
       uploads: state.task.uploads,
     };
-    if (schedule.next_at === null) refuse("/cron", "This expression has no time that is still to come.");
+    if (schedule.next_at === null) refuse("/cron", "This expression has no future time.");
     const made = async (write: Changeset): Promise<Schedule | null> => {
       if (!idempotency) return null;
       const body = idempotency.body ?? fingerprint(input);
@@ -119,7 +119,7 @@ export class Schedules {
       );
       return known && await this.get(known[0]);
     };
-    // A request that comes again is answered whatever has become of the bounds.
+    // A repeated request is answered even if the limits are reached by now.
     const before = await made(emptyChangeset());
     if (before) return { schedule: before, created: false };
     const others = await this.list();
@@ -139,9 +139,9 @@ export class Schedules {
   }
 
   /**
-   * The next times of a schedule that there is not yet.
+   * The next times of a schedule that does not exist yet.
    *
-   * @throws {InvalidInputError} If the expression or the time zone is none.
+   * @throws {InvalidInputError} If the expression or the time zone is invalid.
    */
   preview(cron: string, timezone: string, count: number): number[] {
     assertTimes(cron, timezone);
@@ -169,7 +169,7 @@ export class Schedules {
   }
 
   /**
-   * Pauses a schedule or lets it go on from its next time. Nothing is made up for.
+   * Pauses a schedule or resumes it from its next time. Missed ticks are not made up for.
    *
    * @throws {NotFoundError} If there is none.
    */
@@ -186,7 +186,7 @@ export class Schedules {
   }
 
   /**
-   * Deletes a schedule. The tasks that it has made stay.
+   * Deletes a schedule. The tasks that it created stay.
    *
    * @throws {NotFoundError} If there is none.
    */
@@ -195,7 +195,7 @@ export class Schedules {
   }
 
   /**
-   * Submits its task now, beside its times.
+   * Submits its task now, in addition to its regular times.
    *
    * @returns The task, and whether it is new (false: there is one with its unique key).
    * @throws {NotFoundError} If there is none.
@@ -210,7 +210,7 @@ export class Schedules {
     return await this.submitter.submit({ ...submission, schedule_id: id, submitted_by: by }, idempotency);
   }
 
-  /** Deals with a `tick` entry that is due. */
+  /** Processes a `tick` entry that is due. */
   async tick(entry: Deno.KvEntry<unknown>): Promise<void> {
     const at = entry.key[1] as number;
     const id = entry.key[2] as string;
@@ -235,7 +235,7 @@ export class Schedules {
         }
       } catch (error) {
         if (!(error instanceof QueueError)) throw error;
-        // The type may have gone or changed: the schedule says so and goes on.
+        // The type may have been removed or changed: the schedule records the error and goes on.
         after.last_error = error.message.slice(0, 1_000);
         this.core.log.error("A schedule could not submit its task.", { schedule: id, error });
       }
@@ -276,7 +276,7 @@ export class Schedules {
   }
 }
 
-/** Adds to a write what takes a schedule from one state to another: its record and its tick. */
+/** Adds to a changeset what takes a schedule from one state to another: its record and its tick. */
 function put(write: Changeset, before: Schedule | null, after: Schedule | null): void {
   const { id, uploads } = (after ?? before)!;
   if (before?.next_at && before.next_at !== after?.next_at) write.deletes.push(keys.tick(before.next_at, id));
@@ -291,7 +291,7 @@ function put(write: Changeset, before: Schedule | null, after: Schedule | null):
 }
 
 function assertTimes(cron: string, timezone: string): void {
-  // Node-style shorthands such as @daily are croner's too; a date is none of ours.
+  // croner also accepts shorthands such as @daily; dates, which it accepts too, are refused here.
   if (/^\d{4}-/.test(cron)) refuse("/cron", "This is a date. For a single run, submit a task with run_at.");
   try {
     new Intl.DateTimeFormat("en", { timeZone: timezone });

@@ -1,5 +1,5 @@
 /**
- * Sign-ins that were ended before their time. A sign-in itself is a signed cookie and leaves nothing here.
+ * Sign-ins that were ended before they expired. A sign-in itself is a signed cookie and is not stored.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { keys } from "../store/keys.ts";
 import { RecentMap } from "../recent_map.ts";
 import { emptyChangeset } from "../store/changeset.ts";
 
-/** Ended sign-ins that are remembered, so that they need not be read. */
+/** Ended sign-ins that are cached. */
 const REMEMBERED = 1_000;
 
 /** Knows which sign-ins were ended. */
@@ -19,7 +19,7 @@ export class Sessions {
 
   constructor(private readonly core: Core) {}
 
-  /** Ends a sign-in for good. `expiresAt` is when it would have ended by itself, in milliseconds since the epoch. */
+  /** Ends a sign-in for good. `expiresAt` is when it would have expired, in milliseconds since the epoch. */
   async end(id: string, expiresAt: number): Promise<void> {
     const expireIn = Math.max(1, expiresAt - this.core.clock.now());
     const write = emptyChangeset(`session:${id}`);

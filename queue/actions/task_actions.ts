@@ -1,5 +1,5 @@
 /**
- * What people ask of tasks that exist: cancel, retry, delete.
+ * Actions on existing tasks: cancel, retry, delete.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import { isTerminal, type Status, statusOf, type TaskState } from "../task/recor
 import { cancel, isLegal, retry, type RetryFrom } from "../task/transitions.ts";
 import { emptyChangeset, transition } from "../store/changeset.ts";
 
-/** How long an answer waits for the holder of a task on another instance. */
+/** How long an answer waits for another instance that runs the task. */
 const COMMAND_WAIT_MS = 2_000;
 
 /** Statuses of tasks that have not ended. */
@@ -36,7 +36,7 @@ export class TaskActions {
 
   constructor(private readonly core: Core, private readonly runner: Runner) {}
 
-  /** Refuses what has not been done yet. */
+  /** Refuses actions that are not done yet. */
   stop(): void {
     this.#stopping = true;
   }
@@ -56,19 +56,19 @@ export class TaskActions {
       if (this.core.clock.monotonic() > until) throw new OutcomeUnknownError();
       const state = await this.get(id);
       const status = statusOf(state);
-      if (isTerminal(status)) throw new IllegalTransitionError(`Task ${id} has ended already: it is ${status}.`);
+      if (isTerminal(status)) throw new IllegalTransitionError(`Task ${id} has already ended: it is ${status}.`);
       if (state.run) {
         const ended = state.run.instance === this.core.committer.instance
           ? await this.runner.execution(id)?.cancel(by)
           : await this.#askHolder(state.run.instance, id, by);
         if (ended?.task.status === "CANCELLED" || ended?.run) {
-          this.core.log.info(ended.run ? "The holder of a task was asked to cancel it." : "A task was cancelled.", {
+          this.core.log.info(ended.run ? "The task's instance was asked to cancel it." : "A task was cancelled.", {
             id,
             by,
           });
           return ended;
         }
-        // It ended, moved on or is only just being started: look again.
+        // It has ended, moved on or is just being started: try again.
         await delay(this.core.clock, 10);
         continue;
       }
@@ -79,7 +79,7 @@ export class TaskActions {
     }
   }
 
-  /** Asks the instance that holds a task to cancel it, and waits for that. */
+  /** Asks the instance that runs a task to cancel it, and waits for the result. */
   async #askHolder(instance: string, id: string, by: string | null): Promise<TaskState | null> {
     const write = emptyChangeset(`command:${id}`);
     write.puts.push({
@@ -106,10 +106,10 @@ export class TaskActions {
       }
       const definition = this.core.registry.get(state.task.task_type);
       if (!definition) {
-        throw new IllegalTransitionError(`There is no task type ${state.task.task_type} any more.`);
+        throw new IllegalTransitionError(`The task type ${state.task.task_type} no longer exists.`);
       }
       if (definition.internal && !internal) {
-        throw new ForbiddenError(`Task ${id} is one of the service's own: only an admin retries it, by itself.`);
+        throw new ForbiddenError(`Task ${id} is an internal task: only an admin can retry it, and not in bulk.`);
       }
       const again = retry(state, this.core.clock.now(), from, by);
       if (again.task.placement?.kind === "blocked") await this.#assertParents(state.task.depends_on);
@@ -131,7 +131,7 @@ export class TaskActions {
     }
   }
 
-  /** @throws {IllegalTransitionError} If a task can never be started for what it depends on. */
+  /** @throws {IllegalTransitionError} If a dependency keeps the task from ever starting. */
   async #assertParents(parents: string[]): Promise<void> {
     const states = await readTasks(this.core.kv, parents);
     states.forEach((state, i) => {
@@ -142,7 +142,7 @@ export class TaskActions {
         );
       }
       if (status === null) {
-        throw new IllegalTransitionError(`Task ${parents[i]}, which this one depends on, is not kept any more.`);
+        throw new IllegalTransitionError(`Task ${parents[i]}, which this one depends on, no longer exists.`);
       }
     });
   }
@@ -159,7 +159,7 @@ export class TaskActions {
     }
   }
 
-  /** Moves a task that nobody holds, if it still is where `before` says; false: look again. */
+  /** Moves a task that is not running, if it is still in the state `before`; false: try again. */
   async #move(before: TaskState, after: TaskState): Promise<boolean> {
     const write = await addUnchangedChecks(this.core.kv, before, transition(before, after));
     return write !== null && await this.core.committer.commitUnlessConflict(write);

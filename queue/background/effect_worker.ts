@@ -1,8 +1,8 @@
 /**
- * The releaser lets go what waits for another task: tasks that depend on one that has ended, tasks whose
- * concurrency key has become free, and callbacks. Whoever moves a task leaves a `follow` entry in the same atomic when something may
- * wait for that; the entry is removed only when it has been dealt with, so nothing is forgotten in a crash, and a
- * task with thousands of dependents need not fit into one atomic.
+ * The effect worker releases what waits for another task: tasks that depend on one that has ended, tasks whose
+ * concurrency key has become free, and callbacks. Code that moves a task adds a pending effect in the same atomic if
+ * something may wait for the move. The effect is removed only after it has been processed, so a crash loses nothing,
+ * and a task with thousands of dependents need not fit into one atomic.
  *
  * @module
  */
@@ -18,13 +18,13 @@ import { isTerminal, statusOf, type TaskError, type TaskState } from "../task/re
 import { becomeDue, cancel, dependencySucceeded, markHasDependents, occupies } from "../task/transitions.ts";
 import { type Change, type Changeset, effectsOf, emptyChangeset, merge, transition } from "../store/changeset.ts";
 
-/** How often `follow` entries are looked at where no news came, in milliseconds. */
+/** How often pending effects are checked without a wake-up, in milliseconds. */
 const POLL_MS = 5_000;
-/** Entries that are dealt with at once. */
+/** Entries that are processed at once. */
 const BATCH = 100;
 /** Dependencies that are released at once. */
 const MAX_DEPENDENCIES_AT_ONCE = 500;
-/** Tasks that are admitted by one write: with the holders and the entry itself, within the ten checks of KV Connect. */
+/** Tasks admitted by one changeset: with the key holders and the effect, within the ten checks of KV Connect. */
 const ADMITTED_AT_ONCE = 4;
 
 /** Value of a `child` entry whose parent has succeeded. */
@@ -32,12 +32,12 @@ const MET = 1;
 
 type Entry = Deno.KvEntry<unknown>;
 
-/** Lets go what waits for another task. */
+/** Releases what waits for another task. */
 export class EffectWorker {
   #job: Repeating | null = null;
   #unlisten: () => void = () => {};
   #stopped = false;
-  /** Running tasks whose end is waited for: their holder does not know of their dependents. */
+  /** Running tasks whose end is awaited: the instance that runs them does not know of their dependents. */
   #watched = new Set<string>();
 
   constructor(private readonly core: Core, private readonly callbacks: Callbacks) {}
@@ -49,7 +49,7 @@ export class EffectWorker {
       this.core.clock,
       POLL_MS,
       () => this.#run(),
-      (error) => this.core.log.warn("Waiting tasks could not be released; tried again.", { error }),
+      (error) => this.core.log.warn("Waiting tasks could not be released; will retry.", { error }),
     );
   }
 
@@ -65,7 +65,7 @@ export class EffectWorker {
     return this.#watched.size;
   }
 
-  /** Takes what this instance has committed. */
+  /** Receives what this instance has committed. */
   committed(changes: Change[]): void {
     const concerns = ({ id, before, after }: Change) =>
       after !== null && (effectsOf(before, after).length > 0 || this.#watched.has(id) && !after.run ||
@@ -85,7 +85,7 @@ export class EffectWorker {
       if (this.#stopped) return;
     }
     await this.#handleAll(entries);
-    // What another instance has dealt with need not be watched any more.
+    // Effects that another instance has processed no longer need watching.
     for (const id of this.#watched) if (!found.has(id)) this.#watched.delete(id);
   }
 
@@ -100,7 +100,7 @@ export class EffectWorker {
     ]);
   }
 
-  /** Lets tasks in while the concurrency key has room, and forgets those that have left. */
+  /** Admits tasks while the concurrency key has room, and drops those that have left. */
   async #handleConcurrencyKey(entry: Entry, type: string, key: string): Promise<void> {
     const limit = this.core.registry.get(type)?.concurrencyPerKey ?? 1;
     while (!this.#stopped) {
@@ -129,7 +129,7 @@ export class EffectWorker {
       if (await this.core.committer.commitUnlessConflict(write)) {
         if (done) return;
       } else if ((await this.core.kv.get(entry.key)).versionstamp !== entry.versionstamp) {
-        // Someone has dealt with it, or left a newer one, which comes with the next run.
+        // Another instance has processed it, or added a newer one, which the next run processes.
         this.#job?.kick();
         return;
       }
@@ -147,9 +147,9 @@ export class EffectWorker {
     return entries.map((at, i) => ({ at, state: states[i] }));
   }
 
-  /** Tells the tasks that depend on these what has become of them. */
+  /** Notifies the tasks that depend on these of their outcomes. */
   async #handleParents(entries: Entry[]): Promise<void> {
-    // Watched before they are read: one that ends in between is looked at again.
+    // Watched before they are read: one that ends in between is checked again.
     for (const { key } of entries) this.#watched.add(key[2] as string);
     const parents = await readTasks(this.core.kv, entries.map(({ key }) => key[2] as string));
     const ended: Entry[] = [];
@@ -184,11 +184,11 @@ export class EffectWorker {
     if (!this.#stopped) await Promise.all(ended.map((entry) => this.core.committer.deleteIfUnchanged(entry)));
   }
 
-  /** The task has not ended: see to it that its end will be followed. */
+  /** The task has not ended: makes sure that its end will be processed. */
   async #awaitEnd(entry: Entry, parent: TaskState): Promise<void> {
     const { task, run } = parent;
     if (!task.has_dependents) {
-      // Its holder alone writes the record of a running task: until it ends, the entry stays, and it is watched.
+      // Only the instance that runs a task writes its record: until it ends, the effect stays, and it is watched.
       if (run) return;
       const write = await addUnchangedChecks(this.core.kv, parent, transition(parent, markHasDependents(parent)));
       if (!write) return this.#job?.kick();
@@ -198,7 +198,7 @@ export class EffectWorker {
     this.#watched.delete(task.id);
   }
 
-  /** Tells a task what has become of some that it depends on, until it knows. */
+  /** Records in a task the outcomes of some of its dependencies; retries on conflict. */
   async #release(id: string, parents: string[]): Promise<void> {
     while (!this.#stopped) {
       const state = await readTask(this.core.kv, id);
@@ -210,7 +210,7 @@ export class EffectWorker {
       if (unmet.length === 0) return;
       if (!write) continue;
       const states = await readTasks(this.core.kv, unmet);
-      // One that was retried meanwhile has not ended: its next end releases the others.
+      // A parent that was retried meanwhile has not ended: its next end releases the others.
       const ends = unmet.map((id, i) => ({ id, state: states[i] }))
         .filter(({ state }) => state === null || isTerminal(statusOf(state)));
       if (ends.length === 0) return;
@@ -227,7 +227,7 @@ export class EffectWorker {
 }
 
 function whyNot(id: string, parent: TaskState | null): TaskError {
-  const what = parent ? `is ${parent.task.status}` : "is not kept any more";
+  const what = parent ? `is ${parent.task.status}` : "no longer exists";
   return { code: "dependency_failed", message: `Task ${id}, which this one depends on, ${what}.` };
 }
 

@@ -1,5 +1,5 @@
 /**
- * Whether the queue works.
+ * The health check of the queue.
  *
  * @module
  */
@@ -18,9 +18,9 @@ const PROBE_KEPT_MS = 60_000;
 
 /** What a check has found. */
 export interface Health {
-  /** Whether the store is written and read. */
+  /** Whether the store can be written and read. */
   kv: boolean;
-  /** Whether tasks are claimed and the heartbeat beats. */
+  /** Whether tasks are claimed and the heartbeat is renewed. */
   runner: boolean;
   /** How long the oldest ready task has waited, in milliseconds. */
   backlog_age_ms: number;

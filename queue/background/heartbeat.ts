@@ -1,6 +1,6 @@
 /**
- * The heartbeat tells the other instances that this one lives, three times within a lease. They compare nothing but
- * whether it has moved, each by its own monotonic clock.
+ * The heartbeat tells the other instances that this one is alive, three times per lease. They only compare whether it
+ * has changed, each by its own monotonic clock.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export class Heartbeat {
     this.#lastBeat = core.clock.monotonic();
   }
 
-  /** Milliseconds since the last beat that was committed was sent: nobody takes this instance for dead before a lease. */
+  /** Milliseconds since the last committed beat was sent: within a lease, no instance considers this one dead. */
   get age(): number {
     return this.core.clock.monotonic() - this.#lastBeat;
   }
@@ -31,11 +31,11 @@ export class Heartbeat {
       await this.core.committer.heartbeat();
       this.#lastBeat = sent;
     }, (error) => {
-      if (!(error instanceof FencedError)) this.core.log.warn("A heartbeat failed; tried again.", { error });
+      if (!(error instanceof FencedError)) this.core.log.warn("A heartbeat failed; will retry.", { error });
     });
   }
 
-  /** Stops; the instance will be taken for dead unless its lanes are folded. */
+  /** Stops. The instance will be considered dead unless its lanes are folded. */
   async stop(): Promise<void> {
     await this.#job?.stop();
   }

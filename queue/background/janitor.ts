@@ -23,26 +23,26 @@ import { emptyChangeset } from "../store/changeset.ts";
 const CHANGES_KEPT_MS = 15 * 60_000;
 /** … or for this many commits, whichever is less. */
 const CHANGES_KEPT = 100_000;
-/** An upload that no task names is kept this long. */
+/** An upload that no task refers to is kept this long. */
 export const UPLOAD_KEPT_MS = 24 * 3_600_000;
 /** A file whose writer has been silent this long will not be finished. */
 const PENDING_MS = 15 * 60_000;
 
 /** How one job of the janitor works. */
 export interface JanitorJob {
-  /** Pause after a run that has done all there was to do, in milliseconds. */
+  /** Pause after a run that has left nothing to do, in milliseconds. */
   intervalMs: number;
-  /** Entries that are dealt with at once. */
+  /** Entries that are processed at once. */
   batch: number;
-  /** Entries of a run at most, without those that must stay; if there are more, the next run follows at once. */
+  /** Most entries of a run, not counting those that must stay; if there are more, the next run follows at once. */
   limit: number;
 }
 
-/** The jobs of the janitor. They run beside each other: none waits for another. */
+/** The jobs of the janitor. They run concurrently: none waits for another. */
 export interface JanitorOptions {
   /** Removes ended tasks after their retention. Default: each minute, 200 at once, 100,000 a run. */
   tasks: JanitorJob;
-  /** Removes what removed tasks have left: logs, steps, files. Default: each minute, 50 tasks at once, 10,000 a run. */
+  /** Removes what removed tasks left behind: logs, steps, files. Default: each minute, 50 at once, 10,000 a run. */
   pieces: JanitorJob;
   /** Trims the change feed. Default: each minute, 500 commits at once, 200,000 a run. */
   changes: JanitorJob;
@@ -69,7 +69,7 @@ type Entry = Deno.KvEntry<unknown>;
 /** Removes what is no longer needed. */
 export class Janitor {
   readonly #options: JanitorOptions;
-  /** What each job does; it gives back whether it has stopped at its limit. */
+  /** What each job does; returns whether it has stopped at its limit. */
   readonly #work: Record<JobName, (job: JanitorJob, now: number) => Promise<boolean>> = {
     tasks: (job, now) => this.#removeTasks(job, now),
     pieces: (job) => this.#clearRemoved(job),
@@ -95,7 +95,7 @@ export class Janitor {
         async () => {
           if (await this.lease.isMine() && await this.#run(name)) job.kick();
         },
-        (error) => this.core.log.warn(`Cleaning failed (${name}); tried again.`, { error }),
+        (error) => this.core.log.warn(`Cleaning failed (${name}); will retry.`, { error }),
       );
       this.#jobs.set(name, job);
     }
@@ -119,7 +119,7 @@ export class Janitor {
 
   async #foldSeries({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
     const { puts, deletes } = await foldSeries(this.core.kv, now, limit);
-    // The hours go first: minutes are deleted long after they were summed up.
+    // Hours are written first: minutes are deleted long after they were summed up.
     for (const write of [{ puts, deletes: [] }, { puts: [], deletes }]) {
       for (let i = 0; i < Math.max(write.puts.length, write.deletes.length); i += batch) {
         const part = { puts: write.puts.slice(i, i + batch), deletes: write.deletes.slice(i, i + batch) };
@@ -129,7 +129,7 @@ export class Janitor {
     return deletes.length >= limit;
   }
 
-  /** Removes ended tasks whose time is over, by their status or by a retention of their own. */
+  /** Removes ended tasks whose retention has passed: that of their status or their own. */
   async #removeTasks({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
     const types = Object.keys(await readCounts(this.core.kv));
     let left = limit;
@@ -142,7 +142,7 @@ export class Janitor {
       const endedBefore = now - this.core.retention[status];
       for (const prefix of types.map((type) => keys.indexOf(status, type))) {
         if (left <= 0 || this.#stopped) return true;
-        // A task that was made later has also ended later.
+        // A task that was created later has also ended later.
         const old = { prefix, end: [...prefix, firstIdAt(endedBefore)] };
         await removeFrom(old, ({ value }) => decode<number>(value) > 0 && decode<number>(value) < endedBefore);
       }
@@ -152,8 +152,8 @@ export class Janitor {
   }
 
   /**
-   * Removes the due entries of a list, some at once, until `limit` of them are gone. `remove` gives how many are; those
-   * that must stay do not count, since they would stand before all others for ever.
+   * Removes the due entries of a list in batches, until `limit` of them are gone. `remove` returns how many it removed.
+   * Those that must stay do not count: they would block all others forever.
    */
   async #removeDue(
     selector: Deno.KvListSelector,
@@ -175,7 +175,7 @@ export class Janitor {
     return this.#stopped ? removed : removed + await remove(due);
   }
 
-  /** Deletes what removed tasks have left. */
+  /** Deletes what removed tasks left behind. */
   async #clearRemoved(job: JanitorJob): Promise<boolean> {
     const clear = each(async ({ key }) => {
       await this.core.removal.clear(key[1] as string);
@@ -187,7 +187,7 @@ export class Janitor {
     return cleared >= job.limit;
   }
 
-  /** Deletes what names older tasks that have gone: a submit may have come in behind their removal. */
+  /** Deletes references to removed tasks: a submit may have added one after the removal. */
   async #removeOrphans(limit: number): Promise<void> {
     const entries: Deno.KvKey[] = [];
     for await (const { key } of this.core.kv.list({ prefix: keys.retriedAsOfAll() }, { limit, batchSize: 500 })) {
@@ -210,7 +210,7 @@ export class Janitor {
       trimmed += old.length;
       old = [];
     };
-    // The newest commit stays, however old: what was read of the store since then is bound to it.
+    // The newest commit stays, however old: whatever was read since then refers to it.
     let last: Deno.KvKey | null = null;
     for await (const entry of this.core.kv.list({ prefix: keys.changes() }, { limit, batchSize: 500 })) {
       if (last) old.push(last);
@@ -220,7 +220,7 @@ export class Janitor {
     }
     await forget();
     if (trimmed >= limit - 1) return true;
-    // Of other instances' commits nobody tells: where there are some, it is counted each time.
+    // Commits of other instances are not reported here: with other instances, they are counted each time.
     const own = this.core.committer.stats.atomics - this.#trimmedAt;
     if (!this.core.distributed && own < CHANGES_KEPT) return false;
     this.#trimmedAt = this.core.committer.stats.atomics;
@@ -259,7 +259,7 @@ export class Janitor {
   }
 }
 
-/** Removes entries beside each other, and counts those that are gone. */
+/** Removes entries concurrently, and counts those that were removed. */
 function each(remove: (entry: Entry) => Promise<boolean>): (entries: Entry[]) => Promise<number> {
   return async (entries) => (await Promise.all(entries.map(remove))).filter(Boolean).length;
 }

@@ -1,7 +1,7 @@
 /**
- * The recoverer takes over what dead instances held. An instance is dead when its heartbeat has not moved for a
- * lease, on the monotonic clock of whoever looks. It is fenced first (its lanes are deleted and their counters
- * folded), and only then are its tasks handed back.
+ * The recoverer takes over the tasks of dead instances. An instance is dead when its heartbeat has not changed for a
+ * lease, by the observer's monotonic clock. It is fenced first (its lanes are deleted and their counters folded), and
+ * only then are its tasks handed back.
  *
  * @module
  */
@@ -20,18 +20,18 @@ import { emptyChangeset, merge, transition } from "../store/changeset.ts";
 /** Fences dead instances and hands their tasks back. */
 export class Recoverer {
   #job: Repeating | null = null;
-  /** When each heartbeat was first seen as it is. */
+  /** When the current value of each heartbeat was first seen. */
   #seen = new Map<string, { versionstamp: string; since: number }>();
 
   constructor(private readonly core: Core, private readonly leaseMs: number) {}
 
-  /** Looks for the dead three times within a lease. */
+  /** Looks for dead instances three times per lease. */
   start(): void {
     this.#job = repeat(
       this.core.clock,
       this.leaseMs / 3,
       () => this.#run(this.leaseMs),
-      (error) => this.core.log.warn("A recovery failed; tried again.", { error }),
+      (error) => this.core.log.warn("A recovery failed; will retry.", { error }),
     );
   }
 
@@ -46,7 +46,7 @@ export class Recoverer {
   }
 
   async #run(leaseMs: number): Promise<void> {
-    // Tasks before instances: the holder of a task that is seen here was registered before it took the task.
+    // Tasks are read before instances: an instance is registered before it claims a task.
     const held: { id: string; instance: string; versionstamp: string }[] = [];
     for await (const entry of this.core.kv.list({ prefix: keys.runs() }, { batchSize: 500 })) {
       const { instance } = decode<RunRecord>(entry.value);
@@ -63,7 +63,7 @@ export class Recoverer {
         }
         const idle = now - this.#seen.get(instance)!.since;
         if (idle >= leaseMs && await retire(this.core.kv, this.core.clock, instance, entry.versionstamp)) {
-          this.core.log.warn("An instance was dead and is recovered.", { instance });
+          this.core.log.warn("A dead instance was recovered.", { instance });
           continue;
         }
       }
@@ -75,14 +75,14 @@ export class Recoverer {
     await this.#redirect(living);
     const orphans = held.filter(({ instance }) => !living.has(instance));
     await Promise.all(orphans.map((orphan) =>
-      // One that cannot be handed back keeps no other from it, and is tried again.
+      // A task that cannot be handed back does not block the others, and is retried.
       this.#handBack(orphan).catch((error) =>
-        this.core.log.error("A task was not handed back.", { error, id: orphan.id })
+        this.core.log.error("A task could not be handed back.", { error, id: orphan.id })
       )
     ));
   }
 
-  /** Carries out what was asked of instances that are gone. */
+  /** Carries out cancel requests to instances that are gone. */
   async #redirect(living: Set<string>): Promise<void> {
     for await (const entry of this.core.kv.list({ prefix: keys.cancelRequests() }, { batchSize: 100 })) {
       const [, instance, id] = entry.key as string[];
@@ -91,7 +91,7 @@ export class Recoverer {
       const write = emptyChangeset(`command:${id}`);
       write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       write.deletes.push(entry.key);
-      if (state?.run?.instance === instance) continue; // It is handed back first, with the command.
+      if (state?.run?.instance === instance) continue; // It is handed back first, with the cancel request.
       if (state?.run) {
         write.puts.push({
           key: keys.cancelRequest(state.run.instance, id),

@@ -1,7 +1,7 @@
 /**
- * A role that one instance has at a time, where several share a store: whoever has it renews it, and another takes it
- * when it has not been renewed for a lease, by its own monotonic clock. It saves work and protects nothing: whoever
- * acts in the role checks what it writes as if others did too.
+ * A role that one instance has at a time where several share a store. The instance that has it renews it. Another one
+ * takes it if it was not renewed for a lease, by its own monotonic clock. This only saves work and guarantees nothing:
+ * code that acts in the role must check its writes as if other instances had the role too.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
 import { emptyChangeset } from "../store/changeset.ts";
 
-/** A role is renewed once a minute; who has been silent for three has lost it. */
+/** A role is renewed once a minute; an instance that has not renewed it for three minutes loses it. */
 const LEASE_MS = 180_000;
 
 /** Holds a role, or waits for it. */
@@ -22,11 +22,11 @@ export class RoleLease {
 
   constructor(private readonly core: Core, private readonly role: string) {}
 
-  /** Whether this instance has the role. Renews it, or takes it if nobody else has it any more. */
+  /** Whether this instance has the role. Renews it, or takes it if no other instance has it. */
   isMine(): Promise<boolean> {
     // The sole owner of the store has all roles.
     if (!this.core.distributed) return Promise.resolve(true);
-    // Several jobs ask at once: what one of them renews the others have too.
+    // Several jobs ask at once: they share one renewal.
     return this.#asking ??= this.#renew().finally(() => this.#asking = null);
   }
 
@@ -38,7 +38,7 @@ export class RoleLease {
     const mine = holder === this.core.committer.instance;
     if (mine && now - this.#renewedAt < LEASE_MS / 6) return true;
     if (!mine && holder !== null && now - this.#seen.since < LEASE_MS) {
-      // Whoever has ended leaves no heartbeat.
+      // An instance that has ended has no heartbeat.
       if ((await this.core.kv.get(keys.instance(holder))).value) return false;
     }
     const write = emptyChangeset(`role:${this.role}`);

@@ -1,7 +1,7 @@
 /**
- * The scheduler does what becomes due at a time: delayed tasks and waits between attempts become ready, tasks that
- * were not started in time expire, cron schedules tick. Several instances may do it at once; whoever moves something
- * checks what it takes.
+ * The scheduler processes what becomes due at a time: delayed tasks and waits between attempts become ready, tasks that
+ * were not started in time expire, cron schedules tick. Several instances may do it at once: each checks the entries
+ * that it moves.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const LONGEST_WAIT_MS = 60_000;
 
 type Entry = Deno.KvEntry<unknown>;
 
-/** Does what becomes due. */
+/** Processes what becomes due. */
 export class Scheduler {
   #job: Repeating | null = null;
   #unlisten: () => void = () => {};
@@ -37,7 +37,7 @@ export class Scheduler {
       this.core.clock,
       LONGEST_WAIT_MS,
       () => this.#run(),
-      (error) => this.core.log.warn("What is due could not be done; tried again.", { error }),
+      (error) => this.core.log.warn("Due entries could not be processed; will retry.", { error }),
     );
   }
 
@@ -68,7 +68,7 @@ export class Scheduler {
     });
   }
 
-  /** Hands over the entries of `[prefix, time, id]` whose time has come, and arms the timer for the next one. */
+  /** Passes the due entries of `[prefix, time, id]` to `work`, and arms the timer for the next one. */
   async #each(prefix: Deno.KvKey, now: number, work: (entries: Entry[]) => Promise<void>): Promise<void> {
     while (!this.#stopped) {
       const due: Entry[] = [];

@@ -1,6 +1,6 @@
 /**
- * Task type `csv_processing`: statistics of every column of a CSV file of any size, and a cleaned copy of it if asked
- * for. Without an upload it makes a CSV of made-up orders first and takes its time over it, so that one can watch.
+ * Task type `csv_processing`: statistics of every column of a CSV file of any size, and a cleaned copy on request.
+ * Without an upload it first generates a CSV of sample orders and processes it slowly, so that progress is visible.
  *
  * @module
  */
@@ -26,74 +26,74 @@ const columnName = z.string().min(1).max(200);
 
 const params = z.strictObject({
   num_rows: z.int().min(100).max(10_000).default(1_000)
-    .meta({ title: "Rows", description: "Of made-up orders." }),
+    .meta({ title: "Rows", description: "Number of sample orders." }),
   processing_time: z.number().min(5).max(60).default(10)
-    .meta({ title: "Processing time", description: "What the work on made-up orders is spread over.", "x-unit": "s" }),
+    .meta({ title: "Processing time", description: "How long processing the sample orders takes.", "x-unit": "s" }),
   upload_id: z.string().length(26).optional()
     .meta({
       title: "CSV file",
-      description: "Processed at full speed. Without one, orders are made up.",
+      description: "Processed at full speed. Without a file, sample orders are generated.",
       "x-file": { accept: ".csv,.tsv,.txt,text/csv,text/tab-separated-values" },
     }),
   delimiter: z.enum(DELIMITERS).optional()
     .meta({
       title: "Delimiter",
       "x-group": "How to read the file",
-      description: "Of the file; detected if not given.",
+      description: "Detected if not given.",
       "x-enumLabels": ["comma", "semicolon", "tab", "pipe"],
     }),
   encoding: z.enum(ENCODINGS).optional()
     .meta({
       title: "Encoding",
       "x-group": "How to read the file",
-      description: "Of the file; detected if not given.",
+      description: "Detected if not given.",
       "x-enumLabels": ["UTF-8", "UTF-16, little endian", "UTF-16, big endian", "Latin-1 (windows-1252)"],
     }),
   decimal: z.enum([".", ","]).optional()
     .meta({
-      title: "Decimal sign",
+      title: "Decimal separator",
       "x-group": "How to read the file",
-      description: "With a comma, 1,5 is a number too; so it is if not given, between semicolons.",
+      description: "With comma, 1,5 is also a number. Default: comma if the delimiter is a semicolon.",
       "x-enumLabels": ["point", "comma or point"],
     }),
   header: z.boolean().default(true).meta({
-    title: "The first row holds the names",
-    description: "Of the file.",
+    title: "Header row",
+    description: "The first row contains the column names.",
     "x-group": "How to read the file",
   }),
   max_bad_rows: z.int().min(0).max(1_000_000_000).default(100_000)
-    .meta({ title: "Bad rows", description: "With more of them the task fails.", "x-group": "How to read the file" }),
+    .meta({ title: "Maximum bad rows", description: "With more, the task fails.", "x-group": "How to read the file" }),
   cleaned: z.boolean().default(false)
     .meta({
-      title: "Changeset a cleaned CSV",
-      description: "As an artifact: UTF-8, the same delimiter.",
+      title: "Write a cleaned CSV",
+      description: "As an artifact, in UTF-8, with the same delimiter.",
       "x-group": "A cleaned copy",
     }),
   columns: z.array(columnName).min(1).max(2_000).optional()
     .meta({
       title: "Columns to keep",
-      description: "In the cleaned CSV, one a line, in this order; else all.",
+      description: "In the cleaned CSV, one per line, in this order. Default: all.",
       "x-group": "A cleaned copy",
     }),
   rename: z.record(columnName, columnName).optional()
-    .meta({ title: "New names", description: "In the cleaned CSV, old=new, one a line.", "x-group": "A cleaned copy" }),
+    .meta({ title: "New names", description: "In the cleaned CSV: old=new, one a line.", "x-group": "A cleaned copy" }),
   drop_bad_rows: z.boolean().default(true)
     .meta({
       title: "Leave bad rows out",
-      description: "Of the cleaned CSV; else they are filled up or cut.",
+      description: "From the cleaned CSV; otherwise they are padded or cut.",
       "x-group": "A cleaned copy",
     }),
   escape_formulas: z.boolean().default(false)
     .meta({
       title: "Escape formulas",
       "x-group": "A cleaned copy",
-      description: "In the cleaned CSV, an apostrophe before what a spreadsheet would run.",
+      description: "In the cleaned CSV, put an apostrophe before values that a spreadsheet would run.",
     }),
 }).meta({ "x-order": ["upload_id", "num_rows", "processing_time"] });
 
 type Params = z.output<typeof params>;
 
-/** Steps that the work on made-up data is spread over. */
+/** Steps in which sample data is processed. */
 const STEPS = 50;
 
 /** Bytes of the column statistics in the result; all columns are in the artifacts. */
@@ -102,13 +102,13 @@ const RESULT_BYTES = 20 * 1024;
 /** Bytes of a block: what a worker reads at once. */
 const BLOCK_BYTES = 4 * 1024 * 1024;
 
-/** The largest statistics that are saved on the way: writing them as JSON holds up everything else. */
+/** The largest statistics that are saved in a checkpoint: writing them as JSON blocks everything else. */
 const MAX_STATE_BYTES = 16 * 1024 * 1024;
 
-/** Longest work on one block in milliseconds: a few thousand times what it takes, a few dozen for 2,000 columns. */
+/** Time limit for one block in milliseconds: thousands of times what it takes, dozens of times for 2,000 columns. */
 const JOB_TIMEOUT_MS = 120_000;
 
-/** What is saved of a file that has been read up to a block. */
+/** The checkpoint of a file that was read up to a block. */
 const checkpoint = z.strictObject({
   bytes: z.int(),
   rows: z.int(),
@@ -124,7 +124,7 @@ export function csvProcessing(pool: Pool<CsvJobs>, clock: Clock): TaskDefinition
   return defineTask({
     type: "csv_processing",
     title: "Process a CSV",
-    description: "Column statistics of an uploaded CSV file of any size, or of made-up orders.",
+    description: "Column statistics of an uploaded CSV file of any size, or of sample orders.",
     params,
     checkpoint,
     concurrency: 4,
@@ -132,7 +132,7 @@ export function csvProcessing(pool: Pool<CsvJobs>, clock: Clock): TaskDefinition
     checkpointVersion: 2,
     example: { num_rows: 2_000, processing_time: 8 },
     titleOf: ({ upload_id, num_rows }, [file]) =>
-      upload_id ? file ?? "Uploaded CSV" : `${num_rows.toLocaleString("en")} made-up orders`,
+      upload_id ? file ?? "Uploaded CSV" : `${num_rows.toLocaleString("en")} sample orders`,
     run: (ctx) => run(ctx, pool, clock),
   });
 }
@@ -149,7 +149,7 @@ async function run(ctx: TaskContext<Params, Saved>, pool: Pool<CsvJobs>, clock: 
     for await (const block of blocks) {
       await reading.read(block);
       if (reading.cleaned) await cleaned?.write(reading.cleaned);
-      // Made-up work takes the time that was asked for.
+      // Sample data takes the requested time.
       if (!upload_id) await ctx.sleep(processing_time * 1000 / STEPS);
     }
     assertRows(reading);
@@ -158,7 +158,7 @@ async function run(ctx: TaskContext<Params, Saved>, pool: Pool<CsvJobs>, clock: 
   } catch (error) {
     await cleaned?.abort(error);
     await source.stream.cancel().catch(() => {});
-    // The file is what it is: another attempt would find the same.
+    // The file does not change: a retry would fail in the same way.
     if (error instanceof Error && ["TableError", "EncodingError", "TooLargeError"].includes(error.name)) {
       throw new NonRetryableError(error.message, { cause: error });
     }
@@ -166,7 +166,7 @@ async function run(ctx: TaskContext<Params, Saved>, pool: Pool<CsvJobs>, clock: 
   }
 }
 
-/** Reads a file block by block, and knows how far it is. */
+/** Reads a file block by block, and tracks its progress. */
 class Reading {
   rows = 0;
   bad = 0;
@@ -181,7 +181,7 @@ class Reading {
   #dialect: Dialect | null;
   #options: TableOptions | null = null;
   #state: CsvAnswer["state"] | string | null;
-  /** Bytes of the file that are done with. */
+  /** Bytes of the file that are processed. */
   #done: number;
   #savedAt: number;
   #interval: number;
@@ -196,7 +196,7 @@ class Reading {
     this.#state = saved?.state ?? null;
     this.#done = this.#savedAt = saved?.bytes ?? 0;
     this.#started = { at: clock.monotonic(), bytes: this.#done, rows: saved?.rows ?? 0 };
-    // What is written on the way cannot be gone on with: with a cleaned file, a new attempt begins at the beginning.
+    // A partly written file cannot be continued: with a cleaned file, a new attempt starts from the beginning.
     this.#interval = ctx.params.cleaned ? Infinity : ctx.params.upload_id ? BLOCK_BYTES : Math.ceil(source.size / 10);
     const from = this.#done > 0 ? ` from byte ${format(this.#done)} on` : "";
     ctx.log.info(`reading ${source.name}, ${format(this.#size)} bytes${from}`);
@@ -232,14 +232,13 @@ class Reading {
   async #save(state: string | null, size: number): Promise<void> {
     if (state === null) {
       this.#interval = Infinity;
-      const text =
-        "The statistics have become too large to be saved on the way; a new attempt begins where they were last.";
+      const text = "The statistics are now too large for a checkpoint; a new attempt resumes from the last one.";
       return this.#ctx.log.warn(text);
     }
     const saved: Saved = { bytes: this.#done, rows: this.rows, dialect: this.#dialect!, state };
     await this.#ctx.checkpoint(saved);
     this.#savedAt = this.#done;
-    // What is saved takes its time too: it is at most an eighth of what is read.
+    // Saving takes time too: at most an eighth as many bytes are saved as are read.
     if (this.#ctx.params.upload_id) this.#interval = Math.max(BLOCK_BYTES, 8 * size);
   }
 
@@ -265,7 +264,7 @@ function optionsOf(params: Params, { delimiter }: Dialect): TableOptions {
   const given = params.upload_id !== undefined;
   return {
     header: given ? params.header : true,
-    // Where semicolons separate, commas stand in numbers; elsewhere they may be thousands.
+    // With semicolons as delimiters, commas are decimal separators; otherwise they may separate thousands.
     decimalComma: params.decimal ? params.decimal === "," : delimiter === ";",
     maxBadRows: params.max_bad_rows,
     cleaning: params.cleaned
@@ -279,7 +278,7 @@ function optionsOf(params: Params, { delimiter }: Dialect): TableOptions {
   };
 }
 
-/** An artifact that is written piece by piece; a slow store holds the writer back. */
+/** An artifact that is written piece by piece; a slow store applies back pressure. */
 function artifactStream(ctx: TaskContext<Params, Saved>, name: string, mediaType: string) {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const stored = ctx.artifact(name, readable, mediaType);
@@ -287,7 +286,7 @@ function artifactStream(ctx: TaskContext<Params, Saved>, name: string, mediaType
   const writer = writable.getWriter();
   writer.closed.catch(() => {});
   return {
-    // Where storing fails, the writer only hears that it was cancelled: the store knows why.
+    // If storing fails, the writer only reports a cancellation: `stored` has the reason.
     write: (bytes: Uint8Array) => Promise.race([writer.write(bytes), stored]),
     close: async () => {
       await writer.close();
@@ -312,7 +311,7 @@ async function sampleFile(
   return (await ctx.openArtifact("input.csv", saved?.bytes))!;
 }
 
-/** @throws {NonRetryableError} If there is nothing to tell statistics of. */
+/** @throws {NonRetryableError} If there are no rows for statistics. */
 function assertRows({ rows, result }: Reading): void {
   if (rows > 0) return;
   const [first] = result!.badRows;

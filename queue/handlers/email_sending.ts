@@ -1,6 +1,6 @@
 /**
- * Task type `email_sending`: one message for each recipient, by SMTP or into the built-in outbox. What has become of
- * each is recorded before the next one's turn, so that no later attempt sends to one that has had it.
+ * Task type `email_sending`: one message for each recipient, by SMTP or into the built-in outbox. Each outcome is
+ * recorded before the next message is sent, so that no later attempt sends to the same recipient again.
  *
  * @module
  */
@@ -25,10 +25,10 @@ const MAX_ATTACHMENTS = 10_000_000;
 /** Recipients of a mailing into the outbox, which keeps a file for each. */
 const MAX_OUTBOX = 1_000;
 
-/** Failures that the result names; all are in the artifact. */
+/** Failures that the result lists; all are in the artifact. */
 const NAMED = 100;
 
-/** How long a message that was put off waits: 30 s, 2 min, 8 min, 32 min; then it has failed. */
+/** Delays before a deferred message is retried: 30 s, 2 min, 8 min, 32 min; then it has failed. */
 const DEFERRAL_MS = [30_000, 120_000, 480_000, 1_920_000];
 
 /** How long a stop waits for the server's answer to the message that is on its way. */
@@ -52,7 +52,7 @@ export function emailSending(
     timeoutMs: 24 * 60 * 60_000,
     backoff: { base: 10_000, factor: 4, cap: 900_000 },
     checkpointVersion: 2,
-    sideEffects: "It sends its messages again; those that are recorded as sent only if it starts from the beginning.",
+    sideEffects: "It sends its messages again, but those recorded as sent only if it starts from the beginning.",
     example: { num_emails: 8, delay_per_email: 0.8 },
     titleOf: ({ num_emails, recipients, upload_id, subject }, files) => {
       const to = upload_id ? files[0] ?? "list" : `${recipients?.length ?? num_emails}`;
@@ -79,7 +79,7 @@ async function run(
   ctx.artifactAtEnd("outcomes.csv", () => mailing.csv(recipients), "text/csv");
   const bounces = bouncesOf(ctx, recipients.length);
   const pace = paceOf(ctx, clock);
-  if (mailing.next > 0) ctx.log.info(`going on after message ${mailing.next}`);
+  if (mailing.next > 0) ctx.log.info(`resuming after message ${mailing.next}`);
   else if (sizeOf(ctx, letter, 0) <= MAX_MESSAGE) await keepPreview(ctx, messageOf(ctx, transport, letter, 0));
   while (mailing.next < recipients.length) {
     const index = mailing.next;
@@ -91,17 +91,17 @@ async function run(
         `${MAX_MESSAGE.toLocaleString("en")} are allowed`;
       await settle(ctx, mailing, index, email, ["skipped", words]);
     } else if (unsubscribeOf(ctx, letter, index) === null) {
-      await settle(ctx, mailing, index, email, ["skipped", "its address to unsubscribe is no URL"]);
+      await settle(ctx, mailing, index, email, ["skipped", "its unsubscribe address is not a URL"]);
     } else if (!isAddress(email)) await settle(ctx, mailing, index, email, ["skipped", "not an address"]);
-    else if (bounces[index]) await settle(ctx, mailing, index, email, ["bounced", "550 no such mailbox (made up)"]);
+    else if (bounces[index]) await settle(ctx, mailing, index, email, ["bounced", "550 no such mailbox (simulated)"]);
     else {
       const delivery = await deliver(ctx, transport, clock, mailing, letter, index);
       if (delivery.status === "deferred") {
         if (mailing.putOff >= MAX_DEFERRED) {
-          throw new Error(`The mail server puts off too many messages: ${delivery.words}`);
+          throw new Error(`The mail server defers too many messages: ${delivery.words}`);
         }
         const deferred = { index, tries: 1, due: clock.now() + DEFERRAL_MS[0], words: delivery.words };
-        ctx.log.warn(`${email}: put off: ${delivery.words}`);
+        ctx.log.warn(`${email}: deferred: ${delivery.words}`);
         await mailing.record(["deferred", delivery.words], deferred);
         mailing.current = null;
       } else await settle(ctx, mailing, index, email, [delivery.status, delivery.words]);
@@ -121,7 +121,7 @@ async function run(
   };
 }
 
-/** Messages that the server has put off get their next try when it is due. */
+/** Retries deferred messages when they are due. */
 async function deliverDeferred(
   ctx: TaskContext<Params>,
   transport: MailTransport,
@@ -133,7 +133,7 @@ async function deliverDeferred(
   while (mailing.deferred.length > 0) {
     const next = mailing.deferred.reduce((first, one) => one.due < first.due ? one : first);
     const count = mailing.deferred.length;
-    ctx.progress(99, `${count} put off by the server, next try at ${new Date(next.due).toISOString()}`);
+    ctx.progress(99, `${count} deferred by the server, next try at ${new Date(next.due).toISOString()}`);
     await ctx.sleep(Math.max(0, next.due - clock.now()));
     await pace();
     const { email } = letter.recipients[next.index];
@@ -149,7 +149,7 @@ async function deliverDeferred(
   }
 }
 
-/** Records what is final. */
+/** Records a final outcome. */
 async function settle(
   ctx: TaskContext,
   mailing: Mailing,
@@ -196,7 +196,7 @@ async function deliver(
   try {
     return await Promise.race([sending, stopped]);
   } catch (error) {
-    // Whether the server has taken it cannot be told if the connection broke in the middle.
+    // If the connection broke in the middle, it is unknown whether the server has accepted the message.
     if (!ctx.signal.aborted && !(error instanceof ServerError && error.maySent)) mailing.current = null;
     throw error;
   } finally {
@@ -208,7 +208,7 @@ async function preview(ctx: TaskContext<Params>, transport: MailTransport, lette
   const { recipients } = letter;
   const invalid = recipients.filter(({ email }) => !isAddress(email)).length;
   const first = recipients.findIndex(({ email }) => isAddress(email));
-  if (first < 0) throw new NonRetryableError("None of the recipients has an address.");
+  if (first < 0) throw new NonRetryableError("None of the recipients has a valid address.");
   const size = sizeOf(ctx, letter, first);
   if (size > MAX_MESSAGE) {
     throw new NonRetryableError(`The first message would have ${size.toLocaleString("en")} characters.`);
@@ -216,11 +216,11 @@ async function preview(ctx: TaskContext<Params>, transport: MailTransport, lette
   const message = messageOf(ctx, transport, letter, first);
   await ctx.artifact("preview.eml", await transport.render(message), "message/rfc822");
   await keepPreview(ctx, message);
-  ctx.log.info("a preview only: nothing was sent");
+  ctx.log.info("preview only: nothing was sent");
   return { dry_run: true, recipients: recipients.length, not_addresses: invalid, sent: 0 };
 }
 
-/** Waits so long that messages do not go faster than they may. */
+/** Waits as needed to keep within the allowed rate. */
 function paceOf(ctx: TaskContext<Params>, clock: Clock): () => Promise<void> {
   const { delay_per_email, rate_per_second } = ctx.params;
   const gap = rate_per_second === undefined ? delay_per_email * 1000 : 1000 / rate_per_second;
@@ -255,7 +255,7 @@ async function readAttachments(ctx: TaskContext<Params>): Promise<Attachment[]> 
     if (left < 0) {
       await stream.cancel();
       throw new NonRetryableError(
-        `The attachments have more than ${MAX_ATTACHMENTS.toLocaleString("en")} bytes together.`,
+        `The attachments have more than ${MAX_ATTACHMENTS.toLocaleString("en")} bytes in total.`,
       );
     }
     attachments.push({
@@ -267,16 +267,16 @@ async function readAttachments(ctx: TaskContext<Params>): Promise<Attachment[]> 
   return attachments;
 }
 
-/** A field that nothing fills in is a mistake that nobody should read in a message. */
+/** A field without a value is a mistake that must not reach a recipient. */
 function assertFields({ subject, body, html, list_unsubscribe }: Params, first: Values): void {
   const known = [...Object.keys(first), "number", "total"];
   const named = [subject, body, html ?? "", list_unsubscribe ?? ""].flatMap(fieldsOf);
   const unknown = named.find((name) => !known.includes(name));
   if (unknown === undefined) return;
-  throw new NonRetryableError(`Nothing fills in {{${unknown}}}. There is: ${known.slice(0, 30).join(", ")}.`);
+  throw new NonRetryableError(`There is no value for {{${unknown}}}. Available: ${known.slice(0, 30).join(", ")}.`);
 }
 
-/** Which of the made-up addresses bounce; real ones never do. */
+/** Which of the generated addresses bounce; given ones never do. */
 function bouncesOf(ctx: TaskContext<Params>, total: number): boolean[] {
   const { recipients, upload_id, failure_rate } = ctx.params;
   const random = randomFrom(seedOf(ctx.id));

@@ -16,35 +16,35 @@ import type { ImageJobs } from "./jobs.ts";
 const params = z.strictObject({
   num_images: z.int().min(1).max(20).default(3).meta({
     title: "Images",
-    description: "How many to draw, without files.",
+    description: "How many to draw if there are no files.",
   }),
   target_width: z.int().min(100).max(2_000).default(800).meta({ title: "Width", "x-unit": "px" }),
   target_height: z.int().min(100).max(2_000).default(600).meta({ title: "Height", "x-unit": "px" }),
   fit: z.enum(FITS).default("cover")
-    .meta({ title: "Fit", description: "Cover cuts off, contain fills up, inside never enlarges, fill distorts." }),
+    .meta({ title: "Fit", description: "Cover crops, contain pads, inside never enlarges, fill distorts." }),
   format: z.enum(["png", "jpeg", "webp"]).default("png").meta({ title: "Format" }),
   upload_ids: z.array(z.string().length(26)).min(1).max(20).optional().meta({
     title: "Image files",
-    description: "PNG, JPEG, GIF, TIFF or WebP. Without any, pictures are drawn.",
+    description: "PNG, JPEG, GIF, TIFF or WebP. Without files, pictures are drawn.",
     "x-file": { accept: "image/png,image/jpeg,image/gif,image/tiff,image/webp", multiple: true },
   }),
   quality: z.int().min(1).max(100).default(85).meta({
     title: "Quality",
-    description: "Of JPEG and WebP.",
+    description: "For JPEG and WebP.",
     "x-slider": true,
     "x-group": "Quality and colours",
   }),
   background: z.string().regex(/^#[0-9a-fA-F]{6}$/, "A colour such as #ffffff.").optional()
     .meta({
       title: "Background",
-      description: "Behind what is transparent; JPEG always has one.",
+      description: "Behind transparent areas; JPEG always has one.",
       examples: ["#ffffff"],
       "x-group": "Quality and colours",
     }),
   keep_metadata: z.boolean().default(false)
     .meta({
       title: "Keep metadata",
-      description: "EXIF and colour profile; else they are left out.",
+      description: "EXIF and colour profile; otherwise they are removed.",
       "x-group": "Quality and colours",
     }),
 }).meta({ "x-order": ["upload_ids"] });
@@ -58,7 +58,7 @@ const LANES = 2;
 /** Longest work on one image in milliseconds. */
 const JOB_TIMEOUT_MS = 60_000;
 
-/** A file that is not even given to a worker. */
+/** A file that is rejected before it goes to a worker. */
 class ImageFileError extends Error {
   override name = "ImageFileError";
 }
@@ -82,7 +82,7 @@ const checkpoint = z.array(
 
 type Outcome = NonNullable<z.output<typeof checkpoint>[number]>;
 
-/** Makes the definition; its images are worked on in `pool`, those of up to `maxPixels`. */
+/** Creates the definition. Images of up to `maxPixels` are processed in `pool`. */
 export function imageProcessing(
   pool: Pool<ImageJobs>,
   clock: Clock,
@@ -168,7 +168,7 @@ async function one(
     return { name, ok: true, original: output.original, resized: output.resized, milliseconds, file };
   } catch (error) {
     if (ctx.signal.aborted) throw ctx.signal.reason;
-    // One broken image fails that image, not the task. What the store or the pool says is no fault of an image.
+    // A broken image fails only that image, not the task. Errors of the store or the pool are not the image's fault.
     const ofImage = error instanceof JobError && ["ImageError", "OutOfMemory", "WorkerCrash"].includes(error.name) ||
       error instanceof JobTimeoutError || error instanceof ImageFileError;
     if (!ofImage) throw error;

@@ -7,10 +7,10 @@
 import type { CsvAnswer, CsvJob } from "./csv/worker.ts";
 import type { ImageJob, ImageOutput } from "./image/worker.ts";
 
-/** Reading CSV files: our own code, which comes to an end whatever it reads. */
+/** Reading CSV files: our own code, which terminates for any input. */
 export type CsvJobs = { csv: { in: CsvJob; out: CsvAnswer } };
 
-/** Reading images: code of others, on files of strangers. */
+/** Reading images: third-party code on untrusted files. */
 export type ImageJobs = { image: { in: ImageJob; out: ImageOutput } };
 
 /** What loads the handler of each kind. */

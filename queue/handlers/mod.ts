@@ -23,19 +23,19 @@ export interface HandlerOptions {
   mail?: MailOptions;
 }
 
-/** The definitions, and what ends the workers behind them. */
+/** The definitions, and a function that ends their workers. */
 export function createHandlers(
   clock: Clock,
   { maxImagePixels = 40_000_000, webhook, mail }: HandlerOptions = {},
 ): { definitions: AnyTaskDefinition[]; close(): Promise<void> } {
-  // One core is for the API; but two workers at least, so that one long job does not hold up all others.
+  // One core is left for the API, but there are at least two workers, so that a long job does not block all others.
   const size = Math.max(2, navigator.hardwareConcurrency - 1);
   const webWorker = () => new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  // A picture is there as four bytes a pixel, several times over, and as floating point while it is resized.
+  // A picture takes four bytes per pixel, several times over, plus floating-point data while it is resized.
   const memory = 512 * 1024 ** 2 + 40 * maxImagePixels;
   const processWorker = () => new ProcessWorker(new URL("./process.ts", import.meta.url), memory);
   const csvPool = new Pool<CsvJobs>(webWorker, size, clock);
-  // Where no process can be started, the limits on what is read must do.
+  // If no process can be started, the limits on the input must suffice.
   const imagePool = new Pool<ImageJobs>(mayStartProcesses() ? processWorker : webWorker, size, clock);
   const transport = new MailTransport(mail);
   return {

@@ -1,12 +1,12 @@
 /**
- * Random numbers for made-up data and samples: the same seed gives the same, so that a result can be repeated.
+ * Random numbers for generated data and samples: the same seed gives the same numbers, so results are reproducible.
  *
  * @module
  */
 
 /** A small random number generator (mulberry32): the same state gives the same numbers. */
 export class Random {
-  /** All there is to it: 32 bits that may be kept and given to another one. */
+  /** The whole state: 32 bits that can be saved and given to another generator. */
   state: number;
 
   constructor(seed: number) {
@@ -22,7 +22,7 @@ export class Random {
   }
 }
 
-/** Numbers from 0 to below 1 for made-up data. */
+/** Numbers from 0 to below 1 for generated data. */
 export function randomFrom(seed: number): () => number {
   const random = new Random(seed);
   return () => random.next();

@@ -1,6 +1,6 @@
 /**
  * Task type `webhook_delivery`: POSTs JSON to a URL, signed by Standard Webhooks
- * (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md), until it is taken.
+ * (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md), until it is accepted.
  *
  * @module
  */
@@ -14,14 +14,14 @@ import { NonRetryableError } from "../task/errors.ts";
 import { post, POST_TIMEOUT_MS, type Resolver, systemResolver } from "./webhook/post.ts";
 
 const params = z.strictObject({
-  url: callbackUrl.meta({ title: "URL", description: "Where the JSON is sent to, by http or https." }),
+  url: callbackUrl.meta({ title: "URL", description: "Where the JSON is sent, by http or https." }),
   body: z.json().default({ type: "test", data: { hello: "world" } })
     .meta({ title: "Body", description: "Any JSON.", "x-json": true }),
 });
 
 /** Settings of deliveries. */
 export interface WebhookOptions {
-  /** Secrets to sign with, each `whsec_` and base64; the receiver takes any. None: nothing is signed. */
+  /** Signing secrets, each `whsec_` plus base64; the receiver accepts any of them. Empty: nothing is signed. */
   secrets?: string[];
   /** Whether loopback, private and link-local addresses may be reached. Default false. */
   allowPrivate?: boolean;
@@ -29,7 +29,7 @@ export interface WebhookOptions {
   resolver?: Resolver;
 }
 
-/** Statuses below 500 after which another attempt may go better. */
+/** Statuses below 500 that are retried. */
 const PASSING = [408, 409, 425, 429];
 
 /** Makes the definition. */
@@ -40,19 +40,19 @@ export function webhookDelivery(
   return defineTask({
     type: DELIVERY_TYPE,
     title: "Deliver a webhook",
-    description: "POSTs JSON to a URL, signed, and tries again until it is taken.",
+    description: "POSTs signed JSON to a URL, and retries until it is accepted.",
     params,
     sideEffects: "It delivers its message again.",
     titleOf: ({ url }) => `POST ${new URL(url).host}`,
     concurrency: 20,
     timeoutMs: POST_TIMEOUT_MS + 5_000,
     maxAttempts: 8,
-    // 5 s, 30 s, 3 min, 18 min, then an hour: each of them at random up to that.
+    // Random delays of up to 5 s, 30 s, 3 min, 18 min, then an hour.
     backoff: { base: 5_000, factor: 6, cap: 3_600_000 },
     async run(ctx) {
       const url = new URL(ctx.params.url);
       const body = JSON.stringify(ctx.params.body);
-      // The same id at every attempt: the receiver can tell a repetition.
+      // The same id at every attempt: the receiver can detect a duplicate.
       const id = `msg_${ctx.id}`;
       const now = new Date(clock.now());
       const headers: Record<string, string> = {

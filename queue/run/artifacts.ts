@@ -25,7 +25,7 @@ export interface FinalArtifact {
 
 /** Writes and reads the artifacts of one attempt. */
 export class Artifacts {
-  /** By name, the last write that is under way. */
+  /** By name, the latest write in progress. */
   readonly #writes = new Map<string, Promise<void>>();
 
   constructor(
@@ -46,7 +46,7 @@ export class Artifacts {
     await this.blobs.delete(blob);
   }
 
-  /** Commits what makes stored bytes an artifact, after all earlier commits of the same name. */
+  /** Commits stored bytes as an artifact, after all earlier commits of the same name. */
   async put(
     name: string,
     written: WrittenBlob,
@@ -61,7 +61,7 @@ export class Artifacts {
       const file: StoredFile = { ...rest, name, media_type: mediaType, created_at: this.clock.now() };
       changeset.puts.push({ key, value: encode(file) });
       this.blobs.attach(changeset, { blob: rest.blob, mark });
-      // In the same atomic: whatever happens now, the janitor finds the chunks of the replaced file.
+      // In the same atomic, so that the janitor always finds the chunks of the replaced file.
       if (earlier.value) this.blobs.scheduleDeletion(changeset, decode<StoredFile>(earlier.value).blob);
       await commit(changeset);
     });
@@ -78,10 +78,10 @@ export class Artifacts {
   }
 }
 
-/** @throws {InvalidInputError} If a text cannot name an artifact: 1 to 200 characters, no slash, no control character. */
+/** @throws {InvalidInputError} If it is not a valid name: 1 to 200 characters, no slash, no control character. */
 export function assertArtifactName(name: string): void {
   // deno-lint-ignore no-control-regex
   if (!/^[^/\\\u0000-\u001f]{1,200}$/.test(name) || name === "." || name === "..") {
-    throw new InvalidInputError([{ pointer: "", detail: `"${name}" is not a name for an artifact.` }]);
+    throw new InvalidInputError([{ pointer: "", detail: `"${name}" is not a valid artifact name.` }]);
   }
 }

@@ -6,13 +6,13 @@
 
 import { decode } from "../store/codec.ts";
 
-/** What stands under `command, instance, id`: who asked the holder to cancel, and when. */
+/** The value of `command, instance, id`: who requested the cancel, and when. */
 export interface CancelRequest {
   at: number;
   by: string | null;
 }
 
-/** Who has asked for a cancel; null: it is not known. */
+/** Who requested a cancel; null: unknown. */
 export function askedBy(stored: unknown): string | null {
   const request = decode<CancelRequest | number>(stored);
   return typeof request === "number" ? null : request.by;

@@ -1,6 +1,6 @@
 /**
- * What the next attempt of a task goes on from: its last checkpoint and the results of its finished steps. Both name
- * the generation of the task and the version of the handler that saved them; what another one saved is not used.
+ * What the next attempt of a task resumes from: its last checkpoint and the results of its finished steps. Both name
+ * the generation of the task and the version of the handler that saved them; those saved by another are ignored.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { keys } from "../store/keys.ts";
 import type { Json, TaskRecord } from "../task/record.ts";
 import type { Changeset } from "../store/changeset.ts";
 
-/** Bytes of a checkpoint that stands in its entry; a larger one is kept as a blob. */
+/** Bytes of a checkpoint that is stored inline; a larger one is stored as a blob. */
 const INLINE_BYTES = 60 * 1024;
 /** Bytes of a checkpoint: 64 MiB. */
 export const MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024;
@@ -30,7 +30,7 @@ interface StepRecord {
   result: Json;
 }
 
-/** Saves and loads what the attempts of one task leave for each other. */
+/** Saves and loads the state that the attempts of one task share. */
 export class Checkpoints {
   readonly #kv: Deno.Kv;
   readonly #blobs: Blobs;
@@ -51,7 +51,7 @@ export class Checkpoints {
     this.#schema = definition.checkpoint;
   }
 
-  /** The last state; undefined if there is none. `refused` says why one that is there is not used. */
+  /** The last state; undefined if there is none. `refused` says why an existing one is ignored. */
   async load(): Promise<{ state: unknown; refused: string | null }> {
     const entry = await this.#kv.get(keys.checkpoint(this.#id));
     if (!entry.value) return { state: undefined, refused: null };
@@ -60,20 +60,20 @@ export class Checkpoints {
     this.#blob = blob?.blob ?? null;
     if (generation !== this.#generation) return { state: undefined, refused: null };
     if (version !== this.#version) {
-      return { state: undefined, refused: `The checkpoint is of version ${version} of this handler and is not used.` };
+      return { state: undefined, refused: `The checkpoint is of version ${version} of this handler and is ignored.` };
     }
     const saved = blob ? decode<Json>(await new Response(this.#blobs.read(blob.blob, blob.chunks)).bytes()) : state;
     const parsed = this.#schema?.safeParse(saved);
     if (parsed?.success === false) {
-      return { state: undefined, refused: "The checkpoint does not fit its schema and is not used." };
+      return { state: undefined, refused: "The checkpoint does not match its schema and is ignored." };
     }
     return { state: parsed ? parsed.data : saved, refused: null };
   }
 
   /**
-   * Makes what adds a checkpoint to the holder's next write. A large one is stored ahead of it.
+   * Returns a function that adds a checkpoint to the next changeset. A large one is stored first.
    *
-   * @throws {InvalidInputError} If it is no JSON or larger than {@linkcode MAX_CHECKPOINT_BYTES}.
+   * @throws {InvalidInputError} If it is not JSON or larger than {@linkcode MAX_CHECKPOINT_BYTES}.
    */
   async prepare(state: Json): Promise<(write: Changeset) => void> {
     const value = encode(state);
@@ -94,7 +94,7 @@ export class Checkpoints {
     };
   }
 
-  /** Adds to the write that ends a task for good what deletes its checkpoint. */
+  /** Deletes the checkpoint with the changeset that ends a task for good. */
   drop(write: Changeset): void {
     if (!this.#exists) return;
     write.deletes.push(keys.checkpoint(this.#id));
@@ -102,9 +102,9 @@ export class Checkpoints {
   }
 
   /**
-   * Gives the result of a step that has finished, or runs it and saves what it gives.
+   * Returns the result of a finished step, or runs the step and saves its result.
    *
-   * @param save Commits a write that `fill` has added the result to.
+   * @param save Commits a changeset to which `fill` has added the result.
    */
   async step(
     name: string,

@@ -1,44 +1,44 @@
 /**
- * Claims that are part of a submit: where a slot is free and nothing waits for it, a task is stored as started, so that
- * its submit and its start are one commit.
+ * Claims on submit: if a slot is free and no task waits for it, a new task is stored as started, so that its submit
+ * and its start are one commit.
  *
  * @module
  */
 
-/** Keeps the slots of tasks whose submit is under way, and knows whether others wait. */
+/** Reserves slots for tasks whose submit is in progress, and tracks whether others wait. */
 export class ClaimOnSubmit {
-  /** By type, tasks that are being submitted as started: each has a slot until its submit is answered. */
+  /** By type, tasks being submitted as started: each reserves a slot until its submit is answered. */
   readonly #starting = new Map<string, Map<string, { answered: Promise<void>; resolve: () => void }>>();
-  /** By type, how many tasks wait for a slot at most, as far as this instance knows; not there: any number. */
+  /** By type, the most tasks that may wait for a slot, as far as this instance knows; missing: any number. */
   readonly #waiting = new Map<string, number>();
   /** By type, how many tasks have become ready. */
   readonly #arrivals = new Map<string, number>();
 
-  /** How many slots of a type are kept. */
+  /** How many slots of a type are reserved. */
   reserved(type: string): number {
     return this.#starting.get(type)?.size ?? 0;
   }
 
-  /** Whether a new task may take one of `free` slots without passing tasks that wait. */
+  /** Whether a new task may take one of `free` slots without overtaking waiting tasks. */
   mayReserve(type: string, free: number): boolean {
     return free > (this.#waiting.get(type) ?? Infinity);
   }
 
-  /** Keeps a slot for a task until {@linkcode release}. */
+  /** Reserves a slot for a task until {@linkcode release}. */
   reserve(type: string, id: string): void {
     const { promise: answered, resolve } = Promise.withResolvers<void>();
     const starting = this.#starting.get(type) ?? new Map();
     this.#starting.set(type, starting.set(id, { answered, resolve }));
   }
 
-  /** Gives a slot back; false if there is none for the task. */
+  /** Releases a task's slot; false if it has none. */
   release(type: string, id: string): boolean {
     const starting = this.#starting.get(type);
     starting?.get(id)?.resolve();
     return starting?.delete(id) ?? false;
   }
 
-  /** Resolves once every submit of these types that keeps a slot now has been answered. */
+  /** Resolves once every submit of these types that holds a slot now has been answered. */
   async settled(types: Iterable<string> = this.#starting.keys()): Promise<void> {
     const starting = [...types].flatMap((type) => [...this.#starting.get(type)?.values() ?? []]);
     await Promise.all(starting.map(({ answered }) => answered));
@@ -55,7 +55,7 @@ export class ClaimOnSubmit {
     return this.#arrivals.get(type) ?? 0;
   }
 
-  /** All that waited was read: `count` tasks, and whatever has come since `arrivals` were counted. */
+  /** All waiting tasks were read: `count`, plus those that arrived since `arrivals` was read. */
   allRead(type: string, count: number, arrivals: number): void {
     this.#waiting.set(type, count + this.arrivalsOf(type) - arrivals);
   }

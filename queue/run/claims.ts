@@ -1,5 +1,5 @@
 /**
- * Claims of ready tasks: reads the head of a type's line and takes tasks into this instance, in order of score.
+ * Claims of ready tasks: reads the head of a type's queue and claims tasks for this instance, in order of score.
  *
  * @module
  */
@@ -16,15 +16,15 @@ import type { RunRecord, TaskState } from "../task/record.ts";
 import { claim, expire, mayExpire } from "../task/transitions.ts";
 import { RecentMap } from "../recent_map.ts";
 
-/** Freshly placed tasks that are remembered, so that a claim need not read them back. */
+/** The most newly placed tasks that are cached, so that a claim need not read them back. */
 const REMEMBERED = 4_000;
-/** With other instances at work, a claim takes its tasks from a head of this many times what it needs. */
+/** When distributed, a claim picks its tasks from a head of this many times the number it needs. */
 const SPREAD = 4;
 
-/** Takes a task whose claim is committed. */
+/** Called with a task whose claim is committed. */
 export type OnClaimed = (state: TaskState & { run: RunRecord }) => void;
 
-/** What came of a claim under a rate limit. */
+/** The result of a claim under a rate limit. */
 export interface Claimed {
   /** Whether there may be more to claim at once. */
   more: boolean;
@@ -38,13 +38,13 @@ export class Claims {
 
   constructor(private readonly core: Core) {}
 
-  /** Remembers a task that has just become ready, or forgets one that is no longer. */
+  /** Caches a task that has just become ready, or drops one that is no longer ready. */
   remember(id: string, versionstamp: string, state: TaskState | null): void {
     if (state) this.#fresh.set(id, { versionstamp, state });
     else this.#fresh.delete(id);
   }
 
-  /** Claims what a rate limit allows: the starts are counted in the same atomic. */
+  /** Claims as many tasks as a rate limit allows: the starts are counted in the same atomic. */
   async claimWithin(definition: AnyTaskDefinition, free: number, rate: Rate, onClaimed: OnClaimed): Promise<Claimed> {
     const { kv, clock, committer, limits } = this.core;
     const { type } = definition;
@@ -55,7 +55,7 @@ export class Claims {
       if (window.setBack) await committer.commitUnlessConflict(rewriteStarts(stored, window.counting, rate));
       return { more: false, again: Math.max(1, window.nextAt - now) };
     }
-    // The lane and the window have a check of their own.
+    // The lane and the rate window need one check each.
     const entries = await this.head(type, Math.min(free, window.free, limits.checks - 2));
     if (entries.length === 0) return { more: false };
     const states = await this.#read(entries);
@@ -67,7 +67,7 @@ export class Claims {
       else valid.push({ entry, state });
     }
     if (valid.length === 0) return { more: true };
-    // From here to the commit nothing is waited for: the claims are this instance's under the id that it has now.
+    // No await from here to the commit: the claims must be made under the current instance id.
     const write = emptyChangeset();
     const claimed = valid.map(({ state }) => claim(state, committer.instance, now));
     for (const [i, { entry, state }] of valid.entries()) {
@@ -109,7 +109,7 @@ export class Claims {
       entries.push(entry);
     }
     if (entries.length <= wanted) return entries;
-    // Instances that took the same head would mostly take it from each other.
+    // Instances that claimed the same head would mostly conflict with each other.
     const start = Math.floor(Math.random() * (entries.length - wanted + 1));
     return entries.slice(start, start + wanted);
   }
@@ -140,7 +140,7 @@ export class Claims {
   async #read(entries: Deno.KvEntry<unknown>[]): Promise<(TaskState | null)[]> {
     const states = entries.map(({ key, versionstamp }) => {
       const fresh = this.#fresh.get(key[3] as string);
-      // An entry and its record are written by one commit: the same versionstamp is the same record.
+      // An entry and its record are written in one commit: equal versionstamps mean the same record.
       return fresh?.versionstamp === versionstamp ? fresh.state : null;
     });
     const unknown = entries.map(({ key }) => key[3] as string).filter((_, i) => !states[i]);
@@ -149,7 +149,7 @@ export class Claims {
   }
 }
 
-/** The write that replaces the starts which count for a rate limit, if nobody else has. */
+/** The changeset that replaces the starts counted by a rate limit, unless someone else has. */
 function rewriteStarts(
   { key, versionstamp }: Deno.KvEntryMaybe<unknown>,
   starts: number[],

@@ -23,7 +23,7 @@ export interface OpenAttempt {
   readonly dependsOn: readonly string[];
   readonly artifacts: Artifacts;
   readonly checkpoints: Checkpoints;
-  /** @throws {AbortedError} If the attempt may not go on. */
+  /** @throws {AbortedError} If the attempt must stop. */
   assertOpen(): void;
   /** Adds a line to the task's log. */
   log(level: string, text: string): void;

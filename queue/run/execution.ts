@@ -1,7 +1,7 @@
 /**
  * One attempt of one task in this process: it gives the handler its context, commits what the handler reports, and
- * ends the attempt in exactly one way. Whatever comes first (the handler's return, a cancel, a timeout, the loss of
- * the instance) ends it; whatever comes later is refused.
+ * ends the attempt exactly once. The first event (the handler's return, a cancel, a timeout, the loss of the
+ * instance) ends it; later ones are rejected.
  *
  * @module
  */
@@ -27,7 +27,7 @@ import * as task from "../task/transitions.ts";
 import type { Json, RunRecord, TaskError, TaskState } from "../task/record.ts";
 import { type Changeset, MAX_MESSAGE, merge, transition } from "../store/changeset.ts";
 
-/** Progress and log are committed at most once in this time. */
+/** The minimum time between commits of progress and log. */
 const FLUSH_MS = 250;
 /** How long a handler may take to return after its signal was aborted; then it is abandoned. */
 export const ABANDON_MS = 5_000;
@@ -53,17 +53,17 @@ export class Execution implements OpenAttempt {
   #progress = 0;
   #message = "";
   #dirty = false;
-  /** Whether something was kept for the task beside its record. */
+  /** Whether anything besides its record was stored for the task. */
   #hasPieces = false;
   #cancelFlush: (() => void) | null = null;
   #cancelTimeout: () => void = () => {};
-  /** What is written with an end that the handler has not brought about. */
+  /** The artifact that is written if the attempt does not succeed. */
   #atEnd: FinalArtifact | null = null;
   /** The commit that ends the attempt, once something has ended it. */
   #end: Promise<unknown> | null = null;
   #abandon: () => void = () => {};
 
-  /** @param holdsLease Whether it is certain that nobody has taken over what this instance holds. */
+  /** @param holdsLease Whether this instance certainly still holds its lease. */
   constructor(core: Core, holdsLease: () => boolean, definition: AnyTaskDefinition, state: RunningState) {
     this.id = state.task.id;
     this.#core = core;
@@ -137,11 +137,11 @@ export class Execution implements OpenAttempt {
       if (!this.#end) this.#log.add(clock.now(), "warn", text);
     }
     await this.#finish(outcome).catch((error) => this.#salvage(error)).catch(() => {
-      // Fenced or closed: the attempt's end is not ours to write any more; recovery will.
+      // Fenced or closed: this instance may no longer write the attempt's end; recovery will.
     });
   }
 
-  /** The end itself could not be stored (its result is no JSON, its record is too large): end in a way that can. */
+  /** The end could not be stored (its result is not JSON, its record is too large): fail the attempt instead. */
   async #salvage(error: unknown): Promise<void> {
     if (error instanceof FencedError || error instanceof ClosedError || error instanceof OutcomeUnknownError) return;
     if (!this.#running.run || this.#lost) return;
@@ -164,14 +164,14 @@ export class Execution implements OpenAttempt {
     return await this.#definition.run(createContext(this, params, run!.attempt, resume)) ?? null;
   }
 
-  /** @throws {NonRetryableError} If the parameters, which were valid when they were sent, are so no more. */
+  /** @throws {NonRetryableError} If the parameters, valid when submitted, are no longer valid. */
   #parse(sent: Json): unknown {
     try {
       return parseParams(this.#definition, sent, "");
     } catch (error) {
       if (!(error instanceof InvalidInputError)) throw error;
       const what = "The definition of the task type has changed since the task was submitted";
-      throw new NonRetryableError(`${what}; its parameters do not fit any more: ${error.message}`, { cause: error });
+      throw new NonRetryableError(`${what}; its parameters are no longer valid: ${error.message}`, { cause: error });
     }
   }
 
@@ -185,7 +185,7 @@ export class Execution implements OpenAttempt {
     } else if ("result" in outcome) {
       const size = jsonSize(outcome.result);
       if (size > MAX_RESULT_BYTES) {
-        const message = `The result takes ${size} bytes, more than ${MAX_RESULT_BYTES}. Keep it as an artifact.`;
+        const message = `The result is ${size} bytes, over the limit of ${MAX_RESULT_BYTES}. Store it as an artifact.`;
         await this.#fail({ code: "result_too_large", message }, false);
       } else await this.#endWith((state) => task.succeed(state, outcome.result, now));
     } else if (reason === "shutdown" || reason === "lost") {
@@ -234,14 +234,14 @@ export class Execution implements OpenAttempt {
 
   #endWith(next: (state: TaskState) => TaskState): Promise<unknown> {
     this.#cancelFlush?.();
-    // What one write can take of the log goes with the end itself; a longer log goes ahead of it.
+    // The part of the log that fits is committed with the end; the rest is committed first.
     while (this.#log.large) this.#commit(this.#advance({})).catch(() => {});
     const before = this.#state;
     if (!before.run) return Promise.resolve();
     this.#running = before;
     const last: RunRecord = { ...before.run, progress: this.#progress, message: this.#message };
     let after = next({ task: before.task, run: last });
-    // One that has left nothing else is deleted without a look for it.
+    // A task with nothing but its record is deleted without looking for more.
     const bare = last.attempt === 1 && before.task.generation === 0 && !this.#hasPieces && !this.#log.dirty;
     if (bare && after.task.status === "SUCCESS") after = { ...after, task: { ...after.task, record_only: true } };
     const write = transition(before, after);
@@ -253,7 +253,7 @@ export class Execution implements OpenAttempt {
     return this.#end;
   }
 
-  /** Commits the end with the artifact that goes with it; without it, if it cannot be kept: the end matters more. */
+  /** Commits the end with its final artifact, or without it if it cannot be stored: the end matters more. */
   async #commitWithFinal({ name, content, mediaType }: FinalArtifact, write: Changeset): Promise<unknown> {
     try {
       const written = await this.artifacts.write(content());
@@ -262,18 +262,18 @@ export class Execution implements OpenAttempt {
         return Promise.resolve();
       });
     } catch (error) {
-      this.#core.log.error("The artifact at the end of an attempt was not kept.", { id: this.id, name, error });
+      this.#core.log.error("The final artifact of an attempt was not stored.", { id: this.id, name, error });
     }
     return await this.#commit(write);
   }
 
   #commit(write: Changeset): Promise<string> {
-    // What this instance held under an earlier id is not its own any more.
+    // This instance no longer owns tasks that it claimed under an earlier id.
     if (this.#running.run?.instance !== this.#core.committer.instance) return Promise.reject(new FencedError());
     return this.#core.committer.commit(write, { asTaskOwner: true });
   }
 
-  /** The write that brings the run record up to what the handler has reported. */
+  /** The changeset that updates the run record with what the handler has reported. */
   #advance(change: Partial<RunRecord>): Changeset {
     const before = this.#state;
     const { progress, message } = before.run!;
@@ -325,10 +325,10 @@ export class Execution implements OpenAttempt {
   /**
    * Reports progress.
    *
-   * @throws {RangeError} If `percent` is no number.
+   * @throws {RangeError} If `percent` is not a number.
    */
   report(percent: number, message?: string): void {
-    if (!Number.isFinite(percent)) throw new RangeError("Progress is a number from 0 to 100.");
+    if (!Number.isFinite(percent)) throw new RangeError("Progress must be a number from 0 to 100.");
     this.#progress = Math.max(this.#progress, Math.min(100, Math.max(0, Math.round(percent * 10) / 10)));
     if (message !== undefined) this.#message = message.slice(0, 200);
     this.#dirty = true;
@@ -351,8 +351,8 @@ export class Execution implements OpenAttempt {
   }
 
   /**
-   * Every call of the handler passes here. An instance that has slept past its lease may have been taken over without
-   * knowing it yet: then the handler must not go on to its next effect.
+   * Every call of the handler passes through here. An instance that slept past its lease may have been recovered
+   * without knowing it yet: then the handler must not go on to its next side effect.
    *
    * @throws {AbortedError} If the attempt may not go on.
    */

@@ -1,7 +1,7 @@
 /**
- * Pauses: while a type is paused, no task of it is started; those that run go on. A pause is durable. On a store with
- * one owner it holds from the answer on; where instances share a store, each looks before it claims, so a claim
- * that was already on its way may still start.
+ * Pauses: while a type is paused, none of its tasks is started; running tasks continue. A pause is durable. On a
+ * store with one owner it is in effect once the call returns; where instances share a store, each checks before it
+ * claims, so a claim that was already in flight may still start.
  *
  * @module
  */
@@ -16,9 +16,9 @@ import { emptyChangeset } from "../store/changeset.ts";
 
 /** Pauses and resumes task types. */
 export class Pauses {
-  /** What the store said when it was last read; complete where this instance is its sole owner. */
+  /** The pauses as last read; complete where this instance is the store's sole owner. */
   #known = new Map<string, PauseInfo>();
-  /** By type, how many pauses and resumes are under way: what this instance knows of the type is about to change. */
+  /** By type, how many pauses and resumes are in progress: the known state of the type is about to change. */
   readonly #moving = new Map<string, number>();
   /** Pauses and resumes that have ended. */
   #changes = 0;
@@ -26,16 +26,16 @@ export class Pauses {
 
   constructor(private readonly core: Core) {}
 
-  /** Reads all pauses, and from then on again with each poll: a commit may come to pass after it was given up. */
+  /** Reads all pauses, then again with each poll: a commit may still land after it was given up. */
   async start(): Promise<void> {
     if (this.core.distributed) return;
     await this.#refresh();
     this.#unlisten = this.core.notifier.on("anything", () => {
-      this.#refresh().catch((error) => this.core.log.warn("The pauses could not be read; tried again.", { error }));
+      this.#refresh().catch((error) => this.core.log.warn("The pauses could not be read; retrying.", { error }));
     });
   }
 
-  /** Reads no more. */
+  /** Stops reading. */
   stop(): void {
     this.#unlisten();
   }
@@ -43,7 +43,7 @@ export class Pauses {
   async #refresh(): Promise<void> {
     const changes = this.#changes;
     const stored = await this.read();
-    // It may be older than what has been paused or resumed meanwhile.
+    // A pause or resume in the meantime may have made it stale.
     if (changes !== this.#changes) return await this.#refresh();
     for (const type of new Set([...stored.keys(), ...this.#known.keys()])) {
       if (this.#moving.has(type)) continue;
@@ -62,7 +62,7 @@ export class Pauses {
     return known;
   }
 
-  /** Whether this instance knows of a pause: all there is to know where it is the sole owner of the store. */
+  /** Whether this instance knows of a pause; always exact where it is the store's sole owner. */
   isKnown(type: string): boolean {
     return this.#known.has(type);
   }
@@ -87,17 +87,17 @@ export class Pauses {
       annotationPut(this.core.clock.now(), type, { kind: "pause", task_type: type }),
     );
     await this.#moved(type, async () => {
-      // Nothing is started from here on, so that nothing is once it is answered.
+      // Start nothing from here on, so that nothing starts once the call has returned.
       this.#known.set(type, info);
       await this.core.committer.commit(write);
-      // A resume that was committed before it has just forgotten it.
+      // A resume that was committed before this pause may just have removed it.
       this.#known.set(type, info);
     });
     return info;
   }
 
   /**
-   * Lets a type be started again.
+   * Resumes a type.
    *
    * @throws {NotFoundError} If there is no such type.
    */
@@ -108,12 +108,12 @@ export class Pauses {
     write.puts.push(annotationPut(this.core.clock.now(), type, { kind: "resume", task_type: type }));
     await this.#moved(type, async () => {
       await this.core.committer.commit(write);
-      // A pause that is on its way comes after it: their writes are committed in the order in which they came.
+      // A pause in progress comes after this resume: both share a lock and are committed in order.
       if (this.#moving.get(type) === 1) this.#known.delete(type);
     });
   }
 
-  /** Does what changes a type. If it fails, the store says what is so. */
+  /** Applies a change to a type. If it fails, the pauses are read again. */
   async #moved(type: string, change: () => Promise<void>): Promise<void> {
     this.#moving.set(type, (this.#moving.get(type) ?? 0) + 1);
     const settle = () => {
@@ -127,7 +127,7 @@ export class Pauses {
       settle();
     } catch (error) {
       settle();
-      // The store may not answer even now: the next poll asks again.
+      // The store may still not respond: the next poll reads again.
       await this.#refresh().catch(() => {});
       throw error;
     }

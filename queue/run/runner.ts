@@ -21,20 +21,20 @@ import type { RunRecord, TaskState } from "../task/record.ts";
 import { claim } from "../task/transitions.ts";
 import type { Change } from "../store/changeset.ts";
 
-/** Most tasks that are claimed at once: what one read of `ready` gives. */
+/** The most tasks claimed at once: one read of `ready`. */
 const CLAIM_BATCH = 500;
-/** An instance holds at most this many times as many tasks as it has slots: those that run and those that end. */
+/** The most tasks that an instance owns per slot, counting those that run and those that end. */
 const MOST_HELD = 4;
-/** How often cancel requests of other instances are looked for, in milliseconds. */
+/** How often cancel requests of other instances are polled, in milliseconds. */
 const CANCEL_POLL_MS = 1_000;
 
-/** How a {@linkcode Runner} is made. */
+/** Options of a {@linkcode Runner}. */
 export interface RunnerOptions {
-  /** Slots by type, over the definition's own number. */
+  /** Slots by type; overrides the definition's number. */
   concurrency: Record<string, number>;
-  /** Rate limits by type, over the definition's own. */
+  /** Rate limits by type; overrides the definition's. */
   rates: Record<string, string>;
-  /** Whether it is certain that nobody has taken over what this instance holds. */
+  /** Whether this instance certainly still holds its lease. */
   holdsLease(): boolean;
 }
 
@@ -45,14 +45,14 @@ export class Runner {
   readonly #options: RunnerOptions;
   readonly #claims: Claims;
   readonly #onSubmit = new ClaimOnSubmit();
-  /** By type; a task may be here twice, while an attempt that was cancelled has not stopped yet. */
+  /** By type; a task may appear twice while a cancelled attempt has not stopped yet. */
   readonly #running = new Map<string, Set<Execution>>();
-  /** By type, how many of them have returned, while their end is being committed: they have no slot any more. */
+  /** By type, how many of them have returned but are still committing their end: they no longer have a slot. */
   readonly #returned = new Map<string, number>();
   readonly #done = new Set<Promise<void>>();
   readonly #filling = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
-  /** When types with a rate limit may be started again. */
+  /** By type, cancels the timer for the next start that a rate limit allows. */
   readonly #timers = new Map<string, () => void>();
   #unlisten: (() => void)[] = [];
   #cancelRequests: Repeating | null = null;
@@ -89,7 +89,7 @@ export class Runner {
     for (const { type } of registry.all()) this.#fill(type);
   }
 
-  /** Takes what this instance has committed: tasks that became ready may be claimed here next. */
+  /** Handles a commit of this instance: tasks that became ready may be claimed here next. */
   committed(versionstamp: string, changes: Change[]): void {
     if (!this.#open) return;
     for (const { id, before, after } of changes) {
@@ -101,14 +101,14 @@ export class Runner {
   }
 
   /**
-   * A new task as one that has started, if there is a slot for it beside those for the tasks that wait: its submit and
-   * its start are then one commit. Whoever gets it back with a `run` calls {@linkcode submitAnswered} in the end.
+   * Claims a new task if there is a slot for it besides those for waiting tasks, so that its submit and its start are
+   * one commit. A caller that gets it back with a `run` must call {@linkcode submitAnswered} in the end.
    */
   claimOnSubmit(state: TaskState): TaskState {
     const { clock, committer, distributed, registry } = this.#core;
     const { id, task_type, placement } = state.task;
     const definition = registry.get(task_type)!;
-    // What waits is only known for certain where nobody else has a share in the store.
+    // The waiting tasks are only known for certain where no other instance shares the store.
     if (!this.#open || this.#closing || distributed || placement?.kind !== "ready") return state;
     if (this.rateOf(definition) !== null || this.#pauses.isKnown(task_type)) return state;
     if (!this.#onSubmit.mayReserve(task_type, this.#free(definition))) return state;
@@ -116,15 +116,15 @@ export class Runner {
     return claim(state, committer.instance, clock.now());
   }
 
-  /** The submit of a task that was claimed with it has been answered, however. */
+  /** The submit of a task claimed on submit has been answered, whatever the outcome. */
   submitAnswered({ id, task_type }: TaskState["task"]): void {
-    // It was not started: its slot is free for what waits.
+    // It was not started: its slot is free for waiting tasks.
     if (this.#onSubmit.release(task_type, id)) this.#fill(task_type);
   }
 
   #startSubmitted(state: TaskState): void {
     const { task, run } = state;
-    // Another instance's, or this one's before it had to start over: recovery hands it back.
+    // Claimed by another instance, or under an earlier id of this one: recovery hands it back.
     if (run!.instance !== this.#core.committer.instance) return this.submitAnswered(task);
     this.#onSubmit.release(task.task_type, task.id);
     this.#start(this.#core.registry.get(task.task_type)!, { task, run: run! });
@@ -135,7 +135,7 @@ export class Runner {
     const slots = this.slotsOf(definition);
     const starting = this.#onSubmit.reserved(type);
     const free = slots - this.runningOf(type) - starting;
-    // A store that is slow to commit their ends must not let returned tasks pile up.
+    // Returned tasks must not pile up while the store is slow to commit their ends.
     return Math.min(free, MOST_HELD * slots - this.#running.get(type)!.size - starting);
   }
 
@@ -163,13 +163,13 @@ export class Runner {
     return this.#options.rates[definition.type] ?? definition.rateLimit ?? null;
   }
 
-  /** Resolves once every claim and every start of a type that was under way has been dealt with. */
+  /** Resolves once every claim and start of a type that was in progress is complete. */
   async settle(type: string): Promise<void> {
     await this.#onSubmit.settled([type]);
     while (this.#filling.has(type)) await this.#filling.get(type);
   }
 
-  /** Stops claiming, asks every handler to stop and waits until all have, or are abandoned, or `ms` passed. */
+  /** Stops claiming, asks every handler to stop and waits up to `ms` until all have stopped or are abandoned. */
   async stop(ms: number): Promise<void> {
     this.#closing = true;
     await within(this.#core.clock, ms / 2, this.#onSubmit.settled());
@@ -200,7 +200,7 @@ export class Runner {
     }
     const filling = this.#claimAll(type)
       .catch((error) => {
-        // The poll of the notifier comes back to it.
+        // The notifier's next poll retries it.
         if (!(error instanceof FencedError)) this.#core.log.warn("A claim failed.", { error, task_type: type });
       })
       .finally(() => {
@@ -231,7 +231,7 @@ export class Runner {
     const wanted = Math.min(free, CLAIM_BATCH);
     const arrivals = this.#onSubmit.arrivalsOf(type);
     const entries = await this.#claims.head(type, wanted);
-    // A head that is shorter than was asked for is all there is, but for what has come meanwhile.
+    // A head shorter than requested is everything, except for tasks that have arrived meanwhile.
     if (entries.length < wanted) this.#onSubmit.allRead(type, entries.length, arrivals);
     const claimed = entries.slice(0, this.#free(definition));
     if (claimed.length === 0) return false;
@@ -273,7 +273,7 @@ export class Runner {
     this.#done.add(done);
   }
 
-  /** Carries out what other instances have asked of the tasks that run here. */
+  /** Carries out other instances' cancel requests for tasks that run here. */
   async #handleCancelRequests(): Promise<void> {
     const { kv, committer } = this.#core;
     for await (const entry of kv.list({ prefix: keys.cancelRequestsOf(committer.instance) })) {
@@ -282,7 +282,7 @@ export class Runner {
       const by = askedBy(entry.value);
       const held = execution ?? (await readTasks(kv, [id]))[0]?.run?.instance === committer.instance;
       await execution?.cancel(by);
-      // A task whose claim has not been answered yet is held, and has no execution: the command waits for it.
+      // A task whose claim is still in flight is owned but has no execution yet: the cancel request is kept.
       if (execution || !held) await committer.deleteIfUnchanged(entry);
     }
   }

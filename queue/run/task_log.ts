@@ -22,9 +22,9 @@ export interface LogPage {
 const LINE_CHARS = 4_000;
 /** A page is closed when its lines could take this many bytes; most take a fifth of their bound. */
 const PAGE_BYTES = 48 * 1024;
-/** What one write takes of the log. */
+/** The most log bytes in one write. */
 const WRITE_BYTES = 384 * 1024;
-/** What an attempt may log. */
+/** The most bytes that an attempt may log. */
 const ATTEMPT_BYTES = 10 * 1024 * 1024;
 
 /** An upper bound of what a line takes when it is stored: UTF-8 and JSON escapes, and the rest of its record. */
@@ -44,12 +44,12 @@ export class LogBuffer {
 
   constructor(private readonly id: string, private readonly attempt: number) {}
 
-  /** Whether there are lines that no write has taken. */
+  /** Whether there are unwritten lines. */
   get dirty(): boolean {
     return this.#waiting.length > 0;
   }
 
-  /** Whether more lines wait than one write should take. */
+  /** Whether more lines are buffered than one write should take. */
   get large(): boolean {
     return this.#waitingBytes > WRITE_BYTES;
   }
@@ -95,16 +95,16 @@ export class LogBuffer {
   }
 }
 
-/** Where a reader of a log stands: it has seen this attempt up to, not including, this line. */
+/** A read position in a log: this attempt was read up to, but not including, this line. */
 export interface LogPosition {
   attempt: number;
   line: number;
 }
 
-/** A line of a task's log and where it stands. `at` is milliseconds since the epoch. */
+/** A line of a task's log and its position. `at` is milliseconds since the epoch. */
 export type LogLine = LogPosition & { at: number; level: string; text: string };
 
-/** Log lines, oldest first, and where to read on. */
+/** Log lines, oldest first, and the next read position. */
 export interface LogPart {
   lines: LogLine[];
   next: LogPosition;
@@ -134,7 +134,7 @@ export class TaskLogs {
     return { lines, next };
   }
 
-  /** Reads the newest `limit` lines; of those before a position, if it is given. */
+  /** Reads the newest `limit` lines, or the newest before a position if one is given. */
   async readTail(
     id: string,
     limit: number,

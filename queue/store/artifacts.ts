@@ -1,5 +1,5 @@
 /**
- * Artifacts as they are read from outside their task.
+ * Reading artifacts from outside their task.
  *
  * @module
  */
@@ -35,7 +35,7 @@ export class StoredArtifacts {
   }
 
   /**
-   * Opens an artifact; `read` gives it from byte `from` (0) to before `until` (its end).
+   * Opens an artifact; `read` returns bytes `from` (default 0) to `until` (exclusive; default its end).
    *
    * @throws {NotFoundError} If there is none.
    */

@@ -1,5 +1,5 @@
 /**
- * Files of any size in a store whose values end at 64 KiB. A file is written in chunks behind a marker; the marker
+ * Files of any size in a store with 64 KiB per value. A file is written in chunks behind a marker; the marker
  * goes away in the same atomic that gives the file an owner, so that the janitor finds whatever was left half-written.
  *
  * @module
@@ -70,7 +70,7 @@ export class Blobs {
   }
 
   /**
-   * Stores a stream. If it fails on the way, what was stored is deleted again.
+   * Stores a stream. If it fails midway, what was stored is deleted again.
    *
    * @param maxBytes Refuse more than this.
    * @param options.asTaskOwner Whether the instance that runs a task writes. Default false.
@@ -94,7 +94,7 @@ export class Blobs {
         hash.update(chunk);
         write.puts.push({ key: keys.blob(blob, chunks++), value: chunk });
         if (chunks % CHUNKS_PER_WRITE === 0) {
-          // One write flies while the next is filled: that bounds the memory and keeps the disk busy.
+          // One write is in flight while the next is filled: this bounds memory and keeps the disk busy.
           await inFlight;
           inFlight = this.#committer.commit(write, options);
           inFlight.catch(() => {});
@@ -106,7 +106,7 @@ export class Blobs {
       return { blob, size, chunks, sha256: hash.digest("hex"), mark };
     } catch (error) {
       await inFlight.catch(() => {});
-      // What stays is the janitor's: it is marked as unfinished.
+      // The janitor deletes what remains: it is marked as unfinished.
       await this.delete(blob).catch(() => {});
       throw error;
     }
@@ -119,8 +119,8 @@ export class Blobs {
   }
 
   /**
-   * Adds to `write` what gives a written file its owner. It fails its check if the janitor has taken the file for one
-   * that will not be finished, because nothing of it had come for too long.
+   * Adds to `write` what gives a written file its owner. Its check fails if the janitor has given the file up as
+   * abandoned because no data had arrived for too long.
    */
   attach(write: Changeset, { blob, mark }: Pick<WrittenBlob, "blob" | "mark">): void {
     // Under the file's lock: in one atomic with the janitor's write both would pass their checks.
@@ -129,13 +129,13 @@ export class Blobs {
     write.deletes.push(keys.blobPending(blob));
   }
 
-  /** Adds to `write` what makes the janitor delete a file that loses its owner, with its next round. */
+  /** Marks a file that loses its owner in `write`, so that the janitor deletes it on its next run. */
   scheduleDeletion(write: Changeset, blob: string): void {
     if (!write.locks.includes(`blob:${blob}`)) write.locks.push(`blob:${blob}`);
     write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
   }
 
-  /** Reads a file from byte `from` to before `until` as a stream of chunks; a slow reader is not read ahead of. */
+  /** Reads bytes `from` to `until` (exclusive) as a stream of chunks, without reading ahead of a slow reader. */
   read(blob: string, chunks: number, from = 0, until = Infinity): ReadableStream<Uint8Array<ArrayBuffer>> {
     const kv = this.#kv;
     let next = Math.floor(from / CHUNK_BYTES);

@@ -10,21 +10,21 @@ import { type Bucket, keys, placementKey, sameKey } from "./keys.ts";
 import { isTerminal, type Status, statusOf, type TaskRecord, type TaskState } from "../task/record.ts";
 import { mayExpire, occupies, PRIORITY_STEP_MS } from "../task/transitions.ts";
 
-/** A change to how many tasks of a type are in a status. */
+/** A change to the number of tasks of a type in a status. */
 export interface Count {
   task_type: string;
   status: Status;
   delta: 1 | -1;
 }
 
-/** A change to what a caller has in the store that has not ended. */
+/** A change to a caller's open work: tasks that have not ended. */
 export interface OpenChange {
   caller: string;
   of: "tasks" | "bytes";
   delta: number;
 }
 
-/** A task that a write moves. `before` is null when it is new, `after` when it is deleted. */
+/** A task that a changeset moves. `before` is null when it is new, `after` when it is deleted. */
 export interface Change {
   id: string;
   before: TaskState | null;
@@ -41,9 +41,9 @@ export interface Put {
 
 /** One logical write. Build it with {@linkcode emptyChangeset} or {@linkcode transition}. */
 export interface Changeset {
-  /** Writes that share a lock are committed in the order in which they came, never in one atomic and never at once. */
+  /** Changesets that share a lock are committed in order of arrival, never in one atomic and never concurrently. */
   locks: string[];
-  /** Keys that must be as they were read. */
+  /** Keys that must not have changed since they were read. */
   checks: Deno.AtomicCheck[];
   puts: Put[];
   deletes: Deno.KvKey[];
@@ -52,12 +52,12 @@ export interface Changeset {
   changes: Change[];
 }
 
-/** A write of nothing, under these locks. */
+/** An empty changeset with these locks. */
 export function emptyChangeset(...locks: string[]): Changeset {
   return { locks, checks: [], puts: [], deletes: [], counts: [], open: [], changes: [] };
 }
 
-/** Adds to a write everything that another one does: both are committed or none. */
+/** Merges one changeset into another: both are committed or neither. */
 export function merge(into: Changeset, from: Changeset): void {
   into.locks.push(...from.locks);
   into.checks.push(...from.checks);
@@ -68,10 +68,10 @@ export function merge(into: Changeset, from: Changeset): void {
   into.changes.push(...from.changes);
 }
 
-/** A cold record as it is stored: a result that does not fit stands beside it. */
+/** A cold record as stored: a result that does not fit is stored separately. */
 export type StoredTask = TaskRecord & { result_apart?: true };
 
-/** What most tasks have in these fields: it is left out of what is stored, so that a record is half as long. */
+/** The usual values of these fields: they are omitted when stored, which halves the size of a record. */
 const COMMON = {
   placement: null,
   progress: 0,
@@ -116,9 +116,9 @@ function encodeTask(task: StoredTask): Uint8Array<ArrayBuffer> {
   return encode(packed);
 }
 
-/** A cold record as it was before it was stored. */
+/** Decodes a stored cold record. */
 export function decodeTask(bytes: unknown): StoredTask {
-  // Lists of its own: what one reader does to a task must not reach another.
+  // Fresh arrays: a reader's change to a task must not affect another reader.
   return {
     ...COMMON,
     tags: [],
@@ -137,7 +137,7 @@ function bucketOf(state: TaskState): Bucket {
 
 /** The longest message of an error, in characters. */
 export const MAX_MESSAGE = 1_000;
-/** Characters of an earlier attempt's message in a record that would be too large otherwise. */
+/** Characters of an earlier attempt's message in a record that would otherwise be too large. */
 const SHORT_MESSAGE = 80;
 
 function putTask(write: Changeset, task: TaskRecord): void {
@@ -148,7 +148,7 @@ function putTask(write: Changeset, task: TaskRecord): void {
     stored = { ...stored, result: null, result_apart: true };
     value = encodeTask(stored);
   }
-  // First the stacks of earlier attempts go, then most of their messages.
+  // Drop the stacks of earlier attempts first, then most of their messages.
   for (const chars of [MAX_MESSAGE, SHORT_MESSAGE]) {
     if (value.length <= MAX_VALUE_BYTES) break;
     const attempts = task.attempts.map(({ error, ...attempt }) => ({
@@ -161,7 +161,7 @@ function putTask(write: Changeset, task: TaskRecord): void {
 }
 
 /**
- * The write that takes a task from one state to another: its records, its placement, its index entry and its
+ * The changeset that moves a task from one state to another: its records, its placement, its index entry and its
  * counter, and nothing that stays the same. `before` is null for a new task.
  *
  * A plain task costs nine mutations over its life: 3 to submit (record, ready, index), 2 to claim (ready, run) and
@@ -177,8 +177,8 @@ export function transition(before: TaskState | null, after: TaskState): Changese
   if (run) write.puts.push({ key: keys.run(id), value: encode(run) });
   else if (before?.run) write.deletes.push(keys.run(id));
 
-  // A running task has left its place; its cold record still names it, since a claim does not rewrite it. Whoever
-  // rewrites the record of a waiting task rewrites its placement too, so that a claim of the old one fails its check.
+  // A running task has no placement entry; its cold record still names one, since a claim does not rewrite it. A
+  // change to a waiting task's record rewrites its placement too, so that a claim of the old one fails its check.
   const place = run ? null : task.placement;
   const placeBefore = before && !before.run ? before.task.placement : null;
   const key = place && placementKey(place, task);
@@ -207,7 +207,7 @@ export function transition(before: TaskState | null, after: TaskState): Changese
   return write;
 }
 
-/** By how much the open work of whoever submitted a task changes with it. */
+/** How a change of a task affects the open work of its submitter. */
 export function openChanges(before: TaskState | null, after: TaskState): OpenChange[] {
   const { submitted_by: caller, params_bytes } = after.task;
   const isOpen = (state: TaskState | null) => state !== null && !isTerminal(statusOf(state));
@@ -218,18 +218,18 @@ export function openChanges(before: TaskState | null, after: TaskState): OpenCha
   return changes;
 }
 
-/** What stands at the place of a waiting task: since when it is ready, which its score alone does not tell. */
+/** The value of a placement entry: since when a task is ready, which its score alone does not tell. */
 export function placementValue({ placement, priority }: TaskRecord): number {
   return placement?.kind === "ready" ? placement.score + priority * PRIORITY_STEP_MS : 0;
 }
 
-/** What stands in the index: when the task ended, for the janitor; 0: not yet, or it is deleted at its own time. */
+/** The value of an index entry: when the task ended, for the janitor; 0: not ended, or it has its own retention. */
 export function indexValue(state: TaskState): number {
   const { retention_ms, completed_at } = state.task;
   return isTerminal(statusOf(state)) && retention_ms === null ? completed_at! : 0;
 }
 
-/** The entries that only some tasks have: whom it depends on, when it expires, when it is dropped. */
+/** The entries that only some tasks have: dependencies, expiry, and a retention of its own. */
 export function entriesOf(state: TaskState | null): Deno.KvKey[] {
   if (!state) return [];
   const { task } = state;
@@ -252,14 +252,14 @@ function moveEntries(write: Changeset, before: Deno.KvKey[], after: Deno.KvKey[]
   for (const key of after) if (!had.has(JSON.stringify(key))) write.puts.push({ key, value: encode(0) });
 }
 
-/** What must be looked at after a change: tasks that depend on this one, its callback, its concurrency key. */
+/** The pending effects of a change: on its dependents, its callback, its concurrency key. */
 export function effectsOf(before: TaskState | null, after: TaskState): Deno.KvKey[] {
   const { id, task_type, has_dependents, concurrency_key, callback_url } = after.task;
   const follows: Deno.KvKey[] = [];
   const ended = isTerminal(statusOf(after)) && !(before && isTerminal(statusOf(before)));
   if (has_dependents && ended) follows.push(keys.dependentsEffect(id));
   if (callback_url !== null && ended) follows.push(keys.callbackEffect(id));
-  // A retried task waits for its parents again; whoever submits one adds those that are not new themselves.
+  // A retried task waits for its parents again; for a new task, the submit adds the parents that already exist.
   if (before && isTerminal(statusOf(before)) && after.task.placement?.kind === "blocked") {
     follows.push(...after.task.depends_on.map(keys.dependentsEffect));
   }
@@ -271,7 +271,7 @@ export function effectsOf(before: TaskState | null, after: TaskState): Deno.KvKe
   return follows;
 }
 
-/** How much of the limits of an atomic a write takes. */
+/** How much of an atomic's limits a changeset takes. */
 export interface ChangesetSize {
   checks: number;
   mutations: number;
@@ -286,7 +286,7 @@ function keySize(key: Deno.KvKey): number {
   return size;
 }
 
-/** Measures a write against the limits of an atomic. */
+/** Measures a changeset against the limits of an atomic. */
 export function sizeOf(write: Changeset): ChangesetSize {
   let keyBytes = 0;
   let bytes = 0;

@@ -11,12 +11,12 @@ const decoder = new TextDecoder();
 /** The largest value that KV takes: 65,536 bytes, less what KV adds around a byte array. */
 export const MAX_VALUE_BYTES = 65_500;
 
-/** A value as it is stored. */
+/** Encodes a value for the store. */
 export function encode(value: unknown): Uint8Array<ArrayBuffer> {
   return encoder.encode(JSON.stringify(value));
 }
 
-/** A stored value as it was. */
+/** Decodes a stored value. */
 export function decode<T>(bytes: unknown): T {
   return JSON.parse(decoder.decode(bytes as Uint8Array)) as T;
 }

@@ -12,24 +12,24 @@ import type { Changeset, Count, OpenChange } from "./changeset.ts";
 /** How many tasks there are, by type and status. */
 export type Counts = Record<string, Partial<Record<Count["status"], number>>>;
 
-/** What the callers have in the store that has not ended, by caller: how many tasks, and bytes of their parameters. */
+/** Open work by caller: number of tasks that have not ended, and bytes of their parameters. */
 export type OpenWork = Record<string, Partial<Record<OpenChange["of"], number>>>;
 
 /** What a lane counts. */
 export interface Tally {
   counts: Counts;
-  /** Left out by the version before. */
+  /** Missing in records of the previous version. */
   open?: OpenWork;
 }
 
-/** What stands in a lane: its last operation and its part of the counters. */
+/** The record of a lane: its last operation and its part of the counters. */
 export interface LaneRecord extends Tally {
   op: string;
 }
 
 type Table<K extends string> = Record<string, Partial<Record<K, number>>>;
 
-/** Adds changes to a table; what comes to zero is left out. */
+/** Adds changes to a table; zeros are dropped. */
 function add<K extends string>(table: Table<K>, changes: [row: string, column: K, delta: number][]): Table<K> {
   if (changes.length === 0) return table;
   const sum: Table<K> = { ...table };
@@ -60,12 +60,12 @@ function sumOf<K extends string>(all: Table<K>[]): Table<K> {
   return sum;
 }
 
-/** Adds changes to counters; what comes to zero is left out. */
+/** Adds changes to counters; zeros are dropped. */
 export function addCounts(counts: Counts, changes: Count[]): Counts {
   return add(counts, changes.map(({ task_type, status, delta }) => [task_type, status, delta]));
 }
 
-/** A tally with what some writes change. */
+/** A tally plus the changes of some changesets. */
 export function addWrites({ counts, open = {} }: Tally, writes: Pick<Changeset, "counts" | "open">[]): Tally {
   return {
     counts: addCounts(counts, writes.flatMap((write) => write.counts)),

@@ -1,53 +1,53 @@
 /**
- * Every key of the store, in one table, with what it holds and who may write it. Nothing else spells a key.
+ * Every key of the store, in one table, with what it holds and who may write it. No other code builds keys.
  *
  * | key | holds | written by |
  * |---|---|---|
- * | `task, id` | the cold record | submit; the holder at the end; whoever cancels or retries it while it does not run |
- * | `result, id` | a result too large for the record | the holder, with the record |
- * | `run, id` | the hot record | the holder; the recoverer after the holder is fenced |
- * | `ready, type, score, id` | a task that may start | whoever places the task |
- * | `scheduled, due, id` | a task that is not due yet | whoever places the task |
- * | `blocked, id` | a task whose parents have not all succeeded | whoever places the task |
- * | `limited, type, key, score, id` | a task that waits for its concurrency key | whoever places the task |
- * | `slot, type, key` | which tasks have a concurrency key | the releaser |
- * | `child, parent, id` | that a task depends on another, and whether that has succeeded | submit, retry; the releaser; removed when the task ends |
- * | `follow, task, id` | that tasks wait for what becomes of this one | whoever ends it, or begins to depend on it; the releaser removes it |
- * | `follow, slot, type, key` | that a concurrency key became free or wanted | whoever moves a task with the key; the releaser removes it |
- * | `follow, callback, id` | that a task has ended whose callback has not been made | whoever ends it; the releaser removes it |
+ * | `task, id` | the cold record | submit; the task owner at the end; a cancel or retry while it does not run |
+ * | `result, id` | a result too large for the record | the task owner, with the record |
+ * | `run, id` | the hot record | the task owner; the recoverer after the owner is fenced |
+ * | `ready, type, score, id` | a task that may start | each change of placement |
+ * | `scheduled, due, id` | a task that is not due yet | each change of placement |
+ * | `blocked, id` | a task whose parents have not all succeeded | each change of placement |
+ * | `limited, type, key, score, id` | a task that waits for its concurrency key | each change of placement |
+ * | `slot, type, key` | which tasks occupy a concurrency key | the effect worker |
+ * | `child, parent, id` | that a task depends on another, and whether that has succeeded | submit, retry; the effect worker; removed when the task ends |
+ * | `follow, task, id` | pending effect: tasks depend on the outcome of this one | its end, or a new dependent; the effect worker removes it |
+ * | `follow, slot, type, key` | pending effect: a concurrency key became free or wanted | a change of a task with the key; the effect worker removes it |
+ * | `follow, callback, id` | pending effect: an ended task's callback is not made yet | its end; the effect worker removes it |
  * | `expiry, at, id` | when a task that has not been started is cancelled | submit; removed by its start or end |
  * | `drop, at, id` | when a task with a retention of its own is deleted | whoever ends it |
- * | `removed, id` | that pieces of a deleted task may be left | whoever deletes it; removed with the last piece |
+ * | `removed, id` | tombstone: entries of a deleted task may be left | its delete; removed with the last entry |
  * | `unique, type, key` | the newest task with a unique key | submit; removed with the task |
- * | `retried_as, old, new` | that a task was submitted as another one with changes | submit; removed with the old task |
- * | `step, id, generation, name` | the result of a finished step | the holder |
+ * | `retried_as, old, new` | that a task is an edited resubmission of another | submit; removed with the old task |
+ * | `step, id, generation, name` | the result of a finished step | the task owner |
  * | `rate, type` | the last starts of a type with a rate limit | whoever claims |
  * | `pause, type` | that no task of the type is started | whoever pauses or resumes it |
  * | `schedule, id` | a cron schedule | whoever changes it; each tick |
  * | `tick, at, id` | when a schedule is due next | written with the schedule |
  * | `index, bucket, type, id` | the only secondary index; bucket is OPEN or a terminal status | with each change of status |
- * | `checkpoint, id` | what the next attempt goes on from | the holder |
- * | `log, id, attempt, page` | a page of log lines | the holder |
- * | `artifact, id, name` | what a file of the task is, and its blob | the holder |
+ * | `checkpoint, id` | what the next attempt resumes from | the task owner |
+ * | `log, id, attempt, page` | a page of log lines | the task owner |
+ * | `artifact, id, name` | metadata of a file of the task, and its blob | the task owner |
  * | `upload, id` | what an uploaded file is, and its blob | the upload; touched by each submit that names it |
- * | `upload_fence` | rewritten by whoever deletes an upload; checked by whoever refers to uploads | the janitor |
+ * | `upload_fence` | rewritten by each delete of an upload; checked by each write that refers to uploads | the janitor |
  * | `upload_ref, upload, task` | that a task needs the upload | submit; removed with the task |
  * | `role, role` | which instance does the janitor's work, where several share a store | that instance; whoever takes the role |
- * | `ended_session, id` | a sign-in that was ended before its time | the sign-out; gone when the sign-in would be |
+ * | `ended_session, id` | a sign-in that was ended early | the sign-out; expires with the sign-in |
  * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
  * | `blob_pending, blob` | that a file is being written | whoever writes the file; the janitor |
- * | `idempotency, scope, key` | which task a key has made | submit |
- * | `command, instance, id` | a request to the holder of a task (cancel) | any instance |
+ * | `idempotency, scope, key` | which task a key has created | submit |
+ * | `command, instance, id` | a cancel request to the task owner | any instance |
  * | `instance, instance` | heartbeat of a living instance | that instance; the recoverer deletes it |
  * | `lane, instance, n` | last operation and counters of a stream of commits: the fence | that instance; the recoverer folds it |
  * | `lane, "", 0` | the counters of all lanes that are gone | whoever folds a lane |
  * | `change, versionstamp` | which tasks a commit moved | every commit that moves a task |
- * | `series, minute, at, type, instance, n` | what happened to the tasks of a type in a minute, as far as a lane tells | that lane, with its commits; the janitor deletes it |
+ * | `series, minute, at, type, instance, n` | what happened to the tasks of a type in a minute, as counted by one lane | that lane, with its commits; the janitor deletes it |
  * | `series, hour, at, type` | the same of an hour, of all lanes | the janitor |
  * | `mark, at, by` | an instance started, a type was paused or resumed | with that; the janitor deletes it |
  * | `change_floor` | newest change that was trimmed | the janitor |
- * | `probe, instance` | that the store is written and read | the health check; gone after a minute |
- * | `bell` | rung by each commit where instances share a store | every commit |
+ * | `probe, instance` | that the store can be written and read | the health check; expires after a minute |
+ * | `bell` | the wake-up: written where instances share a store | every commit |
  *
  * @module
  */
@@ -140,7 +140,7 @@ export const keys = {
   probe: (instance: string): Key => ["probe", instance],
 };
 
-/** The key under which a waiting task stands at a place. */
+/** The key of a waiting task's placement entry. */
 export function placementKey(at: Placement, { id, task_type, concurrency_key }: TaskRecord): Key {
   switch (at.kind) {
     case "ready":

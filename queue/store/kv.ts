@@ -1,5 +1,5 @@
 /**
- * Calls of KV that every room needs: many keys at once, and tries again.
+ * KV helpers that every module needs: batched reads and retries.
  *
  * @module
  */
@@ -43,7 +43,7 @@ export function backoff(failures: number): number {
   return Math.random() * Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** failures);
 }
 
-/** Tries something harmless to repeat until it answers. Gives up after about half a minute of failures. */
+/** Retries an idempotent call until it succeeds. Gives up after about half a minute of failures. */
 export async function persist<T>(clock: Clock, call: () => Promise<T>): Promise<T> {
   for (let failures = 1;; failures++) {
     try {

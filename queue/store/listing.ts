@@ -39,7 +39,7 @@ export interface Page {
   /** Pass it as `cursor` for the page before, the empty string for the first one; null on the first. */
   prev_cursor: string | null;
   total: number;
-  /** Whether `total` stopped at {@linkcode SEARCH_LIMIT}, or where a search had read enough. */
+  /** Whether `total` stopped at {@linkcode SEARCH_LIMIT}, or where a search reached its read limit. */
   total_capped: boolean;
   /** How many tasks were searched, where `q` or `tag` was given; null otherwise. */
   searched: number | null;
@@ -48,7 +48,7 @@ export interface Page {
 /** `q` and `tag` look at this many tasks from the beginning of the list; other totals are counted up to here. */
 export const SEARCH_LIMIT = 10_000;
 
-/** … or at so many bytes of their records, if these are longer than most. */
+/** … or at this many bytes of their records, if these are larger than most. */
 const SEARCH_BYTES = 32_000_000;
 
 const CHUNK = 200;
@@ -98,7 +98,7 @@ export async function listTasks(
     states,
     next_cursor: more ? states[states.length - 1].task.id : null,
     prev_cursor: cursor === undefined ? null : searching
-      // The page before ends with the cursor: what stands a page before that is its own cursor.
+      // The previous page ends with the cursor; its own cursor is one page earlier.
       ? before[before.length - 1 - limit] ?? ""
       : await pageBefore(kv, filter, limit, cursor, order, counts),
     total: total.total,
@@ -107,7 +107,7 @@ export async function listTasks(
   };
 }
 
-/** The cursor of the page that ends with `cursor`: what stands a page before it, or "" for the beginning. */
+/** The cursor of the page that ends with `cursor`: the id one page earlier, or "" for the beginning. */
 async function pageBefore(
   kv: Deno.Kv,
   filter: Filter,
@@ -132,7 +132,7 @@ async function countRange(
   const open = filter.statuses?.filter((status) => !isTerminal(status)) ?? [];
   let total = 0;
   if (open.length === 1) {
-    // PENDING and RUNNING share their part of the index: only the tasks themselves tell which is which.
+    // PENDING and RUNNING share an index bucket: only the tasks themselves tell them apart.
     for await (const _ of walk(kv, filter, counts, "newest", undefined, CHUNK)) {
       if (++total === SEARCH_LIMIT) break;
     }
@@ -140,22 +140,22 @@ async function countRange(
   return { total, capped: total === SEARCH_LIMIT };
 }
 
-/** Some of the tasks that a filter was walked over, and those of them that it takes. */
+/** One chunk of the scanned tasks, and the ids of those that the filter matches. */
 export interface Matched {
-  /** How many were looked at. */
+  /** How many were scanned. */
   looked: number;
-  /** The last that was looked at. */
+  /** The last one that was scanned. */
   last: string;
   ids: string[];
 }
 
 /**
- * Walks over the tasks of a filter, oldest first, and gives those that stood there in the same way at the commit
- * `asOf`: what someone saw in a list, however much has changed since. Where the list searches (`q`, `tag`), this looks
- * at no more than the list does.
+ * Scans the tasks of a filter, oldest first, and yields those that already matched at the commit `asOf`: what someone
+ * saw in a list, however much has changed since. Where the list searches (`q`, `tag`), this scans no more than the
+ * list does.
  *
  * @param after Begin after this id.
- * @throws {InvalidInputError} If `asOf` is so old that it is not known what was running then.
+ * @throws {InvalidInputError} If `asOf` is too old to know what was running then.
  */
 export async function* matching(kv: Deno.Kv, filter: Filter, asOf: string, after?: string): AsyncGenerator<Matched> {
   const counts = await readCounts(kv);
@@ -180,7 +180,7 @@ export async function* matching(kv: Deno.Kv, filter: Filter, asOf: string, after
   }
 }
 
-/** The newest task that a list which searches does not look at any more; null if it looks at all. */
+/** The newest task that a searching list no longer scans; null if it scans all. */
 async function endOfSearch(kv: Deno.Kv, filter: Filter, counts: Counts): Promise<string | null> {
   let bytes = 0;
   let searched = 0;
@@ -193,7 +193,7 @@ async function endOfSearch(kv: Deno.Kv, filter: Filter, counts: Counts): Promise
   return null;
 }
 
-/** The entry that has not been touched since a task has its status; PENDING and RUNNING are told apart on request. */
+/** The entry last written when a task got its status; PENDING and RUNNING are distinguished on request. */
 function markOf({ task, run }: TaskState, tellOpen: boolean): Deno.KvKey {
   const status = statusOf({ task, run });
   if (isTerminal(status)) return keys.index(status, task.task_type, task.id);
@@ -206,7 +206,7 @@ function markOf({ task, run }: TaskState, tellOpen: boolean): Deno.KvKey {
 async function timeOf(kv: Deno.Kv, versionstamp: string): Promise<number> {
   const entry = await kv.get(keys.change(versionstamp));
   if (entry.value) return decode<ChangeRecord>(entry.value).at;
-  const detail = "It is not known any more what was running then. List again and pass the new as_of.";
+  const detail = "It is no longer known what was running then. List again and pass the new as_of.";
   throw new InvalidInputError([{ pointer: "/as_of", detail }]);
 }
 
@@ -230,7 +230,7 @@ function matchesText({ task, run }: TaskState, { q, tag }: Filter): boolean {
   );
 }
 
-/** Tasks that fit status, type and time, in order, from beyond `cursor`. */
+/** Tasks that match status, type and time, in order, after `cursor`. */
 async function* walk(...from: Parameters<typeof walkChunks>): AsyncGenerator<TaskState> {
   for await (const states of walkChunks(...from)) yield* states;
 }
@@ -249,7 +249,7 @@ async function* walkChunks(
   let size = Math.min(CHUNK, firstChunk);
   while (true) {
     const ids = await walkIds(kv, filter, counts, order, from, size);
-    // It may have moved or gone since its index entry was read.
+    // A task may have changed or been deleted since its index entry was read.
     const states = (await readTasks(kv, ids, onBytes)).filter((state) =>
       state !== null && statuses.has(statusOf(state))
     );
@@ -280,7 +280,7 @@ async function walkIds(
   if (start !== undefined && end !== undefined && start >= end) return [];
   const idsOf = (prefix: Deno.KvKey, limit: number, accept?: (value: unknown) => boolean) =>
     readIds(kv, { prefix, start, end, order, limit, accept });
-  // Running tasks are as few as there are slots, and have a list of their own.
+  // Running tasks are few, about one per slot, and have their own prefix.
   if (wanted.length === 1 && wanted[0] === "RUNNING") {
     const ids = await idsOf(keys.runs(), Number.MAX_SAFE_INTEGER, (value) => {
       return !task_types || task_types.includes(decode<RunRecord>(value).task_type);
@@ -289,8 +289,8 @@ async function walkIds(
   }
   const ids = new Set<string>();
   const read = new Set<string>();
-  // Only what the counters have is read: a filter may name anything, and most types have no task in most statuses.
-  // What was counted as empty is looked at again, and OPEN goes first, so that a task which ends meanwhile is seen.
+  // Read only what the counters list: a filter may name anything, and most types have no task in most statuses.
+  // Parts counted as empty are checked again, and OPEN goes first, so that a task that ends meanwhile is not missed.
   for (let known = counts;; known = await readCounts(kv)) {
     const prefixes = prefixesOf(known, wanted, task_types).filter((prefix) => !read.has(prefix.join(" ")));
     if (prefixes.length === 0) break;

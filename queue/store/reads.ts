@@ -21,7 +21,7 @@ export interface StoredFile extends Omit<ArtifactInfo, "created_at"> {
 /** An uploaded file. `used_at` is when it was uploaded or a submit last named it, in milliseconds since the epoch. */
 export type Upload = StoredFile & { used_at: number };
 
-/** What stands under `checkpoint, id`. */
+/** The value of `checkpoint, id`. */
 export interface CheckpointRecord {
   generation: number;
   version: number;
@@ -41,7 +41,7 @@ export async function readTask(kv: Deno.Kv, id: string): Promise<TaskState | nul
   return state;
 }
 
-/** Reads many tasks; null where there is none. Each is of one snapshot. `onBytes` is told how long each record is. */
+/** Reads many tasks; null where there is none. Each is read in one snapshot. `onBytes` gets the size of each record. */
 export async function readTasks(
   kv: Deno.Kv,
   ids: readonly string[],
@@ -62,7 +62,7 @@ export async function readReady(kv: Deno.Kv, ids: readonly string[]): Promise<(T
   return entries.map(({ value }) => value ? { task: decodeTask(value), run: null } : null);
 }
 
-/** Adds to a write the checks that hold exactly while a task that does not run is as it was read; null: it is not. */
+/** Adds checks to a changeset that hold only while a task is unchanged and not running; null: it has changed. */
 export async function addUnchangedChecks(
   kv: Deno.Kv,
   { task }: TaskState,
@@ -84,7 +84,7 @@ export async function readArtifacts(kv: Deno.Kv, id: string): Promise<StoredFile
   return found;
 }
 
-/** Reads the ids of tasks that were submitted as a task with changes, oldest first, at most 20. */
+/** Reads the ids of edited resubmissions of a task, oldest first, at most 20. */
 export async function readRetriedAs(kv: Deno.Kv, id: string): Promise<string[]> {
   const found: string[] = [];
   for await (const { key } of kv.list({ prefix: keys.allRetriedAs(id) }, { limit: 20 })) found.push(key[2] as string);

@@ -32,7 +32,7 @@ export class Removal {
     private readonly log: Logger,
   ) {}
 
-  /** Removes tasks that have ended, as far as they are not needed and have not moved on; gives how many. */
+  /** Removes ended tasks that are not needed and have not changed; returns how many. */
   async removeTasks(wanted: string[]): Promise<number> {
     if (wanted.length === 0) return 0;
     const ids = wanted.toSorted();
@@ -44,7 +44,7 @@ export class Removal {
         return await this.#remove(entry, decodeTask(entry.value), related) === "removed" ? 1 : 0;
       } catch (error) {
         if (!(error instanceof ClosedError)) {
-          this.log.error("A task was not deleted; tried again.", { error, id: entry.key[1] });
+          this.log.error("A task was not deleted; retrying.", { error, id: entry.key[1] });
         }
         return 0;
       }
@@ -52,12 +52,12 @@ export class Removal {
     return removed.reduce((sum, one) => sum + one, 0);
   }
 
-  /** Which of some tasks have children, and under which keys they name the tasks that were submitted in their place. */
+  /** Which of some tasks have children, and the keys of their `retried_as` entries. */
   async #related(ids: string[]): Promise<{ needed: Set<string>; retriedAs: Map<string, Deno.KvKey[]> }> {
     const needed = new Set<string>();
     const retriedAs = new Map<string, Deno.KvKey[]>();
     const among = new Set(ids);
-    // Ids that were made one after another are neighbours: one range has the entries of all of them.
+    // Ids created one after another are adjacent: one range covers the entries of all of them.
     const range = (prefix: Deno.KvKey) => ({ start: [...prefix, ids[0]], end: [...prefix, `${ids[ids.length - 1]}0`] });
     const options = { limit: MAX_NEIGHBOURS, batchSize: 500 };
     let found = 0;
@@ -87,7 +87,7 @@ export class Removal {
   /**
    * Deletes an ended task with everything that is kept for it.
    *
-   * @returns Whether it is gone, is needed by tasks that depend on it, or has moved on since it was read.
+   * @returns Whether it was removed, is needed by dependents, or has changed since it was read.
    */
   async remove({ task, run }: TaskState): Promise<"removed" | "needed" | "moved"> {
     const { id, version } = task;
@@ -116,7 +116,7 @@ export class Removal {
     write.deletes.push(...entriesOf({ task, run: null }));
     for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
     if (!isBare) {
-      // There may be more of it than one atomic takes: the marker stays until all of it is gone.
+      // It may have more entries than one atomic takes: the tombstone stays until all are gone.
       write.puts.push({ key: keys.tombstone(id), value: encode(0) });
       write.deletes.push(keys.checkpoint(id));
       const checkpoint = await this.kv.get(keys.checkpoint(id));
@@ -135,17 +135,17 @@ export class Removal {
     return await this.committer.commitUnlessConflict(write) ? "removed" : "moved";
   }
 
-  /** Deletes what was kept for a task that is gone: there may be more of it than one atomic takes. */
+  /** Deletes the entries left by a deleted task: there may be more than one atomic takes. */
   async clear(id: string): Promise<void> {
     await this.#removePieces(keys.logOf(id), () => null);
     await this.#removePieces(keys.stepsOf(id), () => null);
     await this.#removePieces(keys.allRetriedAs(id), () => null);
-    // The chunks go with the next round of unfinished files.
+    // The chunks are deleted with the next batch of unfinished files.
     await this.#removePieces(keys.artifactsOf(id), (value) => decode<StoredFile>(value).blob);
     await this.committer.commit({ ...emptyChangeset(id), deletes: [keys.tombstone(id)] });
   }
 
-  /** Deletes the entries of a prefix in pieces that fit; `blobOf` names the file that an entry owns. */
+  /** Deletes the entries of a prefix in batches that fit; `blobOf` names the file that an entry owns. */
   async #removePieces(prefix: Deno.KvKey, blobOf: (value: unknown) => string | null): Promise<void> {
     let write = emptyChangeset(prefix.join("/"));
     for await (const { key, value } of this.kv.list({ prefix }, { batchSize: 20 })) {
@@ -159,7 +159,7 @@ export class Removal {
     if (write.deletes.length > 0) await this.committer.commit(write);
   }
 
-  /** Deletes an upload with its chunks, unless a task needs it or has come to need it since it was read. */
+  /** Deletes an upload with its chunks, unless a task needs it now or started to since it was read. */
   async removeUpload({ key, value, versionstamp }: Entry): Promise<boolean> {
     const { blob } = decode<Upload>(value);
     if (await this.#hasAny(keys.uploadRefsOf(key[1] as string))) return false;
@@ -171,7 +171,7 @@ export class Removal {
     return await this.#removeBlob(write, blob);
   }
 
-  /** Commits what takes a file's owner from it, and deletes its chunks; false if something else came before. */
+  /** Commits the removal of a file's owner and deletes its chunks; false if another change came first. */
   async #removeBlob(write: Changeset, blob: string): Promise<boolean> {
     this.blobs.scheduleDeletion(write, blob);
     if (!await this.committer.commitUnlessConflict(write)) return false;
@@ -193,10 +193,10 @@ export class Removal {
     return bytes;
   }
 
-  /** Deletes a file that nothing owns, with its chunks; false if its writer goes on after all. */
+  /** Deletes an unowned file with its chunks; false if its writer is still active. */
   async removeUnfinished({ key, versionstamp }: Entry): Promise<boolean> {
     const blob = key[1] as string;
-    // Marked anew first: whoever still writes the file finds that it is lost, and nobody adopts half of it.
+    // Rewrite the marker first: a writer still at work then fails its check, and nobody attaches a partial file.
     const write = emptyChangeset(`blob:${blob}`);
     write.checks.push({ key, versionstamp });
     return await this.#removeBlob(write, blob);

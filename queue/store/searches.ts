@@ -1,6 +1,6 @@
 /**
- * Searches read many tasks each. The same search asked for by many is done once, few are done at a time, and when too
- * many wait the next is refused at once instead of being answered after half a minute.
+ * Searches read many tasks each. Identical searches are run once, few run at a time, and when too many wait the next
+ * is rejected at once instead of being answered after half a minute.
  *
  * @module
  */
@@ -12,16 +12,16 @@ const AT_ONCE = 2;
 /** Searches that wait for their turn. */
 const MAX_WAITING = 16;
 
-/** Does searches, shared and few at a time. What is given back was read after it was asked for. */
+/** Runs searches, shared and few at a time. A result was always read after its request. */
 export class Searches {
   readonly #joinable = new Map<string, Promise<unknown>>();
   readonly #waiting: (() => void)[] = [];
   #active = 0;
 
   /**
-   * Does a search, or joins the same one that waits for its turn.
+   * Runs a search, or joins an identical one that is still waiting.
    *
-   * @param key What tells the same search from others.
+   * @param key Equal for identical searches.
    * @throws {BusyError} If too many wait already.
    */
   run<T>(key: string, search: () => Promise<T>): Promise<T> {
@@ -37,15 +37,15 @@ export class Searches {
     if (this.#active >= AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else {
       this.#active++;
-      // Whatever asks in the same turn joins it.
+      // Requests of the same turn join it.
       await Promise.resolve();
     }
-    // What it reads from here on may be older than what another caller has seen: that one begins anew.
+    // Its reads from here on may be older than what a later caller has seen: later callers start a new search.
     onStart();
     try {
       return await search();
     } finally {
-      // Whoever waits takes the place over.
+      // The next waiting search takes the slot.
       const next = this.#waiting.shift();
       if (next) next();
       else this.#active--;

@@ -1,6 +1,6 @@
 /**
- * Once only: keys that make sure that what is sent again makes nothing again. Each function adds to a write what
- * claims a key, with its check, or gives what the key has made already.
+ * Deduplication: keys that keep a repeated request from creating anything twice. Each function adds the claim of a
+ * key, with its check, to a changeset, or returns what the key has already created.
  *
  * @module
  */
@@ -17,24 +17,24 @@ import { type Changeset, emptyChangeset } from "../store/changeset.ts";
 /** How long an idempotency key is remembered: 24 hours. */
 const IDEMPOTENCY_MS = 24 * 3_600_000;
 
-/** An Idempotency-Key: within its scope (whoever sent it), the same key makes one task. */
+/** An Idempotency-Key: within its scope (the sender), the same key creates one task. */
 export interface IdempotencyKey {
   scope: string;
   key: string;
-  /** What was sent, to be compared when the key comes again. Default: a hash of the submission. */
+  /** What was sent, to be compared when the key is reused. Default: a hash of the submission. */
   body?: string;
 }
 
 interface IdempotencyRecord {
-  /** What was made: one task, or those of a batch. */
+  /** What was created: one task, or those of a batch. */
   ids: string[];
   body: string;
   expires_at: number;
 }
 
-/** Makes one task only, within a type. */
+/** Allows only one task within a type. */
 export interface Unique {
-  /** The newest task of the type with this key is looked at. */
+  /** The newest task of the type with this key counts. */
   key: string;
   /** … if it was submitted within this time. Milliseconds; default: however long ago. */
   period_ms?: number;
@@ -42,7 +42,7 @@ export interface Unique {
   states?: Status[];
 }
 
-/** Statuses in which a task keeps others with its unique key from being made, unless a submit says otherwise. */
+/** Statuses in which a task blocks others with its unique key, unless a submit says otherwise. */
 export const UNIQUE_STATES: Status[] = ["PENDING", "RUNNING", "SUCCESS"];
 
 /**
@@ -50,8 +50,8 @@ export const UNIQUE_STATES: Status[] = ["PENDING", "RUNNING", "SUCCESS"];
  *
  * @param body A hash of what was sent.
  * @param ids What it makes.
- * @param keyOf The entry of what it has made: a key does not outlive that. Default: of a task.
- * @returns The ids of what the key has made before, or null if it is claimed now.
+ * @param keyOf The entry of what it created: a key is void without it. Default: of a task.
+ * @returns The ids of what the key created before, or null if it is claimed now.
  * @throws {IdempotencyMismatchError} If it was used for something else.
  */
 export async function claimIdempotencyKey(
@@ -65,7 +65,7 @@ export async function claimIdempotencyKey(
 ): Promise<string[] | null> {
   const entry = await kv.get(keys.idempotency(scope, key));
   const known = entry.value ? decode<IdempotencyRecord>(entry.value) : null;
-  // KV collects expired keys late: what they say is void from their own time on.
+  // KV collects expired keys late: a record is void after its own `expires_at`.
   if (known && known.expires_at > clock.now()) {
     if (known.body !== body) throw new IdempotencyMismatchError();
     // Retention may be shorter than a day.
@@ -79,7 +79,7 @@ export async function claimIdempotencyKey(
 }
 
 /**
- * What an idempotency key has made; null: nothing yet.
+ * What an idempotency key has created; null: nothing yet.
  *
  * @throws {IdempotencyMismatchError} If it was used for something else.
  */
@@ -115,7 +115,7 @@ export async function claimUniqueKey(
   return null;
 }
 
-/** A hash of what was sent (SHA-256 of its JSON), to tell whether the same came again. */
+/** A hash of what was sent (SHA-256 of its JSON), to detect a repeated request. */
 export function fingerprint(sent: unknown): string {
   return createHash("sha256").update(encode(sent)).digest("hex");
 }

@@ -14,10 +14,10 @@ import type { TaskState } from "../task/record.ts";
 import type { Changeset } from "../store/changeset.ts";
 
 /**
- * Refuses parents that are not there.
+ * Rejects parents that do not exist.
  *
  * @param pointerOf The JSON pointer to a parent, by its place in `parents`.
- * @throws {InvalidInputError} If one of the tasks is not there.
+ * @throws {InvalidInputError} If one of the tasks does not exist.
  */
 export async function assertParents(
   kv: Deno.Kv,
@@ -25,29 +25,29 @@ export async function assertParents(
   pointerOf: (i: number) => string,
 ): Promise<void> {
   const issues = (await readTasks(kv, parents)).flatMap((state, i) =>
-    state ? [] : [{ pointer: pointerOf(i), detail: `There is no task ${parents[i]}.` }]
+    state ? [] : [{ pointer: pointerOf(i), detail: `Task ${parents[i]} does not exist.` }]
   );
   if (issues.length > 0) throw new InvalidInputError(issues);
 }
 
-/** Adds the effects by which new tasks learn of parents that may have ended already. */
+/** Adds the effects that notify new tasks of parents that may already have ended. */
 export function notifyDependents(write: Changeset, parents: Iterable<string>): void {
   for (const parent of parents) write.puts.push({ key: keys.dependentsEffect(parent), value: encode(0) });
 }
 
 /**
- * Puts ids in the place of refs in the `depends_on` of a batch.
+ * Replaces refs by ids in the `depends_on` of a batch.
  *
  * @returns The ids outside the batch that are depended on, each with the pointer to where it is named.
- * @throws {InvalidInputError} If a ref is there twice or nowhere, or the dependencies go round in a circle.
+ * @throws {InvalidInputError} If a ref is duplicate or unknown, or the dependencies form a cycle.
  */
 export function resolveRefs(submissions: Submission[], states: TaskState[]): Map<string, string> {
   const issues: InputIssue[] = [];
   const byRef = new Map<string, TaskState>();
   submissions.forEach(({ ref, unique }, i) => {
-    if (unique) issues.push({ pointer: `/tasks/${i}/unique`, detail: "Not in a batch: submit the task alone." });
+    if (unique) issues.push({ pointer: `/tasks/${i}/unique`, detail: "Not allowed in a batch: submit it alone." });
     if (ref === undefined) return;
-    if (byRef.has(ref)) issues.push({ pointer: `/tasks/${i}/ref`, detail: "This ref is there twice." });
+    if (byRef.has(ref)) issues.push({ pointer: `/tasks/${i}/ref`, detail: "Duplicate ref." });
     byRef.set(ref, states[i]);
   });
   const outside = new Map<string, string>();
@@ -62,12 +62,12 @@ export function resolveRefs(submissions: Submission[], states: TaskState[]): Map
       return parent.task.id;
     });
     if (new Set(task.depends_on).size < task.depends_on.length) {
-      issues.push({ pointer: `/tasks/${i}/depends_on`, detail: "A task is named twice." });
+      issues.push({ pointer: `/tasks/${i}/depends_on`, detail: "A task is listed twice." });
     }
   }
   const circle = findCircle(states);
   if (circle >= 0) {
-    issues.push({ pointer: `/tasks/${circle}/depends_on`, detail: "These dependencies go round in a circle." });
+    issues.push({ pointer: `/tasks/${circle}/depends_on`, detail: "These dependencies form a cycle." });
   }
   for (const [id, pointer] of outside) {
     if (isId(id)) continue;
@@ -77,7 +77,7 @@ export function resolveRefs(submissions: Submission[], states: TaskState[]): Map
   return outside;
 }
 
-/** The place of a task that depends on itself over others in the batch, or -1. */
+/** The index of a task that depends on itself through others in the batch, or -1. */
 function findCircle(states: TaskState[]): number {
   const places = new Map(states.map(({ task }, i) => [task.id, i]));
   const waits = states.map(({ task }) => task.depends_on.filter((id) => places.has(id)).length);
@@ -85,7 +85,7 @@ function findCircle(states: TaskState[]): number {
   states.forEach(({ task }, i) => {
     for (const id of task.depends_on) dependents.set(id, [...dependents.get(id) ?? [], i]);
   });
-  // Kahn's algorithm: whatever cannot be put into an order is in a circle or behind one.
+  // Kahn's algorithm: tasks that cannot be sorted are in a cycle or behind one.
   const free = waits.flatMap((count, i) => count === 0 ? [i] : []);
   for (const i of free) {
     for (const next of dependents.get(states[i].task.id) ?? []) if (--waits[next] === 0) free.push(next);

@@ -34,11 +34,11 @@ export interface Submission {
   tags?: string[];
   /** If it has not been started within this time, it is cancelled. Milliseconds from now. */
   expires_in_ms?: number;
-  /** How long it is kept after its end, in milliseconds. Default: as its status says. */
+  /** How long it is kept after its end, in milliseconds. Default: by its status. */
   retention_ms?: number;
   /** Tasks of the type with the same key run one after another, or as many at once as the type says. */
   concurrency_key?: string;
-  /** Answers the task that there is already instead of making another. Not in a batch. */
+  /** Returns the existing task instead of creating another. Not in a batch. */
   unique?: Unique;
   /** Ids of tasks, or in a batch the `ref` of others in it, that must be SUCCESS before this one may start. */
   depends_on?: string[];
@@ -46,10 +46,10 @@ export interface Submission {
   ref?: string;
   /** The schedule that submits it. */
   schedule_id?: string;
-  /** An http or https URL that is told how it ended, by a task of the type `webhook_delivery`. */
+  /** An http or https URL that is notified of its end, by a task of the type `webhook_delivery`. */
   callback_url?: string;
   retried_from?: string;
-  /** Who submits it; left out: a program that shares the process. */
+  /** Who submits it; omitted: code in the same process. */
   submitted_by?: string;
 }
 
@@ -65,18 +65,18 @@ export function newTask({ registry, clock }: Core, submission: Submission, root:
   if (!definition || definition.internal && !internal) {
     const known = registry.public().map(({ type }) => type).join(", ");
     throw new InvalidInputError([
-      { pointer: `${root}/task_type`, detail: `There is no such task type. There are: ${known}.` },
+      { pointer: `${root}/task_type`, detail: `Unknown task type. Known types: ${known}.` },
     ]);
   }
   const pointer = `${root}/input_params`;
   const given = submission.input_params ?? {};
-  // What is kept as it was sent is parsed as it will be read.
+  // Parameters that are stored as sent are parsed as they will be read back.
   const sent = onlyChecks(definition) ? null : JSON.parse(JSON.stringify(given)) as Json;
   const params = parseParams(definition, sent ?? given, pointer) as Json;
   const kept = sent ?? params;
   const bytes = jsonSize(kept);
   if (bytes > MAX_PARAMS_BYTES) {
-    const detail = `Parameters may take ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload what is larger.`;
+    const detail = `Parameters may take at most ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload larger data.`;
     throw new InvalidInputError([{ pointer, detail }]);
   }
   const now = clock.now();
@@ -87,16 +87,16 @@ export function newTask({ registry, clock }: Core, submission: Submission, root:
     throw new InvalidInputError([{ pointer: `${root}/expires_in`, detail: "It would expire before it may start." }]);
   }
   if (submission.callback_url !== undefined && !registry.get(DELIVERY_TYPE)) {
-    const detail = `There is no task type ${DELIVERY_TYPE} here that could deliver it.`;
+    const detail = `The task type ${DELIVERY_TYPE}, which delivers it, is not available.`;
     throw new InvalidInputError([{ pointer: `${root}/callback_url`, detail }]);
   }
   const concurrency_key = submission.concurrency_key ?? null;
   const depends_on = [...submission.depends_on ?? []];
   if (new Set(depends_on).size < depends_on.length) {
-    throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail: "A task is named twice." }]);
+    throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail: "A task is listed twice." }]);
   }
   if (depends_on.length > MAX_DEPENDENCIES) {
-    const detail = `A task may depend on ${MAX_DEPENDENCIES} others.`;
+    const detail = `A task may depend on at most ${MAX_DEPENDENCIES} others.`;
     throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail }]);
   }
   return {

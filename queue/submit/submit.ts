@@ -1,6 +1,6 @@
 /**
- * Submitting: makes tasks from what was sent, ties them to the uploads and the tasks that they name, and makes sure
- * that an idempotency key or a unique key makes one task only.
+ * Submitting: creates tasks, links them to the uploads and tasks that they name, and makes sure that an idempotency
+ * key or a unique key creates only one task.
  *
  * @module
  */
@@ -23,14 +23,14 @@ import type { Uploads } from "./uploads.ts";
 export interface SubmitClaimer {
   /** The task as it is to be stored: claimed, if there is a slot for it. */
   claimOnSubmit(state: TaskState): TaskState;
-  /** The submit of a task that was claimed has been answered, however. */
+  /** The submit of a task claimed on submit has been answered, whatever the outcome. */
   submitAnswered(task: TaskRecord): void;
 }
 
-/** What a submit has made. */
+/** The result of a submit. */
 interface Submitted {
   ids: string[];
-  /** Null: the keys have made the tasks before. */
+  /** Null: the keys created the tasks before. */
   created: TaskState[] | null;
 }
 
@@ -46,9 +46,9 @@ export class Submitter {
    * Submits a task. Once the promise resolves the task is durable.
    *
    * @param internal Whether the service itself submits.
-   * @returns Its id, and its state if it is new (null: the idempotency key has made it before).
+   * @returns Its id, and its state if it is new (null: the idempotency key created it before).
    * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
-   * @throws {IdempotencyMismatchError} If the key has made a task from another submission.
+   * @throws {IdempotencyMismatchError} If the key was used for a different submission.
    * @throws {OutcomeUnknownError} If the store did not answer in time.
    */
   async submit(
@@ -66,7 +66,7 @@ export class Submitter {
   /**
    * Submits up to {@linkcode MAX_BATCH} tasks in one atomic: all of them or none.
    *
-   * @returns Their ids, and their states if they are new (null: the idempotency key has made them before).
+   * @returns Their ids, and their states if they are new (null: the idempotency key created them before).
    * @throws {InvalidInputError} With pointers below `/tasks`. Nothing is stored.
    */
   async submitBatch(submissions: Submission[], idempotency?: IdempotencyKey): Promise<Submitted> {
@@ -83,7 +83,7 @@ export class Submitter {
     return await this.#commit(submissions, states, parents, idempotency, submissions);
   }
 
-  /** Commits new tasks. Whoever loses a race (for a key, for an upload) looks again: each round, one of them wins. */
+  /** Commits new tasks. Retries on a conflict (over a key or an upload): each round has one winner. */
   async #commit(
     submissions: Submission[],
     states: TaskState[],
@@ -105,7 +105,7 @@ export class Submitter {
         }
         const duplicate = await this.#complete(changeset, submissions, claimed, parents, rootOf);
         if (duplicate !== null) {
-          // The key answers the same task when it comes again.
+          // A repeated request with this key returns the same task.
           const remembered = emptyChangeset();
           if (idempotency) await claimIdempotencyKey(kv, clock, remembered, idempotency, body, [duplicate]);
           if (idempotency && !await committer.commitUnlessConflict(remembered)) continue;
@@ -120,9 +120,9 @@ export class Submitter {
   }
 
   /**
-   * Adds to the creation of tasks what ties them to parents, older tasks, unique keys and uploads.
+   * Links new tasks to parents, older tasks, unique keys and uploads.
    *
-   * @returns The id of the task that has the unique key already: then the changeset is not to be used; else null.
+   * @returns The id of the task that already has the unique key (do not use the changeset then), else null.
    */
   async #complete(
     changeset: Changeset,
@@ -144,9 +144,9 @@ export class Submitter {
   }
 
   /**
-   * What creates a task, for whoever submits together with a change of their own.
+   * The changeset that creates a task, for callers that add a change of their own.
    *
-   * @returns Also the id of the task that has the unique key already: then the changeset is not to be used.
+   * @returns Also the id of the task that already has the unique key: do not use the changeset then.
    * @throws {InvalidInputError} As {@linkcode submit} does.
    */
   async prepare(submission: Submission): Promise<{ changeset: Changeset; state: TaskState; duplicate: string | null }> {
@@ -156,7 +156,7 @@ export class Submitter {
     return { changeset, state, duplicate };
   }
 
-  /** @throws {InvalidInputError} If a batch is more than one atomic takes. */
+  /** @throws {InvalidInputError} If a batch does not fit into one atomic. */
   #assertFits(changeset: Changeset): void {
     const size = new AtomicSize(this.core.limits);
     size.add(changeset);
@@ -177,8 +177,8 @@ export class Submitter {
   }
 
   /**
-   * Adds to a write what lets older tasks know which ones were submitted in their place, as long as they are there. An
-   * entry that comes to stand behind the deletion of its older task is the janitor's to find.
+   * Links older tasks, if they still exist, to the ones that were submitted in their place. The janitor finds entries
+   * that were written after their older task was deleted.
    */
   async #referToOlder(write: Changeset, tasks: TaskRecord[]): Promise<void> {
     const named = tasks.filter(({ retried_from }) => retried_from !== null);

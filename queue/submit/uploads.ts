@@ -1,5 +1,5 @@
 /**
- * Uploaded files: stored ahead of the tasks that name them, and kept for as long as one of these is there.
+ * Uploaded files: stored before the tasks that name them, and kept as long as one of these exists.
  *
  * @module
  */
@@ -25,8 +25,8 @@ export class Uploads {
    *
    * @param mediaType As it is stored; nothing is derived from it.
    * @param maxBytes Refuse more than this.
-   * @returns Its id, and whether it is new (false: the idempotency key has stored it before).
-   * @throws {TooLargeError} As soon as it is larger than `maxBytes`; nothing stays.
+   * @returns Its id, and whether it is new (false: the idempotency key stored it before).
+   * @throws {TooLargeError} As soon as it is larger than `maxBytes`; nothing is kept.
    * @throws {IdempotencyMismatchError} If the key was used for another file.
    */
   async store(
@@ -62,7 +62,7 @@ export class Uploads {
         }
       }
       blobs.attach(changeset, written);
-      // Whoever loses the race for the key looks again; a file that the janitor has taken is lost for good.
+      // On a conflict over the key, retry; a file that the janitor has deleted is lost for good.
       if (await committer.commitUnlessConflict(changeset)) return { id, file, created: true };
       if (!idempotency || tries > 3) throw new ConflictError();
     }
@@ -86,10 +86,10 @@ export class Uploads {
   }
 
   /**
-   * Adds to a write what keeps uploads for as long as their owner is there. However many they are, it takes one check:
-   * whoever deletes an upload rewrites the fence, and checks that the upload is as it was read.
+   * Adds references to a changeset that keep uploads as long as their owner exists. Any number takes one check: a
+   * delete of an upload rewrites the fence, and checks that the upload is unchanged.
    *
-   * @throws {InvalidInputError} If one of them is not there.
+   * @throws {InvalidInputError} If one of them does not exist.
    */
   async refer(
     write: Changeset,
@@ -113,7 +113,7 @@ export class Uploads {
           const pointer = `${rootOf(i)}/input_params${pointerTo(input_params, upload)}`;
           throw new InvalidInputError([{ pointer, detail }]);
         };
-        if (!entry.value) refuse(`There is no upload ${upload}. Uploads without a task are kept for 24 hours.`);
+        if (!entry.value) refuse(`Upload ${upload} does not exist. Uploads without a task are kept for 24 hours.`);
         const used: Upload = { ...decode<Upload>(entry.value), used_at: this.core.clock.now() };
         write.locks.push(`upload:${upload}`);
         write.puts.push({ key: keys.upload(upload), value: encode(used) });

@@ -1,12 +1,12 @@
 /**
- * What people can ask of tasks, and in which status.
+ * The actions that users can take on tasks, and in which status.
  *
  * @module
  */
 
 import type { Status } from "./record.ts";
 
-/** What people can ask of tasks. */
+/** The actions that users can take on tasks. */
 export const TASK_ACTIONS = ["cancel", "retry", "delete"] as const;
 
 /** One of {@linkcode TASK_ACTIONS}. */

@@ -24,7 +24,7 @@ export interface TypeInfo {
   rate_limit: string | null;
   /** Set while no task of this type is started. */
   paused: PauseInfo | null;
-  /** What running a task once more does outside; null: nothing. */
+  /** The external side effect of running a task again; null: none. */
   side_effects: string | null;
   /** Parameters of an example that is worth watching; null: there is none. */
   example: Json;
@@ -76,7 +76,7 @@ export interface SeriesBucket {
   waiting: Record<string, number>;
 }
 
-/** Something that a chart marks. */
+/** An annotation of a chart. */
 export interface SeriesAnnotation {
   at: string;
   kind: "start" | "pause" | "resume";
@@ -84,7 +84,7 @@ export interface SeriesAnnotation {
   task_type: string | null;
 }
 
-/** The series of a range, oldest bucket first; the last one is not over yet. */
+/** The series of a range, oldest bucket first; the last one is incomplete. */
 export interface SeriesAnswer {
   range: string;
   bucket_seconds: number;

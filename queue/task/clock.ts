@@ -9,12 +9,12 @@
 export interface Clock {
   /** Wall time: milliseconds since the Unix epoch. */
   now(): number;
-  /** Milliseconds that only grow, unrelated to the wall clock. Leases are measured with this one. */
+  /** Monotonic milliseconds, unrelated to the wall clock. Leases are measured with this one. */
   monotonic(): number;
   /**
    * Calls `callback` once after `ms` milliseconds.
    *
-   * @returns A function that takes the call back; calling it twice does no harm.
+   * @returns A function that cancels the call; calling it twice is safe.
    */
   after(ms: number, callback: () => void): () => void;
 }
@@ -63,7 +63,7 @@ export async function within(clock: Clock, ms: number, promise: Promise<unknown>
   }
 }
 
-/** A job that runs again and again, never beside itself, until it is stopped. */
+/** A job that repeats until it is stopped; its runs never overlap. */
 export interface Repeating {
   /** Runs the job as soon as possible instead of at the end of the pause. */
   kick(): void;
@@ -74,7 +74,7 @@ export interface Repeating {
 /**
  * Runs `job` now and then again `ms` milliseconds after each run has ended.
  *
- * @param onError Told of each run that threw; the next run happens all the same.
+ * @param onError Called for each run that threw; the next run happens anyway.
  */
 export function repeat(
   clock: Clock,

@@ -25,7 +25,7 @@ export interface InputIssue {
   detail: string;
 }
 
-/** Issues that an error names; of more it says how many there are. */
+/** The most issues that an error lists; the rest are only counted. */
 const MAX_ISSUES = 100;
 
 /** An input was refused before anything was stored. */
@@ -61,7 +61,7 @@ export class ForbiddenError extends QueueError {
   }
 }
 
-/** The same Idempotency-Key came with another body. */
+/** The Idempotency-Key was reused with a different body. */
 export class IdempotencyMismatchError extends QueueError {
   constructor() {
     super("idempotency_mismatch", "This Idempotency-Key was already used for another request.");
@@ -71,14 +71,14 @@ export class IdempotencyMismatchError extends QueueError {
 /** A key that a write had checked was changed by someone else; nothing was written. */
 export class ConflictError extends QueueError {
   constructor() {
-    super("conflict", "Someone else changed this first; nothing was written.");
+    super("conflict", "Another change came first; nothing was written.");
   }
 }
 
 /** This instance was declared dead and recovered; its late write was refused. */
 export class FencedError extends QueueError {
   constructor() {
-    super("fenced", "This instance was recovered by another one and may write nothing more.");
+    super("fenced", "This instance was recovered by another one and can no longer write.");
   }
 }
 
@@ -93,7 +93,7 @@ export class OutcomeUnknownError extends QueueError {
   }
 }
 
-/** A write was refused by the store for what it is (for example a value over 64 KiB). */
+/** The store rejected the write itself (for example for a value over 64 KiB). */
 export class RefusedWriteError extends QueueError {
   constructor(options?: ErrorOptions) {
     super("refused_write", "The store refused this write; nothing was written.", options);
@@ -107,7 +107,7 @@ export class ClosedError extends QueueError {
   }
 }
 
-/** There is too much to do at the moment; nothing was done. */
+/** The service is overloaded; nothing was done. */
 export class BusyError extends QueueError {
   constructor(message: string) {
     super("busy", message);
@@ -138,7 +138,7 @@ export class NonRetryableError extends QueueError {
  * - `cancelled`: someone cancelled the task.
  * - `timeout`: the attempt ran longer than it may.
  * - `shutdown`: the instance stops; the task will go on elsewhere or later.
- * - `lost`: the instance was recovered; nothing that this handler still does will be kept.
+ * - `lost`: the instance was recovered; nothing more from this handler will be stored.
  */
 export class AbortedError extends QueueError {
   declare readonly code: "cancelled" | "timeout" | "shutdown" | "lost";

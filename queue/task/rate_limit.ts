@@ -1,7 +1,7 @@
 /**
- * Rate limits: at most so many starts of a type in any window of a length. The times of the last starts stand in the
- * store and are rewritten in the atomic that starts a task, so the limit holds over all instances and restarts, and
- * what was not started takes nothing from it.
+ * Rate limits: a maximum number of starts of a type in any window of a given length. The times of the last starts are
+ * stored and rewritten in the atomic that starts a task, so the limit holds across instances and restarts, and a
+ * task that was not started does not count.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const MAX_LIMIT = 1_000;
 /**
  * Reads a rate such as `10/s`, `100/m` or `1000/h`.
  *
- * @throws {RangeError} If it is none.
+ * @throws {RangeError} If it is not a rate.
  */
 export function parseRate(text: string): Rate {
   const match = /^(\d{1,4})\/([smh])$/.exec(text);
@@ -32,12 +32,12 @@ export function parseRate(text: string): Rate {
 }
 
 /**
- * What a rate leaves at `now`.
+ * What a rate limit still allows at `now`.
  *
  * @param starts Times of the last starts, oldest first.
- * @returns The starts that still count, how many more there may be, when there may be one if there may not be now, and
- * whether some starts were in the future: a clock was set back, and the starts must be stored as they are returned, or
- * they would stop the type for as long as it was set back.
+ * @returns The starts that still count, how many more are allowed now, when the next is allowed if none is, and
+ * whether some starts were in the future: then a clock was set back, and the returned starts must be stored, or they
+ * would block the type for as long as it was set back.
  */
 export function allowance(
   starts: number[],

@@ -3,7 +3,7 @@
  *
  * A task is kept in two parts. The cold {@linkcode TaskRecord} is written when the task is submitted, when it is
  * placed anew and when it ends. The hot {@linkcode RunRecord} exists only while the task runs and is written only
- * by the instance that holds it. Together they are a {@linkcode TaskState}.
+ * by the instance that runs it. Together they are a {@linkcode TaskState}.
  *
  * @module
  */
@@ -47,9 +47,9 @@ export interface Attempt {
 export interface TaskAction {
   action: "cancel" | "retry";
   at: number;
-  /** Who asked for it; null: the service itself, since it expired or what it depends on did not succeed. */
+  /** Who asked for it; null: the service itself, because it expired or a dependency did not succeed. */
   by: string | null;
-  /** The last attempt before it, or the one that it ended; 0: there was none. */
+  /** The last attempt before it, or the one it ended; 0: none. */
   attempt: number;
   detail: string;
 }
@@ -60,7 +60,7 @@ export interface TaskAction {
  * - `ready`: may start as soon as a slot is free; the lowest `score` goes first.
  * - `scheduled`: not before `due` (milliseconds since the epoch).
  * - `blocked`: `unmet` of the tasks that it depends on are not SUCCESS yet.
- * - `limited`: as many tasks as may have its concurrency key; the lowest `score` is let in next.
+ * - `limited`: its concurrency key is fully occupied; the lowest `score` is admitted next.
  */
 export type Placement =
   | { kind: "ready"; score: number }
@@ -97,24 +97,24 @@ export interface TaskRecord {
   created_at: number;
   started_at: number | null;
   completed_at: number | null;
-  /** How long it is kept after its end; null: as long as its status says. */
+  /** How long it is kept after its end; null: as its status determines. */
   retention_ms: number | null;
   /** Tasks of a type that share a key run one after another (or as many at once as the type says). */
   concurrency_key: string | null;
-  /** Within its type, a key that makes one task only. */
+  /** A key that allows only one task within its type. */
   unique_key: string | null;
   /** Tasks that must be SUCCESS before this one may start. */
   depends_on: string[];
-  /** Whether its end must be told to tasks that depend on it. */
+  /** Whether dependents must be notified of its end. */
   has_dependents: boolean;
   /** How often it was started over from the beginning: checkpoints and steps of an earlier generation are void. */
   generation: number;
   /** The schedule that submitted it. */
   schedule_id: string | null;
-  /** Told how it ended. */
+  /** Notified of its end. */
   callback_url: string | null;
   retried_from: string | null;
-  /** Who submitted it; null: a program that shares the process. */
+  /** Who submitted it; null: code in the same process. */
   submitted_by: string | null;
   /** Bytes of its parameters; 0 for less than a kilobyte. */
   params_bytes: number;
@@ -123,7 +123,7 @@ export interface TaskRecord {
   actions: TaskAction[];
   /** Uploads that live as long as this task. */
   uploads: string[];
-  /** Whether nothing is kept for it beside its record: no log, no file, no step, no checkpoint. */
+  /** Whether nothing is stored for it besides its record: no log, no file, no step, no checkpoint. */
   record_only: boolean;
   version: number;
 }
@@ -149,12 +149,12 @@ export interface TaskState {
   run: RunRecord | null;
 }
 
-/** The status that both parts together say. */
+/** The status of a task, from both parts. */
 export function statusOf(state: TaskState): Status {
   return state.run ? "RUNNING" : state.task.status;
 }
 
-/** The version that both parts together say. It only grows. */
+/** The version of a task, from both parts. It only grows. */
 export function versionOf(state: TaskState): number {
   return state.run?.version ?? state.task.version;
 }

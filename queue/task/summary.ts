@@ -29,7 +29,7 @@ export interface TaskSummary {
   /** 0 to 100. */
   progress: number;
   message: string;
-  /** When the running attempt last told of progress; null while it does not run. */
+  /** When the running attempt last reported progress; null while it does not run. */
   progress_at: string | null;
   error: Omit<TaskError, "stack"> | null;
   attempt: number;
@@ -70,7 +70,7 @@ export interface Task extends Omit<TaskSummary, "error"> {
   /** Ids of the tasks that must be SUCCESS before it may start. */
   depends_on: string[];
   unique_key: string | null;
-  /** The URL that is told how it ended. */
+  /** The URL that is notified of its end. */
   callback_url: string | null;
   /** Failed attempts since the last manual retry: at `max_attempts` it is FAILED. */
   failures: number;
@@ -80,7 +80,7 @@ export interface Task extends Omit<TaskSummary, "error"> {
   timeout: number;
   /** How long it is kept after its end, in seconds; null: as its status says. */
   retention: number | null;
-  /** Who submitted it; null: a program that shares the process. */
+  /** Who submitted it; null: code in the same process. */
   submitted_by: string | null;
   /** Cancels and retries, oldest first. */
   actions: (Omit<TaskAction, "at"> & { at: string })[];

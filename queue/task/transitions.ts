@@ -34,7 +34,7 @@ export const EVENTS = [
 /** One of {@linkcode EVENTS}. */
 export type TaskEvent = (typeof EVENTS)[number];
 
-/** The whole state machine: for each event, the status that each status leads to; what is not named is illegal. */
+/** The whole state machine: for each event, the status that each status leads to; all others are illegal. */
 export const TRANSITIONS: Readonly<Record<TaskEvent, Partial<Record<Status, Status>>>> = {
   become_due: { PENDING: "PENDING" },
   claim: { PENDING: "RUNNING" },
@@ -61,12 +61,12 @@ function assertLegal(event: TaskEvent, state: TaskState): void {
 /** Each step of priority is worth this much waiting, so that nothing starves. */
 export const PRIORITY_STEP_MS = 60_000;
 
-/** Interruptions in a row without a new checkpoint after which a task is given up. */
+/** Interruptions in a row without a new checkpoint after which a task fails. */
 export const MAX_INTERRUPTIONS = 10;
 
-/** So many interruptions in a row make a task suspect of ending its process: after a crash it waits before the next start. */
+/** This many interruptions in a row suggest that a task crashes its process: after a crash it starts with a delay. */
 export const SUSPECT_INTERRUPTIONS = 2;
-/** That wait at first; it doubles with each further interruption. */
+/** The initial delay; it doubles with each further interruption. */
 const FIRST_SUSPICION_MS = 10_000;
 const LONGEST_SUSPICION_MS = 5 * 60_000;
 
@@ -76,7 +76,7 @@ export const MAX_ATTEMPTS_KEPT = 25;
 /** Cancels and retries that a record remembers; older ones are dropped. */
 export const MAX_ACTIONS_KEPT = 25;
 
-/** What of a task decides where it waits. */
+/** The fields that decide where a task waits. */
 type Waiting = Pick<TaskRecord, "priority" | "concurrency_key">;
 
 /** Where a task waits that may start at `due`, seen at `now`. */
@@ -85,7 +85,7 @@ export function placementAt(due: number, { priority, concurrency_key }: Waiting,
   return { kind: concurrency_key === null ? "ready" : "limited", score: due - priority * PRIORITY_STEP_MS };
 }
 
-/** What a waiting task waited for has come: its time, its parents, or its concurrency key. */
+/** A waiting task's condition is met: its time, its parents, or its concurrency key. */
 export function becomeDue(state: TaskState, now: number): TaskState {
   assertLegal("become_due", state);
   const { task } = state;
@@ -115,14 +115,14 @@ export function dependencySucceeded(state: TaskState, now: number, count = 1): T
   return { run: null, task: { ...task, placement: { kind: "blocked", unmet }, version: task.version + 1 } };
 }
 
-/** The task is told that others depend on it. It keeps its place. */
+/** Marks the task as having dependents. It keeps its place. */
 export function markHasDependents(state: TaskState): TaskState {
   const { task } = state;
   const placement = task.placement && { ...task.placement };
   return { run: null, task: { ...task, placement, has_dependents: true, version: task.version + 1 } };
 }
 
-/** Whether a task takes up its concurrency key: it runs, or was let in and waits for a slot. */
+/** Whether a task occupies its concurrency key: it runs, or was admitted and waits for a slot. */
 export function occupies({ task, run }: TaskState): boolean {
   return run !== null || task.placement?.kind === "ready";
 }
@@ -160,7 +160,7 @@ function endAttempt(
 ): TaskRecord {
   const { task } = state;
   const run = state.run!;
-  // One clock may run behind the one that stamped the start: no attempt ends before it began.
+  // This clock may lag behind the one that recorded the start: no attempt ends before it began.
   const completed_at = Math.max(now, run.started_at);
   const attempt: Attempt = {
     attempt: run.attempt,
@@ -227,7 +227,7 @@ export function retryLater(state: TaskState, error: TaskError, now: number, runA
 
 /**
  * The attempt was cut short by a shutdown, a crash or a lost lease: not the handler's fault, so it goes back to the
- * head of the line, until {@linkcode MAX_INTERRUPTIONS} in a row say that the task itself ends its process. Before
+ * head of the queue, until {@linkcode MAX_INTERRUPTIONS} in a row show that the task crashes its process. Before
  * that, one whose process has ended twice waits longer each time, so that others get their turn.
  *
  * @param crashed Whether its instance has ended without handing it back.
@@ -306,7 +306,7 @@ export function retry(
 ): TaskState {
   assertLegal("retry", state);
   const { task } = state;
-  // Once it was started, all that it depends on had succeeded, and SUCCESS is for good.
+  // If it was ever started, all its dependencies had succeeded, and SUCCESS is final.
   const unmet = task.attempt === 0 ? task.depends_on.length : 0;
   const unstarted = task.attempt === 0 && task.expires_at !== null;
   return {
@@ -316,7 +316,7 @@ export function retry(
       status: "PENDING",
       placement: unmet > 0 ? { kind: "blocked", unmet } : placementAt(now, task, now),
       generation: task.generation + (from === "start" ? 1 : 0),
-      // It has as long to be started as it had at first.
+      // Its time to be started is as long as it was at first.
       expires_at: unstarted ? now + task.expires_at! - task.created_at : null,
       progress: 0,
       message: "",

@@ -1,5 +1,5 @@
 /**
- * `deno task backup FILE`: copies the store to a new file, also while the server works.
+ * `deno task backup FILE`: copies the store to a new file, even while the server is running.
  *
  * @module
  */
@@ -12,13 +12,13 @@ const path = storePath();
 const exists = (name: string) => Deno.lstat(name).then(() => true, () => false);
 const problem = !file
   ? "Name the file to write: deno task backup FILE"
-  : await whyNotAFile(path) ?? (await exists(file) ? `${file} is there already and is not overwritten.` : null);
+  : await whyNotAFile(path) ?? (await exists(file) ? `${file} already exists and is not overwritten.` : null);
 if (problem) {
   console.error(problem);
   Deno.exit(2);
 }
 const started = systemClock.monotonic();
-// Under its final name there is a whole copy or nothing.
+// A file with the final name is always a complete copy.
 const unfinished = `${file}.unfinished`;
 try {
   await copyStore(path, unfinished);

@@ -1,7 +1,7 @@
 /**
- * Checks every invariant of a store: that each task stands in exactly one place and under one index entry, that
- * nothing waits for what will never come, that counters equal a full count, that nothing is left without its owner.
- * The store must not change meanwhile: check one that no server uses, or a copy.
+ * Checks every invariant of a store: that each task has exactly one placement and one index entry, that nothing waits
+ * for what will never happen, that counters equal a full count, that nothing is left without its owner. The store must
+ * not change meanwhile: check one that no server uses, or a copy.
  *
  * @module
  */
@@ -28,11 +28,11 @@ export interface StoreReport {
   tasks: number;
   entries: number;
   problems: StoreProblem[];
-  /** The full count, to put the counters right with. */
+  /** The full count, for correcting the counters. */
   tally: Tally;
 }
 
-/** Checks a store. `now` is a wall time in milliseconds, for tasks that must be placed anew. */
+/** Checks a store. `now` is the wall-clock time in milliseconds, for tasks that need a new placement. */
 export async function checkStore(kv: Deno.Kv, now: number): Promise<StoreReport> {
   return await new StoreCheck(kv, now).run();
 }
@@ -46,7 +46,7 @@ class StoreCheck {
   readonly #states = new Map<string, TaskState>();
   readonly #instances = new Set<string>();
   readonly #follows = new Set<string>();
-  /** Owned entries that were seen, as text: what a task must have and has not is missing. */
+  /** Owned entries that were seen, as text; a required entry that is not in here is missing. */
   readonly #seen = new Set<string>();
   readonly #removed = new Set<string>();
   readonly #schedules = new Map<string, Schedule>();
@@ -67,7 +67,7 @@ class StoreCheck {
     await this.#findings.each(["removed"], ({ key }) => this.#removed.add(key[1] as string));
     await this.#findings.each(["follow"], ({ key }) => this.#follows.add(text(key)));
     await this.#findings.each(["task"], ({ key, value }) => {
-      // The large parts are of no concern here.
+      // The large parts are not needed here.
       const task: TaskRecord = { ...decodeTask(value), input_params: null, result: null };
       this.#states.set(key[1] as string, { task, run: null });
     });
@@ -119,15 +119,15 @@ class StoreCheck {
       }
     });
     await this.#findings.each(["removed"], (entry) => {
-      if (this.#states.has(entry.key[1] as string)) this.#findings.drop(entry, "is of a task that is still there");
+      if (this.#states.has(entry.key[1] as string)) this.#findings.drop(entry, "is of a task that still exists");
     });
     await this.#findings.each(["retried_as"], (entry) => {
-      if (!this.#states.has(entry.key[1] as string)) this.#findings.drop(entry, "is of a task that is not there");
+      if (!this.#states.has(entry.key[1] as string)) this.#findings.drop(entry, "is of a task that does not exist");
     });
     await this.#findings.each(["idempotency"], ({ key, value }) => {
       const { ids, body, expires_at } = decode<{ ids?: unknown; body?: unknown; expires_at?: unknown }>(value);
       const isWhole = Array.isArray(ids) && typeof body === "string" && typeof expires_at === "number";
-      if (!isWhole) this.#findings.report(key, "does not say what it has made");
+      if (!isWhole) this.#findings.report(key, "does not say what it created");
     });
     for (const kind of READABLE) await this.#findings.each([kind], ({ value }) => void decode<unknown>(value));
     await this.#checkKinds();
@@ -136,26 +136,26 @@ class StoreCheck {
     return { tasks: this.#states.size, entries: this.#findings.entries, problems: this.#findings.problems, tally };
   }
 
-  /** Whether there is anything that nobody looks at. */
+  /** Reports kinds of entries that are not checked. */
   async #checkKinds(): Promise<void> {
     let from = "";
     while (true) {
       let kind: string | null = null;
       for await (const { key } of this.#kv.list({ start: [from], end: ["\uffff"] }, { limit: 1 })) {
         kind = key[0] as string;
-        if (!CHECKED_KINDS.has(kind)) this.#findings.report([kind], "is no kind of entry that a store has");
+        if (!CHECKED_KINDS.has(kind)) this.#findings.report([kind], "is an unknown kind of entry");
       }
       if (kind === null) return;
       from = `${kind}\u0000`;
     }
   }
 
-  /** The task that an entry belongs to; if it is not there, the entry is reported. */
+  /** The task that an entry belongs to; if it does not exist, the entry is reported. */
   #state(entry: Entry, part: number): TaskState | null {
     this.#seen.add(text(entry.key));
     const id = entry.key[part] as string;
     const state = this.#states.get(id) ?? null;
-    if (!state && !this.#removed.has(id)) this.#findings.drop(entry, "is of a task that is not there");
+    if (!state && !this.#removed.has(id)) this.#findings.drop(entry, "is of a task that does not exist");
     return state;
   }
 
@@ -165,7 +165,7 @@ class StoreCheck {
     state.run = decode<RunRecord>(entry.value);
     if (isTerminal(state.task.status)) this.#findings.drop(entry, `is of a task that is ${state.task.status}`);
     else if (!this.#instances.has(state.run.instance)) {
-      const detail = "is held by an instance that is gone";
+      const detail = "is run by an instance that is gone";
       this.#findings.move(entry.key, detail, state.task.id, (state) => interrupt(state, this.#now));
     }
   }
@@ -176,7 +176,7 @@ class StoreCheck {
     const { task, run } = state;
     const placement = run ? null : task.placement;
     if (!placement || text(placementKey(placement, task)) !== text(entry.key)) {
-      this.#findings.drop(entry, run ? "is of a task that runs" : "is not where its task says that it waits");
+      this.#findings.drop(entry, run ? "is of a task that is running" : "is not the placement of its task");
     }
   }
 
@@ -195,7 +195,7 @@ class StoreCheck {
     if (isTerminal(statusOf(state)) || !state.task.depends_on.includes(parent)) {
       return this.#findings.drop(entry, "is of a task that does not depend on it");
     }
-    // Once a task is not blocked any more, it does not matter what becomes of the others.
+    // Once a task is no longer blocked, its other dependencies do not matter.
     if (decode<number>(entry.value) !== 0 || state.run || state.task.placement?.kind !== "blocked") return;
     this.#unmet.set(state.task.id, (this.#unmet.get(state.task.id) ?? 0) + 1);
     const known = this.#states.get(parent);
@@ -231,7 +231,7 @@ class StoreCheck {
         this.#findings.put(keys.keyHolders(type, key), "names a task twice", [...new Set(holders)]);
       }
       const free = holders.some((id) => !this.#states.has(id) || !occupies(this.#states.get(id)!));
-      if (free) this.#needFollow(type, key, "a task that has left still has the key");
+      if (free) this.#needFollow(type, key, "a task that no longer needs the key still holds it");
     }
   }
 
@@ -242,16 +242,16 @@ class StoreCheck {
       run: null,
     });
     if (!placement) {
-      return this.#findings.move(keys.task(id), "waits nowhere", id, place(placementAt(this.#now, task, this.#now)));
+      return this.#findings.move(keys.task(id), "has no placement", id, place(placementAt(this.#now, task, this.#now)));
     }
-    need(placementKey(placement, task), "the place", placementValue(task));
+    need(placementKey(placement, task), "the placement", placementValue(task));
     if (placement.kind !== "blocked") return;
     const unmet = this.#unmet.get(id) ?? 0;
     if (placement.unmet === unmet) return;
     const at: Placement = unmet > 0 ? { kind: "blocked", unmet } : placementAt(this.#now, task, this.#now);
     this.#findings.move(
       keys.task(id),
-      `counts ${placement.unmet} tasks that it waits for; there are ${unmet}`,
+      `counts ${placement.unmet} unmet dependencies; there are ${unmet}`,
       id,
       place(at),
     );
@@ -262,9 +262,9 @@ class StoreCheck {
     if (occupies(state)) {
       if (holders.includes(state.task.id)) return;
       const slot = keys.keyHolders(type, key);
-      this.#findings.put(slot, `does not name task ${state.task.id}, which has the key`, [...holders, state.task.id]);
+      this.#findings.put(slot, `does not name task ${state.task.id}, which holds the key`, [...holders, state.task.id]);
     } else if (state.task.placement?.kind === "limited" && holders.length === 0) {
-      this.#needFollow(type, key, `task ${state.task.id} waits for a key that nobody has`);
+      this.#needFollow(type, key, `task ${state.task.id} waits for a key that no task holds`);
     }
   }
 
@@ -285,8 +285,8 @@ class StoreCheck {
       this.#seen.add(text(entry.key));
       const [, upload, owner] = entry.key as string[];
       if (!this.#states.has(owner) && !this.#schedules.has(owner)) {
-        this.#findings.drop(entry, "is of an owner that is not there");
-      } else if (!this.#uploads.has(upload)) this.#findings.report(entry.key, "names an upload that is not there");
+        this.#findings.drop(entry, "is of an owner that does not exist");
+      } else if (!this.#uploads.has(upload)) this.#findings.report(entry.key, "names an upload that does not exist");
     });
     await this.#findings.each(["artifact"], (entry) => {
       this.#state(entry, 1);
@@ -316,7 +316,7 @@ class StoreCheck {
       }
       if (known ? known.chunks === found : pending.has(blob)) continue;
       if (known) this.#findings.report(known.owner, `has ${found} of the ${known.chunks} parts of its file`);
-      // The janitor deletes what is marked.
+      // The janitor deletes files with this entry.
       else this.#findings.put(keys.blobPending(blob), "is missing: nobody owns this file", { at: 0 });
     }
     for (const [blob, { chunks: expected, owner }] of this.#blobs) {

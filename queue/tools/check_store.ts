@@ -1,6 +1,6 @@
 /**
- * `deno task check-store [--fix]`: checks every invariant of the store. While a server runs it checks a copy, and
- * repairs nothing. Ends with 0 if the store is clean, 1 if not, 2 if it could not be checked.
+ * `deno task check-store [--fix]`: checks every invariant of the store. While a server is running it checks a copy and
+ * repairs nothing. Exits with 0 if the store is clean, 1 if not, 2 if it could not be checked.
  *
  * @module
  */

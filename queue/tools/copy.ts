@@ -1,6 +1,6 @@
 /**
- * Copies a store while a server works on it, by SQLite's online backup: the copy is the store at one moment, and opens
- * as a store.
+ * Copies a store while a server uses it, by SQLite's online backup: the copy is a consistent snapshot, and can be
+ * opened as a store.
  *
  * @module
  */
@@ -14,18 +14,18 @@ export function storePath(): string {
 
 /** Why a store cannot be copied or checked; null if it can. */
 export async function whyNotAFile(path: string): Promise<string | null> {
-  if (/^https?:/.test(path)) return "KV_PATH is a KV Connect server; this works on the file that it keeps.";
-  if (path === ":memory:") return "KV_PATH is :memory:, which is nowhere but in its process.";
+  if (/^https?:/.test(path)) return "KV_PATH is a KV Connect server; run this on the server's own file.";
+  if (path === ":memory:") return "KV_PATH is :memory:, which exists only in the server's process.";
   const isFile = await Deno.stat(path).then(({ isFile }) => isFile, () => false);
   return isFile ? null : `There is no store at ${path}.`;
 }
 
-/** Copies the store at `from` to a new file, which nobody but its owner reads: it has all that the store has. */
+/** Copies the store at `from` to a new file that only its owner can read: it holds all data of the store. */
 export async function copyStore(from: string, to: string): Promise<void> {
   (await Deno.open(to, { createNew: true, write: true, mode: 0o600 })).close();
   const source = new DatabaseSync(from, { readOnly: true });
   try {
-    // Holds on to this moment: without it the copy begins anew whenever the server writes, and may never end.
+    // Pins a snapshot: without it the copy restarts whenever the server writes, and may never finish.
     source.exec("BEGIN");
     source.prepare("SELECT count(*) FROM sqlite_master").get();
     await backup(source, to);

@@ -10,16 +10,16 @@ import { keys } from "../store/keys.ts";
 import { readTask } from "../store/reads.ts";
 import type { TaskState } from "../task/record.ts";
 
-/** Something that must not be. */
+/** A violated invariant. */
 export interface StoreProblem {
   /** The entry that is wrong, or the task that something is wrong with. */
   key: Deno.KvKey;
   detail: string;
-  /** Makes the write that puts it right; null where only the counters are wrong, or nothing can be done. */
+  /** Creates the changeset that repairs it; null if only the counters are wrong, or nothing can be done. */
   fix: (() => Promise<Changeset | null>) | null;
 }
 
-/** Kinds of entries that stand for themselves: they need only be readable. */
+/** Kinds of entries that are independent of others: they only need to be readable. */
 export const READABLE = [
   "follow",
   "rate",
@@ -69,10 +69,10 @@ export const CHECKED_KINDS: ReadonlySet<string> = new Set([
   "tick",
 ]);
 
-/** Walks over entries and gathers what is wrong with them. */
+/** Goes through entries and collects what is wrong with them. */
 export class Findings {
   readonly problems: StoreProblem[] = [];
-  /** How many entries have been looked at. */
+  /** How many entries have been checked. */
   entries = 0;
 
   constructor(private readonly kv: Deno.Kv) {}
@@ -87,12 +87,12 @@ export class Findings {
         if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
         this.report(entry.key, `cannot be read: ${error.message}`);
       }
-      // Let others have their turn.
+      // Yields to other work.
       if (this.entries % 5_000 === 0) await this.kv.get(keys.wakeup());
     }
   }
 
-  /** What is wrong; without `fix` it cannot be put right. */
+  /** Reports a problem; without `fix` it cannot be repaired. */
   report(key: Deno.KvKey, detail: string, fix: StoreProblem["fix"] = null): void {
     this.problems.push({ key, detail, fix });
   }

@@ -1,7 +1,7 @@
 /**
- * A store on a file has one owner: a second process on it would run into "database is locked" at every turn. The
- * lock is the operating system's, on a file beside the store and on what the path really names, so it is free again
- * however the owner ends, and holds for every name that the store has.
+ * A store file has one owner: a second process would keep getting "database is locked". The lock is the operating
+ * system's, on a file next to the store and on the file that the path resolves to. So it is released however the owner
+ * ends, and covers every name of the store.
  *
  * @module
  */
@@ -15,16 +15,16 @@ export class OwnedError extends Error {
 }
 
 /**
- * Takes the lock of the store at `path`, which must be there.
+ * Takes the lock of the store at `path`, which must exist.
  *
- * @returns What gives it back.
+ * @returns An object that releases it.
  * @throws {OwnedError} If another process has it.
  */
 export async function lockStore(path: string): Promise<{ release(): void }> {
   const real = await Deno.realPath(path);
   const files = [await Deno.open(`${real}.lock`, { create: true, write: true, mode: 0o600 })];
-  // Behind a hard link stands the same file under another name. On Linux a lock of flock(2) is the file's own, and
-  // SQLite, which locks ranges of it by fcntl(2), does not notice. Elsewhere the two would meet.
+  // A hard link is the same file under another name. On Linux a flock(2) lock belongs to the file, and does not affect
+  // SQLite, which locks ranges by fcntl(2). Elsewhere the two would conflict.
   if (Deno.build.os === "linux") files.push(await Deno.open(real));
   const release = () => files.forEach((file) => file.close());
   for (const file of files) {

@@ -1,5 +1,5 @@
 /**
- * Puts right what a check has found. Only while no server uses the store.
+ * Repairs what a check has found. Only while no server uses the store.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import { newId } from "../task/ids.ts";
 import { silent } from "../log.ts";
 import { checkStore, type StoreReport } from "./check.ts";
 
-/** Rounds of repair: putting one thing right can uncover another. */
+/** Rounds of repair: fixing one problem can uncover another. */
 const ROUNDS = 5;
 
-/** Repairs a store as far as it can be. Gives what is still wrong after that. */
+/** Repairs a store as far as possible. Returns what is still wrong after that. */
 export async function repairStore(kv: Deno.Kv): Promise<StoreReport> {
   const clock = systemClock;
   let report = await checkStore(kv, clock.now());

@@ -1,5 +1,5 @@
 /**
- * The file of a store before it is opened: whether it is one, whether it is whole, and who may read it.
+ * Checks the file of a store before it is opened: whether it is a store, whether it is intact, and who may read it.
  *
  * @module
  */
@@ -11,16 +11,16 @@ export class StoreFileError extends Error {
   override name = "StoreFileError";
 }
 
-/** A larger store is not read through at the start: `deno task check-store` does that. */
+/** A larger store is not fully checked at startup: `deno task check-store` does that. */
 const MAX_CHECKED_BYTES = 256 * 1024 ** 2;
-/** How every file of SQLite begins (https://www.sqlite.org/fileformat.html, 1.3). */
+/** How every SQLite file begins (https://www.sqlite.org/fileformat.html, 1.3). */
 const MAGIC = "SQLite format 3\0";
 
 /**
- * Makes the file of a store if there is none, and its folder: for nobody but their owner. One that is there must be a
- * store that can be written.
+ * Creates the file of a store and its folder if they do not exist, accessible to their owner only. An existing file
+ * must be a writable store.
  *
- * @throws {StoreFileError} If it is none, is damaged, or may not be written.
+ * @throws {StoreFileError} If it is not a store, is damaged, or cannot be written.
  */
 export async function prepareStore(path: string): Promise<void> {
   const folder = path.replace(/[^/\\]+$/, "") || ".";
@@ -35,7 +35,7 @@ export async function prepareStore(path: string): Promise<void> {
   await assertStore(path, MAX_CHECKED_BYTES);
 }
 
-/** Takes from group and others what they may do with the files of a store. */
+/** Removes the permissions of group and others from the files of a store. */
 async function restrict(path: string): Promise<void> {
   if (Deno.build.os === "windows") return;
   for (const name of [path, `${path}-wal`, `${path}-shm`]) {
@@ -43,7 +43,7 @@ async function restrict(path: string): Promise<void> {
       const { mode } = await Deno.stat(name);
       if (mode !== null && (mode & 0o077) !== 0) await Deno.chmod(name, 0o600);
     } catch (error) {
-      // Where there are no modes, or the file is another's, whoever set it up has seen to that.
+      // If there are no modes, or the file has another owner, whoever set it up is responsible for them.
       const { NotFound, NotSupported, NotCapable, PermissionDenied } = Deno.errors;
       if (![NotFound, NotSupported, NotCapable, PermissionDenied].some((kind) => error instanceof kind)) throw error;
     }
@@ -51,10 +51,10 @@ async function restrict(path: string): Promise<void> {
 }
 
 /**
- * Reads a file as a store, and changes nothing. An empty file is one: a store that nothing was written to yet.
+ * Checks that a file is a store, without changing it. An empty file is a store that nothing was written to yet.
  *
- * @param maxChecked Bytes of a file that is read through for damaged pages; a larger one is only looked into.
- * @throws {StoreFileError} If it is no store, or damaged.
+ * @param maxChecked Largest file, in bytes, that is fully checked for damaged pages; a larger one is only opened.
+ * @throws {StoreFileError} If it is not a store, or damaged.
  */
 export async function assertStore(path: string, maxChecked: number): Promise<void> {
   const refuse = (why: string, cause?: unknown): never => {
@@ -66,13 +66,13 @@ export async function assertStore(path: string, maxChecked: number): Promise<voi
   const head = new Uint8Array(100);
   await file.read(head);
   if (new TextDecoder("latin1").decode(head.subarray(0, MAGIC.length)) !== MAGIC) {
-    refuse("is no store: it is no SQLite file. Nothing was written to it.");
+    refuse("is not a store: it is not an SQLite file. Nothing was written to it.");
   }
   const view = new DataView(head.buffer);
   // 1 stands for 65,536 (file format, 1.3.2).
   const pageSize = view.getUint16(16) === 1 ? 65_536 : view.getUint16(16);
   if (view.getUint32(28) * pageSize > size && !await hasLog(path)) {
-    refuse("is cut short: pages of it are missing. Restore a backup.");
+    refuse("is truncated: pages are missing. Restore a backup.");
   }
   let database: DatabaseSync | undefined;
   try {
@@ -97,7 +97,7 @@ export async function assertStore(path: string, maxChecked: number): Promise<voi
   }
 }
 
-/** Whether there are pages that have not come into the file yet. */
+/** Whether there are pages that were not written to the file yet. */
 async function hasLog(path: string): Promise<boolean> {
   return await Deno.stat(`${path}-wal`).then(({ size }) => size > 0, () => false);
 }

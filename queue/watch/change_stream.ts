@@ -1,7 +1,7 @@
 /**
- * The stream tells who listens what every commit changed, in order and on every instance. It follows the change
+ * The stream tells its listeners what every commit changed, in order and on every instance. It follows the change
  * feed of the store, so its token (`since`, the versionstamp of a commit) means the same everywhere and survives a
- * restart. The store is read only while someone listens, at most twenty times a second.
+ * restart. The store is read only while there are listeners, at most twenty times a second.
  *
  * @module
  */
@@ -44,9 +44,9 @@ const FRAME_MS = 50;
 const REMEMBERED = 5_000;
 /** Commits read at once. */
 const READ = 500;
-/** Tasks that a replay tells of at most. */
+/** Most tasks in a replay. */
 const REPLAYED = 2_000;
-/** Tasks, and commits, that a replay looks through at most, for those that are wanted. */
+/** Most tasks, and most commits, that a replay searches for matching changes. */
 const LOOKED_THROUGH = 20_000;
 /** The token before the first commit. */
 const BEGINNING = "0".repeat(20);
@@ -78,7 +78,7 @@ export class ChangeStream {
     this.#unlisten = this.notifier.on("changed", () => this.#schedule());
   }
 
-  /** Stops; listeners hear nothing more. */
+  /** Stops. Listeners are no longer called. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#unlisten();
@@ -86,7 +86,7 @@ export class ChangeStream {
     await this.#reading;
   }
 
-  /** Takes what this instance has committed, so that it need not be read back. */
+  /** Receives what this instance has committed, so that it need not be read back. */
   committed(changes: Change[]): void {
     if (this.#listeners.size === 0) return;
     for (const { id, after } of changes) {
@@ -95,7 +95,7 @@ export class ChangeStream {
     }
   }
 
-  /** The token of the newest commit: whatever is read after this holds at least what happened up to it. */
+  /** The token of the newest commit: later reads include at least everything up to it. */
   async head(): Promise<string> {
     for await (const entry of this.kv.list({ prefix: keys.changes() }, { reverse: true, limit: 1 })) {
       return entry.key[1] as string;
@@ -111,7 +111,7 @@ export class ChangeStream {
   /**
    * Listens from the newest commit on.
    *
-   * @returns What ends it.
+   * @returns A function that unsubscribes.
    */
   async subscribe(listener: (batch: Batch) => void): Promise<() => void> {
     if (this.#listeners.size === 0) {
@@ -137,21 +137,21 @@ export class ChangeStream {
    * @param accepts Whether a change is wanted. The tasks of others are not read.
    */
   async replay(since: string, accepts: (change: TaskChange) => boolean = () => true): Promise<Batch | null> {
-    // After a restart all come at once, most of them from the same commit: the feed is read for all of them.
+    // After a restart all clients resume at once, most from the same commit: the feed is read once for all of them.
     const known = this.#feeds.get(since);
     const feed = known ?? this.#feedSince(since).finally(() => this.#feeds.delete(since));
     if (!known) this.#feeds.set(since, feed);
     const read = await feed;
     if (!read) return null;
-    // Each has its own: what one is told must not change under another.
+    // Each caller gets its own copies, so that none changes another's.
     const changes = read.changes.filter(accepts).map((change) => ({ ...change }));
-    // A list as long as this is read anew at no more cost.
+    // Reloading a list of this length costs no more.
     if (changes.length > REPLAYED) return null;
     await this.#addStates(changes);
     return { since: read.since, changes };
   }
 
-  /** What changed after `since`, without the states of the tasks; null if it is not all known any more, or too much. */
+  /** What changed after `since`, without the task states; null if part of it was trimmed or it is too much. */
   async #feedSince(since: string): Promise<Batch | null> {
     if (!/^[0-9a-f]{20}$/.test(since) || since > await this.head()) return null;
     const byId = new Map<string, TaskChange>();
@@ -165,7 +165,7 @@ export class ChangeStream {
       if (byId.size > LOOKED_THROUGH || commits > LOOKED_THROUGH) return null;
       if (part.commits < READ) break;
     }
-    // After it was read: what was trimmed meanwhile is missing from it.
+    // Checked after reading: changes that were trimmed meanwhile are missing.
     return since < await this.#floor() ? null : { since: from, changes: [...byId.values()] };
   }
 
@@ -176,7 +176,7 @@ export class ChangeStream {
       this.#reading = this.#tick()
         .catch((error) => {
           this.#dirty = true;
-          this.log.warn("The change feed could not be read; tried again.", { error });
+          this.log.warn("The change feed could not be read; will retry.", { error });
         })
         .finally(() => {
           this.#cancelTimer = null;
@@ -195,7 +195,7 @@ export class ChangeStream {
         try {
           listener({ since, changes });
         } catch (error) {
-          // The others hear of it all the same.
+          // The other listeners are still called.
           this.log.error("A listener of the change feed failed.", { error });
         }
       }
@@ -238,7 +238,7 @@ export class ChangeStream {
       if (isCurrent(state, change)) change.state = state!;
       else missing.push(change);
     }
-    // After a restart all resume at once: what another is reading need not be read a second time.
+    // After a restart all clients resume at once: states that are already being read are not read again.
     const own = new Set(missing.map(({ id }) => id).filter((id) => !this.#readingStates.has(id)));
     const read = this.#readStates([...own]);
     for (const id of own) this.#readingStates.set(id, read);
@@ -248,7 +248,7 @@ export class ChangeStream {
     } finally {
       for (const id of own) this.#readingStates.delete(id);
     }
-    // The other began before this change was made.
+    // That read began before this change was made.
     const older = missing.filter((change) => !own.has(change.id) && !isCurrent(change.state, change));
     const again = await this.#readStates(older.map(({ id }) => id));
     for (const change of older) change.state = again.get(change.id)!;
@@ -263,7 +263,7 @@ export class ChangeStream {
   }
 }
 
-/** Adds a change; a task stands in the place of its newest one. */
+/** Adds a change; a task takes the position of its newest change. */
 function addChange(byId: Map<string, TaskChange>, change: TaskChange): void {
   const earlier = byId.get(change.id);
   byId.delete(change.id);

@@ -1,7 +1,7 @@
 /**
- * The notifier saves waiting and nothing else: the truth about what is to be done stands in the placements, and
- * whoever works looks there. It carries news within the process (a task is ready, something
- * becomes due, something changed) and, where instances share a store, listens to the bell that each commit rings.
+ * The notifier only saves waiting time: the placements are the source of truth about what is to be done. It passes
+ * events within the process (a task is ready, something becomes due, something changed) and, where instances share a
+ * store, watches the wake-up entry that each commit writes.
  *
  * KV's own `enqueue` and `listenQueue` are not used: on a file one process owns the store, so a message could only
  * tell it what it knows; over KV Connect and on Deno Deploy they do not exist.
@@ -23,14 +23,14 @@ export interface News {
   due: (at: number) => void;
   /** Something was committed, here or elsewhere. */
   changed: () => void;
-  /** Anything may have happened elsewhere: the bell rang, or it is time for a look. */
+  /** Anything may have happened elsewhere: there was a wake-up, or the poll is due. */
   anything: () => void;
 }
 
-/** How often the store is looked at where no news came, in milliseconds. */
+/** How often the store is polled without a wake-up, in milliseconds. */
 const POLL_MS = 5_000;
 
-/** Wakes whoever waits for work. */
+/** Wakes up what waits for work. */
 export class Notifier {
   readonly #listeners: { [K in keyof News]: Set<News[K]> } = {
     ready: new Set(),
@@ -53,13 +53,13 @@ export class Notifier {
     this.#distributed = distributed;
   }
 
-  /** Calls `listener` on each news of a kind; returns what stops it. */
+  /** Calls `listener` on each event of a kind; returns a function that removes it. */
   on<K extends keyof News>(kind: K, listener: News[K]): () => void {
     this.#listeners[kind].add(listener);
     return () => void this.#listeners[kind].delete(listener);
   }
 
-  /** Starts the poll and, where instances share the store, listens to the bell. */
+  /** Starts the poll and, where instances share the store, listens for wake-ups. */
   start(): void {
     this.#poll = repeat(this.#clock, POLL_MS, () => {
       this.#anything();
@@ -78,7 +78,7 @@ export class Notifier {
     await this.#listening;
   }
 
-  /** Tells what a commit of this instance has moved. */
+  /** Notifies listeners of what a commit of this instance has moved. */
   committed(changes: Change[]): void {
     const ready = new Set<string>();
     let due = Infinity;
@@ -94,12 +94,12 @@ export class Notifier {
     for (const listener of this.#listeners.changed) listener();
   }
 
-  /** Tells that tasks of a type may be started; undefined: of any type. */
+  /** Notifies listeners that tasks of a type may be started; undefined: of any type. */
   ready(type: string | undefined): void {
     for (const listener of this.#listeners.ready) listener(type);
   }
 
-  /** Tells that something becomes due. */
+  /** Notifies listeners that something becomes due. */
   due(at: number): void {
     for (const listener of this.#listeners.due) listener(at);
   }
@@ -115,7 +115,7 @@ export class Notifier {
     try {
       while (!(await bell.read()).done) this.#anything();
     } catch (error) {
-      this.#log.warn("The bell fell silent; the poll goes on.", { error });
+      this.#log.warn("Wake-ups stopped; polling continues.", { error });
     }
   }
 }

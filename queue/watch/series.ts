@@ -1,7 +1,7 @@
 /**
  * Time series: what happened to the tasks of each type, minute by minute. Each lane of commits writes its own part in
- * the same atomic as the tasks that it tells of, so the numbers are exact and cost no commit of their own. Minutes are
- * kept for a day; the janitor sums them up by the hour for thirty days.
+ * the same atomic as the tasks that it counts, so the numbers are exact and cost no extra commit. Minutes are kept for
+ * a day; the janitor sums them up into hours, which are kept for thirty days.
  *
  * @module
  */
@@ -18,9 +18,9 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 /** Minutes are kept this long. */
 export const MINUTES_KEPT_MS = 24 * HOUR_MS;
-/** Hours and marks are kept this long. */
+/** Hours and annotations are kept this long. */
 export const HOURS_KEPT_MS = 30 * 24 * HOUR_MS;
-/** An hour is summed up this long after its end, when every lane has told of it. */
+/** An hour is summed up this long after its end, when every lane has written its part. */
 const HOUR_SETTLED_MS = 5 * MINUTE_MS;
 
 /** The samples of each minute from `from` on, by minute (since the epoch) and type. */
@@ -51,7 +51,7 @@ export async function foldSeries(
   const deletes: Deno.KvKey[] = [];
   const hourOf = (ms: number) => Math.floor(ms / HOUR_MS);
   const settled = hourOf(now - HOUR_SETTLED_MS);
-  // From the oldest minute on: after a long stop there are some that nobody has summed up, however old they are.
+  // From the oldest minute on: after a long downtime, old minutes may not have been summed up yet.
   let first = settled;
   for await (const { key } of kv.list({ prefix: keys.minutes() }, { limit: 1 })) {
     first = Math.floor((key[2] as number) / 60);
@@ -96,7 +96,7 @@ export const RANGES = {
 /** One of {@linkcode RANGES}. */
 export type Range = keyof typeof RANGES;
 
-/** Reads what has happened lately. */
+/** Reads the recent time series. */
 export class Series {
   constructor(private readonly kv: Deno.Kv, private readonly clock: Clock) {}
 
@@ -107,7 +107,7 @@ export class Series {
     return await readSeries(this.kv, range, this.clock.now(), waiting, task_types);
   }
 
-  /** What the last hour says of each type that had tasks in it. */
+  /** The last hour's numbers of each type that had tasks in it. */
   async lastHour(): Promise<Record<string, { failed: number; run_p95: number | null }>> {
     return await readLastHour(this.kv, this.clock.now());
   }
@@ -149,7 +149,7 @@ async function readSeries(
   const depth = new Map(Object.entries(waiting).filter(([type]) => !task_types || task_types.includes(type)));
   for (const sums of byBucket.values()) for (const type of sums.keys()) if (!depth.has(type)) depth.set(type, 0);
   const buckets: SeriesBucket[] = [];
-  // Backwards: how many waited at the end of a bucket is what waits now less all that came later.
+  // Backwards: the number waiting at the end of a bucket is the current number minus all later changes.
   for (let at = last; at >= first; at -= bucket) {
     const sums = byBucket.get(at) ?? new Map<string, Sample>();
     const all = emptySample();
@@ -185,7 +185,7 @@ async function readSeries(
   };
 }
 
-/** What the last hour says of each type: how many failed, and how long runs that succeeded took. */
+/** The last hour's numbers of each type: how many failed, and how long runs that succeeded took. */
 async function readLastHour(
   kv: Deno.Kv,
   now: number,

@@ -1,8 +1,8 @@
 /**
- * A pool of workers for work that burns the processor, so that the rest of the process stays quick. A job that runs
- * over its time or is deaf to its abort is ended with its worker; the next job gets a new one. Deno cannot end a Web
- * Worker in the middle of a loop (its thread goes on without effect): what may loop, because it reads what strangers
- * have made, runs in processes (process_worker.ts), which can be killed.
+ * A pool of workers for CPU-bound work, so that the rest of the process stays responsive. A job that exceeds its time
+ * limit or ignores its abort is ended together with its worker; the next job gets a new one. Deno cannot end a Web
+ * Worker in the middle of a loop (its thread goes on without effect). Code that may loop forever on untrusted input
+ * therefore runs in processes (process_worker.ts), which can be killed.
  *
  * @module
  */
@@ -14,13 +14,13 @@ export type Jobs = Record<string, { in: unknown; out: unknown }>;
 
 /** How a job is run. */
 export interface JobOptions {
-  /** Buffers to hand over instead of copying. They are empty on this side afterwards. */
+  /** Buffers to transfer instead of copying. They are empty on this side afterwards. */
   transfer?: Transferable[];
   /** Ends the job. */
   signal?: AbortSignal;
-  /** Longest run in milliseconds, from when a worker has it. */
+  /** Longest run in milliseconds, counted from when a worker gets the job. */
   timeoutMs: number;
-  /** Told what the job reports on its way. */
+  /** Called with what the job reports while it runs. */
   onProgress?: (value: unknown) => void;
 }
 
@@ -49,7 +49,7 @@ export class PoolClosedError extends Error {
   }
 }
 
-/** A job ran over its time. */
+/** A job exceeded its time limit. */
 export class JobTimeoutError extends Error {
   constructor(ms: number) {
     super(`It took longer than ${ms / 1000} s and was ended.`);
@@ -57,7 +57,7 @@ export class JobTimeoutError extends Error {
   }
 }
 
-/** A worker without a job is ended after this time, and gives back its memory. */
+/** A worker without a job is ended after this time, to free its memory. */
 const IDLE_MS = 60_000;
 /** How long an aborted job may take to stop before it is ended with its worker. */
 const ABORT_MS = 100;
@@ -67,13 +67,13 @@ interface Waiting {
   fail(error: Error): void;
 }
 
-/** What a pool works with: a Web Worker, or a process that is spoken to like one. */
+/** What a pool works with: a Web Worker, or a process with the same interface. */
 export interface PoolWorker {
   onmessage: ((event: MessageEvent<FromWorker>) => void) | null;
   onmessageerror?: ((event: MessageEvent) => void) | null;
   onerror: ((event: ErrorEvent) => void) | null;
   postMessage(message: ToWorker, transfer: Transferable[]): void;
-  /** Ends it at once. A promise resolves when it is gone. */
+  /** Ends it at once. A returned promise resolves when it is gone. */
   terminate(): void | Promise<void>;
 }
 
@@ -82,13 +82,13 @@ export class Pool<J extends Jobs> {
   readonly #start: () => PoolWorker;
   readonly #size: number;
   readonly #clock: Clock;
-  /** Warm workers without a job, and what keeps each from being ended for it. */
+  /** Warm workers without a job, each with a function that cancels its idle timer. */
   #idle = new Map<PoolWorker, () => void>();
   /** Workers with a job, and what ends it early. */
   #busy = new Map<PoolWorker, (error: Error) => void>();
   /** Jobs that wait for a worker, oldest first. */
   #waiting: Waiting[] = [];
-  /** Workers that have been told to end and may not have yet. */
+  /** Workers that were told to end and may still be ending. */
   #ending = new Set<Promise<void>>();
   #closed = false;
   #drained: (() => void) | null = null;
@@ -106,7 +106,7 @@ export class Pool<J extends Jobs> {
   /**
    * Runs a job as soon as a worker is free.
    *
-   * @throws {JobTimeoutError} If it ran over its time.
+   * @throws {JobTimeoutError} If it exceeded its time limit.
    * @throws {JobError} What the job threw, or that its worker crashed.
    * @throws {PoolClosedError} If the pool was closed before it had ended.
    * @throws The signal's reason, as soon as it is aborted.
@@ -123,7 +123,7 @@ export class Pool<J extends Jobs> {
       let cancelTimer = () => {};
       const onAbort = () => {
         reject(signal!.reason);
-        // It may stop by itself, and its worker stays warm.
+        // If it stops by itself, its worker stays warm.
         cancelTimer();
         cancelTimer = this.#clock.after(ABORT_MS, () => end(false));
         worker.postMessage({ type: "abort" }, []);
@@ -162,7 +162,7 @@ export class Pool<J extends Jobs> {
     });
   }
 
-  /** Takes no more jobs, waits for those under way, and ends all workers: those that are late, in the middle. */
+  /** Takes no more jobs, waits for running ones up to `graceMs`, and ends all workers, even in the middle of a job. */
   async close(graceMs = 1_000): Promise<void> {
     this.#closed = true;
     for (const { fail } of this.#waiting.splice(0)) fail(new PoolClosedError());
@@ -198,13 +198,13 @@ export class Pool<J extends Jobs> {
     });
   }
 
-  /** Gives a job its worker. Where none can be started, another that is busy may take the job in its time. */
+  /** Gives a job its worker. If none can be started, a busy one may take the job later. */
   #startNext(waiting: Waiting, worker?: PoolWorker): void {
     try {
       worker ??= this.#open();
     } catch (error) {
       if (this.#busy.size > 0) return void this.#waiting.unshift(waiting);
-      // Nobody is left who would come back to those that wait.
+      // No worker is left that could take the waiting jobs later.
       for (const each of [waiting, ...this.#waiting.splice(0)]) each.fail(error as Error);
       return;
     }
@@ -219,14 +219,14 @@ export class Pool<J extends Jobs> {
       const error = new JobError("WorkerCrash", message);
       const fail = this.#busy.get(worker);
       if (fail) return fail(error);
-      // It had no job: what an earlier one has left behind.
+      // It had no job: an earlier one caused the error.
       this.#end(worker);
     };
     worker.onerror = (event) => {
       event.preventDefault();
       crashed(event.message || "The worker crashed.");
     };
-    worker.onmessageerror = () => crashed("The worker's answer could not be read.");
+    worker.onmessageerror = () => crashed("The worker's message could not be read.");
     return worker;
   }
 
@@ -248,7 +248,7 @@ export class Pool<J extends Jobs> {
     try {
       gone = worker.terminate();
     } catch {
-      // What has ended by itself need not be ended.
+      // It has already ended by itself.
       return;
     }
     if (!gone) return;

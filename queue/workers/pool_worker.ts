@@ -8,16 +8,16 @@ import type { FromWorker, ToWorker } from "./pool.ts";
 
 /** What a job may use. */
 export interface JobTools {
-  /** Aborted when nobody waits for the job any more. A job that looks at it now and then keeps its worker warm. */
+  /** Aborted when the result is no longer needed. A job that checks it now and then keeps its worker warm. */
   signal: AbortSignal;
-  /** Reports something on the way. */
+  /** Reports progress. */
   progress(value: unknown): void;
 }
 
-/** What a job gives. */
+/** The result of a job. */
 export interface JobResult<T> {
   value: T;
-  /** Buffers of the value, handed over instead of copied. */
+  /** Buffers of the value, transferred instead of copied. */
   transfer?: Transferable[];
   /** Whether the worker has taken so much memory that it should be replaced. An error may have this property too. */
   retire?: boolean;
@@ -32,7 +32,7 @@ export interface JobScope {
   postMessage(message: FromWorker, transfer: Transferable[]): void;
 }
 
-/** Whether an error, or what it was caused by, says that no memory was left. */
+/** Whether an error or its cause says that memory ran out. */
 export function isOutOfMemory(error: unknown): boolean {
   return error instanceof Error &&
     (/allocation failed|out of memory/i.test(error.message) || isOutOfMemory(error.cause));
@@ -41,7 +41,7 @@ export function isOutOfMemory(error: unknown): boolean {
 /**
  * Answers jobs. Each kind's code is loaded when its first job comes.
  *
- * @param kinds By kind, what loads its handler.
+ * @param kinds By kind, a function that loads its handler.
  * @param scope Default: the global scope.
  */
 export function serveJobs(
@@ -58,7 +58,7 @@ export function serveJobs(
     } catch (thrown) {
       const error: Error & { retire?: boolean } = thrown instanceof Error ? thrown : new Error(String(thrown));
       if (isOutOfMemory(error)) {
-        const message = "It needs more memory than a worker may take.";
+        const message = "It needs more memory than a worker may use.";
         return scope.postMessage({ type: "failed", name: "OutOfMemory", message, retire: true }, []);
       }
       const { name, message, retire = false } = error;

@@ -1,8 +1,8 @@
 /**
- * A worker of the pool that is a process of its own. It can be killed in the middle of a loop, what it takes of memory
- * is its own and gone with it, and it may do nothing but read files and compute.
+ * A pool worker that is a process of its own. It can be killed in the middle of a loop, its memory is its own and is
+ * freed with it, and it may only read files and compute.
  *
- * Messages are framed by their length (four bytes, big endian) and written as V8 does for structured clones.
+ * Messages are framed by their length (four bytes, big endian) and serialized as V8 serializes structured clones.
  *
  * @module
  */
@@ -12,14 +12,17 @@ import { deserialize, serialize } from "node:v8";
 import type { FromWorker, PoolWorker, ToWorker } from "./pool.ts";
 import type { JobScope } from "./pool_worker.ts";
 
-/** What a process may do: read its code (which is there: the service has been started by the same lock file), load the native part of a codec, see an environment that is empty. */
+/**
+ * What a process may do: read its code (which is cached, as the service was started with the same lock file), load the
+ * native part of a codec, see an empty environment.
+ */
 const FLAGS = ["--no-prompt", "--cached-only", "--allow-read", "--allow-ffi", "--allow-env", "--allow-sys"];
-/** The heap of a process in MB; what is beyond ends it, and nothing else. */
+/** Heap limit of a process in MB; exceeding it ends that process only. */
 const HEAP_MB = 1_024;
-/** What Deno itself takes of the limit on data before a job begins: stacks of threads and what V8 sets aside. */
+/** What Deno itself uses of the data limit before a job begins: thread stacks and memory that V8 reserves. */
 const BASE_BYTES = 640 * 1024 ** 2;
 
-/** What of the environment a process needs to find its code. No secret is among it. */
+/** Environment variables that a process needs to find its code. None is a secret. */
 const ENVIRONMENT = [
   "PATH",
   "HOME",
@@ -51,7 +54,7 @@ export function mayStartProcesses(): boolean {
   return commands.every((command) => Deno.permissions.querySync({ name: "run", command }).state === "granted");
 }
 
-/** A process that is spoken to like a Web Worker. */
+/** A process with the interface of a Web Worker. */
 export class ProcessWorker implements PoolWorker {
   onmessage: PoolWorker["onmessage"] = null;
   onerror: PoolWorker["onerror"] = null;
@@ -62,15 +65,15 @@ export class ProcessWorker implements PoolWorker {
 
   /**
    * @param module What it runs; it calls `serveJobs` with {@linkcode pipes}.
-   * @param maxBytes The memory that its jobs may take. The system refuses it more (RLIMIT_DATA of setrlimit(2), which
-   * holds for all private memory on Linux; on Windows there is no such limit).
+   * @param maxBytes The memory that its jobs may use, enforced by the system (RLIMIT_DATA of setrlimit(2), which
+   * covers all private memory on Linux; on Windows there is no such limit).
    */
   constructor(module: URL, maxBytes: number) {
     const known = ENVIRONMENT.map((name) => [name, Deno.env.get(name)]).filter(([, value]) => value !== undefined);
     const deno = [Deno.execPath(), "run", ...FLAGS, `--v8-flags=--max-old-space-size=${HEAP_MB}`, module.href];
     const kilobytes = Math.floor((maxBytes + BASE_BYTES) / 1024);
     // The shell sets the limit and becomes the process.
-    // Where the service itself has less, that holds; without a shell there is no limit but V8's.
+    // If the service itself has a lower limit, that one applies; without a shell there is only V8's limit.
     const limited = `ulimit -S -d ${kilobytes} 2>/dev/null; exec "$0" "$@"`;
     const [command, ...args] = hasShell() ? [SHELL, "-c", limited, ...deno] : deno;
     this.#process = new Deno.Command(command, {
@@ -91,9 +94,9 @@ export class ProcessWorker implements PoolWorker {
     return this.#process.pid;
   }
 
-  /** Sends a message. Nothing can be handed over to another process: `transfer` is copied as all else. */
+  /** Sends a message. Nothing can be transferred to another process: everything is copied. */
   postMessage(message: ToWorker): void {
-    // A process that is gone is told of by its end.
+    // If the process is gone, its end is reported by `#read`.
     this.#writer.write(framed(message)).catch(() => {});
   }
 
@@ -116,7 +119,7 @@ export class ProcessWorker implements PoolWorker {
         this.onmessage?.(new MessageEvent("message", { data: message as FromWorker }));
       }
     } catch {
-      // What breaks off in the middle of a message has ended, too.
+      // A stream that breaks off in the middle of a message has ended, too.
     }
     const { code, signal } = await this.#process.status;
     await this.#writer.abort().catch(() => {});
@@ -127,9 +130,9 @@ export class ProcessWorker implements PoolWorker {
   }
 }
 
-/** The other side: what the process reads and writes. It ends when nobody speaks to it any more. */
+/** The other side: what the process reads and writes. The process ends when its input is closed. */
 export function pipes(): JobScope {
-  // Whatever a library has to say must not come between the messages.
+  // Output of a library must not get between the messages.
   console.log = console.error;
   // Ctrl+C goes to all processes of a terminal: the service lets its jobs end first.
   Deno.addSignalListener("SIGINT", () => {});

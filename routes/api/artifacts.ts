@@ -1,5 +1,5 @@
 /**
- * `/api/tasks/{id}/artifacts`: the files that a task has made, one by one (whole or in part) or all as a zip.
+ * `/api/tasks/{id}/artifacts`: the files that a task produced: one by one (whole or in part), or all as a zip.
  *
  * @module
  */
@@ -11,10 +11,10 @@ import { BusyError } from "../../queue/task/errors.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";
 
-/** Zips that are packed at once. */
+/** The most zips packed at the same time. */
 const MAX_ZIPS = 4;
 
-/** Media types that a browser may show; everything else is only handed out for saving. */
+/** Media types that a browser may show; everything else is sent as a download. */
 const SHOWN = new Set(["image/png", "image/jpeg", "image/webp", "text/plain"]);
 
 /** The Content-Disposition of a file: its name in UTF-8 (RFC 6266), with a plain one for old clients. */
@@ -25,7 +25,7 @@ export function contentDisposition(name: string, mediaType: string): string {
   return `${kind}; filename="${plain}"; filename*=UTF-8''${encoded}`;
 }
 
-/** Whatever is inside a file can run nothing and reach nothing. */
+/** The content of a file can neither run scripts nor load anything. */
 const HARMLESS = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox";
 
 /** Whether a header that lists entity tags names this one. */
@@ -43,11 +43,11 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
     return c.json({ artifacts: await queue.artifacts.list(id) });
   });
 
-  // Packing takes the processor: few at a time, so that all else is answered meanwhile.
+  // Packing uses a lot of CPU: only a few at a time, so that other requests are still answered.
   let packing = 0;
   app.get("/:id/artifacts.zip", async (c) => {
     const id = c.req.param("id");
-    if (packing >= MAX_ZIPS) throw new BusyError(`${MAX_ZIPS} zips are being packed; try again in a moment.`);
+    if (packing >= MAX_ZIPS) throw new BusyError(`${MAX_ZIPS} zips are being created; try again in a moment.`);
     const { task } = await queue.get(id);
     const infos = await queue.artifacts.list(id);
     const length = predictLength(infos.map(({ name, size }) => ({ name, size })));
@@ -55,13 +55,13 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
     async function* files() {
       for (const { name, created_at } of infos) {
-        // Each is opened when its turn comes; one that has been replaced meanwhile would not fit the length that was told.
+        // Each file is opened when its turn comes. If it was replaced since, it would not fit the announced length.
         const file = await queue.artifacts.open(id, name);
         yield { name, input: file.read(), size: file.size, lastModified: new Date(created_at) };
       }
     }
     makeZip(files()).pipeTo(writable).catch(() => {
-      // Whoever wanted it has gone, or a file has: the download breaks off.
+      // The client has disconnected, or a file is gone: the download is aborted.
     }).finally(() => packing--);
     return c.body(readable, 200, {
       "Content-Type": "application/zip",
@@ -82,16 +82,16 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
       "Last-Modified": new Date(created_at).toUTCString(),
       "Accept-Ranges": "bytes",
       "Content-Type": media_type,
-      // A page of the task's own is shown only where it was asked to be, in a frame without any rights.
+      // HTML made by the task is shown only on request, in a frame without any permissions.
       "Content-Disposition": contentDisposition(name, shown ? "text/plain" : media_type),
-      // RFC 9530: what the whole file hashes to, also where a part is sent.
+      // RFC 9530: the hash of the whole file, even if only a part is sent.
       "Repr-Digest": `sha-256=:${Uint8Array.fromHex(sha256).toBase64()}:`,
       "Content-Security-Policy": HARMLESS,
     };
     if (names(c.req.header("If-None-Match"), etag)) return c.body(null, 304, headers);
     const wanted = c.req.header("Range");
     const ifRange = c.req.header("If-Range");
-    // A part of an older file is no use: then the whole is sent.
+    // A part of an older file is useless: send the whole file instead.
     if (wanted && (ifRange === undefined || ifRange === etag)) {
       const ranges = parseRange(size, wanted);
       if (ranges === -1) {

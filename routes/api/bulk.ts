@@ -19,7 +19,7 @@ import { timeSchema } from "../http/query.ts";
 
 const time = timeSchema.transform((text) => Date.parse(text)).optional();
 
-/** One, or several in an array or with commas between them: as in the query of the list. */
+/** One value, or several in an array or separated by commas: as in the query of the list. */
 const several = z.union([z.string(), z.array(z.string())])
   .transform((value) => [value].flat().flatMap((text) => text.split(",")).map((text) => text.trim()).filter(Boolean));
 
@@ -35,16 +35,16 @@ const bulkSchema = z.strictObject({
     created_from: time,
     created_to: time,
   }).optional(),
-  as_of: z.string().regex(/^[0-9a-f]{20}$/, "Pass as_of of the list that you saw.").optional(),
+  as_of: z.string().regex(/^[0-9a-f]{20}$/, "Pass as_of from the list that you saw.").optional(),
 }).superRefine(({ ids, filter, as_of }, context) => {
   const refuse = (path: string, message: string) =>
     context.addIssue({ code: "custom", path: path ? [path] : [], message });
-  if (ids === undefined && filter === undefined) refuse("", "Give ids, or a filter with as_of.");
-  if (ids !== undefined && filter !== undefined) refuse("filter", "Give ids or a filter, not both.");
+  if (ids === undefined && filter === undefined) refuse("", "Pass ids, or a filter with as_of.");
+  if (ids !== undefined && filter !== undefined) refuse("filter", "Pass ids or a filter, not both.");
   if (filter !== undefined && as_of === undefined) {
-    refuse("as_of", "A filter is bound to what you saw: pass as_of of the list.");
+    refuse("as_of", "A filter applies to the list that you saw: pass its as_of.");
   }
-  if (ids !== undefined && as_of !== undefined) refuse("as_of", "Only with a filter.");
+  if (ids !== undefined && as_of !== undefined) refuse("as_of", "Pass it only with a filter.");
 });
 
 /** The routes of bulk actions. */
@@ -56,7 +56,7 @@ export function bulkRoutes({ queue }: AppOptions): Hono<AppEnv> {
     const { action, ids, filter, as_of } = body;
     const { name } = c.get("principal");
     if (action === "delete" && !mayActAs(c.get("principal"), "admin")) {
-      throw new Problem(403, "forbidden", `Deleting needs the role admin; yours is ${c.get("principal").role}.`);
+      throw new Problem(403, "forbidden", `Deleting requires the admin role; yours is ${c.get("principal").role}.`);
     }
     const { status: statuses, task_type: task_types, ...rest } = filter ?? {};
     const done = ids ? await queue.bulk.byIds(action, ids, name) : await queue.bulk.byFilter(

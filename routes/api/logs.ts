@@ -11,7 +11,7 @@ import { contentDisposition } from "./artifacts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";
 
-/** Lines of a page at most. */
+/** Maximum lines per page. */
 const MAX_LINES = 5_000;
 
 function refuse(parameter: string, detail: string): never {
@@ -21,7 +21,7 @@ function refuse(parameter: string, detail: string): never {
 /** A position such as `1:500`: attempt and line. */
 function readPosition(parameter: string, text: string): LogPosition {
   const match = /^(\d{1,9}):(\d{1,9})$/.exec(text);
-  if (!match) refuse(parameter, "Pass next or first of another page, such as 1:500.");
+  if (!match) refuse(parameter, "Pass next or first from another page, such as 1:500.");
   return { attempt: Number(match[1]), line: Number(match[2]) };
 }
 
@@ -33,10 +33,10 @@ export function logRoutes({ queue }: AppOptions): Hono<AppEnv> {
     const id = c.req.param("id");
     await queue.get(id);
     const [after, before] = [c.req.query("after"), c.req.query("before")];
-    if (after !== undefined && before !== undefined) refuse("before", "Give after or before, not both.");
+    if (after !== undefined && before !== undefined) refuse("before", "Pass after or before, not both.");
     const limit = Number(c.req.query("limit") ?? 1_000);
     if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LINES) {
-      refuse("limit", `A whole number from 1 to ${MAX_LINES}.`);
+      refuse("limit", `Must be a whole number from 1 to ${MAX_LINES}.`);
     }
     // "before=end": the newest lines.
     const { lines, next } = before !== undefined

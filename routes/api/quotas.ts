@@ -1,6 +1,6 @@
 /**
- * Bounds on what callers may put into the store: tasks a second, tasks that wait, uploads that no task names, the load
- * of schedules, and a floor of free disk. The defaults are far beyond what honest use needs; each is a setting.
+ * Limits on what callers may put into the store: tasks per second, waiting tasks, unused uploads, the load of
+ * schedules, and a minimum of free disk space. The defaults are far above what normal use needs; each is a setting.
  *
  * @module
  */
@@ -14,19 +14,19 @@ import type { OpenWork } from "../../queue/store/counts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";
 
-/** Addresses whose POST stores something new; what stops or removes something must go on on a full disk. */
+/** Paths whose POST stores something new. Stopping and removing must still work on a full disk. */
 const GROWING =
   /^\/(api\/(tasks\/(submit|batch|[^/]+\/retry)|uploads|schedules(\/[^/]+\/trigger)?)|tasks(\/[^/]+\/retry)?|examples)\/?$/;
-/** Seconds of full rate that a caller may use at once. */
+/** A caller may use this many seconds' worth of its rate in one burst. */
 const BURST_S = 10;
-/** How long what was read of the store or its disk counts as current. */
+/** How long values read from the store or its disk count as current. */
 const FRESH_MS = 1_000;
-/** All uploads are looked through for those that no task names: that is done less often. */
+/** Finding unused uploads means scanning all of them, so it is done less often. */
 const UPLOADS_FRESH_MS = 10_000;
-/** Callers whose rate is remembered. */
+/** The most callers whose rate is remembered. */
 const REMEMBERED = 10_000;
 
-/** Reads something again only when the last reading has ended some time ago. */
+/** Reads a value again only some time after the last read has finished. */
 class Fresh<T> {
   #at = Infinity;
   #value: Promise<T> | null = null;
@@ -47,18 +47,18 @@ class Fresh<T> {
   }
 }
 
-/** Keeps callers within their bounds. */
+/** Enforces the limits of callers. */
 export class Quotas {
   readonly #limits: QuotaLimits;
   readonly #options: AppOptions;
-  /** By caller, how many tasks it may still submit, and when that was so. */
+  /** How many tasks each caller may still submit, and as of when. */
   readonly #buckets = new RecentMap<string, { left: number; at: number }>(REMEMBERED);
   readonly #open: Fresh<OpenWork>;
   readonly #unused: Fresh<number>;
   readonly #free: Fresh<number>;
-  /** Bytes of uploads that are under way. */
+  /** Bytes of uploads in progress. */
   #reserved = 0;
-  /** Bytes of uploads that have ended since all were last looked through. */
+  /** Bytes of uploads that have finished since the last scan. */
   #added = 0;
 
   constructor(options: AppOptions) {
@@ -79,28 +79,28 @@ export class Quotas {
         const { bavail, bsize } = await statfs(storePath);
         return Number(bavail) * Number(bsize);
       } catch (error) {
-        // Where it cannot be told, the store says itself when it is full.
-        log.warn("The free room on the store's disk is not known.", { error });
+        // If it cannot be determined, the store itself reports when it is full.
+        log.warn("The free space on the store's disk could not be determined.", { error });
         return Infinity;
       }
     });
   }
 
   /**
-   * Takes tasks that a caller is about to submit from what it may.
+   * Deducts the tasks that a caller is about to submit from its allowance.
    *
-   * @throws {Problem} 429 if they are too many a second, or it has too many that have not ended.
+   * @throws {Problem} 429 if there are too many per second, or if the caller has too many unfinished tasks.
    */
   async takeTasks(c: Context<AppEnv>, count: number): Promise<void> {
     const { tasksPerSecond, openTasks, openBytes } = this.#limits;
     const now = this.#options.clock.monotonic();
     const { name } = c.get("principal");
-    // A whole batch passes at any rate.
+    // A full batch is allowed at any rate limit.
     const most = Math.max(MAX_BATCH, BURST_S * tasksPerSecond);
     const bucket = this.#buckets.get(name) ?? { left: most, at: now };
     const left = Math.min(most, bucket.left + (now - bucket.at) / 1000 * tasksPerSecond);
     if (left < count) {
-      const detail = `A caller submits at most ${tasksPerSecond.toLocaleString("en")} tasks a second.`;
+      const detail = `A caller may submit at most ${tasksPerSecond.toLocaleString("en")} tasks per second.`;
       const wait = Math.ceil((count - left) / tasksPerSecond);
       throw new Problem(429, "too_many_tasks", detail, [], { "Retry-After": String(wait) });
     }
@@ -108,16 +108,16 @@ export class Quotas {
     const { tasks = 0, bytes = 0 } = (await this.#open.get())[name] ?? {};
     if (tasks + count <= openTasks && bytes <= openBytes) return;
     const detail = tasks + count > openTasks
-      ? `A caller has at most ${openTasks.toLocaleString("en")} tasks that have not ended.`
-      : `The parameters of a caller's tasks that have not ended take at most ${openBytes.toLocaleString("en")} bytes.`;
+      ? `A caller may have at most ${openTasks.toLocaleString("en")} unfinished tasks.`
+      : `The parameters of a caller's unfinished tasks may take at most ${openBytes.toLocaleString("en")} bytes.`;
     throw new Problem(429, "too_many_open_tasks", detail, [], { "Retry-After": "60" });
   }
 
   /**
-   * Makes room for the uploads of a request: as long as it says that they are, or else as long as they may be.
+   * Reserves room for the uploads of a request: its Content-Length, or the maximum if it has none.
    *
-   * @returns What gives the room back once the request has been answered, told how many bytes it has stored.
-   * @throws {Problem} 507 if there are too many uploads that no task names.
+   * @returns Call it with the number of bytes stored, once the request is answered, to release the room.
+   * @throws {Problem} 507 if there are too many unused uploads.
    */
   async reserveUploads(c: Context<AppEnv>): Promise<(stored: number) => void> {
     const { unusedUploadBytes } = this.#limits;
@@ -130,23 +130,23 @@ export class Quotas {
         this.#added += stored;
       };
     }
-    const detail = `Uploads that no task names take ${unusedUploadBytes.toLocaleString("en")} bytes or more. ` +
+    const detail = `Uploads not used by any task take ${unusedUploadBytes.toLocaleString("en")} bytes or more. ` +
       "Each is removed after 24 hours.";
     throw new Problem(507, "too_many_uploads", detail);
   }
 
-  /** How many starts an hour all schedules may have together. */
+  /** How many starts per hour all schedules may have together. */
   get scheduledPerHour(): number {
     return this.#limits.scheduledPerHour;
   }
 
-  /** Refuses at once what a full disk would refuse after a long wait. */
+  /** Rejects immediately what a full disk would reject after a long wait. */
   assertRoom(): MiddlewareHandler<AppEnv> {
     return async (c, next) => {
       if (c.req.method === "POST" && GROWING.test(c.req.path)) {
         const { freeDiskBytes } = this.#limits;
         if (await this.#free.get() < freeDiskBytes) {
-          const detail = `The disk of the store has less than ${freeDiskBytes.toLocaleString("en")} bytes left.`;
+          const detail = `The store's disk has less than ${freeDiskBytes.toLocaleString("en")} bytes left.`;
           throw new Problem(507, "disk_full", detail);
         }
       }

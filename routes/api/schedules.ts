@@ -1,5 +1,5 @@
 /**
- * `/api/schedules`: tasks that are submitted again and again.
+ * `/api/schedules`: tasks that are submitted repeatedly.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { Quotas } from "./quotas.ts";
 import { taskResponse } from "./task_response.ts";
 import { nameSchema, submissionFields, toFields } from "./submission.ts";
 
-/** How many of its next times a schedule shows. */
+/** How many upcoming times a schedule shows. */
 const NEXT_TIMES = 5;
 
 const scheduleSchema = z.strictObject({

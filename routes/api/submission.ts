@@ -1,6 +1,6 @@
 /**
- * What a submit looks like from outside: its schema and the way to what the queue takes. Times that are lengths
- * (`delay`, `timeout`, `expires_in`, `retention`) are seconds.
+ * The API's format of a submission: its schema, and how it is converted for the queue. Durations
+ * (`delay`, `timeout`, `expires_in`, `retention`) are in seconds.
  *
  * @module
  */
@@ -15,18 +15,18 @@ import { STATUSES } from "../../queue/task/record.ts";
 const YEAR_MS = 366 * 86_400_000;
 const YEAR_S = YEAR_MS / 1000;
 
-/** A name that people and keys are made of: well-formed, without control characters. */
+/** A string for names and keys: well-formed, without control characters. */
 export function nameSchema(longest: number): z.ZodType<string> {
   return z.string().min(1).max(longest).refine(
     (text) => text.isWellFormed() && !/\p{Cc}/u.test(text),
-    "This holds a control character or half of a character.",
+    "This contains a control character or an incomplete character.",
   );
 }
 
 const key = nameSchema(200);
 const taskId = z.string().refine(isId, "This is not the id of a task.");
 
-/** What each tick of a schedule may submit, and every submit. */
+/** Fields allowed in every submission, including those of a schedule. */
 export const submissionFields = {
   task_type: z.string().min(1).max(64),
   input_params: z.record(z.string(), z.unknown()).default({}),
@@ -54,10 +54,10 @@ const fields = {
 
 const notBoth = {
   check: (body: { run_at?: string; delay?: number }) => body.run_at === undefined || body.delay === undefined,
-  otherwise: { path: ["delay"], message: "Give run_at or delay, not both." },
+  otherwise: { path: ["delay"], message: "Pass run_at or delay, not both." },
 };
 
-/** The body of a submit. */
+/** The body of a submission. */
 export const submissionSchema = z.strictObject({
   ...fields,
   depends_on: z.array(taskId).max(MAX_DEPENDENCIES).optional(),
@@ -74,7 +74,7 @@ const ms = (seconds: number | undefined) => seconds === undefined ? undefined : 
 
 type Fields = z.output<z.ZodObject<typeof submissionFields>>;
 
-/** What is common to every submit, as the queue takes it. */
+/** The common fields of every submission, as the queue expects them. */
 export function toFields<T extends Fields>(body: T) {
   const { timeout, expires_in, retention, unique, ...rest } = body;
   return {
@@ -86,7 +86,7 @@ export function toFields<T extends Fields>(body: T) {
   };
 }
 
-/** A checked body as the queue takes it. */
+/** A validated body, as the queue expects it. */
 export function toSubmission(
   body: z.output<typeof submissionSchema> | z.output<typeof batchTaskSchema>,
   now: number,
@@ -96,11 +96,11 @@ export function toSubmission(
   const due = run_at !== undefined ? Date.parse(run_at) : delay !== undefined ? now + delay * 1000 : undefined;
   if (due !== undefined && due > now + YEAR_MS) {
     const pointer = `${root}/${run_at === undefined ? "delay" : "run_at"}`;
-    throw new InvalidInputError([{ pointer, detail: "A task may be put off by a year at most." }]);
+    throw new InvalidInputError([{ pointer, detail: "A task may be delayed by a year at most." }]);
   }
   const { depends_on } = rest;
   if (depends_on && new Set(depends_on).size < depends_on.length) {
-    throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail: "A task is named twice." }]);
+    throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail: "A task is listed twice." }]);
   }
   return { ...toFields(rest), run_at: due };
 }

@@ -1,5 +1,5 @@
 /**
- * What can be known of the service: its task types, its numbers, its health.
+ * Information about the service: its task types, statistics and health.
  *
  * @module
  */
@@ -35,16 +35,16 @@ export async function typeInfos(queue: Queue): Promise<TypeInfo[]> {
   }));
 }
 
-/** How long an answer of a series is given again, in milliseconds. */
+/** How long the answer of a series is reused, in milliseconds. */
 const SERIES_FRESH_MS: Record<Range, number> = { "15m": 1_000, "1h": 2_000, "24h": 20_000, "30d": 60_000 };
-/** Answers that are kept. */
+/** The most answers kept. */
 const MAX_RECENT = 50;
 
 /** The routes of the service itself. */
 export function systemRoutes({ queue, clock, faults }: AppOptions, stats: StatsFeed): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
 
-  // Everyone who looks at the same charts is answered from one reading: a day has many minutes.
+  // Clients that watch the same charts share one read: a day has many minutes.
   const recent = new Map<string, { until: number; answer: ReturnType<Queue["series"]["read"]> }>();
   const series = (range: Range, types: string[]) => {
     const key = JSON.stringify([range, types]);
@@ -82,7 +82,7 @@ export function systemRoutes({ queue, clock, faults }: AppOptions, stats: StatsF
     const range = query.get("range") ?? "1h";
     if (!Object.hasOwn(RANGES, range)) {
       throw new Problem(400, "bad_query", "The query is not valid; see errors.", [
-        { parameter: "range", detail: `One of ${Object.keys(RANGES).join(", ")}.` },
+        { parameter: "range", detail: `Must be one of ${Object.keys(RANGES).join(", ")}.` },
       ]);
     }
     const types = query.getAll("task_type").flatMap((value) => value.split(",")).filter(Boolean).sort();
@@ -95,7 +95,7 @@ export function systemRoutes({ queue, clock, faults }: AppOptions, stats: StatsF
     const { kv, runner, backlog_age_ms } = await queue.health();
     const healthy = kv && runner;
     const status = healthy ? "healthy" : "unhealthy";
-    // Whoever has no token learns whether it works, and nothing else.
+    // Callers without a token learn only whether it works.
     const details = c.get("principal") &&
       { checks: { kv, runner }, backlog_age_ms, faults: faults?.() ?? 0, instance: queue.instance };
     return c.json({ status, ...details }, healthy ? 200 : 503);

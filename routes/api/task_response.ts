@@ -11,14 +11,14 @@ import { type Task, taskOf } from "../../queue/task/summary.ts";
 import { mayActAs } from "../http/auth.ts";
 import type { Principal } from "../env.ts";
 
-/** Reads what belongs to a task beside its record, as far as its reader may see it. */
+/** Reads a task with everything that belongs to it, as far as the reader may see it. */
 export async function taskResponse(queue: Queue, state: TaskState, reader: Principal): Promise<Task> {
   const { id } = state.task;
   const [artifacts, retriedAs] = await Promise.all([queue.artifacts.list(id), queue.retriedAs(id)]);
   return shownTo(reader, taskOf(state, artifacts, queue.retention, retriedAs));
 }
 
-/** A task without what only those see who run the service: stacks with its paths, and secrets in the query of a URL. */
+/** A task without what only operators may see: stacks with paths, and secrets in the query of a URL. */
 export function shownTo(reader: Principal, task: Task): Task {
   if (mayActAs(reader, "operator")) return task;
   const bare = (error: TaskError | null) => error && { code: error.code, message: error.message };

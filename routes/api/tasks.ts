@@ -118,7 +118,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
           const cancelBeat = clock.after(10_000, () => wake());
           await changed;
           cancelBeat();
-          // A comment now and then keeps proxies from closing a quiet stream, and finds out who has gone.
+          // An occasional comment keeps proxies from closing an idle stream, and detects clients that have gone.
           await stream.write(": beat\n\n");
         }
       } finally {
@@ -126,8 +126,8 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
         place.leave();
       }
     }, (error) => {
-      // Deleted meanwhile, or the store does not answer: the client comes back and is told.
-      if (!(error instanceof NotFoundError)) log.warn("An event stream broke off.", { error });
+      // The task was deleted, or the store does not answer: the client reconnects and learns why.
+      if (!(error instanceof NotFoundError)) log.warn("An event stream was interrupted.", { error });
       return Promise.resolve();
     });
   });

@@ -15,7 +15,7 @@ import { idempotencyOf } from "../http/idempotency.ts";
 import { Problem } from "../http/problem.ts";
 import type { Quotas } from "./quotas.ts";
 
-/** What an upload answers. */
+/** The response to an upload. */
 export interface UploadAnswer {
   upload_id: string;
   name: string;
@@ -25,7 +25,7 @@ export interface UploadAnswer {
   sha256: string;
 }
 
-/** Bytes of multipart framing that may come on top of the files. */
+/** Bytes allowed for multipart framing, on top of the files. */
 const FRAMING_BYTES = 64 * 1024;
 
 /** A file name as data: no path, no control characters, at most 200 characters. */
@@ -38,13 +38,13 @@ export function fileName(name: string): string {
 /** Stores the files of one request: all of them, or none. */
 export class RequestFiles {
   readonly stored: UploadAnswer[] = [];
-  /** Ids of those that no earlier request with the same key has stored. */
+  /** Ids of the files that no earlier request with the same key has stored. */
   readonly #made: string[] = [];
   readonly #options: AppOptions;
   readonly #idempotency: IdempotencyKey | undefined;
   #left: number;
 
-  /** @param idempotency A key that the request has: each of its files has one of its own then. */
+  /** @param idempotency The request's key, if any: each of its files then gets a key of its own. */
   constructor(options: AppOptions, idempotency?: IdempotencyKey) {
     this.#options = options;
     this.#idempotency = idempotency;
@@ -54,7 +54,7 @@ export class RequestFiles {
   /**
    * Stores a file.
    *
-   * @throws {TooLargeError} If it is too large, or all files of the request are together.
+   * @throws {TooLargeError} If the file is too large, or all files of the request together are.
    */
   async store(name: string, stated: string, stream: ReadableStream<Uint8Array>): Promise<UploadAnswer> {
     const { queue, maxUploadBytes, maxUploadTotalBytes } = this.#options;
@@ -78,7 +78,7 @@ export class RequestFiles {
     }
   }
 
-  /** Removes what was stored, since the request failed. */
+  /** Removes what was stored, because the request failed. */
   async discard(): Promise<void> {
     this.stored.length = 0;
     for (const id of this.#made.splice(0)) await this.#options.queue.uploads.discard(id);

@@ -1,6 +1,5 @@
 /**
- * Where a request comes from, behind proxies that are trusted: their `X-Forwarded-For` and `X-Forwarded-Proto` are
- * believed, nobody else's.
+ * Where a request comes from. `X-Forwarded-For` and `X-Forwarded-Proto` are accepted from trusted proxies only.
  *
  * @module
  */
@@ -13,8 +12,8 @@ import type { AppEnv, AppOptions } from "../env.ts";
 type Options = Pick<AppOptions, "trustedProxies">;
 
 /**
- * The address of the client: the last one in the chain that is no trusted proxy. Of IPv6 it is the network: whoever has
- * one has 2^64 addresses (RFC 4291, 2.5.4).
+ * The address of the client: the last one in the chain that is not a trusted proxy. For IPv6 it is the /64 network,
+ * because a client has 2^64 addresses (RFC 4291, 2.5.4).
  */
 export function addressOf(c: Context<AppEnv>, { trustedProxies = [] }: Options): string {
   let address = c.env?.address ?? "";

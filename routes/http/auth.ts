@@ -16,7 +16,7 @@ import { isLoopback, type Role, ROLES, type Token } from "../settings.ts";
 
 /** Name of the cookie of a sign-in. */
 export const SESSION_COOKIE = "millrace_session";
-/** A sign-in lasts this long: 12 hours. */
+/** How long a sign-in lasts: 12 hours. */
 const SESSION_S = 12 * 3_600;
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 /** Paths that a caller without a token may see. */
@@ -35,7 +35,7 @@ function findToken(tokens: Token[], secret: string): Token | undefined {
 /**
  * The token with this secret, or undefined.
  *
- * @throws {Problem} 429 if too many wrong ones came before it.
+ * @throws {Problem} 429 after too many invalid ones.
  */
 export function checkToken(
   c: Context<AppEnv>,
@@ -51,7 +51,7 @@ export function checkToken(
   return token;
 }
 
-/** Signs a caller in: the cookie names the token and is signed with its secret, so it ends with the token. */
+/** Signs a caller in: the cookie names the token and is signed with its secret, so it expires with the token. */
 export async function signIn(
   c: Context<AppEnv>,
   token: Token,
@@ -67,7 +67,7 @@ export async function signIn(
   });
 }
 
-/** Who has signed in by the cookie of a request; undefined: nobody. */
+/** Who is signed in according to the request's cookie; undefined: nobody. */
 export async function fromCookie(c: Context, { tokens, clock, queue }: AppOptions): Promise<Principal | undefined> {
   for (const { name, role, secret } of tokens) {
     const value = await getSignedCookie(c, secret, SESSION_COOKIE);
@@ -81,7 +81,7 @@ export async function fromCookie(c: Context, { tokens, clock, queue }: AppOption
   return undefined;
 }
 
-/** Finds out who calls, and refuses whoever has no token where tokens are set. */
+/** Identifies the caller. Rejects callers without a token if tokens are set. */
 export function authenticate(options: AppOptions, guesses: AuthThrottle): MiddlewareHandler<AppEnv> {
   const { tokens } = options;
   return async (c, next) => {
@@ -108,7 +108,7 @@ export function authenticate(options: AppOptions, guesses: AuthThrottle): Middle
 export function requireRole(role: Role): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     if (!mayActAs(c.get("principal"), role)) {
-      throw new Problem(403, "forbidden", `This needs the role ${role}; yours is ${c.get("principal").role}.`);
+      throw new Problem(403, "forbidden", `This requires the ${role} role; yours is ${c.get("principal").role}.`);
     }
     await next();
   };
@@ -119,7 +119,7 @@ export function mayActAs(principal: Principal, role: Role): boolean {
   return ROLES.indexOf(principal.role) >= ROLES.indexOf(role);
 }
 
-/** What a caller may do, and the least role that may do it. */
+/** Each permission, and the lowest role that has it. */
 const PERMISSIONS: Record<Permission, Role> = {
   view: "viewer",
   submit: "operator",
@@ -130,7 +130,7 @@ const PERMISSIONS: Record<Permission, Role> = {
   delete: "admin",
 };
 
-/** Who calls, and what they may do. */
+/** The caller, and what they may do. */
 export function callerOf(principal: Principal): Caller {
   const { name, role } = principal;
   const all = Object.keys(PERMISSIONS) as Permission[];
@@ -142,7 +142,7 @@ function hostName(host: string): string {
 }
 
 /**
- * Without tokens only names of this machine are answered: a foreign name that resolves here is DNS rebinding.
+ * Without tokens, only local host names are accepted: a foreign name that resolves here means DNS rebinding.
  */
 export function checkHost({ tokens, host }: AppOptions): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
@@ -154,12 +154,12 @@ export function checkHost({ tokens, host }: AppOptions): MiddlewareHandler<AppEn
   };
 }
 
-/** Refuses requests that another site's page sends: those that change something, and the socket. */
+/** Rejects cross-site requests that change something or open the socket. */
 export function checkOrigin(): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const guarded = !SAFE_METHODS.has(c.req.method) || c.req.path === "/ws";
     if (guarded && !isSameOrigin(c)) {
-      throw new Problem(403, "foreign_origin", "Requests from pages of another origin are refused.");
+      throw new Problem(403, "foreign_origin", "Requests from another origin are rejected.");
     }
     await next();
   };
@@ -169,7 +169,7 @@ function isSameOrigin(c: Context): boolean {
   const site = c.req.header("Sec-Fetch-Site");
   if (site && site !== "same-origin" && site !== "none") return false;
   const origin = c.req.header("Origin");
-  // Programs send none; browsers always do on requests that change something and on sockets.
+  // Programs send no Origin. Browsers always send it for sockets and for requests that change something.
   if (!origin) return true;
   return URL.canParse(origin) && new URL(origin).host === (c.req.header("Host") ?? new URL(c.req.url).host);
 }

@@ -1,6 +1,6 @@
 /**
- * Slows down whoever guesses tokens: after a few failures from an address, or with one and the same token, each further
- * one must wait longer. A token that was right lately from the same address is not held up by the guesses of others there.
+ * Throttles failed sign-ins: after a few failures from one address, or with the same token, each further attempt must
+ * wait longer. A token that recently succeeded from an address is not delayed by others' failures there.
  *
  * @module
  */
@@ -11,15 +11,15 @@ import type { Logger } from "../../queue/log.ts";
 import { RecentMap } from "../../queue/recent_map.ts";
 import { Problem } from "./problem.ts";
 
-/** Failures that cost nothing. */
+/** Failures allowed without a wait. */
 const FREE = 5;
-/** The wait after the first failure beyond those; each further one doubles it. */
+/** The wait after the first failure beyond those; each further failure doubles it. */
 const FIRST_WAIT_MS = 1_000;
 /** The longest wait. */
 const LONGEST_WAIT_MS = 15 * 60_000;
 /** Failures are forgotten after this time without another. */
 const FORGOTTEN_MS = 60 * 60_000;
-/** Addresses and tokens that are remembered. */
+/** The most addresses and tokens remembered. */
 const REMEMBERED = 10_000;
 
 interface Failures {
@@ -27,7 +27,7 @@ interface Failures {
   last: number;
 }
 
-/** Counts wrong tokens. */
+/** Counts failed sign-ins. */
 export class AuthThrottle {
   readonly #failures = new RecentMap<string, Failures>(REMEMBERED);
   readonly #right = new RecentMap<string, true>(REMEMBERED);
@@ -35,7 +35,7 @@ export class AuthThrottle {
   constructor(private readonly clock: Clock, private readonly log: Logger) {}
 
   /**
-   * Refuses to look at a token before its time.
+   * Rejects an attempt that comes before its wait is over.
    *
    * @throws {Problem} 429 with Retry-After.
    */
@@ -45,7 +45,7 @@ export class AuthThrottle {
     const now = this.clock.monotonic();
     const left = Math.max(this.#waitOf(byAddress, now), this.#waitOf(byToken, now));
     if (left <= 0) return;
-    const detail = "Too many wrong tokens came from here. Wait before the next try.";
+    const detail = "Too many invalid tokens from here. Wait before trying again.";
     throw new Problem(429, "too_many_guesses", detail, [], { "Retry-After": String(Math.ceil(left / 1000)) });
   }
 
@@ -55,7 +55,7 @@ export class AuthThrottle {
     return failures.last + Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failures.count - FREE)) - now;
   }
 
-  /** A token was wrong. */
+  /** Records that a token was invalid. */
   wrong(address: string, secret: string): void {
     const now = this.clock.monotonic();
     const keys = keysOf(address, secret);
@@ -64,16 +64,16 @@ export class AuthThrottle {
       const count = known && now - known.last <= FORGOTTEN_MS ? known.count + 1 : 1;
       this.#failures.set(key, { count, last: now });
       if (count === FREE && key === keys[0]) {
-        this.log.warn("Wrong tokens: further tries must wait.", { address, failures: count });
+        this.log.warn("Invalid tokens: further attempts must wait.", { address, failures: count });
       }
     }
   }
 
-  /** A token was right. */
+  /** Records that a token was valid. */
   right(address: string, secret: string): void {
     const [byAddress, byToken] = keysOf(address, secret);
     if (!this.#right.has(`${byAddress} ${byToken}`)) this.#right.set(`${byAddress} ${byToken}`, true);
-    // What others guess from the same address goes on to count.
+    // Failures of others from the same address still count.
     this.#failures.delete(byToken);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Reading request bodies, bounded while they stream in.
+ * Reads request bodies, with a size limit while they stream in.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { Problem } from "./problem.ts";
 /** Bytes of a JSON body. */
 export const MAX_JSON_BYTES = 700_000;
 
-/** Refuses a body that says itself that it is too long, before any of it is read. */
+/** Rejects a body whose Content-Length is too large, before any of it is read. */
 export function refuseLong(c: Context, limit: number): void {
   const length = Number(c.req.header("Content-Length") ?? 0);
   if (length > limit) throw new TooLargeError("The body", limit);
@@ -24,7 +24,7 @@ export function refuseLong(c: Context, limit: number): void {
 
 async function readBytes(c: Context, limit: number): Promise<ArrayBuffer> {
   refuseLong(c, limit);
-  // A length that is told is kept by the server: such a body is read in one call.
+  // The server enforces a Content-Length, so such a body is read in one call.
   if (c.req.header("Content-Length") !== undefined) return await c.req.raw.arrayBuffer();
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -54,7 +54,7 @@ export function readJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.
   return parseJson(c, schema, null);
 }
 
-/** Reads a JSON body if there is one; no body at all is an empty object. */
+/** Reads a JSON body if there is one; no body counts as an empty object. */
 export async function readOptionalJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
   const bytes = await readBytes(c, MAX_JSON_BYTES);
   return bytes.byteLength === 0 ? schema.parse({}) : await parseJson(c, schema, bytes);
@@ -98,7 +98,7 @@ const [MAX_FIELDS, MAX_FILES] = [100, 20];
  * Reads a multipart body as it streams in: each file is handed to `onFile`, and the next part is read when it is done.
  *
  * @returns The text fields, by name.
- * @throws {Problem} 400 if the body is not multipart as it says.
+ * @throws {Problem} 400 if the body is not valid multipart.
  */
 export async function readMultipart(
   c: Context,
@@ -128,9 +128,9 @@ export async function readMultipart(
       failed = true;
       source.unpipe(parser);
       source.destroy();
-      // Whoever reads the file that was on its way hears of it, and removes what was stored.
+      // The reader of the current file gets the error, and removes what was stored.
       open?.destroy(error instanceof Error ? error : new Error(String(error)));
-      // Nothing is stored any more once it is said to have failed.
+      // Nothing is stored any more once the failure is reported.
       files.catch(() => {}).then(() => reject(error));
     };
     parser.on("field", (name, value, _nameCut, valueCut) => {

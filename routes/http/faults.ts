@@ -1,6 +1,6 @@
 /**
- * The last resort: an error or a rejected promise that nobody has handled is logged and counted, and the service goes
- * on. Each is a mistake in the code; health tells how many there were.
+ * The last resort: an unhandled error or promise rejection is logged and counted, and the service keeps running.
+ * Each is a bug in the code; the health check reports how many there were.
  *
  * @module
  */
@@ -8,10 +8,10 @@
 import type { Logger } from "../../queue/log.ts";
 import { RecentMap } from "../../queue/recent_map.ts";
 
-/** Faults that are known, and not logged once more. */
+/** The most errors remembered, so that they are not logged again. */
 const REMEMBERED = 100;
 
-/** Keeps the process alive through faults that nobody has handled. */
+/** Keeps the process alive after unhandled errors. */
 export class Faults {
   #count = 0;
   readonly #seen = new RecentMap<string, true>(REMEMBERED);
@@ -29,11 +29,11 @@ export class Faults {
 
   #add(error: unknown): void {
     this.#count++;
-    // The same fault may come a thousand times a second: it is logged once.
+    // The same error may occur a thousand times a second: log it once.
     const text = error instanceof Error ? `${error.name} ${error.stack?.split("\n    at ")[1]}` : String(error);
     if (this.#seen.has(text)) return;
     this.#seen.set(text, true);
-    this.log.error("A fault that nobody has handled; the service goes on.", { error });
+    this.log.error("Unhandled error; the service keeps running.", { error });
   }
 
   /** Faults since the start. */

@@ -1,6 +1,6 @@
 /**
- * The header Idempotency-Key (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/): whatever
- * makes something takes one, so that a request whose answer was lost can be sent again.
+ * The header Idempotency-Key (https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/): every
+ * request that creates something accepts one, so that it can be sent again if its response was lost.
  *
  * @module
  */
@@ -13,15 +13,15 @@ import { Problem } from "./problem.ts";
 /**
  * What the header asks for.
  *
- * @param sent What the request asks for: what was sent is compared, not what became of it, since a delay is another
- * time at each try.
- * @throws {Problem} 400 if it is no key.
+ * @param sent The request as sent. It is compared instead of the result, because a delay means a different time at each
+ * attempt.
+ * @throws {Problem} 400 if the key is invalid.
  */
 export function idempotencyOf(c: Context<AppEnv>, sent: unknown): IdempotencyKey & { body: string } | undefined {
   const key = c.req.header("Idempotency-Key");
   if (key === undefined) return undefined;
   if (!/^[\x21-\x7e]{1,200}$/.test(key)) {
-    const detail = "An Idempotency-Key has 1 to 200 visible ASCII characters.";
+    const detail = "An Idempotency-Key must have 1 to 200 visible ASCII characters.";
     throw new Problem(400, "bad_idempotency_key", detail, [{ parameter: "Idempotency-Key", detail }]);
   }
   return { scope: c.get("principal").name, key, body: fingerprint(sent) };

@@ -1,15 +1,15 @@
 /**
- * What a file is, told from its first bytes: a name and a header say what someone wants it to be.
+ * Detects a file's type from its first bytes: a name and a header only say what the sender claims.
  *
  * @module
  */
 
 import { fileTypeFromBuffer } from "file-type";
 
-/** Bytes that are looked at. */
+/** Bytes that are examined. */
 const LOOKED_AT = 4_100;
 
-/** Text formats by the end of a file's name. */
+/** Text formats by file extension. */
 const TEXTS: Record<string, string> = {
   csv: "text/csv",
   tsv: "text/tab-separated-values",
@@ -20,7 +20,7 @@ const TEXTS: Record<string, string> = {
   svg: "image/svg+xml",
 };
 
-/** Reads the first bytes of a stream; the stream that is given back has them still. */
+/** Reads the first bytes of a stream; the returned stream still contains them. */
 export async function peek(
   stream: ReadableStream<Uint8Array>,
 ): Promise<{ first: Uint8Array; stream: ReadableStream<Uint8Array> }> {
@@ -48,8 +48,8 @@ export async function peek(
 }
 
 /**
- * The media type of a file. A format with a signature is known by it. What is text is what its name or its sender says,
- * if that is text too; all else is `application/octet-stream`.
+ * The media type of a file. A format with a signature is recognized by it. Text gets the type that its name or
+ * its sender states, if that is a text type. Everything else is `application/octet-stream`.
  */
 export async function mediaTypeOf(first: Uint8Array, name: string, stated: string): Promise<string> {
   const known = await fileTypeFromBuffer(first);

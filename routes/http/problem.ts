@@ -17,7 +17,7 @@ export interface ProblemIssue {
   detail: string;
 }
 
-/** What a route throws to answer with a problem. */
+/** Thrown by a route to respond with a problem. */
 export class Problem extends Error {
   readonly status: ContentfulStatusCode;
   readonly code: string;
@@ -73,11 +73,11 @@ const STATUS: Record<string, ContentfulStatusCode> = {
   refused_write: 422,
 };
 
-/** Any thrown value as a problem. What is not expected is logged and says nothing of its inside. */
+/** Any thrown value as a problem. Unexpected errors are logged and reveal no internals. */
 export function toProblem(error: unknown, log: Logger): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof InvalidInputError) {
-    return new Problem(422, error.code, "The request is well formed but not valid; see errors.", error.issues);
+    return new Problem(422, error.code, "The request is well-formed but invalid; see errors.", error.issues);
   }
   if (error instanceof TooLargeError) return new Problem(413, error.code, error.message);
   const status = error instanceof QueueError ? STATUS[error.code] : undefined;

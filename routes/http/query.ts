@@ -12,7 +12,7 @@ import { Problem, type ProblemIssue } from "./problem.ts";
 
 const FILTERS = ["status", "task_type", "tag", "q", "created_from", "created_to"];
 
-/** A time, or a date for its beginning in UTC. */
+/** A time, or a date, which means its start in UTC. */
 export const timeSchema = z.union([z.iso.datetime({ offset: true }), z.iso.date()]);
 
 const MAX_PAGE = 200;
@@ -24,25 +24,25 @@ export function readFilter(
   const errors: ProblemIssue[] = [];
   const known = new Set([...FILTERS, "limit", "cursor", "order"]);
   for (const name of query.keys()) {
-    if (!known.has(name)) errors.push({ parameter: name, detail: "There is no such parameter." });
+    if (!known.has(name)) errors.push({ parameter: name, detail: "Unknown parameter." });
   }
   const several = (name: string) => query.getAll(name).flatMap((value) => value.split(",")).filter(Boolean);
   const statuses = several("status").map((status) => status.toUpperCase());
   for (const status of statuses) {
     if (!(STATUSES as readonly string[]).includes(status)) {
-      errors.push({ parameter: "status", detail: `"${status}" is none of ${STATUSES.join(", ")}.` });
+      errors.push({ parameter: "status", detail: `"${status}" is not one of ${STATUSES.join(", ")}.` });
     }
   }
   for (const name of ["tag", "q", "created_from", "created_to", "limit", "cursor", "order"]) {
-    if (query.getAll(name).length > 1) errors.push({ parameter: name, detail: "It is there twice." });
+    if (query.getAll(name).length > 1) errors.push({ parameter: name, detail: "It is given more than once." });
   }
   const limit = Number(query.get("limit") ?? 50);
   if (!/^\d+$/.test(query.get("limit") ?? "50") || limit < 1 || limit > MAX_PAGE) {
-    errors.push({ parameter: "limit", detail: `A whole number from 1 to ${MAX_PAGE}.` });
+    errors.push({ parameter: "limit", detail: `Must be a whole number from 1 to ${MAX_PAGE}.` });
   }
   const cursor = query.get("cursor") || undefined;
   if (cursor !== undefined && !isId(cursor)) {
-    errors.push({ parameter: "cursor", detail: "Pass next_cursor of the page before." });
+    errors.push({ parameter: "cursor", detail: "Pass next_cursor from the previous page." });
   }
   const order = query.get("order") ?? "newest";
   if (order !== "newest" && order !== "oldest") errors.push({ parameter: "order", detail: "newest or oldest." });
@@ -51,7 +51,7 @@ export function readFilter(
     if (!text) return undefined;
     const parsed = timeSchema.safeParse(text);
     if (parsed.success) return Date.parse(text);
-    errors.push({ parameter, detail: "A time such as 2026-11-25T08:00:00Z, or a date." });
+    errors.push({ parameter, detail: "Must be a time such as 2026-11-25T08:00:00Z, or a date." });
   };
   const created_from = time("created_from");
   const created_to = time("created_to");

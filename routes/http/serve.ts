@@ -1,7 +1,7 @@
 /**
- * Serves the application. `Deno.serve` has no time limits, no bound on connections or on the size of a fragmented
- * WebSocket message, and ends when the process runs out of files. So the service listens with `node:http`, which has
- * all but the last, and `ws`. On Deno Deploy, where a proxy does that in front, it is `Deno.serve`.
+ * Serves the application. `Deno.serve` has no timeouts, no limit on connections or on the size of a fragmented
+ * WebSocket message, and ends when the process runs out of file descriptors. So the service uses
+ * `node:http`, which solves all but the last, and `ws`. On Deno Deploy, where a proxy does this, it uses `Deno.serve`.
  *
  * @module
  */
@@ -26,11 +26,11 @@ export interface ServeOptions {
   log: Logger;
   /** Connections at once; more are closed at once. Default 2,000. */
   maxConnections?: number;
-  /** Whether an address is a proxy's, for which many connections are no wonder. Default: none is. */
+  /** Whether an address belongs to a proxy, which may have many connections. Default: none does. */
   isProxy?: (address: string) => boolean;
-  /** A request's head must be there within this time. Default 10,000. */
+  /** The headers of a request must arrive within this time. Default 10,000. */
   headMs?: number;
-  /** A connection on which nothing moves for this long in the middle of a request is closed. Default 60,000. */
+  /** A connection that stalls for this long in the middle of a request is closed. Default 60,000. */
   stalledMs?: number;
   /** A connection without a request is kept for this long. Default 75,000. */
   idleMs?: number;
@@ -39,21 +39,21 @@ export interface ServeOptions {
 /** A service that listens. */
 export interface Listening {
   port: number;
-  /** Takes no more connections; resolves once all requests have been answered. */
+  /** Stops accepting connections; resolves once all requests have been answered. */
   stop(): Promise<void>;
 }
 
-/** Bytes of a WebSocket message, in whatever fragments it comes. */
+/** Maximum bytes of a WebSocket message, over all its fragments. */
 const MAX_MESSAGE_BYTES = 64 * 1024;
 /** A WebSocket is pinged this often, and ended if the last ping was not answered. */
 const PING_MS = 15_000;
-/** A peer that does not answer a close is ended after this time; what it sends meanwhile is thrown away. */
+/** A peer that does not answer a close is disconnected after this time; what it sends until then is discarded. */
 const CLOSE_MS = 1_000;
-/** Whether connections are still accepted is looked at this often. */
+/** How often to check that connections are still accepted. */
 const PROBE_MS = 5_000;
-/** How often, while it stops, connections without a request are closed. */
+/** How often idle connections are closed while the server stops. */
 const SWEEP_MS = 20;
-/** A request's body that comes more slowly than this is broken off. */
+/** A request whose body arrives more slowly than this is aborted. */
 const LEAST_BYTES_PER_SECOND = 1_000;
 /** Bytes of a request's head. */
 const MAX_HEAD_BYTES = 32 * 1024;
@@ -89,7 +89,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
       keepAliveTimeout: idleMs,
       connectionsCheckingInterval: Math.min(1_000, headMs / 2),
       maxHeaderSize: MAX_HEAD_BYTES,
-      // Whoever asks for another protocol (curl for h2c), or for one elsewhere, is answered as always.
+      // A request to upgrade to another protocol (curl: h2c), or at another path, is answered normally.
       shouldUpgradeCallback: ({ headers, url }: IncomingMessage) =>
         headers.upgrade?.toLowerCase() === "websocket" && /^\/ws\/?(\?|$)/.test(url ?? ""),
     } as ServerOptions,
@@ -99,7 +99,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   server.on("timeout", (socket) => socket.destroy());
   server.on("clientError", (_error, socket) => {
     const outgoing = unanswered.get(socket);
-    // What follows a whole request is no reason to leave that one without its answer.
+    // Invalid data after a complete request must not prevent its response.
     if (outgoing?.req.complete) outgoing.once("close", () => socket.end(BAD_REQUEST));
     else if (socket.writable) socket.end(BAD_REQUEST);
     else socket.destroy();
@@ -112,7 +112,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     accepted++;
     const address = socket.remoteAddress ?? "";
     const others = byAddress.get(address) ?? 0;
-    // No single address takes all the room there is, unless it is a proxy's.
+    // No single address may take all connections, unless it is a proxy.
     if (others >= perAddress && !options.isProxy?.(address)) return void socket.destroy();
     byAddress.set(address, others + 1);
     open++;
@@ -122,7 +122,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
       if (left > 0) byAddress.set(address, left);
       else byAddress.delete(address);
     });
-    // When room becomes scarce, those who ask for nothing make some.
+    // When connections run short, idle ones are closed.
     if (open > 0.9 * server.maxConnections) server.closeIdleConnections();
   });
   const sockets = new WebSocketServer({
@@ -138,7 +138,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     });
   });
 
-  // A body may take its time, but not for ever: one byte a minute would hold a connection for good.
+  // A body may be slow, but not endlessly: one byte a minute would hold a connection forever.
   const receiving = new Map<IncomingMessage, { at: number; bytes: number }>();
   server.on("request", (incoming: IncomingMessage) => {
     if (incoming.complete) return;
@@ -169,27 +169,27 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     return (server.address() as AddressInfo).port;
   };
   const port = await listen(options.port);
-  server.on("error", (error) => log.error("The server has a fault and goes on.", { error }));
+  server.on("error", (error) => log.error("Server error; the server keeps running.", { error }));
 
-  // Once accepting has failed because no file was left, node:http of Deno never accepts again, and tells nobody.
+  // Once accepting has failed for lack of file descriptors, Deno's node:http silently never accepts again.
   let missed = 0;
   const probe = repeat(clock, PROBE_MS, async () => {
     const before = accepted;
     missed = server.listening && await isReached(clock, host, port, () => accepted > before) ? 0 : missed + 1;
-    // One miss can be an event loop that was busy for a second.
+    // A single miss can mean that the event loop was busy for a second.
     if (missed === 0 || server.listening && missed === 1) return;
     missed = 0;
-    log.warn("The server had stopped accepting connections and listens anew.");
+    log.warn("The server had stopped accepting connections and is listening again.");
     if (server.listening) server.close();
     await listen(port);
-  }, (error) => log.warn("The server could not reach itself; tried again.", { error }));
+  }, (error) => log.warn("The server could not reach itself; will retry.", { error }));
 
   return {
     port,
     async stop() {
       await Promise.all([probe.stop(), watch.stop()]);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      // What is answered is closed at once, also a connection that has never asked for anything.
+      // Close connections as soon as they are idle, including those that never sent a request.
       const sweep = repeat(clock, SWEEP_MS, () => {
         if (answering === 0) server.closeAllConnections();
         else server.closeIdleConnections();
@@ -201,12 +201,12 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   };
 }
 
-/** Files that the process needs beside its connections: the store, workers, what it reads. */
+/** File descriptors needed besides connections: for the store, workers and files it reads. */
 const OTHER_FILES = 128;
 
 /**
- * A bound on connections that leaves files for all else: each takes one, and without any left nothing works. Where the
- * limit of the process cannot be asked for, the bound is what was wanted.
+ * Limits connections so that file descriptors remain for everything else: each connection takes one, and nothing works
+ * without any. If the limit of the process cannot be read, returns the wanted number.
  */
 export async function boundedByFiles(wanted: number): Promise<number> {
   if (Deno.build.os === "windows") return wanted;
@@ -216,7 +216,7 @@ export async function boundedByFiles(wanted: number): Promise<number> {
   return Number.isInteger(files) && files > 0 ? Math.max(10, Math.min(wanted, files - OTHER_FILES)) : wanted;
 }
 
-/** Listens with `Deno.serve`, as Deno Deploy wants it. */
+/** Listens with `Deno.serve`, as Deno Deploy requires. */
 export function serveOnDeploy({ fetch, port, host, log }: ServeOptions): Listening {
   const server = Deno.serve({ port, hostname: host, onListen: () => {} }, (request, { remoteAddr }) =>
     fetch(request, {
@@ -233,7 +233,7 @@ export function serveOnDeploy({ fetch, port, host, log }: ServeOptions): Listeni
   return { port: (server.addr as Deno.NetAddr).port, stop: () => server.shutdown() };
 }
 
-/** Connects to this server itself: whether it accepts, or refuses since it is full, within a second. */
+/** Connects to this server: whether it accepts, or refuses because it is full, within a second. */
 async function isReached(clock: Clock, host: string, port: number, isAccepted: () => boolean): Promise<boolean> {
   const address = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   const socket = connect(port, address);
@@ -276,7 +276,7 @@ async function upgrade(
       isGone: () => socket.destroyed,
       upgrade(taker, drop) {
         take = taker;
-        // The handshake may be wrong after all, or its client gone.
+        // The handshake may still be invalid, or the client gone.
         socket.once("close", () => isOpen || drop());
         if (socket.destroyed) drop();
         return new Response(null, { status: 204 });
@@ -300,7 +300,7 @@ async function upgrade(
   });
 }
 
-/** Answers what has become no WebSocket. */
+/** Sends the response if the upgrade did not lead to a WebSocket. */
 async function answer(socket: Duplex, response: Response): Promise<void> {
   const body = new Uint8Array(await response.arrayBuffer());
   const headers = [...response.headers, ["connection", "close"], ["content-length", String(body.length)]];

@@ -1,4 +1,4 @@
-/** What is used of `ws`: its own types would bring those of all of Node along. */
+/** The parts of `ws` that are used: its own types would pull in all of Node's. */
 
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";

@@ -26,7 +26,7 @@ export const frameSchema = z.union([
   z.strictObject({ type: z.literal("ping") }),
 ]);
 
-/** A request to follow tasks. */
+/** A request to subscribe to tasks. */
 export type Subscribe = Exclude<Extract<z.output<typeof frameSchema>, { type: "subscribe" }>, { stats: true }>;
 
 /** Whether a task is in the subscription's filter now. */
@@ -43,7 +43,7 @@ export function mayHaveMatched(frame: Subscribe, change: TaskChange): boolean {
   return !frame.statuses || change.to === null || change.left.some((status) => frame.statuses!.includes(status));
 }
 
-/** Whether a change may matter to a filter, as far as can be said without reading its task. */
+/** Whether a change may matter to a filter, as far as can be determined without reading the task. */
 export function mayMatter(frame: Subscribe, change: TaskChange): boolean {
   if (mayHaveMatched(frame, change)) return true;
   return mayHaveMatched({ ...frame, statuses: undefined }, change) && frame.statuses!.includes(change.to!);

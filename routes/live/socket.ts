@@ -1,9 +1,9 @@
 /**
  * `GET /ws`: the stream of changes over a WebSocket. One socket carries many subscriptions, each with a name and a
- * filter; a client that was away comes back with `since`.
+ * filter; a client that was disconnected resumes with `since`.
  *
- * A client that reads slowly is never buffered for: its changes are kept by task, newest state only, until the socket
- * has room again; past a bound it is told to start over, and in the end it is closed.
+ * Nothing is buffered for a slow client: only the newest state of each changed task is kept until the socket has room
+ * again. Beyond a limit the client is told to start over, and finally it is disconnected.
  *
  * @module
  */
@@ -28,13 +28,13 @@ import type { StatsFeed } from "./stats_feed.ts";
 const HEARTBEAT_MS = 10_000;
 /** Characters of a frame that a client may send. */
 const MAX_FRAME = 16 * 1024;
-/** Frames, and characters of frames, that may wait to be dealt with; a client that sends more is closed. */
+/** Frames, and characters of frames, that may wait to be processed; a client that sends more is disconnected. */
 const [MAX_WAITING, MAX_WAITING_CHARS] = [200, 128 * 1024];
 /** Subscriptions of one socket. */
 const MAX_SUBSCRIPTIONS = 32;
-/** Bytes that may wait in a socket's own buffer; above that nothing is added. */
+/** Maximum bytes in a socket's own buffer; above that nothing is added. */
 const MAX_BUFFERED = 256 * 1024;
-/** A client that had no room for this long is closed. */
+/** A client whose socket was full for this long is disconnected. */
 const MAX_SLOW_MS = 30_000;
 /** How soon a full socket is tried again. */
 const RETRY_MS = 250;
@@ -44,11 +44,11 @@ const SNAPSHOT = 100;
 /** One socket. */
 class Connection {
   readonly #subscriptions = new Map<string, Subscription>();
-  /** What ends each subscription of the numbers. */
+  /** Functions that end each subscription to the statistics. */
   readonly #stats = new Map<string, () => void>();
   #work: Promise<void> = Promise.resolve();
   #waiting = { frames: 0, characters: 0 };
-  /** Pings that are answered once all that was missed has been told. */
+  /** Pings to answer once all missed changes have been sent. */
   #pings = 0;
   #unsubscribe: (() => void) | null = null;
   #cancelBeat: () => void = () => {};
@@ -86,7 +86,7 @@ class Connection {
     this.onClosed();
   }
 
-  /** Does one thing after the other. */
+  /** Runs one operation after another. */
   #then(step: () => Promise<void>): void {
     this.#work = this.#work.then(async () => {
       if (!this.#closed) await step();
@@ -114,7 +114,7 @@ class Connection {
   #beat(): void {
     this.#cancelBeat = this.clock.after(HEARTBEAT_MS, () => {
       if (this.socket.bufferedAmount < MAX_BUFFERED) {
-        // A quiet subscription's token moves too: one that stood still would be too old to come back with.
+        // An idle subscription's token advances too; otherwise it would become too old to resume from.
         const since = Object.fromEntries(
           [...this.#subscriptions].filter(([, subscription]) => subscription.isReady)
             .map(([sub, { since }]) => [sub, since]),
@@ -130,10 +130,10 @@ class Connection {
     this.close(1008, "bad frame");
   }
 
-  /** Takes a frame, to be dealt with in its turn. What waits is bounded: frames come whether they are read or not. */
+  /** Queues a frame for processing. The queue is limited, because frames arrive whether they are read or not. */
   #accept(data: unknown): void {
     if (this.#closed) return;
-    if (typeof data !== "string") return this.#refuse("Frames are JSON text.");
+    if (typeof data !== "string") return this.#refuse("Frames must be JSON text.");
     if (data.length > MAX_FRAME) return this.close(1009, `a frame has at most ${MAX_FRAME} characters`);
     this.#waiting.frames++;
     this.#waiting.characters += data.length;
@@ -143,7 +143,7 @@ class Connection {
     this.#then(async () => {
       this.#waiting.frames--;
       this.#waiting.characters -= data.length;
-      // A client that asks and asks and does not read is not answered before it has read.
+      // A client that keeps asking without reading gets no answer until it reads.
       await this.#untilRoom();
       if (!this.#closed) await this.#receive(data);
     });
@@ -163,12 +163,12 @@ class Connection {
       this.#pings++;
       return this.#flush();
     }
-    // The same name again replaces what it stood for.
+    // Reusing a name replaces its subscription.
     this.#stats.get(frame.sub)?.();
     this.#stats.delete(frame.sub);
     if (frame.type === "unsubscribe") return void this.#subscriptions.delete(frame.sub);
     if (!this.#subscriptions.has(frame.sub) && this.#subscriptions.size + this.#stats.size >= MAX_SUBSCRIPTIONS) {
-      return this.#refuse(`A socket has at most ${MAX_SUBSCRIPTIONS} subscriptions.`);
+      return this.#refuse(`A socket may have at most ${MAX_SUBSCRIPTIONS} subscriptions.`);
     }
     if ("stats" in frame) return this.#followStats(frame.sub);
     await this.#subscribe(frame);
@@ -196,7 +196,7 @@ class Connection {
     let told = "";
     const name = JSON.stringify(sub);
     const unfollow = this.stats.follow((json) => {
-      // A socket without room is told the newest numbers once it has some.
+      // A full socket gets the newest statistics once it has room.
       if (json === told || this.socket.bufferedAmount > MAX_BUFFERED) return;
       told = json;
       this.#send(`{"type":"stats","sub":${name},"stats":${json}}`);
@@ -219,7 +219,7 @@ class Connection {
     subscription.since = since;
     if (since > subscription.heard) subscription.heard = since;
     this.#send(JSON.stringify({ type: "snapshot", sub: frame.sub, tasks, since }));
-    // What came in meanwhile and is in the snapshot already is not told again.
+    // Changes that are already in the snapshot are not sent again.
     for (const state of states) {
       const pending = subscription.pending.get(state.task.id);
       if (pending && pending.version <= versionOf(state)) subscription.pending.delete(state.task.id);
@@ -302,14 +302,14 @@ class Connection {
   }
 }
 
-/** The route of the stream, and what closes every socket. */
+/** The route of the stream, and a function that closes every socket. */
 export function streamRoutes(options: AppOptions, stats: StatsFeed, streams: StreamLimits): Hono<AppEnv> {
   const { queue, clock, log } = options;
   const app = new Hono<AppEnv>({ strict: false });
 
   app.get("/ws", (c) => {
     if (c.env.upgrade === null) {
-      throw new Problem(400, "not_a_websocket", "This address speaks WebSocket only.", [], { Upgrade: "websocket" });
+      throw new Problem(400, "not_a_websocket", "This address supports WebSocket only.", [], { Upgrade: "websocket" });
     }
     const place = streams.enter(c);
     try {

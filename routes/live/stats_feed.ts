@@ -1,5 +1,5 @@
 /**
- * The numbers of the service: how many tasks there are, and what the last hour says. Whoever follows them is told when
+ * The statistics of the service: how many tasks there are, and those of the last hour. Subscribers are notified when
  * they change, at most four times a second.
  *
  * @module
@@ -11,14 +11,14 @@ import type { Queue } from "../../queue/queue.ts";
 import type { Stats } from "../../queue/task/api_types.ts";
 import { type Status, STATUSES } from "../../queue/task/record.ts";
 
-/** Between two frames at least, in milliseconds. */
+/** Minimum time between two frames, in milliseconds. */
 const FRAME_MS = 250;
-/** What moves no task (a pause, another minute) is noticed this often. */
+/** How often to check for changes that involve no task (a pause, a new minute). */
 const LOOK_MS = 2_000;
 /** The last hour is read this often at most. */
 const HOUR_MS = 5_000;
 
-/** Reads and follows the numbers. */
+/** Reads the statistics and watches them for changes. */
 export class StatsFeed {
   readonly #listeners = new Set<(json: string) => void>();
   #hour: { at: number; read: Promise<Stats["last_hour"]> } | null = null;
@@ -29,7 +29,7 @@ export class StatsFeed {
 
   constructor(private readonly queue: Queue, private readonly clock: Clock, private readonly log: Logger) {}
 
-  /** The numbers as they are now. */
+  /** The current statistics. */
   async read(): Promise<Stats> {
     const [counts, pauses, last_hour] = await Promise.all([
       this.queue.counts(),
@@ -57,7 +57,7 @@ export class StatsFeed {
     return read;
   }
 
-  /** Tells the numbers as JSON: now, when they change, and every two seconds at least. Returns what ends it. */
+  /** Sends the statistics as JSON: now, on changes, and at least every two seconds. Returns a function that ends it. */
   follow(listener: (json: string) => void): () => void {
     this.#listeners.add(listener);
     this.#start();
@@ -73,7 +73,7 @@ export class StatsFeed {
     };
   }
 
-  /** Listens for changes. Until that succeeds, the numbers are looked at every two seconds. */
+  /** Listens for changes. Until that succeeds, the statistics are read every two seconds. */
   #start(): void {
     if (this.#unsubscribe || this.#subscribing) return;
     this.#subscribing = true;
@@ -81,7 +81,7 @@ export class StatsFeed {
       if (this.#listeners.size === 0) unsubscribe();
       else this.#unsubscribe = unsubscribe;
     }).catch((error) => {
-      this.log.warn("Changes of the numbers are not heard of yet; tried again.", { error });
+      this.log.warn("Could not listen for changes of the statistics; will retry.", { error });
     }).finally(() => this.#subscribing = false);
   }
 
@@ -97,7 +97,7 @@ export class StatsFeed {
         const json = JSON.stringify(await this.read());
         for (const listener of this.#listeners) listener(json);
       } catch (error) {
-        this.log.warn("The numbers could not be read; tried again.", { error });
+        this.log.warn("The statistics could not be read; will retry.", { error });
       }
       if (this.#listeners.size === 0) return;
       this.#start();

@@ -1,6 +1,6 @@
 /**
- * Everything that stays open for a caller: WebSockets and server-sent events. They are bounded by token and by address,
- * and end with the sign-in that they were opened by.
+ * Connections that stay open: WebSockets and server-sent events. They are limited per token and per address, and end
+ * with the sign-in that opened them.
  *
  * @module
  */
@@ -13,16 +13,16 @@ import { addressOf } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";
 
-/** How often it is looked whether a sign-in was ended by another instance. */
+/** How often to check whether another instance has ended a sign-in. */
 const LOOK_MS = 5_000;
 
 type End = (code: number, reason: string) => void;
 
-/** A stream that has been let in. */
+/** A stream that was admitted. */
 export interface Place {
-  /** Says how to end it. */
+  /** Sets how to end it. */
   onEnd(end: End): void;
-  /** It has ended. May be called more than once. */
+  /** Records that it has ended. May be called more than once. */
   leave(): void;
 }
 
@@ -33,7 +33,7 @@ interface Entry {
   end: End | null;
 }
 
-/** Lets streams in and ends them. */
+/** Admits streams and ends them. */
 export class StreamLimits {
   readonly #entries = new Set<Entry>();
   readonly #options: AppOptions;
@@ -48,7 +48,7 @@ export class StreamLimits {
   }
 
   /**
-   * Lets a stream in.
+   * Admits a stream.
    *
    * @throws {Problem} 429 if its caller has too many, 503 if there are too many in all.
    */
@@ -61,7 +61,7 @@ export class StreamLimits {
     const ofToken = tokens.length > 0 ? others.filter(({ token }) => token === name).length : 0;
     const ofAddress = others.filter(({ address }) => address === entry.address).length;
     if (Math.max(ofToken, ofAddress) >= maxStreamsPerCaller) {
-      const detail = `A caller has at most ${maxStreamsPerCaller} streams open at once.`;
+      const detail = `A caller may have at most ${maxStreamsPerCaller} streams open at once.`;
       throw new Problem(429, "too_many_streams", detail, [], { "Retry-After": "10" });
     }
     if (others.length >= maxStreams) {
@@ -73,7 +73,7 @@ export class StreamLimits {
       const left = expires_at - this.#clock.now();
       cancelExpiry = this.#clock.after(left, () => entry.end?.(4401, "signed out"));
       this.#look ??= repeat(this.#clock, LOOK_MS, () => this.#endForeign(), (error) => {
-        this.#log.warn("Ended sign-ins could not be read; tried again.", { error });
+        this.#log.warn("Ended sign-ins could not be read; will retry.", { error });
       });
     }
     return {
@@ -99,7 +99,7 @@ export class StreamLimits {
 
   /** Ends all of them. */
   async close(): Promise<void> {
-    for (const entry of [...this.#entries]) entry.end?.(1001, "the service stops");
+    for (const entry of [...this.#entries]) entry.end?.(1001, "the service is stopping");
     await this.#look?.stop();
   }
 }

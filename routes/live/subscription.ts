@@ -12,13 +12,13 @@ import type { TaskFollower } from "./task_events.ts";
 
 /** Tasks in a frame. */
 const FRAME_TASKS = 200;
-/** Tasks that may wait for a slow client; above that it starts over. */
+/** Maximum pending tasks for a slow client; beyond that it starts over. */
 const MAX_PENDING = 2_000;
-/** What a client follows under one name. */
+/** What a client subscribes to under one name. */
 export class Subscription {
-  /** Up to here the client knows everything. */
+  /** The client has been sent everything up to here. */
   since: string;
-  /** Up to here `pending` holds everything. */
+  /** `pending` contains everything up to here. */
   heard: string;
   /** By id, the newest change of each task that the client has not been sent. */
   readonly pending = new Map<string, TaskChange>();
@@ -40,12 +40,12 @@ export class Subscription {
     this.hasEvents = follower !== null;
   }
 
-  /** Whether the client has been sent all that was heard. */
+  /** Whether the client has been sent every change received so far. */
   get isCurrent(): boolean {
     return this.isReady && !this.isStale && !this.hasEvents && !this.isSendingEvents && this.pending.size === 0;
   }
 
-  /** Begins at a token that the client came back with: what it missed goes before what came meanwhile. */
+  /** Resumes from the client's token: what it missed goes before what has arrived since. */
   replay(since: string, missed: Batch): void {
     this.since = since;
     const meanwhile = [...this.pending.values()];
@@ -56,7 +56,7 @@ export class Subscription {
     this.isReady = true;
   }
 
-  /** Takes changes as they happen; what is too much for a slow client is dropped, and the client starts over. */
+  /** Takes changes as they happen. If a slow client has too many, they are dropped and it starts over. */
   hear(batch: Batch): void {
     if (this.isStale) return;
     const matters = this.take(batch);
@@ -91,7 +91,7 @@ export class Subscription {
     const { frame, pending } = this;
     const tasks: string[] = [];
     for (const [id, change] of pending) {
-      // The token may stand at a commit only once all of that commit has been told.
+      // The token may reach a commit only once everything in that commit has been sent.
       if (tasks.length >= FRAME_TASKS && change.at > this.since) break;
       pending.delete(id);
       const matches = change.state !== null && matchesFilter(frame, change.state);
@@ -104,7 +104,7 @@ export class Subscription {
   }
 }
 
-/** Where a client stands that has the log up to the line `after`, which is given as attempt:line. */
+/** The log position of a client that has the log up to the line `after` (attempt:line). */
 export function positionOf(after: string | undefined): LogPosition | null {
   if (after === undefined) return null;
   const [attempt, line] = after.split(":").map(Number);

@@ -1,5 +1,5 @@
 /**
- * The events of one task: its changes of status and the lines of its log, in one order, each told once.
+ * The events of one task: its status changes and log lines, in one order, each sent once.
  *
  * @module
  */
@@ -10,17 +10,17 @@ import type { LogLine, LogPosition } from "../../queue/run/task_log.ts";
 import type { TaskHistoryEvent } from "../../queue/task/api_types.ts";
 import type { Attempt, Status, TaskState } from "../../queue/task/record.ts";
 
-/** Log lines that are told at once, and characters of them. */
+/** Maximum log lines sent at once, and their characters. */
 const [LINES, CHARACTERS] = [1_000, 200_000];
 
 /** A line of a log as the queue reads it. */
 export type StoredLine = LogLine;
 
-/** Lines of a log that were passed over: those after one position (null: the beginning) and before another. */
+/** Log lines that were skipped: those after one position (null: the beginning) and before another. */
 export interface LogGap {
-  /** `attempt:line` of the last line that was told before the gap. */
+  /** `attempt:line` of the last line sent before the gap. */
   after: string | null;
-  /** `attempt:line` of the first one that is told after it. */
+  /** `attempt:line` of the first line sent after it. */
   before: string;
 }
 
@@ -29,7 +29,7 @@ function statusAfter({ task, run }: TaskState, { attempt, outcome }: Attempt, is
   if (outcome === "success") return "SUCCESS";
   if (outcome === "cancelled") return "CANCELLED";
   const after = task.actions.filter((action) => action.attempt === attempt);
-  // Whatever is retried by hand had ended: with this attempt, if it was not cancelled later.
+  // A task that was retried by hand had ended: with this attempt, unless it was cancelled later.
   const ended = after.length > 0 ? after[0].action === "retry" : isLast && !run && task.status === "FAILED";
   return ended ? "FAILED" : "PENDING";
 }
@@ -68,20 +68,20 @@ export function statusEvents(state: TaskState): TaskHistoryEvent[] {
   return events;
 }
 
-/** Follows one task: each call of `next` gives what is new. Of a longer log the newest lines are told first. */
+/** Follows one task: each call of `next` returns what is new. If the log is long, the newest lines come first. */
 export class TaskFollower {
   readonly #told = new Set<string>();
   readonly #after: LogPosition | null;
   #position: LogPosition | null = null;
 
-  /** @param after The client has the log up to here, and is told what comes after it. */
+  /** @param after The client has the log up to here, and is sent what comes after it. */
   constructor(private readonly queue: Queue, private readonly id: string, after: LogPosition | null = null) {
     this.#after = after;
   }
 
   /**
-   * What happened since the last call, at most {@linkcode LINES} log lines of it; `more`: there are more of them; `gap`:
-   * the lines that were passed over.
+   * What happened since the last call, at most {@linkcode LINES} log lines; `more`: there are more; `gap`: the
+   * lines that were skipped.
    */
   async next(state: TaskState): Promise<{ events: TaskHistoryEvent[]; more: boolean; gap: LogGap | null }> {
     const all = statusEvents(state);
@@ -103,7 +103,7 @@ export class TaskFollower {
     return { lines, next: { attempt, line: line + 1 }, more: true, gap: null };
   }
 
-  /** The newest lines. Whoever has been here before is told all that was missed, if it is not more than that. */
+  /** The newest lines. A returning client gets all it missed, if that is not more. */
   async #begin() {
     const tail = await this.queue.logs.readTail(this.id, LINES);
     const after = this.#after;
@@ -124,12 +124,12 @@ export function logEvent({ at, ...line }: StoredLine): LogEvent {
   return { kind: "log", at: new Date(at).toISOString(), ...line };
 }
 
-/** As many of the lines, from the last one back, as have so many characters together; one at least. */
+/** As many of the last lines as fit into this many characters together; at least one. */
 export function newestFitting(lines: StoredLine[], characters: number): StoredLine[] {
   return fitting(lines.toReversed(), characters).reverse();
 }
 
-/** As many of the lines, from the first on, as have so many characters together; one at least. */
+/** As many of the first lines as fit into this many characters together; at least one. */
 function fitting(lines: StoredLine[], characters: number): StoredLine[] {
   let left = characters;
   const end = lines.findIndex(({ text }, i) => (left -= text.length) < 0 && i > 0);

@@ -12,9 +12,9 @@ export interface DocumentProps {
   title: string;
   /** Address of the entry script, or none. */
   script?: string;
-  /** JSON that the script starts from. */
+  /** JSON with the initial state of the script. */
   page?: string;
-  /** `light` or `dark`; else as the system is. */
+  /** `light` or `dark`; otherwise the system's theme. */
   theme?: string;
   density?: string;
   className?: string;

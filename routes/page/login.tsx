@@ -46,7 +46,7 @@ export function loginRoutes(options: AppOptions, guesses: AuthThrottle, streams:
   const render = (back: string, error?: string) =>
     renderDocument({ title: "Sign in — Millrace", children: <LoginPage error={error} back={back} /> });
 
-  /** Ends the sign-in of the cookie, whoever else the request says that it is from. */
+  /** Ends the sign-in of the cookie, even if the request names another caller. */
   async function endSession(c: Context<AppEnv>): Promise<void> {
     const signedIn = await fromCookie(c, options);
     if (signedIn?.session === undefined) return;

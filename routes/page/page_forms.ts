@@ -1,6 +1,6 @@
 /**
- * What the page's plain forms send, without JavaScript: a submit with its files, an example, a cancel, a retry. Each is
- * sent on to the view that shows what became of it; what is wrong comes back at its field.
+ * Handles the page's plain forms, without JavaScript: submit with files, example, cancel, retry. Each redirects to the
+ * view that shows the result; errors are shown at their fields.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import { submissionSchema, toSubmission } from "../api/submission.ts";
 import { returnTo } from "./return_to.ts";
 import { RequestFiles } from "../api/uploads.ts";
 
-/** Repetitions of a group that a form can send. */
+/** Maximum repetitions of a group in a form. */
 const MAX_GROUPS = 100;
 
 interface Sent {
@@ -39,7 +39,7 @@ function readerOf({ fields, uploads }: Sent): FormReader {
     text(pointer) {
       const text = fields.get(`params${pointer}`)?.at(-1);
       if (text === undefined) return null;
-      // Without JavaScript nobody knows the reader's zone.
+      // Without JavaScript the reader's time zone is unknown.
       return /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/.test(text) ? `${text.length === 16 ? `${text}:00` : text}Z` : text;
     },
     files: (pointer) => uploads.get(pointer) ?? fields.get(`kept${pointer}`) ?? [],
@@ -117,7 +117,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
         if (error instanceof TooLargeError) errors[""] = error.message;
         else if (error instanceof InvalidInputError) {
           for (const { pointer, detail } of error.issues) {
-            // Of a value inside a field, the field tells.
+            // An error inside a value is shown at its field.
             const field = texts[pointer] !== undefined ? pointer : /^(\/input_params)?\/[^/]+/.exec(pointer)?.[0] ?? "";
             errors[field] ??= detail;
           }
@@ -149,7 +149,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
           await queue.retry(c.req.param("id"), "checkpoint", name);
         }
       } catch (error) {
-        // It has moved on meanwhile: the view that follows shows where.
+        // The task has changed in the meantime: the next view shows its state.
         if (!(error instanceof IllegalTransitionError)) throw error;
       }
       return c.redirect(returnTo(back), 303);

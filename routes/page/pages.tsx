@@ -1,5 +1,5 @@
 /**
- * The page: rendered whole from its URL, so that it works without JavaScript; islands only keep it current.
+ * The page: fully rendered from its URL, so that it works without JavaScript. Islands only keep it up to date.
  *
  * @module
  */
@@ -36,7 +36,7 @@ import { taskResponse } from "../api/task_response.ts";
 
 function Page({ store }: { store: Store }): JSX.Element {
   const view = store.view.value;
-  const needsScript = <p class="nojs muted">This needs JavaScript.</p>;
+  const needsScript = <p class="nojs muted">This requires JavaScript.</p>;
   return (
     <>
       <Sprite />
@@ -87,10 +87,10 @@ function Page({ store }: { store: Store }): JSX.Element {
   );
 }
 
-/** Lines of a log in the page, and characters of them: more is asked for. */
+/** Maximum log lines in the page, and their characters: more are loaded on request. */
 const [LOG_LINES, LOG_CHARS] = [200, 100_000];
 
-/** A view's filter as the queue takes it. */
+/** A view's filter, as the queue expects it. */
 function filterOf(view: View, now: number): Filter {
   const at = (text: string | null) => text === null ? undefined : timeOf(text, now);
   return {
@@ -171,7 +171,7 @@ export class Pages {
 
   /** The document of a page. */
   async render(data: PageData): Promise<string> {
-    // Of a failed reading nothing is kept: the next page tries again.
+    // A failed read is not kept: the next page tries again.
     this.#manifest ??= this.#readManifest().catch((error) => {
       this.#manifest = undefined;
       throw error;

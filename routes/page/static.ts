@@ -1,6 +1,6 @@
 /**
  * `/static`: the style sheet, the icon and the built islands. Built files have a hash in their name and never
- * change; the others are asked for again by their ETag.
+ * change; the others are revalidated by ETag.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export interface Manifest {
   client: string;
 }
 
-/** Reads which script belongs to the page; null if the islands are not built: the page works without. */
+/** Reads which script belongs to the page; null if the islands are not built: the page works without it. */
 export async function readManifest(): Promise<Manifest | null> {
   try {
     return JSON.parse(await Deno.readTextFile(new URL("build/manifest.json", ROOT)));

@@ -116,7 +116,7 @@ browserTest(
       await help.waitFor();
       await page.keyboard.press("n");
       assertEquals(await page.getByRole("dialog", { name: "New task" }).count(), 0);
-      await help.getByLabel("Single keys do something").uncheck();
+      await help.getByLabel("Enable single-key shortcuts").uncheck();
       await page.keyboard.press("Escape");
       await page.keyboard.press("n");
       await page.reload();

@@ -71,7 +71,7 @@ browserTest("a retry that is felt outside asks first; a retry with changes links
     await page.locator(".error-box", { hasText: "again" }).waitFor();
     await page.getByRole("link", { name: "Retry with changes" }).click();
     const dialog = page.getByRole("dialog", { name: "New task" });
-    await dialog.getByText("Again, with changes: Outside").waitFor();
+    await dialog.getByText("Retry with changes: Outside").waitFor();
     await dialog.getByRole("button", { name: "Submit", exact: true }).click();
     await dialog.waitFor({ state: "detached" });
     const handler = await outside.next();

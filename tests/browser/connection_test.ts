@@ -52,7 +52,7 @@ browserTest(
         if (way === "silence") await link.break();
         const took = await rowOf(page, running.id).locator(".took").textContent();
         await page.clock.runFor(6_000);
-        await page.locator(".banner", { hasText: "Lost the live connection at" }).waitFor();
+        await page.locator(".banner", { hasText: "Live connection lost at" }).waitFor();
         const age = async () =>
           Number(/data (\d+(?:\.\d)?) s old/.exec((await page.locator(".pill").textContent())!)![1]);
         const before = await age();

@@ -180,7 +180,7 @@ browserTest(
       assertEquals((await Deno.readFile((await got.path())!)).length, info.size);
 
       await app.queue.delete(csv.id);
-      await page.getByText(/not found, or deleted when its time was over/).waitFor();
+      await page.getByText(/not found, or deleted after its retention period/).waitFor();
       await page.getByRole("link", { name: "Back to the list" }).click();
       assertEquals(await rowIds(page), [images.id]);
     });

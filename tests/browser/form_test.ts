@@ -185,7 +185,7 @@ browserTest(
       });
       await dialog.getByLabel("Name", { exact: false }).first().fill("free");
       await dialog.getByRole("button", { name: "Submit", exact: true }).dblclick();
-      await dialog.getByText(/Not sent: .* Nothing is lost; try again/).waitFor();
+      await dialog.getByText(/Not sent: .* Your input is kept; try again/).waitFor();
       await dialog.getByRole("button", { name: "Submit", exact: true }).click();
       await dialog.waitFor({ state: "detached" });
       assertEquals((await queue.list({}, 10)).total, 1);
@@ -216,9 +216,9 @@ browserTest(
       const submit = dialog.getByRole("button", { name: "Submit", exact: true });
       await dialog.getByText("CSV, TSV, TXT, up to 300 kB").waitFor();
       await input.setInputFiles(csv("large.csv", "a\n" + "x\n".repeat(200_000)));
-      await dialog.getByText("large.csv has 400 kB; at most 300 kB can be sent.").first().waitFor();
+      await dialog.getByText("large.csv has 400 kB; the limit is 300 kB.").first().waitFor();
       await input.setInputFiles({ name: "photo.png", mimeType: "image/png", buffer: Buffer.from("x") });
-      await dialog.getByText(/photo\.png is of another kind/).first().waitFor();
+      await dialog.getByText(/photo\.png is not an accepted type/).first().waitFor();
       await submit.click();
       await dialog.locator(".error-box").waitFor();
       assertEquals((await queue.list({}, 1)).total, 0);
@@ -241,7 +241,7 @@ browserTest(
       mode = "break";
       release();
       await dialog.getByRole("button", { name: "Try again" }).click();
-      await dialog.getByText("Error: towns.csv: the connection broke.").waitFor();
+      await dialog.getByText("Error: towns.csv: the connection was lost.").waitFor();
       mode = "pass";
       await input.setInputFiles([csv("a.csv", "n\n1\n"), csv("b.csv", "n\n2\n"), csv("c.csv", "n\n3\n")]);
       await dialog.getByText("Creates 3 tasks, one for each file.").waitFor();
@@ -324,7 +324,7 @@ browserTest("an empty installation: one click, and a bar moves", async (browser)
     await page.waitForFunction(() =>
       (document.querySelector<HTMLProgressElement>(".details progress")?.value ?? 0) > 5
     );
-    assertEquals(await page.title().then((title) => /% 2,000 made-up orders — Live — Millrace/.test(title)), true);
+    assertEquals(await page.title().then((title) => /% 2,000 sample orders — Live — Millrace/.test(title)), true);
     assertEquals(await page.locator('link[rel="icon"]').getAttribute("href"), "/static/icon-busy.svg");
   });
 });
@@ -340,12 +340,12 @@ browserTest(
       await dialog.getByText(/Error: This is not a cron expression/).waitFor();
       await dialog.getByLabel("Repeat").fill("0 6 * * *");
       await dialog.locator(".times li").nth(4).waitFor();
-      await dialog.getByLabel("Name of the schedule").fill("Nightly");
+      await dialog.getByLabel("Schedule name").fill("Nightly");
       await dialog.getByRole("button", { name: "Submit", exact: true }).click();
       await page.getByRole("heading", { name: "Nightly" }).waitFor();
       assertEquals((await queue.schedules.list()).length, 1);
       await page.getByRole("button", { name: "Trigger now" }).click();
-      await page.getByText("Nightly: a task was submitted.").waitFor();
+      await page.getByText("Nightly: task submitted.").waitFor();
       assertEquals((await queue.list({}, 10)).total, 1);
       const schedule = page.locator(".schedule");
       await schedule.getByRole("button", { name: "Pause" }).click();

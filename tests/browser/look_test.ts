@@ -196,7 +196,7 @@ for (const colorScheme of ["light", "dark"] as const) {
         // The banner comes after five seconds: once is enough.
         if (width === 360) {
           await page.context().setOffline(true);
-          await page.locator(".banner", { hasText: "Lost the live connection" }).waitFor();
+          await page.locator(".banner", { hasText: "Live connection lost" }).waitFor();
           await look("offline");
         }
         await page.context().close();

@@ -18,7 +18,7 @@ browserTest("submit by form, see the bar move, see SUCCESS, open the details; no
     await page.getByLabel("Processing time").fill("5");
     await page.getByRole("button", { name: "Submit", exact: true }).click();
     const row = page.locator(".list tbody tr").first();
-    await row.getByRole("link", { name: "500 made-up orders" }).click();
+    await row.getByRole("link", { name: "500 sample orders" }).click();
 
     const bar = page.locator(".details progress");
     await bar.waitFor();
@@ -39,7 +39,7 @@ browserTest("submit by form, see the bar move, see SUCCESS, open the details; no
     await page.locator(".list tr .badge.success").waitFor();
 
     await page.getByRole("link", { name: "Back to the list" }).click();
-    await page.getByRole("link", { name: "500 made-up orders" }).click();
+    await page.getByRole("link", { name: "500 sample orders" }).click();
     await page.getByRole("heading", { name: "Result" }).waitFor();
     await page.getByRole("tab", { name: "Output" }).click();
     await page.getByRole("rowheader", { name: "unit_price" }).waitFor();

@@ -72,7 +72,7 @@ Deno.test("a second start on the same store says so and stops; a bad setting sto
     assertMatch(await refused({ PORT: "x" }), /PORT/);
     const { port } = new URL(first.origin);
     const taken = await refused({ KV_PATH: `${directory}/other.db`, PORT: port });
-    assertMatch(taken, /Millrace did not start. It cannot listen at 127.0.0.1:\d+: [^\n]+\n$/);
+    assertMatch(taken, /Millrace did not start. It cannot listen on 127.0.0.1:\d+: [^\n]+\n$/);
     await first.end("SIGTERM");
   });
 });

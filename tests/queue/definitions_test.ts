@@ -95,7 +95,7 @@ Deno.test("a dependency that is named twice is refused by the queue itself", asy
   await withQueue({ worker: false }, async (queue) => {
     const { id } = (await queue.submit({ task_type: "noop" })).task.task;
     const twice = queue.submit({ task_type: "noop", depends_on: [id, id] });
-    await assertRejects(twice, { code: "invalid_input", message: /depends_on: A task is named twice/ });
+    await assertRejects(twice, { code: "invalid_input", message: /depends_on: A task is listed twice/ });
   });
 });
 

@@ -157,7 +157,7 @@ Deno.test("an unknown type and wrong parameters are refused and store nothing", 
     await assertRejects(queue.submit({ task_type: "none" }), { name: "InvalidInputError" });
     await assertRejects(queue.submit({ task_type: "noop", input_params: { extra: 1 } }), (error: unknown) => {
       assertEquals((error as { issues: unknown }).issues, [
-        { pointer: "/input_params/extra", detail: "There is no such field." },
+        { pointer: "/input_params/extra", detail: "Unknown field." },
       ]);
       return true;
     });

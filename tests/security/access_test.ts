@@ -56,7 +56,7 @@ Deno.test("after five wrong tokens from an address each further one must wait, l
     guesses.wrong("192.0.2.1", `guess ${i}`);
   }
   assertEquals(waits, [1, 2, 4, 8, 16]);
-  assertEquals(said, ["Wrong tokens: further tries must wait. 192.0.2.1"]);
+  assertEquals(said, ["Invalid tokens: further attempts must wait. 192.0.2.1"]);
   // Others are not held up; the same wrong token is, wherever it comes from.
   guesses.assertMayTry("192.0.2.2", "another guess");
   for (let i = 0; i < 5; i++) guesses.wrong(`192.0.2.${10 + i}`, "one guess");
@@ -78,7 +78,7 @@ Deno.test("guesses at the API and at the sign-in are 429 with Retry-After, while
     assertEquals(statuses, [401, 401, 401, 401, 401, 429, 429, 429]);
     const form = await call("/login", { method: "POST", body: new URLSearchParams({ token: "a guess in the form" }) });
     assertEquals(form.status, 429);
-    assertMatch(await form.text(), /Too many wrong tokens/);
+    assertMatch(await form.text(), /Too many invalid tokens/);
     assertEquals(await good(), 200);
   });
 });

@@ -152,7 +152,7 @@ Deno.test("a TIFF whose strip unpacks to more than its pixels is refused before 
   const bomb = tiffBomb(20_000_000);
   assertThrows(() => readHeader(bomb), {
     name: "HeaderError",
-    message: "This TIFF unpacks to more than its pixels take.",
+    message: "This TIFF unpacks to more data than its pixels need.",
   });
   ok(readHeader(tiffBomb(64 * 64)));
 });

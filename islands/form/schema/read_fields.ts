@@ -17,7 +17,7 @@ export interface FormReader {
   groups(pointer: string): number;
 }
 
-/** Reads the fields of an object out of a form. What the text itself gets wrong is put into `errors` by pointer. */
+/** Reads the fields of an object out of a form. Errors in the text itself are put into `errors` by pointer. */
 export function readFields(
   schema: Schema,
   form: FormReader,
@@ -56,7 +56,7 @@ export function readFields(
   return values;
 }
 
-/** Checks the values of an object; what is wrong is put into `errors` by pointer. */
+/** Checks the values of an object; errors are put into `errors` by pointer. */
 export function checkFields(
   schema: Schema,
   values: Record<string, Json>,
@@ -73,7 +73,7 @@ export function checkFields(
     else if (control === "groups" && Array.isArray(value)) {
       value.forEach((group, i) => checkFields(field.items!, group as Record<string, Json>, errors, `${at}/${i}`));
     }
-    // Of a file, the name stands where its id will be.
+    // For a file, its name stands in for its id.
     const checked = control === "file"
       ? { minItems: field.minItems, maxItems: field.maxItems, type: field.type }
       : field;

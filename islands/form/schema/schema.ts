@@ -8,7 +8,7 @@
 import type { Json } from "../../../queue/task/record.ts";
 import { bytes, number, words } from "../../app/format.ts";
 
-/** A JSON Schema with the hints that forms know. */
+/** A JSON Schema with the hints that forms support. */
 export interface Schema {
   type?: string;
   title?: string;
@@ -43,7 +43,7 @@ export interface Schema {
   "x-json"?: boolean;
   "x-enumLabels"?: string[];
   "x-order"?: string[];
-  /** The heading that a field stands under. */
+  /** The heading that a field is shown under. */
   "x-group"?: string;
   "x-file"?: { accept?: string; multiple?: boolean; maxBytes?: number };
 }
@@ -83,13 +83,13 @@ const KNOWN = new Set(
   ].join(" ").split(" "),
 );
 
-/** The control of a field. Whatever is not understood is a box for JSON, so that nothing is dropped. */
+/** The control of a field. Unsupported schemas get a JSON text box, so that nothing is lost. */
 export function controlOf(schema: Schema): Control {
   if (schema["x-json"] || Object.keys(schema).some((keyword) => !KNOWN.has(keyword))) return "json";
   if (schema.const !== undefined || schema.readOnly) return "fixed";
   if (schema["x-file"]) return "file";
   const choices = choicesOf(schema);
-  // What has no default may be left open, which radios cannot say.
+  // A field without a default may be left empty, which radio buttons cannot express.
   if (choices) return choices.length <= 5 && schema.default !== undefined ? "radios" : "select";
   if (schema.oneOf) return "json";
   switch (schema.type) {
@@ -163,7 +163,7 @@ export function escapePointer(part: string): string {
   return part.replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
-/** Whether a field must be given. One with a default is given by leaving it as it is. */
+/** Whether a field must be given. A field with a default can be left as it is. */
 export function isRequired(schema: Schema, name: string): boolean {
   return (schema.required?.includes(name) ?? false) && schema.properties?.[name]?.default === undefined;
 }

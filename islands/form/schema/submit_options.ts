@@ -1,12 +1,12 @@
 /**
- * What every task can be given beside its parameters, as a schema of its own.
+ * The options of every task besides its parameters, as a separate schema.
  *
  * @module
  */
 
 import type { Schema } from "./schema.ts";
 
-/** Fields of a submit, by their names in the API. */
+/** Fields of a submission, by their names in the API. */
 export const SUBMIT_OPTIONS: Schema = {
   type: "object",
   properties: {
@@ -15,7 +15,7 @@ export const SUBMIT_OPTIONS: Schema = {
       minimum: 0,
       maximum: 9,
       title: "Priority",
-      description: "Each step goes a minute ahead; 0 if empty.",
+      description: "Each level moves it one minute ahead. Default: 0.",
     },
     run_at: { type: "string", format: "date-time", title: "Not before", description: "Starts at once if empty." },
     max_attempts: {
@@ -23,15 +23,15 @@ export const SUBMIT_OPTIONS: Schema = {
       minimum: 1,
       maximum: 25,
       title: "Attempts",
-      description: "As the type says if empty.",
+      description: "Default: set by the type.",
     },
-    timeout: { type: "number", minimum: 1, maximum: 86_400, title: "Timeout of an attempt", "x-unit": "s" },
+    timeout: { type: "number", minimum: 1, maximum: 86_400, title: "Timeout per attempt", "x-unit": "s" },
     tags: {
       type: "array",
       items: { type: "string", minLength: 1, maxLength: 64 },
       maxItems: 10,
       title: "Tags",
-      description: "One a line.",
+      description: "One per line.",
     },
   },
 };
@@ -44,9 +44,9 @@ export const SCHEDULE_OPTIONS: Schema = {
       type: "string",
       maxLength: 200,
       title: "Repeat",
-      description: "A cron expression; then a schedule is made instead of a task. Every day at six: 0 6 * * *",
+      description: "A cron expression creates a schedule instead of a task. Every day at six: 0 6 * * *",
     },
-    timezone: { type: "string", maxLength: 64, title: "Time zone", description: "UTC if empty; or Europe/Zurich." },
-    name: { type: "string", maxLength: 100, title: "Name of the schedule" },
+    timezone: { type: "string", maxLength: 64, title: "Time zone", description: "E.g. Europe/Zurich. Default: UTC." },
+    name: { type: "string", maxLength: 100, title: "Schedule name" },
   },
 };

@@ -1,5 +1,5 @@
 /**
- * Values of a form: from text to JSON and back, and what is wrong with them.
+ * Values of a form: conversion between text and JSON, and validation.
  *
  * @module
  */
@@ -23,7 +23,7 @@ export function textOf(schema: Schema, value: Json | undefined): string {
   }
 }
 
-/** What was typed is not what the control takes. */
+/** What was typed is not valid for the control. */
 export class TextError extends Error {}
 
 /** The value that a text stands for; undefined if it is empty. */
@@ -41,7 +41,7 @@ export function valueOf(schema: Schema, text: string): Json | undefined {
     case "number":
     case "slider": {
       const value = Number(text);
-      // The check of the schema says what it should be; the text itself shows what was entered.
+      // The schema check says what is expected; the text itself shows what was entered.
       return Number.isNaN(value) || text.trim() === "" ? text : value;
     }
     case "radios":
@@ -62,7 +62,7 @@ export function valueOf(schema: Schema, text: string): Json | undefined {
   }
 }
 
-/** The lines of a text that hold something. */
+/** The lines of a text that are not empty. */
 export function linesOf(text: string): string[] {
   return text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
 }
@@ -82,7 +82,7 @@ function isFormat(format: string, value: string): boolean {
   }
 }
 
-/** What is wrong with a value, in words that say how to put it right; null if nothing is. */
+/** What is wrong with a value, and how to correct it; null if it is valid. */
 export function complaintOf(schema: Schema, value: Json | undefined, label: string, required: boolean): string | null {
   if (value === undefined) return required ? `${label} is missing.` : null;
   const unit = schema["x-unit"] ? ` ${schema["x-unit"]}` : "";
@@ -112,7 +112,7 @@ export function complaintOf(schema: Schema, value: Json | undefined, label: stri
     const { minLength = 0, maxLength = Infinity, format, pattern } = schema;
     if (value.length < minLength) return `${label} needs ${number(minLength)} characters or more.`;
     if (value.length > maxLength) {
-      return `${label} may have ${number(maxLength)} characters. You entered ${number(value.length)}.`;
+      return `${label} may have at most ${number(maxLength)} characters. You entered ${number(value.length)}.`;
     }
     if (format && !isFormat(format, value)) {
       const kinds: Record<string, string> = { email: "an address", uri: "a URL", "date-time": "a time" };
@@ -120,13 +120,13 @@ export function complaintOf(schema: Schema, value: Json | undefined, label: stri
     }
     if (!format && pattern && !new RegExp(pattern, "u").test(value)) {
       const example = exampleOf(schema);
-      return `${label} has the wrong form${example ? `; it looks like ${example}` : ""}.`;
+      return `${label} has the wrong format${example ? `; it should look like ${example}` : ""}.`;
     }
   }
   if (schema.type === "array" && Array.isArray(value)) {
     const { minItems = 0, maxItems = Infinity, items } = schema;
     if (value.length < minItems) return `${label} needs ${number(minItems)} or more.`;
-    if (value.length > maxItems) return `${label} takes ${number(maxItems)}. You entered ${number(value.length)}.`;
+    if (value.length > maxItems) return `${label}: at most ${number(maxItems)}. You entered ${number(value.length)}.`;
     const wrong = items ? value.flatMap((item, i) => complaintOf(items, item, "It", true) ? [i + 1] : []) : [];
     if (wrong.length > 0) {
       return `${label}: ${wrong.length} invalid (line ${wrong.slice(0, 5).join(", ")}${

@@ -1,10 +1,10 @@
 /**
- * Cuts a file into blocks, each for one job of a worker.
+ * Splits a file into blocks, one for each worker job.
  *
  * @module
  */
 
-/** A part of a file, as it comes. */
+/** A part of a file. */
 export interface Block {
   bytes: Uint8Array<ArrayBuffer>;
   /** Whether nothing comes after it. */
@@ -25,7 +25,7 @@ export async function* blocksOf(
     for (let filled = 0; filled < bytes.length;) {
       if (over.length === 0) {
         const { value, done } = await reader.read();
-        if (done) throw new Error("The file is shorter than it says.");
+        if (done) throw new Error("The file is shorter than its stated size.");
         over = value;
       }
       const part = over.subarray(0, bytes.length - filled);
@@ -50,7 +50,7 @@ export async function* blocksOf(
   }
 }
 
-/** Both one after the other. */
+/** Concatenates two arrays. */
 export function joined(a: Uint8Array<ArrayBuffer>, b: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   if (a.length === 0 && b.byteLength === b.buffer.byteLength) return b;
   const both = new Uint8Array(a.length + b.length);

@@ -10,30 +10,30 @@ import { Kind, trimEnd, trimStart, ValueReader } from "./columns/values.ts";
 
 /** How the cleaned file is written. */
 export interface Cleaning {
-  /** Columns to keep, in this order; none: all of them. */
+  /** Columns to keep, in this order; empty: all of them. */
   columns: string[];
   /** New names by the old ones. */
   rename: Record<string, string>;
-  /** Leave bad rows out; else they are filled up or cut to the number of columns. */
+  /** Leave bad rows out; otherwise they are padded or cut to the number of columns. */
   dropBadRows: boolean;
-  /** Put an apostrophe before what a spreadsheet would take for a formula. */
+  /** Put an apostrophe before values that a spreadsheet would treat as formulas. */
   escapeFormulas: boolean;
 }
 
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 const QUOTE = 0x22;
 const APOSTROPHE = 0x27;
-/** What a spreadsheet takes for the beginning of a formula, after what it does not see (OWASP, "CSV Injection"). */
+/** What a spreadsheet treats as the start of a formula, after characters that it ignores (OWASP, "CSV Injection"). */
 const FORMULA = /^[\s\u00a0\u200b\ufeff]*[=+\-@\t\r\n＝＋－＠]/;
-/** What another reader may take for a delimiter: with formulas escaped, what stands after it must be no cell. */
+/** What another reader may treat as a delimiter: with formulas escaped, the text after it must not become a cell. */
 const DELIMITERS = new Set([...",;\t|"].map((character) => character.charCodeAt(0)));
 
-/** A text that no spreadsheet runs. */
+/** The text, escaped so that no spreadsheet treats it as a formula. */
 export function withoutFormula(text: string): string {
   return FORMULA.test(text) ? `'${text}` : text;
 }
 
-/** Gathers the bytes of the cleaned file until they are taken. */
+/** Buffers the bytes of the cleaned file until `take` is called. */
 export class CleanedWriter {
   readonly #cleaning: Cleaning;
   readonly #separator: number;
@@ -50,9 +50,9 @@ export class CleanedWriter {
   }
 
   /**
-   * Told the columns that there are.
+   * Sets the columns of the file.
    *
-   * @throws {TableError} If one that was asked for is not among them, or two would have the same name.
+   * @throws {TableError} If a requested column is missing, or two would have the same name.
    */
   choose(names: string[]): void {
     const { columns, rename } = this.#cleaning;
@@ -87,7 +87,7 @@ export class CleanedWriter {
     this.#end();
   }
 
-  /** What was written since the last time. */
+  /** Returns what was written since the last call. */
   take(): Uint8Array<ArrayBuffer> {
     const bytes = this.#bytes.slice(0, this.#length);
     this.#length = 0;

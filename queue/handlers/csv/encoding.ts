@@ -1,5 +1,5 @@
 /**
- * How a CSV is written: its encoding, its delimiter and the end of its lines, stated or found out from its beginning.
+ * The dialect of a CSV: its encoding, delimiter and line endings, given or detected from its beginning.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import * as z from "zod";
 import { isAscii, isUtf8 } from "node:buffer";
 import { EncodingError } from "./errors.ts";
 
-/** Encodings that are read. `latin1` is windows-1252, as the Encoding Standard of the web has it. */
+/** Encodings that are read. `latin1` is windows-1252, as in the WHATWG Encoding Standard. */
 export const ENCODINGS = ["utf-8", "utf-16le", "utf-16be", "latin1"] as const;
 
 /** One of {@linkcode ENCODINGS}. */
@@ -23,12 +23,12 @@ export type Delimiter = (typeof DELIMITERS)[number];
 /** How a file is written. */
 export const dialectSchema = z.strictObject({
   encoding: z.enum(ENCODINGS),
-  /** Whether the encoding was guessed from text that all of them write alike: nothing but ASCII so far. */
+  /** Whether the encoding is still open because there was only ASCII so far. */
   undecided: z.boolean(),
   /** Bytes of the byte order mark. */
   mark: z.int(),
   delimiter: z.enum(DELIMITERS),
-  /** Whether lines end with a carriage return alone, as on the first Macs. */
+  /** Whether lines end with a single carriage return, as on the classic Mac OS. */
   crOnly: z.boolean(),
 });
 
@@ -42,12 +42,12 @@ const MARKS: [Encoding, number[]][] = [
 ];
 
 /**
- * Finds out how a file is written.
+ * Detects the dialect of a file.
  *
  * @param first Its first bytes: some megabytes.
- * @param whole Whether that is all of it.
- * @param stated What is known already.
- * @throws {EncodingError} If it is no text.
+ * @param whole Whether that is the whole file.
+ * @param stated What is already known.
+ * @throws {EncodingError} If it is not text.
  */
 export function detectDialect(
   first: Uint8Array,
@@ -61,7 +61,7 @@ export function detectDialect(
   const { bytes } = toUtf8(first.subarray(mark), encoding, false);
   if (bytes.includes(0)) {
     throw new EncodingError(
-      "The file holds zero bytes: it is no text, or UTF-16 without a byte order mark (encoding).",
+      "The file contains NUL bytes: it is not text, or UTF-16 without a byte order mark (see encoding).",
     );
   }
   const beginning = new TextDecoder().decode(bytes.subarray(0, 64 * 1024));
@@ -71,7 +71,7 @@ export function detectDialect(
   return { encoding, undecided, mark, delimiter: stated.delimiter ?? detectDelimiter(beginning), crOnly };
 }
 
-/** UTF-8 if it is, and also if most of what is not ASCII is: then some of it is broken, and it says so. */
+/** UTF-8 if it is valid or most of its non-ASCII characters are; in the latter case, reading it fails with an error. */
 export function guessEncoding(bytes: Uint8Array, whole: boolean): Encoding {
   if (isUtf8Part(bytes, whole)) return "utf-8";
   let right = 0;
@@ -100,12 +100,12 @@ function isUtf8Part(bytes: Uint8Array, whole: boolean): boolean {
   return isUtf8(bytes.subarray(0, end));
 }
 
-/** The share of lines that must have a delimiter as often as the first one. */
+/** The share of lines that must contain a delimiter as often as the first line. */
 const EVEN = 0.9;
 
 /**
- * The delimiter: a semicolon, tab or pipe that the first line has, outside quotes, and nearly all of the next ones as
- * often; else the comma, which also stands in numbers and sentences.
+ * The delimiter: a semicolon, tab or pipe that occurs in the first line, outside quotes, and equally often in nearly
+ * all of the next lines; otherwise the comma, which also occurs in numbers and sentences.
  */
 export function detectDelimiter(text: string): Delimiter {
   const lines = text.replaceAll(/"[^"]*"/g, "").split(/\r\n|\n|\r/).filter((line) => line !== "").slice(0, 20);
@@ -123,7 +123,7 @@ export function detectDelimiter(text: string): Delimiter {
 /**
  * Text as UTF-8.
  *
- * @param last Whether nothing comes after it; else what is cut off at its end is left out.
+ * @param last Whether nothing comes after it; otherwise an incomplete character at its end is left out.
  * @returns The bytes, which may be those given.
  * @throws {EncodingError} If it is not in this encoding.
  */
@@ -137,7 +137,7 @@ export function toUtf8(
     return { bytes: new TextEncoder().encode(new TextDecoder("windows-1252").decode(source)), used: source.length };
   }
   let used = source.length - source.length % 2;
-  // A pair is kept together.
+  // A surrogate pair is kept together.
   const high = source[encoding === "utf-16le" ? used - 1 : used - 2];
   if (!last && used > 0 && high >= 0xd8 && high <= 0xdb) used -= 2;
   if (last && source.length % 2 === 1) throw new EncodingError("The file ends in the middle of a UTF-16 character.");
@@ -145,7 +145,7 @@ export function toUtf8(
   return { bytes: new TextEncoder().encode(text), used };
 }
 
-/** How many bytes of the source UTF-8 text stands for. */
+/** How many bytes of the source correspond to UTF-8 text. */
 export function sourceLength(utf8: Uint8Array, encoding: Encoding): number {
   if (encoding === "utf-8") return utf8.length;
   let units = 0;
@@ -156,16 +156,16 @@ export function sourceLength(utf8: Uint8Array, encoding: Encoding): number {
 }
 
 /**
- * Fails if text is not what it was taken for.
+ * Fails if text that was read as UTF-8 is not.
  *
  * @param last Whether nothing comes after it.
- * @param offset Where it stands in the file.
+ * @param offset Its position in the file.
  * @throws {EncodingError} If it is not UTF-8.
  */
 export function assertUtf8(bytes: Uint8Array, last: boolean, offset: number): void {
   if (isUtf8Part(bytes, last)) return;
   throw new EncodingError(
-    `The file is not UTF-8 everywhere (between bytes ${offset} and ${offset + bytes.length}). ` +
-      `If it is Latin-1, say encoding: latin1.`,
+    `The file is not entirely valid UTF-8 (between bytes ${offset} and ${offset + bytes.length}). ` +
+      `If it is Latin-1, set encoding: latin1.`,
   );
 }

@@ -1,15 +1,15 @@
 /**
- * What is wrong with a file itself: another attempt would find the same.
+ * Errors in a file itself: a retry would fail in the same way.
  *
  * @module
  */
 
-/** Text that cannot be read as what it is said to be. */
+/** Text that cannot be read in its encoding. */
 export class EncodingError extends Error {
   override name = "EncodingError";
 }
 
-/** A file that cannot be taken as a table. */
+/** A file that cannot be read as a table. */
 export class TableError extends Error {
   override name = "TableError";
 }

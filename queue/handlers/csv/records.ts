@@ -1,6 +1,6 @@
 /**
- * Finds the records of a CSV and their values in its bytes, the way `@std/csv` does with `lazyQuotes`: RFC 4180, and a
- * quote that is neither the first character of its value nor followed by the end of it is an ordinary one.
+ * Finds the records of a CSV and their values in its bytes, like `@std/csv` with `lazyQuotes`: RFC 4180, but a quote
+ * that neither starts nor ends its value is an ordinary character.
  *
  * @module
  */
@@ -11,7 +11,7 @@ const QUOTE = 0x22;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
-/** A record: value `i` stands from `starts[i]` to before `ends[i]`. The next call overwrites all of this. */
+/** A record: value `i` is from `starts[i]` up to, not including, `ends[i]`. The next call overwrites all of this. */
 export interface FoundRecord {
   starts: Int32Array;
   ends: Int32Array;
@@ -19,16 +19,16 @@ export interface FoundRecord {
   length: number;
   /** The line that it begins on, from 1. */
   line: number;
-  /** How many lines it takes in. */
+  /** How many lines it spans. */
   lines: number;
   /** Whether the last value begins with a quote that is never closed. */
   unclosed: boolean;
 }
 
-/** The longest record in bytes: what has none that ends is no CSV, and would fill the memory. */
+/** The longest record in bytes: a file with a longer one is not a CSV, and would fill the memory. */
 export const MAX_RECORD_BYTES = 4 * 1024 * 1024;
 
-/** What is said of a longer one. */
+/** The message for a longer record. */
 export function tooLong(line: number): string {
   const size = `${MAX_RECORD_BYTES / 1024 ** 2} MB`;
   return `The record that begins on line ${
@@ -65,7 +65,7 @@ export class RecordReader implements FoundRecord {
     this.#last = last;
   }
 
-  /** Bytes that are done with: they end where a record does. */
+  /** Bytes that are processed: up to the end of a record. */
   get used(): number {
     return this.#at;
   }
@@ -79,7 +79,7 @@ export class RecordReader implements FoundRecord {
   next(): boolean {
     const bytes = this.#bytes;
     const total = bytes.length;
-    // Empty lines are no records.
+    // Empty lines are not records.
     while (this.#at < total) {
       if (bytes[this.#at] === NEWLINE) this.#at++;
       else if (bytes[this.#at] === RETURN && bytes[this.#at + 1] === NEWLINE) this.#at += 2;
@@ -108,7 +108,7 @@ export class RecordReader implements FoundRecord {
             break;
           }
           const after = bytes[at + 1];
-          // What comes after it decides what it is: in the next block that is known.
+          // The next byte decides what the quote means: it is known in the next block.
           if (at + 1 >= total - (after === RETURN ? 1 : 0) && !this.#last) return false;
           if (after === QUOTE) {
             doubled = true;
@@ -163,7 +163,7 @@ export class RecordReader implements FoundRecord {
   }
 }
 
-/** Makes one quote of each two; gives the new end. */
+/** Replaces doubled quotes with single ones; returns the new end. */
 function undouble(bytes: Uint8Array, start: number, end: number): number {
   let to = start;
   for (let from = start; from < end; from++) {

@@ -1,5 +1,5 @@
 /**
- * What a CSV task gives back: the statistics of its columns, in JSON and as a CSV.
+ * The result of a CSV task: the statistics of its columns, as JSON and as CSV.
  *
  * @module
  */

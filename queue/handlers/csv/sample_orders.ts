@@ -1,5 +1,5 @@
 /**
- * A CSV to try the service with.
+ * A sample CSV for trying the service.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { stringify } from "@std/csv";
 import { randomFrom } from "../random.ts";
 
-/** Made-up orders as CSV, the same for the same seed. Some values are missing. */
+/** Sample orders as CSV, the same for the same seed. Some values are missing. */
 export function sampleOrders(rows: number, seed: number): string {
   const random = randomFrom(seed);
   const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)];

@@ -1,12 +1,12 @@
 /**
- * What is known of a file between two of its blocks, and how it is handed from one thread to another.
+ * The reading state of a file between two blocks, and how it is transferred between threads.
  *
  * @module
  */
 
 import type { TableState } from "./table.ts";
 
-/** Where the reading of a file stands. */
+/** How far a file has been read. */
 export interface ReadingState {
   table: TableState;
   /** The line that comes next. */

@@ -10,11 +10,11 @@ import { distinctLimit } from "./columns/distinct.ts";
 import { TableError } from "./errors.ts";
 import type { FoundRecord } from "./records.ts";
 
-/** The most columns that are taken for a table. */
+/** The most columns of a table. */
 const MAX_COLUMNS = 2_000;
-/** Bad rows that are named. */
+/** Bad rows that are listed. */
 const BAD_ROWS = 100;
-/** Lines that a quote which is never closed may take in. */
+/** Most lines that an unclosed quote may span. */
 const MAX_UNCLOSED_LINES = 100;
 /** Characters of a name. */
 const NAME = 200;
@@ -25,7 +25,7 @@ export type BadRow = {
   reason: string;
 };
 
-/** What is asked of a table. */
+/** How a table is read. */
 export interface TableOptions {
   /** Whether the first record holds the names of the columns. */
   header: boolean;
@@ -33,7 +33,7 @@ export interface TableOptions {
   decimalComma: boolean;
   /** More bad rows than this are too many. */
   maxBadRows: number;
-  /** How the cleaned file is written; null: there is none. */
+  /** How the cleaned file is written; null: no cleaned file. */
   cleaning: Cleaning | null;
 }
 
@@ -86,7 +86,7 @@ export class Table {
   /**
    * Takes a record.
    *
-   * @throws {TableError} If it has too many columns for a table, too many rows were bad, or a column is not there.
+   * @throws {TableError} If it has too many columns, too many rows were bad, or a requested column is missing.
    */
   add(bytes: Uint8Array, record: FoundRecord): void {
     if (!this.#columns) {
@@ -98,10 +98,10 @@ export class Table {
     const columns = this.#columns;
     const { length, starts, ends } = record;
     if (record.unclosed) {
-      // A file that was cut short loses its last row; a quote too many would silently swallow all that follows.
+      // A truncated file loses only its last row; a stray quote would silently swallow all rows after it.
       if (record.lines > MAX_UNCLOSED_LINES) {
         throw new TableError(
-          `A quote that begins on line ${record.line} is never closed: it takes in ${
+          `A quote that begins on line ${record.line} is never closed: it spans ${
             record.lines.toLocaleString("en")
           } lines.`,
         );

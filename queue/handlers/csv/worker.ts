@@ -1,6 +1,6 @@
 /**
- * The part of CSV processing that burns the processor: reads one block of the file into the table. All that is known
- * comes with the job and goes back with the answer, so that any worker can do the next block.
+ * The CPU-bound part of CSV processing: reads one block of the file into the table. The whole state comes with the job
+ * and is returned with the answer, so that any worker can process the next block.
  *
  * @module
  */
@@ -19,25 +19,25 @@ import { type BadRow, Table, type TableOptions } from "./table.ts";
 export interface CsvJob {
   dialect: Dialect;
   options: TableOptions;
-  /** As the last answer gave it, or as it was saved; null at the beginning. */
+  /** From the last answer, or as it was saved; null at the beginning. */
   state: ReadingState | string | null;
   bytes: Uint8Array<ArrayBuffer>;
-  /** Where the block stands in the file. */
+  /** The position of the block in the file. */
   offset: number;
   /** Whether the file ends with it. */
   last: boolean;
-  /** The state is wanted as a text too if that takes no more bytes than this; 0: it is not wanted. */
+  /** Also return the state as text if that takes at most this many bytes; 0: do not. */
   saveUpTo: number;
 }
 
-/** What a block held. */
+/** The result of reading a block. */
 export interface CsvAnswer {
-  /** The job's, unless the block told more of the encoding. */
+  /** The dialect of the job, unless the block decided the encoding. */
   dialect: Dialect;
   state: ReadingState;
   /** The state as a text; null if it was not wanted or is too large. */
   saved: string | null;
-  /** Bytes at the end of the block that belong to a record which goes on. */
+  /** Bytes at the end of the block that belong to an incomplete record. */
   rest: Uint8Array<ArrayBuffer>;
   rows: number;
   bad: number;
@@ -45,7 +45,7 @@ export interface CsvAnswer {
   stateSize: number;
   /** The next bytes of the cleaned file; null if there is none. */
   cleaned: Uint8Array<ArrayBuffer> | null;
-  /** At the end of the file: what is known of it. */
+  /** The result, at the end of the file; otherwise null. */
   result: { columns: ColumnStatistics[]; badRows: BadRow[] } | null;
 }
 
@@ -58,11 +58,11 @@ export function work(job: CsvJob): JobResult<CsvAnswer> {
   const { bytes: text, used } = toUtf8(bytes, encoding, last);
   const before: ReadingState | null = typeof state === "string" ? restored(state) : state;
   const table = new Table(options, delimiter, before?.table);
-  // Both ends of a line have the same length: nothing moves.
+  // Both line endings have the same length: no offsets change.
   if (crOnly) text.forEach((byte, i) => byte === 0x0d && (text[i] = 0x0a));
   const reader = new RecordReader(text, delimiter, before?.line ?? 1, last);
   while (reader.next()) table.add(text, reader);
-  // Counted from the end: what was read has been rewritten.
+  // Counted from the end: the bytes already read have been rewritten.
   const done = used - sourceLength(text.subarray(reader.used), encoding);
   if (!last && bytes.length - done > MAX_RECORD_BYTES) throw new TableError(tooLong(reader.nextLine));
   const after: ReadingState = { table: table.state(), line: reader.nextLine };
@@ -84,13 +84,13 @@ export function work(job: CsvJob): JobResult<CsvAnswer> {
   return { value, transfer: [...buffers, rest.buffer, ...cleaned ? [cleaned.buffer] : []] };
 }
 
-/** What the dialect is once a block is known: one that was taken for UTF-8, for want of a sign, may be Latin-1. */
+/** The dialect after a block is known: if there was only ASCII before, it may turn out to be Latin-1. */
 function decided(dialect: Dialect, bytes: Uint8Array, last: boolean): Dialect {
   if (!dialect.undecided || isAscii(bytes)) return dialect;
   return { ...dialect, undecided: false, encoding: guessEncoding(bytes, last) };
 }
 
-/** A state that was saved. What comes out of it shares one buffer: each array gets its own, to be handed over. */
+/** Restores a saved state. The deserialized arrays share one buffer: each gets its own, to be transferred. */
 function restored(saved: string): ReadingState {
   const own = (value: unknown): unknown => {
     if (ArrayBuffer.isView(value)) return (value as Uint8Array).slice();

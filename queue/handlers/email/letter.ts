@@ -32,7 +32,7 @@ export function sizeOf({ params }: TaskContext<Params>, letter: Letter, index: n
     (list_unsubscribe ? filledLength(list_unsubscribe, values, encodeURIComponent) : 0);
 }
 
-/** Where a recipient unsubscribes, in ASCII whatever the template holds; undefined: nowhere, null: it is no URL. */
+/** Unsubscribe URL of a recipient, always in ASCII; undefined: there is none, null: it is not a valid URL. */
 export function unsubscribeOf(
   { params }: TaskContext<Params>,
   letter: Letter,
@@ -53,7 +53,7 @@ export function messageOf(ctx: TaskContext<Params>, transport: MailTransport, le
     subject: fillLine(subject, values),
     text: fill(body, values),
     html: html && fillHtml(html, values),
-    // Derived from task and number: a receiver can tell a repetition.
+    // Derived from task and number: a receiver can detect a duplicate.
     messageId: `<${ctx.id.toLowerCase()}.${number}@${transport.from.address.split("@")[1]}>`,
     replyTo: reply_to,
     unsubscribe: unsubscribeOf(ctx, letter, index) ?? undefined,
@@ -61,7 +61,7 @@ export function messageOf(ctx: TaskContext<Params>, transport: MailTransport, le
   };
 }
 
-/** Keeps what the first message looks like, for the page. */
+/** Stores a preview of the first message, for the page. */
 export async function keepPreview(ctx: TaskContext<Params>, message: Message): Promise<void> {
   await ctx.artifact("preview.html", previewPage(message), "text/html");
 }

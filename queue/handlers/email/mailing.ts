@@ -1,6 +1,6 @@
 /**
- * What is known of a mailing, recipient by recipient, in a form of which little is written at each step: outcomes are
- * kept in pages, a full page as a step of the task, the page under way in the checkpoint.
+ * The state of a mailing, recipient by recipient, stored so that each update writes little: outcomes are kept in pages,
+ * a full page as a step of the task, the current page in the checkpoint.
  *
  * @module
  */
@@ -16,7 +16,7 @@ const outcomeSchema = z.tuple([z.enum(["sent", "bounced", "skipped", "unknown", 
 const deferredSchema = z.strictObject({
   index: z.int(),
   tries: z.int(),
-  /** When it is tried again, milliseconds since the epoch. */
+  /** When it is retried, milliseconds since the epoch. */
   due: z.number(),
   words: z.string(),
 });
@@ -24,10 +24,10 @@ const deferredSchema = z.strictObject({
 /** The checkpoint of a mailing. */
 export const mailingCheckpoint = z.strictObject({
   pages: z.int(),
-  /** Of the page under way. */
+  /** Of the current page. */
   outcomes: z.array(outcomeSchema),
   deferred: z.array(deferredSchema),
-  /** What became of those that had been deferred, by index. */
+  /** Final outcomes of deferred recipients, by index. */
   late: z.record(z.string(), outcomeSchema),
 });
 
@@ -40,14 +40,14 @@ export type MailingContext = TaskContext<unknown, Saved>;
 export type Deferred = z.output<typeof deferredSchema>;
 
 /**
- * What has become of a recipient: `sent`; `bounced`: refused for good; `skipped`: nothing was sent; `unknown`: the
- * message was on its way when the task was stopped; `deferred`: put off, and tried again.
+ * The outcome of a recipient: `sent`; `bounced`: permanently rejected; `skipped`: nothing was sent; `unknown`: the
+ * message was being sent when the task was stopped; `deferred`: temporarily rejected, will be retried.
  */
 export type Outcome = z.output<typeof outcomeSchema>;
 
 /** Outcomes of a page: with all their words they fit into a step. */
 const PAGE = 100;
-/** Recipients that may be put off in one mailing. */
+/** Most recipients that may be deferred in one mailing. */
 export const MAX_DEFERRED = 1_000;
 
 /** The outcomes of a mailing. */
@@ -56,7 +56,7 @@ export class Mailing {
   #saved: Saved;
   /** By index. */
   readonly outcomes: Outcome[];
-  /** The recipient whose message is on its way. */
+  /** The recipient whose message is being sent. */
   current: number | null = null;
 
   private constructor(ctx: MailingContext, saved: Saved, outcomes: Outcome[]) {
@@ -65,7 +65,7 @@ export class Mailing {
     this.outcomes = outcomes;
   }
 
-  /** Goes on from what earlier attempts have saved. */
+  /** Resumes from what earlier attempts have saved. */
   static async load(ctx: MailingContext): Promise<Mailing> {
     const saved = ctx.resume ?? { pages: 0, outcomes: [], deferred: [], late: {} };
     const outcomes: Outcome[] = [];
@@ -77,17 +77,17 @@ export class Mailing {
     return new Mailing(ctx, saved, outcomes);
   }
 
-  /** The recipient whose turn comes next, of those that have had none. */
+  /** The next recipient without an outcome. */
   get next(): number {
     return this.#saved.pages * PAGE + this.#saved.outcomes.length;
   }
 
-  /** Those that were put off. */
+  /** The deferred recipients. */
   get deferred(): readonly Deferred[] {
     return this.#saved.deferred;
   }
 
-  /** How many were put off up to now. */
+  /** How many recipients were deferred so far. */
   get putOff(): number {
     return this.#saved.deferred.length + Object.keys(this.#saved.late).length;
   }
@@ -96,7 +96,7 @@ export class Mailing {
   async record(outcome: Outcome, deferred?: Deferred): Promise<void> {
     this.outcomes.push(outcome);
     const { pages, outcomes } = this.#saved;
-    // A full page stands in the checkpoint already: a kill between the step and the next checkpoint forgets nothing.
+    // A full page is already in the checkpoint: a kill between the step and the next checkpoint loses nothing.
     if (outcomes.length === PAGE) {
       await this.#ctx.step(nameOf(pages), () => outcomes);
       this.#saved = { ...this.#saved, pages: pages + 1, outcomes: [] };
@@ -106,7 +106,7 @@ export class Mailing {
     await this.#save();
   }
 
-  /** Records what became of one that had been put off: an outcome, or that it is put off again. */
+  /** Records the next state of a deferred recipient: an outcome, or another deferral. */
   async recordLate(index: number, next: Outcome | Deferred): Promise<void> {
     const others = this.#saved.deferred.filter((one) => one.index !== index);
     if (Array.isArray(next)) {
@@ -121,18 +121,18 @@ export class Mailing {
     await this.#ctx.checkpoint(this.#saved);
   }
 
-  /** How many recipients have an outcome. */
+  /** How many recipients have this outcome. */
   count(status: Outcome[0]): number {
     return this.outcomes.filter(([each]) => each === status).length;
   }
 
-  /** All recipients and what has become of them, as they stand now. */
+  /** All recipients and their current outcomes. */
   csv(recipients: Values[]): string {
     const rows = recipients.map(({ email }, i) => {
       let [outcome, words] = this.outcomes[i] ?? ["skipped", "had not been sent when the task was stopped"];
       const final = this.outcomes[i] && outcome !== "deferred";
       if (this.current === i && !final) [outcome, words] = ["unknown", "was on its way when the task was stopped"];
-      // What a stranger has written is opened by a spreadsheet.
+      // Untrusted text that may be opened in a spreadsheet.
       return {
         number: i + 1,
         email: withoutFormula(email),
@@ -149,5 +149,5 @@ function nameOf(page: number): string {
 }
 
 function lost(page: number): Outcome[] {
-  throw new Error(`The ${nameOf(page)} are not there any more.`);
+  throw new Error(`The ${nameOf(page)} no longer exist.`);
 }

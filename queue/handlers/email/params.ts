@@ -7,15 +7,15 @@
 import { fieldsOf, fill } from "./template.ts";
 import * as z from "zod";
 
-// A line break in what becomes a header would begin another one.
-const oneLine = (text: z.ZodString) => text.regex(/^[^\r\n]*$/, "This is one line.");
+// A line break would start another header.
+const oneLine = (text: z.ZodString) => text.regex(/^[^\r\n]*$/, "This must be a single line.");
 
-/** What a mailing takes. */
+/** The parameter schema of a mailing. */
 export const params = z.strictObject({
   num_emails: z.int().min(1).max(100).default(10)
-    .meta({ title: "Emails", description: "Messages to send to made-up addresses." }),
+    .meta({ title: "Emails", description: "Number of messages to generated addresses." }),
   recipients: z.array(z.email()).min(1).max(100).optional()
-    .meta({ title: "Recipients", description: "Addresses, one a line, instead of made-up ones." }),
+    .meta({ title: "Recipients", description: "Addresses, one per line, instead of generated ones." }),
   upload_id: z.string().length(26).optional().meta({
     title: "Recipients as CSV",
     description: "A file with a column email; its other columns fill in {{column}}. At most 20,000 rows.",
@@ -31,20 +31,20 @@ export const params = z.strictObject({
   html: z.string().min(1).max(15_000).optional()
     .meta({
       title: "HTML",
-      description: "The same as HTML; values are filled in as text.",
+      description: "The message as HTML; values are escaped.",
       "x-multiline": true,
       "x-group": "More of the message",
     }),
   attachments: z.array(z.string().length(26)).min(1).max(10).optional()
     .meta({
       title: "Attachments",
-      description: "10 MB together.",
+      description: "10 MB in total.",
       "x-file": { multiple: true, maxBytes: 10_000_000 },
       "x-group": "More of the message",
     }),
   reply_to: z.email().optional().meta({
     title: "Reply to",
-    description: "Where answers go.",
+    description: "Where replies go.",
     "x-group": "More of the message",
   }),
   list_unsubscribe: oneLine(z.string().regex(/^(https:\/\/|mailto:)[^\s<>]+$/, "An https or mailto URL.").max(500))
@@ -65,19 +65,19 @@ export const params = z.strictObject({
   rate_per_second: z.number().min(0.1).max(1_000).optional()
     .meta({
       title: "Rate",
-      description: "Messages a second at most, instead of the delay.",
+      description: "Maximum messages per second, instead of the delay.",
       "x-group": "Pace and trial",
     }),
   failure_rate: z.number().min(0).max(1).default(0)
     .meta({
       title: "Failure rate",
-      description: "Share of made-up addresses that bounce.",
+      description: "Share of generated addresses that bounce.",
       "x-group": "Pace and trial",
     }),
   dry_run: z.boolean().default(false)
     .meta({
-      title: "Only a preview",
-      description: "Keep the first message as a file, and send none.",
+      title: "Preview only",
+      description: "Save the first message as a file and send nothing.",
       "x-group": "Pace and trial",
     }),
 });

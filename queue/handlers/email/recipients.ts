@@ -1,5 +1,5 @@
 /**
- * Who gets a mailing: made-up addresses, a list in the parameters, or an uploaded CSV.
+ * Who gets a mailing: generated addresses, a list in the parameters, or an uploaded CSV.
  *
  * @module
  */
@@ -28,7 +28,7 @@ export function isAddress(text: string): boolean {
 /**
  * Reads recipients from a CSV with a column `email`; its other columns fill in fields.
  *
- * @throws {NonRetryableError} If it is no CSV, has no such column, or has too many rows.
+ * @throws {NonRetryableError} If it is not a CSV, has no such column, or has too many rows.
  */
 export function parseRecipients(bytes: Uint8Array): Values[] {
   let rows: Record<string, string | undefined>[];
@@ -38,12 +38,12 @@ export function parseRecipients(bytes: Uint8Array): Values[] {
     rows = parse(text, { skipFirstRow: true, separator: detectDelimiter(text), lazyQuotes: true });
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    const reason = error instanceof EncodingError ? error.message : `The list is no CSV: ${error.message}`;
+    const reason = error instanceof EncodingError ? error.message : `The list is not a CSV: ${error.message}`;
     throw new NonRetryableError(reason, { cause: error });
   }
   if (rows.length === 0 || rows.length > MAX_RECIPIENTS) {
     const most = MAX_RECIPIENTS.toLocaleString("en");
-    throw new NonRetryableError(`The list has ${rows.length.toLocaleString("en")} rows; 1 to ${most} are taken.`);
+    throw new NonRetryableError(`The list has ${rows.length.toLocaleString("en")} rows; 1 to ${most} are allowed.`);
   }
   const email = Object.keys(rows[0]).find((name) => /^e-?mail$/i.test(name.trim()));
   if (email === undefined) throw new NonRetryableError("The list has no column named email.");

@@ -11,10 +11,10 @@ export type Values = Readonly<Record<string, string>>;
 
 /** Characters of a field's name. */
 const MAX_NAME = 200;
-/** Templates that are remembered as they were read: a mailing fills the same few in again and again. */
+/** Parsed templates that are cached: a mailing uses the same few repeatedly. */
 const READ = 32;
 
-/** A piece of a template: text that stays, or a field with what stands for it in the template. */
+/** A piece of a template: text that stays, or a field with its placeholder. */
 type Piece = string | { field: string; written: string };
 
 const read = new RecentMap<string, Piece[]>(READ);
@@ -63,7 +63,7 @@ export function fill(template: string, values: Values, as: Writer = asIs): strin
   }).join("");
 }
 
-/** How many characters {@linkcode fill} would give, without giving them. */
+/** How many characters {@linkcode fill} would return, without building the text. */
 export function filledLength(template: string, values: Values, as: Writer = asIs): number {
   const lengths = new Map<string, number>();
   let length = 0;
@@ -79,7 +79,7 @@ export function filledLength(template: string, values: Values, as: Writer = asIs
   return length;
 }
 
-/** Fills in HTML: a value is text there, whatever it holds. */
+/** Fills in HTML: values are escaped. */
 export function fillHtml(template: string, values: Values): string {
   return fill(template, values, escapeHtml);
 }

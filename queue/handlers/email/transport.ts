@@ -1,5 +1,5 @@
 /**
- * Ways for a message: an SMTP server, or the outbox where it is only kept as a file. Both through nodemailer.
+ * Transports for messages: an SMTP server, or the outbox, which only stores them as files. Both use nodemailer.
  *
  * @module
  */
@@ -37,7 +37,7 @@ export interface Message {
   attachments: Attachment[];
 }
 
-/** What has become of a message: taken, refused for good, or put off. `words` are the server's. */
+/** The outcome of a message: accepted, permanently rejected, or deferred. `words` is the server's response. */
 export interface Delivery {
   status: "sent" | "bounced" | "deferred";
   words: string;
@@ -46,7 +46,7 @@ export interface Delivery {
 /** The server could not be used. */
 export class ServerError extends Error {
   override name = "ServerError";
-  /** Whether the message may have been taken all the same. */
+  /** Whether the message may have been accepted anyway. */
   readonly maySent: boolean;
 
   constructor(words: string, maySent: boolean, cause: Error) {
@@ -91,8 +91,8 @@ export class MailTransport {
   /**
    * Hands a message to the server.
    *
-   * @throws {ServerError} If the trouble is with the server and not with this message: all others would meet it too.
-   * @throws {NonRetryableError} If the server does not let us in.
+   * @throws {ServerError} If the problem is the server and not this message: all others would fail too.
+   * @throws {NonRetryableError} If the server rejects the login.
    */
   async send(message: Message): Promise<Delivery> {
     try {
@@ -140,13 +140,13 @@ function createSmtp(smtpUrl: string, ca: string | undefined) {
   return nodemailer.createTransport({
     pool: true,
     maxConnections: 5,
-    // A message whose connection broke may have been taken: whether it goes again is not the library's to decide.
+    // A message whose connection broke may have been accepted: the library must not decide to resend it.
     maxRequeues: 0,
     host: url.hostname,
     port: Number(url.port) || (secure ? 465 : 587),
     secure,
     auth,
-    // A password never goes over an open line. STARTTLS is used wherever it is offered; certificates are checked.
+    // A password is never sent unencrypted. STARTTLS is used wherever it is offered; certificates are checked.
     requireTLS: !secure && auth !== undefined,
     tls: { rejectUnauthorized: true, ca },
     connectionTimeout: 10_000,

@@ -1,7 +1,7 @@
 /**
- * Reading, scaling and writing pictures: the one place that knows the libraries. imagescript draws, cuts, composes and
- * reads GIF; `tiff` reads TIFF; jSquash (Wasm builds of MozJPEG, libwebp, the `png` crate and the `resize` crate) does what
- * imagescript cannot do or does much worse. CONTRIBUTING.md has the numbers.
+ * Reading, scaling and writing pictures: the only place that uses the codec libraries. imagescript draws, crops,
+ * composes and reads GIF; `tiff` reads TIFF; jSquash (Wasm builds of MozJPEG, libwebp, the `png` crate and the `resize`
+ * crate) does what imagescript cannot do or does much worse. CONTRIBUTING.md has the numbers.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { decode as decodePages } from "tiff";
 import { type Format, pngChunks } from "./header.ts";
 import { withOrientationReset } from "./metadata.ts";
 
-/** Pixels, four bytes each (red, green, blue, alpha that is not multiplied in), row by row. */
+/** Pixels, four bytes each (red, green, blue, alpha; not premultiplied), row by row. */
 export interface Pixels {
   data: Uint8ClampedArray<ArrayBuffer>;
   width: number;
@@ -33,9 +33,9 @@ export const OUTPUT_FORMATS = ["png", "jpeg", "webp"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /**
- * Reads a picture as it is stored. Of a TIFF, the first page.
+ * Reads a picture as it is stored; for a TIFF, the first page.
  *
- * @throws {Error} If the file is damaged or of a kind that is not read.
+ * @throws {Error} If the file is damaged or of an unsupported kind.
  */
 export async function decode(bytes: Uint8Array<ArrayBuffer>, format: Format): Promise<Pixels> {
   switch (format) {
@@ -55,7 +55,7 @@ export async function decode(bytes: Uint8Array<ArrayBuffer>, format: Format): Pr
   }
 }
 
-/** MozJPEG fills what is missing with grey, says so on its error output, and calls it a picture. */
+/** MozJPEG fills missing parts with grey, and reports this only on its error output. */
 let complaints: string[] = [];
 let jpegIsReady = false;
 
@@ -71,7 +71,7 @@ async function decodeWholeJpeg(bytes: Uint8Array): Promise<Pixels> {
   return pixels;
 }
 
-/** The chunks of a PNG that make the picture; others may be damaged, or unpack to anything. */
+/** The chunks of a PNG that form the picture; others may be damaged, or unpack to any size. */
 const PICTURE = new Set(["IHDR", "PLTE", "tRNS", "IDAT", "IEND"]);
 
 function plainPng(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -84,7 +84,7 @@ function plainPng(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 
 /** Grey, RGB or palette, with or without alpha, of 1, 8 or 16 bits a sample, or floating point from 0 to 1. */
 function decodeTiff(bytes: Uint8Array): Pixels {
-  // The library refuses a turned picture; it is turned here, as those of other formats are.
+  // The library refuses a rotated picture; it is rotated by our code, like other formats.
   const [page] = decodePages(withOrientationReset(bytes) ?? bytes, { pages: [0] });
   const { width, height, data, samplesPerPixel: samples, bitsPerSample: bits, palette } = page;
   const most = data instanceof Float32Array || data instanceof Float64Array ? 1 : 2 ** bits - 1;

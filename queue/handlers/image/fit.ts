@@ -1,10 +1,10 @@
 /**
- * How a picture is fitted into a frame: what of it is taken, how large it becomes, and where it stands.
+ * How a picture is fitted into a frame: which part is used, its size, and its position.
  *
  * @module
  */
 
-/** Cover cuts off, contain fills up, inside never enlarges, fill distorts. */
+/** Cover crops, contain pads, inside never enlarges, fill distorts. */
 export const FITS = ["cover", "contain", "inside", "fill"] as const;
 
 /** One of {@linkcode FITS}. */

@@ -1,6 +1,6 @@
 /**
- * Reads what an image file says of itself, before it is decoded: its format and its size. A file of a few kilobytes
- * can unpack to gigabytes, so what would be too large is refused by its header.
+ * Reads the header of an image file before it is decoded: its format and its size. A file of a few kilobytes can unpack
+ * to gigabytes, so a picture that would be too large is rejected by its header.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { constants, gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
 /** Formats that are read. */
 export type Format = "png" | "jpeg" | "gif" | "tiff" | "webp";
 
-/** What the beginning of a file says. */
+/** The header of a file. */
 export interface Header {
   format: Format;
   /** Pixels, as they are stored: before EXIF turns them. */
@@ -20,12 +20,12 @@ export interface Header {
   animated: boolean;
 }
 
-/** A file that says of itself what cannot be read; the message says what. */
+/** A file whose header describes something unsupported; the message says what. */
 export class HeaderError extends Error {
   override name = "HeaderError";
 }
 
-/** The format by the first bytes, or null if it is none of those that are read. */
+/** The format by the first bytes, or null if it is not supported. */
 export function formatOf(bytes: Uint8Array): Format | null {
   const text = latin1(bytes, 0, 12);
   if (text.startsWith("\x89PNG\r\n\x1a\n")) return "png";
@@ -41,7 +41,7 @@ export function formatOf(bytes: Uint8Array): Format | null {
  *
  * @returns Null if it is none of the formats.
  * @throws {RangeError} If the file ends before its header does.
- * @throws {HeaderError} If it says that it is of a kind that is not read.
+ * @throws {HeaderError} If it is of an unsupported kind.
  */
 export function readHeader(bytes: Uint8Array): Header | null {
   const format = formatOf(bytes);
@@ -87,11 +87,11 @@ export function* pngChunks(bytes: Uint8Array): Generator<Chunk> {
 function readJpeg(view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
   for (const { marker, start } of jpegSegments(bytes)) {
     if (marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc) {
-      if (view.getUint8(start + 5) === 4) throw new HeaderError("This JPEG is in CMYK; only RGB and grey are read.");
+      if (view.getUint8(start + 5) === 4) throw new HeaderError("This JPEG is CMYK; only RGB and grey are supported.");
       return { height: view.getUint16(start + 1), width: view.getUint16(start + 3), animated: false };
     }
   }
-  throw new RangeError("The file ends before its size is told.");
+  throw new RangeError("The file ends before the picture size.");
 }
 
 /** A segment of a JPEG before the picture itself. */
@@ -146,23 +146,23 @@ function readGif(view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
   return { ...size, animated: frames > 1 };
 }
 
-/** TIFF 6.0: the first directory tells the size. What its tags say they hold must be there. */
+/** TIFF 6.0: the first directory has the size. Tags must not claim more data than the file has. */
 function readTiff(view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
   const seen = new Set<number>();
   let [width, height] = [0, 0];
   for (const { tag, type, count } of tiffTags(bytes)) {
-    if (seen.has(tag)) throw new HeaderError("This TIFF says the same thing twice.");
+    if (seen.has(tag)) throw new HeaderError("This TIFF contains the same tag twice.");
     seen.add(tag);
     if (count * (TIFF_SIZES[type] ?? 1) > view.byteLength) {
-      throw new HeaderError("This TIFF says that it holds more than it does.");
+      throw new HeaderError("This TIFF has a tag that is larger than the file.");
     }
   }
   const numbers = readTags(bytes);
   [width, height] = [numbers.get(256) ?? 0, numbers.get(257) ?? 0];
-  // A tile is unpacked as a whole: it must not be larger than the picture, but for its rim.
+  // A tile is unpacked as a whole: apart from padding, it must not be larger than the picture.
   const [tileWidth, tileHeight] = [numbers.get(322) ?? 0, numbers.get(323) ?? 0];
   if (tileWidth > width + 1_024 || tileHeight > height + 1_024 || (numbers.get(277) ?? 1) > 4) {
-    throw new HeaderError("This TIFF is of a kind that is not read.");
+    throw new HeaderError("This kind of TIFF is not supported.");
   }
   assertStrips(bytes, { width, height });
   return { width, height, animated: false };
@@ -172,15 +172,15 @@ function readTiff(view: DataView, bytes: Uint8Array): Omit<Header, "format"> {
 const SAMPLE_BYTES = 8;
 
 /**
- * Refuses a TIFF whose compressed pieces unpack to more than its pixels take. The library unpacks them to whatever they
- * hold: Deflate up to a thousand times its length, LZW more than that.
+ * Rejects a TIFF whose compressed pieces unpack to more than its pixels need. The library unpacks them without a limit:
+ * Deflate up to a thousand times its length, LZW more than that.
  */
 function assertStrips(bytes: Uint8Array, { width, height }: { width: number; height: number }): void {
   const numbers = readTags(bytes);
   const compression = numbers.get(259) ?? 1;
   const measure = compression === 5 ? lzwLength : compression === 8 || compression === 32_946 ? deflateLength : null;
   if (!measure) return;
-  // What the largest samples would take, and a row more for what is filled up.
+  // The size with the largest samples, plus a margin for padding.
   const most = (width + 1_024) * (height + 1_024) * (numbers.get(277) ?? 1) * SAMPLE_BYTES;
   let left = Math.min(most, MAX_UNPACKED);
   const tiled = numbers.has(322);
@@ -189,7 +189,7 @@ function assertStrips(bytes: Uint8Array, { width, height }: { width: number; hei
   for (const [i, offset] of offsets.entries()) {
     const strip = bytes.subarray(offset, offset + (lengths[i] ?? 0));
     const unpacked = measure(strip, left);
-    if (unpacked > left) throw new HeaderError("This TIFF unpacks to more than its pixels take.");
+    if (unpacked > left) throw new HeaderError("This TIFF unpacks to more data than its pixels need.");
     left -= unpacked;
   }
 }
@@ -235,12 +235,12 @@ function deflateLength(strip: Uint8Array, most: number): number {
     return unpack(strip, { maxOutputLength: most + 1, finishFlush: constants.Z_SYNC_FLUSH }).length;
   } catch (error) {
     if ((error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE") return Infinity;
-    // Damaged: as far as it goes, the library finds that too.
+    // Damaged: the library will detect that too.
     return 0;
   }
 }
 
-/** Bytes that the pieces of a TIFF may unpack to, whatever it says of its size. */
+/** Most bytes that the pieces of a TIFF may unpack to, whatever its stated size. */
 const MAX_UNPACKED = 1024 ** 3;
 
 /** The numbers of a tag, however many. */

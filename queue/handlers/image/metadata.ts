@@ -72,7 +72,7 @@ export function withOrientationReset(exif: Uint8Array): Uint8Array<ArrayBuffer> 
   });
 }
 
-/** Damaged metadata do not keep the picture from being read. */
+/** Damaged metadata does not prevent the picture from being read. */
 function undamaged<T>(read: () => T): T | null {
   try {
     return read();
@@ -83,14 +83,14 @@ function undamaged<T>(read: () => T): T | null {
 }
 
 /**
- * Whether a colour profile is one of RGB, as all pictures that are written are, and which is not sRGB, that all
- * readers assume: without it the picture would change its colours (ICC.1:2022, 7.2).
+ * Whether a colour profile is RGB, like all pictures that are written, but not sRGB, which all readers assume: without
+ * the profile, the colours would change (ICC.1:2022, 7.2).
  */
 export function isForeignRgb(icc: Uint8Array | null): icc is Uint8Array {
   return isRgb(icc) && !new TextDecoder("latin1").decode(icc.subarray(128)).replaceAll("\0", "").includes("sRGB");
 }
 
-/** Whether a colour profile is whole and one of RGB. */
+/** Whether a colour profile is complete and RGB. */
 export function isRgb(icc: Uint8Array | null): icc is Uint8Array {
   if (!icc || icc.length < 132) return false;
   const text = (at: number) => String.fromCharCode(...icc.subarray(at, at + 4));
@@ -144,7 +144,7 @@ function inflated(bytes: Uint8Array): Uint8Array | null {
   try {
     return inflateSync(bytes, { maxOutputLength: MAX_ICC });
   } catch {
-    // A profile that cannot be read is as good as none.
+    // An unreadable profile is treated as missing.
     return null;
   }
 }

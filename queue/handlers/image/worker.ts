@@ -1,6 +1,5 @@
 /**
- * The part of image processing that burns the processor: one picture is read or drawn, turned upright, fitted and
- * written.
+ * The CPU-bound part of image processing: one picture is read or drawn, rotated upright, fitted and written.
  *
  * @module
  */
@@ -32,7 +31,7 @@ export interface ImageJob {
   format: OutputFormat;
   /** 1 to 100, for JPEG and WebP. */
   quality: number;
-  /** `#rrggbb`, what stands behind and beside the picture; null: nothing where there is alpha, else white. */
+  /** `#rrggbb`, the colour behind and beside the picture; null: transparent if the format has alpha, else white. */
   background: string | null;
   /** Whether EXIF and the colour profile are kept; a profile of other colours than sRGB always is. */
   keepMetadata: boolean;
@@ -40,7 +39,7 @@ export interface ImageJob {
   maxPixels: number;
 }
 
-/** What became of it. */
+/** The result of a job. */
 export interface ImageOutput {
   /** Upright. */
   original: Size & { bytes: number; format: string };
@@ -112,7 +111,7 @@ export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
   return { value, transfer, retire: original.width * original.height > RETIRE_PIXELS };
 }
 
-/** What the file says of itself, if it can be read at all. */
+/** The header of the file, if it is supported. */
 function checkedHeader(source: Uint8Array, maxPixels: number): Header {
   let header: Header | null;
   try {
@@ -120,7 +119,7 @@ function checkedHeader(source: Uint8Array, maxPixels: number): Header {
   } catch (error) {
     if (error instanceof HeaderError) throw new ImageError(error.message);
     if (!(error instanceof RangeError)) throw error;
-    throw new ImageError("The file ends before its size is told.");
+    throw new ImageError("The file ends before the picture size.");
   }
   if (!header) throw new ImageError("This is not a PNG, JPEG, GIF, TIFF or WebP file.");
   const { format, width, height, animated } = header;
@@ -139,16 +138,16 @@ async function readable(source: Uint8Array<ArrayBuffer>, { format, width, height
     pixels = await decode(source, format);
   } catch (error) {
     if (isOutOfMemory(error)) throw error;
-    // What the decoders say is for their authors.
+    // The decoders' own messages do not help users.
     throw new ImageError(
-      `The ${format.toUpperCase()} is damaged, cut short or of a kind that is not read.`,
+      `The ${format.toUpperCase()} is damaged, truncated or of an unsupported kind.`,
       true,
       error,
     );
   }
   if (pixels.width !== width || pixels.height !== height) {
     throw new ImageError(
-      `The ${format.toUpperCase()} says ${width}×${height} but holds ${pixels.width}×${pixels.height}.`,
+      `The ${format.toUpperCase()} header says ${width}×${height}, the picture is ${pixels.width}×${pixels.height}.`,
     );
   }
   return pixels;
@@ -178,7 +177,7 @@ function turned(pixels: Pixels, orientation: number): Pixels {
 async function fit(pixels: Pixels, job: ImageJob): Promise<Pixels> {
   const size = fittedSize(pixels, job, job.fit);
   if (job.fit === "cover") {
-    // Cut first: scaled as a whole, a very long picture would be larger than any memory.
+    // Cropped first: scaled as a whole, a very long picture would not fit into memory.
     const { left, top, width, height } = coveredArea(pixels, job);
     if (width !== pixels.width || height !== pixels.height) {
       pixels = fromImage(toImage(pixels).crop(left, top, width, height));
@@ -195,7 +194,7 @@ async function fit(pixels: Pixels, job: ImageJob): Promise<Pixels> {
   return { data, width: job.width, height: job.height };
 }
 
-/** A picture on a ground that lets nothing through. */
+/** A picture on an opaque background. */
 function flattened(pixels: Pixels, background: string): Pixels {
   if (!hasAlpha(pixels)) return pixels;
   const canvas = new Image(pixels.width, pixels.height);

@@ -1,6 +1,6 @@
 /**
- * POSTs to URLs that strangers name: not to this machine or this network, no redirects, and no more of the answer
- * than is kept.
+ * POSTs to untrusted URLs: never to this machine or its network, without redirects, and reading only as much of the
+ * response as is kept.
  *
  * @module
  */
@@ -38,7 +38,7 @@ export const POST_TIMEOUT_MS = 30_000;
 /** Bytes of an answer that are kept. */
 const KEPT_BYTES = 64 * 1024;
 
-/** Whether anyone may be at an address: not this machine, not this network, nothing reserved. */
+/** Whether an address is public: not this machine, not its network, not reserved. */
 export function isPublic(address: string): boolean {
   if (!ipaddr.isValid(address)) return false;
   const parsed = ipaddr.process(address);
@@ -54,11 +54,11 @@ export const systemResolver: Resolver = (host) =>
   });
 
 /**
- * Sends. The connection goes to the very addresses that were checked.
+ * Sends a request. The connection uses exactly the addresses that were checked.
  *
  * @param allowPrivate Whether private addresses may be reached.
  * @throws {NonRetryableError} If the host has an address that is not public.
- * @throws {Error} If there was no answer. The URL is in no message: its query may hold a secret.
+ * @throws {Error} If there was no response. No message contains the URL: its query may contain a secret.
  */
 export function post(request: Post, allowPrivate: boolean, resolver: Resolver, clock: Clock): Promise<PostAnswer> {
   const { url, headers, body, signal } = request;
@@ -67,7 +67,7 @@ export function post(request: Post, allowPrivate: boolean, resolver: Resolver, c
   const lookup: LookupFunction = (host, _options, callback) => {
     resolver(host).then((found) => {
       if (found.length === 0) throw new Error(`${host} has no address`);
-      // One private address among them is enough: which one is taken is not ours to say.
+      // One private address is enough to refuse: we do not control which one is used.
       if (!allowPrivate && !found.every(({ address }) => isPublic(address))) throw refusal(host);
       callback(null, found);
     }).catch((error) => callback(error, []));
@@ -92,10 +92,10 @@ export function post(request: Post, allowPrivate: boolean, resolver: Resolver, c
       else reject(new Error(`${url.host} could not be reached: ${error.message}`, { cause: error }));
     };
     sent.on("error", fail);
-    // Another protocol was not asked for, and would be deaf to all that follows.
+    // No upgrade was requested, and an upgraded connection would send no response.
     sent.on("upgrade", (_answer, socket) => {
       socket.destroy();
-      fail(new Error("it answered 101, which was not asked for"));
+      fail(new Error("it answered 101, which was not requested"));
     });
     sent.on("close", () => fail(new Error("the connection was closed without an answer")));
     sent.on("response", (answer: IncomingMessage) => {
@@ -122,5 +122,5 @@ export function post(request: Post, allowPrivate: boolean, resolver: Resolver, c
 }
 
 function refusal(host: string): NonRetryableError {
-  return new NonRetryableError(`${host} is not a public address. WEBHOOK_ALLOW_PRIVATE=1 lets it be reached.`);
+  return new NonRetryableError(`${host} is not a public address. Set WEBHOOK_ALLOW_PRIVATE=1 to allow it.`);
 }

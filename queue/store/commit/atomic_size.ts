@@ -1,5 +1,5 @@
 /**
- * How much one KV atomic holds, with what a lane adds to it.
+ * The size of a KV atomic, including what a lane adds to it.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export interface AtomicLimits {
 /** The limits of Deno KV on a file, measured on 2.9.6: 100 checks, 1,000 mutations, 81,920 bytes of keys, 819,200 in all. */
 export const FILE_LIMITS: AtomicLimits = { checks: 100, mutations: 1_000, keyBytes: 80_000, bytes: 800_000 };
 
-/** The limits of a KV Connect server: as on a file, but for 10 checks. */
+/** The limits of a KV Connect server: as on a file, except 10 checks. */
 export const CONNECT_LIMITS: AtomicLimits = { ...FILE_LIMITS, checks: 10 };
 
 /** Mutations that a lane adds to each atomic: its record, the change entry, the wake-up. */
@@ -65,7 +65,7 @@ export class AtomicSize {
     }
   }
 
-  /** The first limit that is exceeded: how much is needed, the limit, and of what; null: it fits. */
+  /** The first limit exceeded: the amount needed, the limit and its unit; null: it fits. */
   get excess(): [needed: number, limit: number, what: string] | null {
     const { checks, mutations, keyBytes, bytes } = this.#limits;
     if (this.#mutations > mutations) return [this.#mutations, mutations, "writes"];

@@ -20,17 +20,17 @@ import { annotationPut } from "./lane_series.ts";
 
 const SWEEP_MS = 1_000;
 
-/** How a {@linkcode Committer} is made. */
+/** Options of a {@linkcode Committer}. */
 export interface CommitterOptions {
   kv: Deno.Kv;
   clock: Clock;
   log: Logger;
   limits: AtomicLimits;
-  /** Lanes, and so atomics in commit. */
+  /** Number of lanes, and so of atomics in flight. */
   lanes: number;
-  /** Whether other instances share the store, so that each commit rings the bell. */
+  /** Whether other instances share the store, so that each commit writes a wake-up. */
   distributed: boolean;
-  /** Milliseconds after which a caller is told that the outcome is unknown. */
+  /** Milliseconds after which a commit fails with an unknown outcome. */
   deadlineMs: number;
   /** Called after each commit that moved tasks, before its callers go on. */
   onCommitted(versionstamp: string, changes: Change[]): void;
@@ -84,7 +84,7 @@ export class Committer implements LaneOwner {
   /** Registers `instance` with fresh lanes. Called again, with a new id, after the instance was fenced. */
   async open(instance: string): Promise<void> {
     const { kv, clock, lanes } = this.options;
-    // A commit of the old lanes may still land: what it holds must not be overtaken.
+    // A commit of the old lanes may still land: new commits must not overtake it.
     await Promise.all(this.#inFlight);
     const opened = Array.from({ length: lanes }, (_, n) => keys.lane(instance, n));
     const result = await persist(clock, () => {
@@ -116,7 +116,7 @@ export class Committer implements LaneOwner {
       this.#beat = result.versionstamp;
       return;
     }
-    // A resent heartbeat fails its own check: the entry is there, only newer than we knew.
+    // A resent heartbeat fails its own check: the entry exists, only newer than we knew.
     const entry = await kv.get(key);
     if (entry.versionstamp === null) {
       this.fence();
@@ -128,8 +128,8 @@ export class Committer implements LaneOwner {
   /**
    * Commits a write.
    *
-   * @param options.asTaskOwner Whether the instance that holds the task writes: then it is tried until it is committed
-   * or the instance is fenced. Default false.
+   * @param options.asTaskOwner Whether the task's owner writes: then it is retried until it is committed or the
+   * instance is fenced. Default false.
    * @returns The versionstamp of the commit.
    * @throws {ConflictError} If one of the write's checks failed. Nothing was written.
    * @throws {FencedError} If the instance was recovered (only with `asTaskOwner`). Nothing was written.
@@ -141,7 +141,7 @@ export class Committer implements LaneOwner {
     if (this.#closing) return Promise.reject(new ClosedError());
     if (this.#fenced && asTaskOwner) return Promise.reject(new FencedError());
     const size = sizeOf(write);
-    // The lane has a check of its own.
+    // The lane needs one check itself.
     if (size.checks >= this.options.limits.checks) return Promise.reject(new RefusedWriteError());
     return new Promise((resolve, reject) => {
       const deadline = this.options.clock.monotonic() + this.options.deadlineMs;
@@ -156,7 +156,7 @@ export class Committer implements LaneOwner {
       this.#outstanding.add(operation);
       this.#cancelSweep ??= this.options.clock.after(SWEEP_MS, () => this.#sweep());
       if (!this.#scheduled) {
-        // Let whatever else happens in this turn join the same atomic.
+        // Let other commits of the same turn join this atomic.
         this.#scheduled = true;
         queueMicrotask(() => {
           this.#scheduled = false;
@@ -166,7 +166,7 @@ export class Committer implements LaneOwner {
     });
   }
 
-  /** Commits a write; false if one of its checks failed, so that the caller looks again. */
+  /** Commits a changeset; false if one of its checks failed, so that the caller retries. */
   async commitUnlessConflict(write: Changeset): Promise<boolean> {
     try {
       await this.commit(write);
@@ -177,24 +177,24 @@ export class Committer implements LaneOwner {
     }
   }
 
-  /** Deletes an entry that says nothing any more, if it is still the same. */
+  /** Deletes an obsolete entry, if it is unchanged. */
   async deleteIfUnchanged({ key, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
     const write = { ...emptyChangeset(key.join("/")), checks: [{ key, versionstamp }], deletes: [key] };
     await this.commitUnlessConflict(write);
   }
 
-  /** Writes that were handed in and have not been answered. */
+  /** Number of commits that have not settled. */
   get pending(): number {
     return this.#outstanding.size;
   }
 
-  /** Waits until everything handed in so far was answered, or `ms` passed. */
+  /** Waits until all pending commits have settled, or `ms` have passed. */
   async drain(ms: number): Promise<void> {
     if (this.#outstanding.size === 0) return;
     await within(this.options.clock, ms, new Promise<void>((resolve) => this.#idle.push(resolve)));
   }
 
-  /** Refuses new writes, waits up to `ms` for those under way and folds this instance's lanes into the base. */
+  /** Rejects new writes, waits up to `ms` for pending ones and folds this instance's lanes into the base. */
   async close(ms: number): Promise<void> {
     await this.drain(ms);
     this.#closing = true;
@@ -213,7 +213,7 @@ export class Committer implements LaneOwner {
       if (operation.asTaskOwner || operation.deadline > now) continue;
       operation.settle({ error: new OutcomeUnknownError() });
     }
-    // What has been answered and does not fly need not fly any more.
+    // Queued operations that have already settled need not be committed.
     this.#queue = this.#queue.filter((operation) => !operation.settled);
     this.#cancelSweep = this.#outstanding.size > 0 ? this.options.clock.after(SWEEP_MS, () => this.#sweep()) : null;
   }
@@ -244,7 +244,7 @@ export class Committer implements LaneOwner {
     }
   }
 
-  /** Takes from the head of the queue what fits into one atomic and shares no lock with what flies. */
+  /** Takes operations from the head of the queue that fit into one atomic and share no lock with any in flight. */
   #take(): Operation[] {
     const batch: Operation[] = [];
     const passed: Operation[] = [];
@@ -269,7 +269,7 @@ export class Committer implements LaneOwner {
     return batch;
   }
 
-  /** The lanes are gone: what task owners write from now on is void. */
+  /** The lanes are gone: task owners can no longer write. */
   fence(): void {
     if (this.#fenced) return;
     this.#fenced = true;

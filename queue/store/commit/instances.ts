@@ -1,5 +1,5 @@
 /**
- * The end of an instance, and the counters that its lanes leave.
+ * Retiring instances, and the counters that their lanes leave.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import { backoff, listKeys, persist } from "../kv.ts";
 
 /**
  * Ends an instance: deletes its lanes, which fences it, and adds their counters to the base; then deletes its
- * heartbeat. Any instance may do this again after a crash in the middle: what was folded is gone.
+ * heartbeat. Any instance may repeat this after a crash midway: folded lanes are gone.
  *
- * @param beat The versionstamp of the heartbeat that was judged dead. If it has moved, nothing is done.
+ * @param beat The versionstamp of the stale heartbeat. If it has changed, nothing is done.
  * @returns Whether the instance is ended.
  */
 export async function retire(kv: Deno.Kv, clock: Clock, instance: string, beat?: string): Promise<boolean> {
@@ -31,7 +31,7 @@ export async function retire(kv: Deno.Kv, clock: Clock, instance: string, beat?:
       ]);
       const atomic = kv.atomic().check(lane, base).delete(key)
         .set(keys.retiredCounts(), encode({ op: `fold:${instance}`, ...tally } satisfies LaneRecord));
-      // The first fold decides: an instance that still beats is not touched.
+      // The first fold decides: an instance whose heartbeat continues is not touched.
       if (alive) atomic.check({ key: heartbeat, versionstamp: beat! });
       const ok = await atomic.commit().then((result) => result.ok, () => false);
       if (ok) {

@@ -31,26 +31,26 @@ export interface ChangeRecord {
   changes: [id: string, version: number, type: string, from: string | null, to: string | null][];
 }
 
-/** A write on its way into an atomic. */
+/** A changeset that is being committed. */
 export class Operation {
-  /** Whether it has been in an atomic: from then on it may have been committed. */
+  /** Whether a commit was attempted: from then on it may have been committed. */
   attempted = false;
   settled = false;
 
   /**
-   * @param deadline When the caller is told that the outcome is unknown: a monotonic time in milliseconds.
+   * @param deadline When it settles with an unknown outcome: a monotonic time in milliseconds.
    * @param onSettled Called once with its outcome.
    */
   constructor(
     readonly write: Changeset,
     readonly size: ChangesetSize,
-    /** Whether the task's holder writes: then it has no deadline, and is void once the instance is fenced. */
+    /** Whether the task's owner writes: then it has no deadline, and is void once the instance is fenced. */
     readonly asTaskOwner: boolean,
     readonly deadline: number,
     private readonly onSettled: (operation: Operation, outcome: Outcome) => void,
   ) {}
 
-  /** Tells the caller how it ended. Only the first outcome counts. */
+  /** Reports the outcome to the caller. Only the first one counts. */
   settle(outcome: Outcome): void {
     if (this.settled) return;
     this.settled = true;
@@ -98,7 +98,7 @@ export class Lane {
     this.#owner = owner;
   }
 
-  /** Commits operations, or tells each why it was not committed. Rejects only while the committer closes. */
+  /** Commits operations, or settles each with the reason why not. Rejects only while the committer closes. */
   async commit(batch: Operation[]): Promise<void> {
     let operations = batch;
     let op = this.#owner.nextOp();
@@ -142,34 +142,34 @@ export class Lane {
         for (const operation of operations) await this.commit([operation]);
         return;
       } else if (!isLocked(error) && Number.isInteger(Math.log2(failures + 1))) {
-        this.#owner.options.log.warn("A commit failed and is tried again.", {
+        this.#owner.options.log.warn("A commit failed; retrying.", {
           error,
           lane: this.#n,
           tries: failures + 1,
         });
       }
       failures++;
-      // Whoever was told that the outcome is unknown need not have it tried for ever: this try has not happened.
+      // Operations settled as unknown need not be retried forever: this attempt was not committed.
       const left = operations.filter((operation) => !operation.settled);
       if (left.length < operations.length) series = this.#seriesOf(left);
       operations = left;
       await delay(this.#owner.options.clock, backoff(failures));
     }
-    // Fenced (or closing) in the middle of it. With the lane gone nobody can tell whether the last try happened: a
-    // holder's write is void either way, everyone else is told the truth.
+    // Fenced (or closing) midway. With the lane gone nobody can tell whether the last attempt was committed: a task
+    // owner's write is void either way, all others get an unknown outcome.
     for (const operation of operations) {
       operation.settle({ error: operation.asTaskOwner ? new FencedError() : new OutcomeUnknownError() });
     }
   }
 
-  /** Asks the store until it answers: a lane cannot go on without knowing where it stands. */
+  /** Retries until the store responds: a lane cannot continue without knowing its state. */
   async #untilAnswered<T>(call: () => Promise<T>): Promise<T> {
     while (true) {
       try {
         return await persist(this.#owner.options.clock, call);
       } catch (error) {
         if (this.#owner.closing) throw error;
-        this.#owner.options.log.error("The store does not answer; tried again.", { error });
+        this.#owner.options.log.error("The store does not respond; retrying.", { error });
       }
     }
   }
@@ -187,8 +187,8 @@ export class Lane {
     const { kv, clock, distributed } = this.#owner.options;
     const atomic = kv.atomic().check({ key: this.#key, versionstamp: this.#versionstamp });
     const record: ChangeRecord = { at: clock.now(), changes: [] };
-    // All deletes go first. Writes that need no lock against each other may put a key that another one, which checks
-    // what it has read, deletes: what is put must then stay.
+    // All deletes go first. One changeset may put a key that another, which shares no lock but checks what it has
+    // read, deletes: then the put must win.
     for (const { write } of operations) {
       atomic.check(...write.checks);
       for (const key of write.deletes) atomic.delete(key);
@@ -224,17 +224,17 @@ export class Lane {
     try {
       if (changes.length > 0) this.#owner.options.onCommitted(versionstamp, changes);
     } catch (error) {
-      // It is committed, whoever fails to hear of it.
-      this.#owner.options.log.error("News of a commit was not handed on.", { error });
+      // It is committed, even if a listener fails.
+      this.#owner.options.log.error("A listener of a commit failed.", { error });
     }
     for (const operation of operations) {
-      // An answer that comes after the fence: what it tells of may have been taken over already.
+      // The response came after the instance was fenced: its tasks may already have been taken over.
       if (this.#owner.fenced && operation.asTaskOwner) operation.settle({ error: new FencedError() });
       else operation.settle({ versionstamp });
     }
   }
 
-  /** Which of these writes have a check that does not hold now. */
+  /** Which of these operations have a check that fails now. */
   async #refused(operations: Operation[]): Promise<Set<Operation>> {
     const checks = operations.flatMap((operation) => operation.write.checks.map((check) => ({ operation, check })));
     const refused = new Set<Operation>();

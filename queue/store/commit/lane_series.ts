@@ -58,7 +58,7 @@ export interface Sample {
   run: Histogram;
 }
 
-/** A sample of nothing. */
+/** An empty sample. */
 export function emptySample(): Sample {
   return { submitted: 0, succeeded: 0, failed: 0, cancelled: 0, waiting: 0, wait: {}, run: {} };
 }
@@ -73,9 +73,9 @@ export function addSample(into: Sample, sample: Sample): void {
   }
 }
 
-/** What a lane has told of the minute that it is in. */
+/** A lane's samples of the current minute. */
 export interface LaneSeries {
-  /** Minutes since the epoch; it never goes back, since an earlier minute's entry is complete. */
+  /** Minutes since the epoch; never decreases, since an earlier minute's entry is complete. */
   minute: number;
   samples: Record<string, Sample>;
   /** Types that the last change has touched: their entries are written. */
@@ -87,7 +87,7 @@ export const NO_SERIES: LaneSeries = { minute: 0, samples: {}, touched: [] };
 
 const ENDED = { SUCCESS: "succeeded", FAILED: "failed", CANCELLED: "cancelled" } as const;
 
-/** A lane's series with these changes. */
+/** Adds changes to a lane's series. */
 export function addChanges(series: LaneSeries, changes: Change[], now: number): LaneSeries {
   const minute = Math.max(series.minute, Math.floor(now / 60_000));
   const samples = minute === series.minute ? { ...series.samples } : {};
@@ -116,7 +116,7 @@ export function addChanges(series: LaneSeries, changes: Change[], now: number): 
   return { minute, samples, touched: [...touched] };
 }
 
-/** What a commit writes of a lane's series. */
+/** The entries of a lane's series that a commit writes. */
 export function seriesPuts({ minute, samples, touched }: LaneSeries, instance: string, lane: number): Put[] {
   return touched.map((type) => ({
     key: keys.minute(minute, type, instance, lane),

@@ -15,7 +15,7 @@ function close(actual: number, expected: number): void {
   ok(Math.abs(actual - expected) <= 1e-9 * Math.max(1, Math.abs(expected)), `${actual} is not ${expected}`);
 }
 
-Deno.test("the statistics of a made-up CSV are those of its artifact, recomputed", async () => {
+Deno.test("the statistics of a generated CSV are those of its artifact, recomputed", async () => {
   await withApp({}, async ({ submit, queue, call }) => {
     const task = await submit("csv_processing", { num_rows: 300, processing_time: 5 });
     const { task: { result } } = await reaches(queue, task.id, "SUCCESS");
@@ -91,7 +91,7 @@ for (
   const [what, csv, params, complaint] of [
     ["no rows", "a,b\n", {}, "The file has no rows."],
     ["nothing at all", "", {}, "The file has no rows."],
-    ["zero bytes", "a\0,b\n1,2\n", {}, /^The file holds zero bytes/],
+    ["zero bytes", "a\0,b\n1,2\n", {}, /^The file contains NUL bytes/],
     ["too many bad rows", "a,b\n1\n2\n", { max_bad_rows: 1 }, /^More than 1 rows are bad\. The first is on line 2/],
     [
       "a quote that is never closed",

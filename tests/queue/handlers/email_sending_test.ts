@@ -76,8 +76,8 @@ Deno.test("a list is read in any of its dialects; what is none is refused with i
     const [text, complaint] of [
       ["mail\na@b.de\n", /no column named email/],
       ["email\n", /has 0 rows/],
-      ["email,name\na@b.de\n", /no CSV/],
-      ["email\0\n", /zero bytes/],
+      ["email,name\na@b.de\n", /not a CSV/],
+      ["email\0\n", /NUL bytes/],
     ] as const
   ) {
     assertThrows(() => parseRecipients(new TextEncoder().encode(text)), complaint);
@@ -338,7 +338,7 @@ Deno.test("a field that nothing fills in fails the mailing before anything is se
     const { task } = await ends(await submit({ recipients: ["a@example.com"], body: "Hello {{name}}" }));
     assertEquals([task.error!.code, task.error!.message], [
       "non_retryable",
-      "Nothing fills in {{name}}. There is: email, number, total.",
+      "There is no value for {{name}}. Available: email, number, total.",
     ]);
     assertEquals(mailbox.mails, []);
   });

@@ -58,6 +58,6 @@ Deno.test("uploaded images are resized; one that is broken, too large or no imag
     assertEquals([images[0].resized.width, images[0].resized.height], [100, 67]);
     assertMatch(images[1].error!, /picture is 30000×30000; the limit is 40 megapixels/);
     assertMatch(images[2].error!, /This is not a PNG, JPEG/);
-    assertMatch(images[3].error!, /PNG is damaged, cut short/);
+    assertMatch(images[3].error!, /PNG is damaged, truncated/);
   });
 });

@@ -132,7 +132,7 @@ Deno.test("a checkpoint that does not fit the schema of its definition is not us
     await reaches(queue, id, "SUCCESS");
     assertEquals(seen, [undefined, { row: 7 }, undefined]);
     const { lines } = await queue.logs.read(id);
-    assertEquals(lines.map(({ text }) => text), ["The checkpoint does not fit its schema and is not used."]);
+    assertEquals(lines.map(({ text }) => text), ["The checkpoint does not match its schema and is ignored."]);
   });
 });
 

@@ -239,10 +239,10 @@ Deno.test("the check finds what was left of older tasks, marks of removals and k
     const found = async () => (await checkStore(kv, Date.now())).problems.map(({ key, detail }) => `${key} ${detail}`);
     const problems = await found();
     assertEquals(problems.length, 4, problems.join("\n"));
-    assertMatch(problems.join("\n"), new RegExp(`retried_as,${nobody},${id} is of a task that is not there`));
-    assertMatch(problems.join("\n"), /removed,.* is of a task that is still there/);
+    assertMatch(problems.join("\n"), new RegExp(`retried_as,${nobody},${id} is of a task that does not exist`));
+    assertMatch(problems.join("\n"), /removed,.* is of a task that still exists/);
     assertMatch(problems.join("\n"), /pause,noop cannot be read/);
-    assertMatch(problems.join("\n"), /stranger is no kind of entry that a store has/);
+    assertMatch(problems.join("\n"), /stranger is an unknown kind of entry/);
     await kv.delete(["stranger", 1]);
     await kv.delete(keys.pause("noop"));
   });

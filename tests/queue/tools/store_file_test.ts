@@ -34,7 +34,7 @@ Deno.test({
   },
 });
 
-Deno.test("random bytes, a file cut short, damaged pages and the database of another program are refused, and are left as they are", async () => {
+Deno.test("random bytes, a truncated file, damaged pages and the database of another program are refused, and are left as they are", async () => {
   await withDirectory(async (directory) => {
     const good = `${directory}/good.db`;
     await makeStore(good);
@@ -47,8 +47,8 @@ Deno.test("random bytes, a file cut short, damaged pages and the database of ano
     database.exec("CREATE TABLE users (name TEXT)");
     database.close();
     const files: [name: string, content: Uint8Array, why: RegExp][] = [
-      ["random", random, /is no SQLite file/],
-      ["short", bytes.slice(0, bytes.length - 8_192), /is cut short/],
+      ["random", random, /is not an SQLite file/],
+      ["short", bytes.slice(0, bytes.length - 8_192), /is truncated/],
       ["damaged", damaged, /is damaged/],
       ["foreign", await Deno.readFile(foreign), /another program \(tables: users\)/],
     ];
@@ -70,7 +70,7 @@ Deno.test("a service on a file that is no store ends with its own line and code,
     const path = `${directory}/text.db`;
     await Deno.writeTextFile(path, "This is no store.");
     await assertRejects(startServer({ KV_PATH: path }), ({ message }: Error) => {
-      assertMatch(message, /Millrace did not start\. .*text\.db is no store/);
+      assertMatch(message, /Millrace did not start\. .*text\.db is not a store/);
       return !/ at .*\.ts/.test(message);
     });
     assertEquals(await Deno.readTextFile(path), "This is no store.");

@@ -79,7 +79,7 @@ Deno.test("a damaged store ends the check with 1, --fix repairs it, and nonsense
     kv.close();
     const check = await task("check-store", path);
     assertEquals(check.code, 1);
-    assertMatch(check.said, /\["scheduled",5,"nobody"\] is of a task that is not there/);
+    assertMatch(check.said, /\["scheduled",5,"nobody"\] is of a task that does not exist/);
     assertEquals((await task("check-store", path, "--fix")).code, 0);
     assertEquals((await task("check-store", path)).code, 0);
     for (const [name, args] of [["check-store", ["--force"]], ["backup", []]] as const) {
@@ -89,6 +89,6 @@ Deno.test("a damaged store ends the check with 1, --fix repairs it, and nonsense
     assertEquals((await task("backup", ":memory:", `${directory}/x.db`)).code, 2);
     await Deno.writeTextFile(`${directory}/text.db`, "This is no store. ".repeat(1_000));
     const garbage = await task("check-store", `${directory}/text.db`);
-    assertEquals([garbage.code, /is no store: it is no SQLite file/.test(garbage.said)], [2, true]);
+    assertEquals([garbage.code, /is not a store: it is not an SQLite file/.test(garbage.said)], [2, true]);
   });
 });

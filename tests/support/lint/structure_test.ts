@@ -23,7 +23,8 @@ Deno.test("no file imports itself over others", async () => {
   const imports = new Map<string, string[]>();
   for (const file of files) {
     if (!/\.tsx?$/.test(file)) continue;
-    const text = await Deno.readTextFile(ROOT + file);
+    // Without comments: an example in one imports nothing.
+    const text = (await Deno.readTextFile(ROOT + file)).replaceAll(/\/\*[\s\S]*?\*\//g, "");
     const targets = [...text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)]
       .map(([, target]) => new URL(target, `file:///${file}`).pathname.slice(1));
     imports.set(file, targets.filter((target) => files.has(target)));

@@ -23,14 +23,14 @@ export type ColumnStatistics = {
   /** Compensated (Neumaier); null also if it is beyond what a double can hold. */
   sum: number | null;
   mean: number | null;
-  /** Least and greatest: numbers of a number column, else texts in the order of their characters' numbers. */
+  /** Minimum and maximum: numbers in a number column, otherwise texts in code point order. */
   min: number | string | null;
   max: number | string | null;
   /** Of the sample, that is with n - 1 (Welford). */
   standard_deviation: number | null;
   /** Exact, by linear interpolation, where `distinct` is; else by a t-digest. */
   quantiles: { p25: number; p50: number; p75: number; p95: number; p99: number } | null;
-  /** The most frequent of the values that are told apart: those that came first. */
+  /** The most frequent of the distinct values that are counted exactly: those that came first. */
   top_values: { value: string; count: number }[];
   /** Ten bins of equal width from min to max; exact where `distinct` is. */
   histogram: { from: number; to: number; count: number }[] | null;
@@ -39,7 +39,7 @@ export type ColumnStatistics = {
 const TOP = 5;
 const BINS = 10;
 
-/** Everything that a column has gathered: flat arrays, to be handed over and saved as they are. */
+/** Everything that a column has collected: flat arrays, which can be transferred and saved as they are. */
 export interface ColumnState {
   name: string;
   count: number;
@@ -52,7 +52,7 @@ export interface ColumnState {
   range: [min: number, max: number] | null;
   /** First bytes of the least and the greatest value. */
   texts: [least: Uint8Array<ArrayBuffer>, greatest: Uint8Array<ArrayBuffer>] | null;
-  /** Null while the different values tell the quantiles. */
+  /** Null while the distinct values are enough for the quantiles. */
   digest: DigestState | null;
   distinct: DistinctState;
 }
@@ -78,7 +78,7 @@ export class Column {
 
   /**
    * @param decimalComma Whether `1,5` is a number.
-   * @param limit Different values that are told apart.
+   * @param limit Most distinct values that are counted exactly.
    */
   constructor(name: string, decimalComma: boolean, limit: number) {
     this.name = name;
@@ -86,7 +86,7 @@ export class Column {
     this.#reader = new ValueReader(decimalComma);
   }
 
-  /** A column that goes on from what another one had gathered. */
+  /** A column that continues from the saved state of another. */
   static from(state: ColumnState, decimalComma: boolean, limit: number): Column {
     const column = new Column(state.name, decimalComma, limit);
     column.#count = state.count;
@@ -116,7 +116,7 @@ export class Column {
     };
   }
 
-  /** Takes the value that stands in `bytes` from `from` to before `to`. White space around it does not count. */
+  /** Adds the value in `bytes` from `from` up to, not including, `to`. Surrounding white space is ignored. */
   add(bytes: Uint8Array, from: number, to: number): void {
     const start = trimStart(bytes, from, to);
     const end = trimEnd(bytes, start, to);
@@ -170,7 +170,7 @@ export class Column {
     this.#m2 += delta * (value - this.#mean);
   }
 
-  /** What is known at the end. */
+  /** The final statistics. */
   result(): ColumnStatistics {
     const type = this.#type();
     const numeric = type === "integer" || type === "decimal";
@@ -209,7 +209,7 @@ export class Column {
     const kinds = this.#kinds;
     if (count === 0) return "empty";
     if (kinds[Kind.INTEGER] === count) return "integer";
-    // 1.5 and 1,5 in one column: one of them is no decimal, and nobody can tell which.
+    // 1.5 and 1,5 in one column: one of them is not a decimal, and it is impossible to tell which.
     const ambiguous = kinds[Kind.DECIMAL] > 0 && kinds[Kind.DECIMAL_COMMA] > 0;
     if (this.#numbers === count && !ambiguous) return "decimal";
     if (kinds[Kind.BOOLEAN] === count) return "boolean";
@@ -233,7 +233,7 @@ function mixed(hash: number): number {
   return hash ^ (hash >>> 16);
 }
 
-/** Below, at or above 0 as the bytes sort before, as or after the others. */
+/** Negative, zero or positive if the bytes sort before, equal to or after the others. */
 function compare(bytes: Uint8Array, start: number, end: number, other: Uint8Array): number {
   const length = Math.min(end - start, other.length);
   for (let i = 0; i < length; i++) {

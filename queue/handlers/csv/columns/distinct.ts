@@ -1,23 +1,23 @@
 /**
- * Which different values a column has and how often: exact for those that come first, an estimate beyond.
+ * The distinct values of a column and their counts: exact up to a limit, then an estimate of their number.
  *
  * @module
  */
 
-/** Different values that are told apart in a column … */
+/** Distinct values that are counted exactly in a column … */
 const DISTINCT = 10_000;
 /** … and in all columns of a file together, at 40 to 140 bytes each. */
 const DISTINCT_TOGETHER = 1_000_000;
 /** Bytes of a value that are kept to show it. */
 export const SHOWN_BYTES = 100;
 
-/** Everything that {@linkcode DistinctValues} has gathered. Values are told apart by a hash of 64 bits. */
+/** Everything that {@linkcode DistinctValues} has collected. Values are distinguished by a 64-bit hash. */
 export interface DistinctState {
   size: number;
-  /** Two words of hash a value. */
+  /** Two hash words per value. */
   hashes: Uint32Array<ArrayBuffer>;
   counts: Float64Array<ArrayBuffer>;
-  /** What the column has made of the value; not a number for text. */
+  /** The number that the column has read the value as; NaN for text. */
   numbers: Float64Array<ArrayBuffer>;
   kinds: Uint8Array<ArrayBuffer>;
   /** Where the text of each value ends in `texts`. */
@@ -28,14 +28,14 @@ export interface DistinctState {
 }
 
 /**
- * A hash table without deletion in flat arrays, so that it can be handed to another thread and saved as it is. The
- * slots are made anew from the hashes.
+ * A hash table without deletion in flat arrays, so that it can be transferred to another thread and saved as it is. The
+ * slots are rebuilt from the hashes.
  */
 export class DistinctValues {
   #state: DistinctState;
   #slots: Int32Array;
   readonly #limit: number;
-  /** The free slot that `countKnown` has come to: the place of the value if it is added next. */
+  /** The free slot that `countKnown` has found: for the value if it is added next. */
   #free = 0;
 
   /** @param limit Different values that are told apart. */
@@ -62,13 +62,13 @@ export class DistinctValues {
   /** How many different values there are, and whether that is an estimate. */
   count(): { distinct: number; estimated: boolean } {
     const { size, registers } = this.#state;
-    // Those told apart are a lower bound that is certain.
+    // The values counted exactly are a certain lower bound.
     return registers
       ? { distinct: Math.max(size, estimate(registers)), estimated: true }
       : { distinct: size, estimated: false };
   }
 
-  /** The number of a value that is known, after counting it; -1 if it is not. */
+  /** Counts a known value and returns its index; -1 if it is not known. */
   countKnown(h1: number, h2: number): number {
     const slots = this.#slots;
     const { hashes, counts } = this.#state;
@@ -86,9 +86,9 @@ export class DistinctValues {
   }
 
   /**
-   * Takes the value that `countKnown` has just not found.
+   * Adds the value that `countKnown` has just not found.
    *
-   * @returns Whether it is told apart from now on, or only goes into the estimate.
+   * @returns Whether it is counted exactly from now on, or only goes into the estimate.
    */
   add(h1: number, h2: number, bytes: Uint8Array, start: number, end: number, kind: number, number: number): boolean {
     const state = this.#state;
@@ -117,7 +117,7 @@ export class DistinctValues {
     return true;
   }
 
-  /** What the column has made of a known value. */
+  /** The kind of a known value. */
   kindOf(entry: number): number {
     return this.#state.kinds[entry];
   }
@@ -135,7 +135,7 @@ export class DistinctValues {
     return known;
   }
 
-  /** The most frequent of the values that are told apart; the first seen goes first among equals. */
+  /** The most frequent of the values counted exactly; among equals, the first seen comes first. */
   top(count: number): { value: string; count: number }[] {
     const { size, counts, ends, texts } = this.#state;
     const order = Array.from({ length: size }, (_, i) => i).sort((a, b) => counts[b] - counts[a] || a - b);
@@ -187,7 +187,7 @@ export function shownText(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes, { stream: true });
 }
 
-/** Different values that are told apart in each column of a file that has so many of them. */
+/** Distinct values that are counted exactly in each column of a file with this many columns. */
 export function distinctLimit(columns: number): number {
   return Math.min(DISTINCT, Math.floor(DISTINCT_TOGETHER / columns));
 }

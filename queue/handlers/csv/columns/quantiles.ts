@@ -1,19 +1,19 @@
 /**
- * Quantiles of a column of numbers. The values that are told apart are known exactly, with their counts; all others go
- * into a digest that keeps only their outline.
+ * Quantiles of a column of numbers. Values up to the limit are known exactly, with their counts; all others go into a
+ * digest that approximates their distribution.
  *
  * @module
  */
 
 /** Numbers that go into the digest at once. */
 const BATCH = 8_192;
-/** How many centroids the digest has at most, about: the error of a rank is below `q (1 - q) / COMPRESSION * 4`. */
+/** Approximate maximum of centroids in the digest: the error of a rank is below `q (1 - q) / COMPRESSION * 4`. */
 const COMPRESSION = 500;
 
-/** Some value and how often it is there. */
+/** A value and how often it occurs. */
 export type Weighted = readonly [value: number, count: number];
 
-/** What can be asked of a distribution. */
+/** The queries that a distribution answers. */
 export interface Distribution {
   /** The value below which a share `q` lies. */
   quantile(q: number): number;
@@ -32,8 +32,8 @@ export interface DigestState {
 
 /**
  * A merging t-digest (Dunning, Ertl: "Computing extremely accurate quantiles using t-digests", 2019). Batches are
- * merged at the same numbers wherever a file is cut into blocks, and nothing is left to chance: the same numbers give
- * the same digest.
+ * merged at the same numbers wherever a file is split into blocks, and nothing is random: the same numbers give the
+ * same digest.
  */
 export class Digest {
   readonly #numbers: Float64Array<ArrayBuffer>;
@@ -57,14 +57,14 @@ export class Digest {
     this.#numbers[this.#pending++] = number;
   }
 
-  /** The outline of all numbers: centroids in order, each with how many numbers it stands for. */
+  /** All centroids in order, each with how many numbers it represents. */
   finish(): Weighted[] {
     if (this.#pending > 0) this.#merge();
     const centroids = this.#centroids;
     return Array.from({ length: centroids.length / 2 }, (_, i) => [centroids[2 * i], centroids[2 * i + 1]]);
   }
 
-  /** Merges what is pending into the centroids, and neighbours into one as far as their place allows. */
+  /** Merges pending numbers into the centroids, and neighbouring centroids as far as their rank allows. */
   #merge(): void {
     const fresh = this.#numbers.subarray(0, this.#pending).sort();
     const old = this.#centroids;
@@ -98,10 +98,10 @@ export class Digest {
 }
 
 /**
- * The distribution of values that are known, and of others of which only the outline is: exact without those.
+ * The distribution of exactly known values and of centroids. Without centroids it is exact.
  *
  * @param known Each different value with its count.
- * @param outline Centroids: half of a centroid's numbers are taken to lie on each side of it, evenly up to the next.
+ * @param outline Centroids. Half of a centroid's numbers are assumed to lie on each side, spread evenly up to the next.
  */
 export function distributionOf(known: Weighted[], outline: Weighted[], min: number, max: number): Distribution {
   const exact = cumulated(known.toSorted((a, b) => a[0] - b[0]));
@@ -136,7 +136,7 @@ export function distributionOf(known: Weighted[], outline: Weighted[], min: numb
       const low = valueAt(Math.floor(index));
       return low + (valueAt(Math.ceil(index)) - low) * (index % 1);
     }
-    // The ranks only grow: the value is where they pass q, to within what a double can tell.
+    // Ranks never decrease: the value is where they pass q, within the precision of a double.
     let [low, high] = [min, max];
     for (let i = 0; i < 100 && low < high; i++) {
       const middle = low + (high - low) / 2;
@@ -144,7 +144,7 @@ export function distributionOf(known: Weighted[], outline: Weighted[], min: numb
       if (rank(middle) <= q) low = middle;
       else high = middle;
     }
-    // Where many numbers are one value, it is that value.
+    // If an exactly known value lies in the remaining interval, that value is the result.
     const i = first(exact.values.length, (k) => exact.values[k][0] >= low);
     const near = exact.values[i]?.[0];
     return near !== undefined && near <= high ? near : low;

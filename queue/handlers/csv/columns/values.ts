@@ -1,5 +1,5 @@
 /**
- * Reads values straight from the bytes of a UTF-8 file: making a text of each would take most of the time.
+ * Reads values directly from the bytes of a UTF-8 file: decoding each into a string would take most of the time.
  *
  * @module
  */
@@ -41,8 +41,8 @@ function isSpace(byte: number): boolean {
  * Reads values; after {@linkcode read}, `number` holds what a numeric one stands for.
  *
  * A number of up to 15 digits is a whole number divided by a power of ten that are both exact, so that the result is
- * the nearest double (W. D. Clinger, "How to read floating point numbers accurately", 1990). All others take the way
- * of the platform's own `Number()`.
+ * the nearest double (W. D. Clinger, "How to read floating point numbers accurately", 1990). All others are parsed by
+ * the platform's own `Number()`.
  */
 export class ValueReader {
   number = 0;
@@ -65,7 +65,7 @@ export class ValueReader {
       digits++;
     }
     if (at === end && digits > 0 && digits <= 15) {
-      // Not the negative: there would be a -0.
+      // Not `-whole`, which could be -0.
       this.number = first === MINUS ? 0 - whole : whole;
       return Kind.INTEGER;
     }
@@ -90,7 +90,7 @@ export class ValueReader {
   }
 
   #slow(bytes: Uint8Array, start: number, end: number): Kind {
-    // Longer than this, nothing is a number that anyone means.
+    // A longer value is never meant as a number.
     if (end - start > 400) return Kind.TEXT;
     let text = ascii(bytes, start, end);
     const comma = this.decimalComma && text.includes(",") && !text.includes(".");

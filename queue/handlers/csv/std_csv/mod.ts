@@ -1,6 +1,6 @@
 /**
- * A local stand-in for `@std/csv`, for places where JSR cannot be reached: the same names, options, results and
- * errors. Deleting `links` from deno.json gives the original.
+ * A local replacement for `@std/csv`, for environments that cannot reach JSR: the same names, options, results and
+ * errors. Remove `links` from deno.json to use the original.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export interface ReadOptions {
   comment?: string;
   /** Drop white space before a value. Default false. */
   trimLeadingSpace?: boolean;
-  /** Take a quote in an odd place as it is. Default false: it is an error. */
+  /** Treat a misplaced quote as an ordinary character. Default false: it is an error. */
   lazyQuotes?: boolean;
   /** Values in a record: a number above 0, or 0 for as many as the first has. Default: any number. */
   fieldsPerRecord?: number;
@@ -72,7 +72,7 @@ class RecordAssembler {
     return this.#unquoted(line, line);
   }
 
-  /** Says that there are no more lines. */
+  /** Call when there are no more lines. */
   end(): string[] | null {
     if (!this.#fields) return null;
     this.#line++;
@@ -188,7 +188,7 @@ class RowShaper {
 /**
  * Parses CSV (RFC 4180).
  *
- * @throws {SyntaxError} If a quote is where it may not be, or a record has the wrong number of values.
+ * @throws {SyntaxError} If a quote is misplaced, or a record has the wrong number of values.
  */
 export function parse<const T extends ParseOptions>(input: string, options: T = {} as T): Row<T>[] {
   const text = input.startsWith("\ufeff") ? input.slice(1) : input;

@@ -152,21 +152,21 @@ for (const [what, file, options, columns, bad = []] of NASTY) {
 
 for (
   const [what, file, options, complaint] of [
-    ["zero bytes", "a\0b,c\n", {}, /holds zero bytes/],
+    ["zero bytes", "a\0b,c\n", {}, /contains NUL bytes/],
     ["UTF-16 without a mark, unsaid", utf16("a,b\n", true, false), {}, /UTF-16 without a byte order mark/],
     ["UTF-16 that ends in half a letter", utf16("a,b\n1,2\n", true, true).slice(0, -1), {}, /middle of a UTF-16/],
-    ["what is said to be UTF-8 and is not", latin1("a\n\xe4\n"), { encoding: "utf-8" }, /say encoding: latin1/],
+    ["what is said to be UTF-8 and is not", latin1("a\n\xe4\n"), { encoding: "utf-8" }, /set encoding: latin1/],
     [
       "UTF-8 with one broken letter among many",
       latin1("a\n" + "\xc3\xa4\n".repeat(50) + "\xe4\n"),
       {},
-      /not UTF-8 everywhere/,
+      /not entirely valid UTF-8/,
     ],
     [
       "a quote that swallows the rest",
       `a,b\n1,"2\n${"3,4\n".repeat(500)}`,
       {},
-      /begins on line 2 is never closed: it takes in 50/,
+      /begins on line 2 is never closed: it spans 50/,
     ],
     ["a header that is never closed", 'a,"b\n1,2\n', {}, /quote that begins on line 1 is never closed/],
     [

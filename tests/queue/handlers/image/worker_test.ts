@@ -278,26 +278,26 @@ const bomb = new Uint8Array([...pngHeader(100, 100), ...pngChunk("IDAT", deflate
 for (
   const [what, file, complaint] of [
     ["a PNG header of 30,000 by 30,000", pngHeader(30_000, 30_000), /is 30000×30000; the limit is 40 megapixels/],
-    ["a small PNG that unpacks to 200 MB", bomb, /PNG is damaged, cut short/],
-    ["a JPEG that is cut short in its header", photo.slice(0, 100), /ends before its size/],
-    ["a JPEG that is cut short in its picture", photo.slice(0, photo.length / 2), /damaged, cut short/],
+    ["a small PNG that unpacks to 200 MB", bomb, /PNG is damaged, truncated/],
+    ["a JPEG that is cut short in its header", photo.slice(0, 100), /ends before the picture size/],
+    ["a JPEG that is cut short in its picture", photo.slice(0, photo.length / 2), /damaged, truncated/],
     ["an animated GIF", await new GIF(frames).encode(), /GIF is animated/],
     ["a text in a file named .png", ascii("just a text"), /not a PNG, JPEG, GIF, TIFF or WebP/],
     ["no bytes at all", new Uint8Array(), /not a PNG, JPEG, GIF, TIFF or WebP/],
     [
       "a JPEG that lacks half of its picture but has an end",
       Uint8Array.of(...photo.slice(0, photo.length / 2), 0xff, 0xd9),
-      /damaged, cut short/,
+      /damaged, truncated/,
     ],
-    ["a CMYK JPEG", cmyk, /in CMYK/],
+    ["a CMYK JPEG", cmyk, /is CMYK/],
     ["a GIF with a frame larger than itself", hugeFrame, /frame that is larger/],
-    ["a TIFF of more values than it has bytes", tiffWith(270, 2, 0xffffffff), /holds more than it does/],
-    ["a TIFF that tells its width twice", tiffWith(256, 4, 1), /same thing twice/],
-    ["a TIFF of 40 samples", tiffWith(277, 3, 1, 40), /of a kind that is not read/],
+    ["a TIFF of more values than it has bytes", tiffWith(270, 2, 0xffffffff), /has a tag that is larger than the file/],
+    ["a TIFF that tells its width twice", tiffWith(256, 4, 1), /same tag twice/],
+    ["a TIFF of 40 samples", tiffWith(277, 3, 1, 40), /kind of TIFF is not supported/],
     ["a PNG of no width", pngHeader(0, 10), /has no pixels/],
-    ["a PNG that ends after its header", pngHeader(50, 50), /damaged, cut short/],
-    ["a WebP that ends at once", ascii("RIFF\x10\0\0\0WEBPVP8 "), /ends before its size/],
-    ["a TIFF whose directory is nowhere", Uint8Array.of(73, 73, 42, 0, 255, 255, 0, 0), /ends before its size/],
+    ["a PNG that ends after its header", pngHeader(50, 50), /damaged, truncated/],
+    ["a WebP that ends at once", ascii("RIFF\x10\0\0\0WEBPVP8 "), /ends before the picture size/],
+    ["a TIFF whose directory is nowhere", Uint8Array.of(73, 73, 42, 0, 255, 255, 0, 0), /ends before the picture size/],
   ] as [string, Uint8Array, RegExp][]
 ) {
   Deno.test(`refused with its reason: ${what}`, async () => {
