@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Registry } from "./queue/define.ts";
 import { systemClock, within } from "./queue/task/clock.ts";
 import { createHandlers } from "./queue/handlers/mod.ts";
 import { createLogger } from "./queue/log.ts";
@@ -49,11 +50,13 @@ const kv = await Deno.openKv(kvPath).catch((error: Error) =>
   refuseToStart(4, `The store could not be opened: ${error.message}`)
 );
 const handlers = createHandlers(clock, settings);
+const registry = new Registry(handlers.definitions);
 for (const [name, types] of [["CONCURRENCY", settings.concurrency], ["RATE_LIMIT", settings.rates]] as const) {
-  const known: string[] = handlers.definitions.map(({ type }) => type);
-  const unknown = Object.keys(types).find((type) => !known.includes(type));
-  if (unknown === undefined) continue;
-  refuseToStart(2, `${name}: "${unknown}" is not one of the task types ${known.join(", ")}.`);
+  try {
+    registry.assertAll(Object.keys(types));
+  } catch (error) {
+    refuseToStart(2, `${name}: ${(error as Error).message}`);
+  }
 }
 const queue = new Queue({
   kv,

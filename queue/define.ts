@@ -4,8 +4,8 @@
  * @module
  */
 
+import { escapePointer, type InputIssue, InvalidInputError } from "./task/errors.ts";
 import * as z from "zod";
-import { type InputIssue, InvalidInputError } from "./task/errors.ts";
 import { parseRate } from "./task/rate_limit.ts";
 import type { Json } from "./task/record.ts";
 
@@ -246,10 +246,6 @@ export function issuesOf(error: z.ZodError, root: string): InputIssue[] {
     }
     return [{ pointer: at, detail: issue.message }];
   });
-}
-
-function escapePointer(part: string): string {
-  return part.replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
 /**

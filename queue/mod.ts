@@ -40,7 +40,8 @@ export {
   type TaskOptions,
 } from "./define.ts";
 export { createLogger, type Logger, silent } from "./log.ts";
-export { MAX_BATCH, MAX_DEPENDENCIES, MAX_PARAMS_BYTES, type Submission } from "./submit/new_task.ts";
+export { type Submission } from "./submit/new_task.ts";
+export { MAX_BATCH, MAX_DEPENDENCIES, MAX_PARAMS_BYTES } from "./task/limits.ts";
 export type { IdempotencyKey, Unique } from "./submit/deduplication.ts";
 export type { Filter, Order, Page } from "./store/listing.ts";
 export type { ArtifactFile } from "./store/artifacts.ts";

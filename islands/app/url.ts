@@ -5,6 +5,8 @@
  * @module
  */
 
+import { matchesText } from "../../queue/task/text_match.ts";
+import { type Range, RANGES } from "../../queue/task/limits.ts";
 import { type Status, STATUSES } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
 
@@ -14,9 +16,9 @@ export const TABS = ["overview", "timeline", "logs", "output", "attempts", "raw"
 export type Tab = (typeof TABS)[number];
 
 /** How far back the charts go. */
-export const CHART_RANGES = ["15m", "1h", "24h", "30d"] as const;
+export const CHART_RANGES = Object.keys(RANGES) as Range[];
 /** One of {@linkcode CHART_RANGES}. */
-export type ChartRange = (typeof CHART_RANGES)[number];
+export type ChartRange = Range;
 
 /** Rows of a page. */
 export const PAGE_SIZES = [50, 100, 200] as const;
@@ -238,15 +240,10 @@ export function isFiltered(view: View): boolean {
 
 /** Whether a task belongs to a view by what the stream does not look at: text, tag and time. */
 export function fitsText(view: View, task: TaskSummary, now: number): boolean {
-  if (view.tag !== null && !task.tags.includes(view.tag)) return false;
   const created = Date.parse(task.created_at);
   if (view.created_from !== null && created < timeOf(view.created_from, now)) return false;
   if (view.created_to !== null && created >= timeOf(view.created_to, now)) return false;
-  if (!view.q) return true;
-  const wanted = view.q.toLowerCase();
-  return [task.id, task.title, task.task_type, task.message, ...task.tags].some((text) =>
-    text.toLowerCase().includes(wanted)
-  );
+  return matchesText(task, { q: view.q || undefined, tag: view.tag ?? undefined });
 }
 
 /** A view's filter in words. */

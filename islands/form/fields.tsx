@@ -8,16 +8,8 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Json } from "../../queue/task/record.ts";
-import {
-  boundsOf,
-  controlOf,
-  escapePointer,
-  exampleOf,
-  fieldsOf,
-  isRequired,
-  labelOf,
-  type Schema,
-} from "./schema/schema.ts";
+import { boundsOf, controlOf, exampleOf, fieldsOf, isRequired, labelOf, type Schema } from "./schema/schema.ts";
+import { escapePointer } from "../../queue/task/errors.ts";
 import { Control, controlProps, type FieldContext, type FieldProps, initial } from "./controls.tsx";
 
 /** What a field says when something is wrong with it. */

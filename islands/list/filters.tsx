@@ -4,6 +4,7 @@
  * @module
  */
 
+import { SEARCH_LIMIT } from "../../queue/task/limits.ts";
 import type { JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { STATUSES } from "../../queue/task/record.ts";
@@ -220,7 +221,7 @@ export function Filters({ store, onSearch }: {
           {total_capped ? "+" : ""} {total === 1 ? "task" : "tasks"}
           {isFiltered(view) ? ` ${total === 1 ? "matches" : "match"}` : ""}
           <span class="muted">{` as of ${clockTime(at, store.preferences.value.time)}`}</span>
-          {searched !== null && searched >= 10_000 && (
+          {searched !== null && searched >= SEARCH_LIMIT && (
             <span class="muted">· searched the newest {number(searched)}</span>
           )}
         </span>

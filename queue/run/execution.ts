@@ -6,6 +6,7 @@
  * @module
  */
 
+import { MAX_RESULT_BYTES } from "../task/limits.ts";
 import type { Clock } from "../task/clock.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { jsonSize } from "../store/codec.ts";
@@ -31,8 +32,6 @@ import { type Changeset, MAX_MESSAGE, merge, transition } from "../store/changes
 const FLUSH_MS = 250;
 /** How long a handler may take to return after its signal was aborted; then it is abandoned. */
 export const ABANDON_MS = 5_000;
-/** Bytes of a result. */
-export const MAX_RESULT_BYTES = 32 * 1024;
 
 type RunningState = TaskState & { run: RunRecord };
 

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { matchesText } from "../task/text_match.ts";
+import { SEARCH_LIMIT } from "../task/limits.ts";
 import type { ChangeRecord } from "./commit/lane.ts";
 import { getAll } from "./kv.ts";
 import { InvalidInputError } from "../task/errors.ts";
@@ -45,9 +47,6 @@ export interface Page {
   searched: number | null;
 }
 
-/** `q` and `tag` look at this many tasks from the beginning of the list; other totals are counted up to here. */
-export const SEARCH_LIMIT = 10_000;
-
 /** … or at this many bytes of their records, if these are larger than most. */
 const SEARCH_BYTES = 32_000_000;
 
@@ -76,7 +75,7 @@ export async function listTasks(
     cut = searching && (searched === SEARCH_LIMIT || bytes > SEARCH_BYTES);
     if (cut) break;
     searched++;
-    if (!matchesText(state, filter)) continue;
+    if (!hasText(state, filter)) continue;
     found++;
     if (passed(state.task.id)) {
       if (before.push(state.task.id) > limit + 1) before.shift();
@@ -167,7 +166,7 @@ export async function* matching(kv: Deno.Kv, filter: Filter, asOf: string, after
   const open = filter.statuses?.filter((status) => !isTerminal(status)) ?? [];
   const since = open.length === 1 && open[0] === "RUNNING" ? await timeOf(kv, asOf) : null;
   for await (const states of walkChunks(kv, filter, counts, "oldest", from, CHUNK)) {
-    const fitting = states.filter((state) => matchesText(state, filter));
+    const fitting = states.filter((state) => hasText(state, filter));
     const marks = await getAll(kv, fitting.map((state) => markOf(state, open.length === 1)));
     const ids = fitting.flatMap((state, i) => {
       const { versionstamp } = marks[i];
@@ -220,14 +219,9 @@ export function totalOf(counts: Counts, filter: Filter): number {
   return total;
 }
 
-function matchesText({ task, run }: TaskState, { q, tag }: Filter): boolean {
-  if (tag !== undefined && !task.tags.includes(tag)) return false;
-  if (q === undefined) return true;
-  const wanted = q.toLowerCase();
-  const message = run?.message ?? task.message;
-  return [task.id, task.title, task.task_type, message, ...task.tags].some((text) =>
-    text.toLowerCase().includes(wanted)
-  );
+/** Whether a state matches the text and the tag of a filter; a running task has its message in the run record. */
+function hasText({ task, run }: TaskState, filter: Filter): boolean {
+  return matchesText(run ? { ...task, message: run.message } : task, filter);
 }
 
 /** Tasks that match status, type and time, in order, after `cursor`. */

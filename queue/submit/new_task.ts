@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_DEPENDENCIES, MAX_PARAMS_BYTES } from "../task/limits.ts";
 import type { Core } from "../core.ts";
 import { type AnyTaskDefinition, onlyChecks, parseParams, uploadsOf } from "../define.ts";
 import { jsonSize } from "../store/codec.ts";
@@ -13,13 +14,6 @@ import { newId } from "../task/ids.ts";
 import type { Json, TaskState } from "../task/record.ts";
 import { placementAt } from "../task/transitions.ts";
 import type { Unique } from "./deduplication.ts";
-
-/** Bytes of `input_params`. */
-export const MAX_PARAMS_BYTES = 32 * 1024;
-/** Tasks in one batch. */
-export const MAX_BATCH = 200;
-/** Tasks that one task may depend on. */
-export const MAX_DEPENDENCIES = 200;
 
 /** What is submitted. */
 export interface Submission {

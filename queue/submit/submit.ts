@@ -16,7 +16,8 @@ import { InvalidInputError } from "../task/errors.ts";
 import type { Json, TaskRecord, TaskState } from "../task/record.ts";
 import { claimIdempotencyKey, claimUniqueKey, fingerprint, type IdempotencyKey } from "./deduplication.ts";
 import { assertParents, notifyDependents, resolveRefs } from "./dependencies.ts";
-import { MAX_BATCH, newTask, type Submission, titleOf } from "./new_task.ts";
+import { newTask, type Submission, titleOf } from "./new_task.ts";
+import { MAX_BATCH } from "../task/limits.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** Who may claim a task in the commit of its submit. */

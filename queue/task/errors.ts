@@ -147,3 +147,8 @@ export class AbortedError extends QueueError {
     super(code, `The attempt was stopped: ${code}.`);
   }
 }
+
+/** A name as a part of a JSON pointer (RFC 6901). */
+export function escapePointer(part: string): string {
+  return part.replaceAll("~", "~0").replaceAll("/", "~1");
+}

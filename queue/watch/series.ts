@@ -6,6 +6,7 @@
  * @module
  */
 
+import { type Range, RANGES } from "../task/limits.ts";
 import type { Clock } from "../task/clock.ts";
 import { readCounts } from "../store/counts.ts";
 import { decode, encode } from "../store/codec.ts";
@@ -84,17 +85,6 @@ export async function foldSeries(
   }
   return { puts, deletes };
 }
-
-/** The ranges of a chart: how far back it goes and how long a bucket is, in minutes. */
-export const RANGES = {
-  "15m": { minutes: 15, bucket: 1 },
-  "1h": { minutes: 60, bucket: 1 },
-  "24h": { minutes: 24 * 60, bucket: 15 },
-  "30d": { minutes: 30 * 24 * 60, bucket: 6 * 60 },
-} as const;
-
-/** One of {@linkcode RANGES}. */
-export type Range = keyof typeof RANGES;
 
 /** Reads the recent time series. */
 export class Series {

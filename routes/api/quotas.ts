@@ -9,7 +9,7 @@ import { DEFAULT_QUOTAS, type QuotaLimits } from "../limits.ts";
 import type { Context, MiddlewareHandler } from "hono";
 import { statfs } from "node:fs/promises";
 import { RecentMap } from "../../queue/recent_map.ts";
-import { MAX_BATCH } from "../../queue/submit/new_task.ts";
+import { MAX_BATCH } from "../../queue/task/limits.ts";
 import type { OpenWork } from "../../queue/store/counts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";

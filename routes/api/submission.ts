@@ -5,11 +5,12 @@
  * @module
  */
 
+import { ATTEMPTS, MAX_DEPENDENCIES, PRIORITY, TAGS, TIMEOUT_S } from "../../queue/task/limits.ts";
 import * as z from "zod";
 import { callbackUrl } from "../../queue/task/callback_url.ts";
 import { InvalidInputError } from "../../queue/task/errors.ts";
 import { isId } from "../../queue/task/ids.ts";
-import { MAX_DEPENDENCIES, type Submission } from "../../queue/submit/new_task.ts";
+import type { Submission } from "../../queue/submit/new_task.ts";
 import { STATUSES } from "../../queue/task/record.ts";
 
 const YEAR_MS = 366 * 86_400_000;
@@ -30,10 +31,10 @@ const taskId = z.string().refine(isId, "This is not the id of a task.");
 export const submissionFields = {
   task_type: z.string().min(1).max(64),
   input_params: z.record(z.string(), z.unknown()).default({}),
-  priority: z.int().min(0).max(9).optional(),
-  max_attempts: z.int().min(1).max(25).optional(),
-  timeout: z.number().min(1).max(86_400).optional(),
-  tags: z.array(nameSchema(64)).max(10).optional(),
+  priority: z.int().min(PRIORITY.min).max(PRIORITY.max).optional(),
+  max_attempts: z.int().min(ATTEMPTS.min).max(ATTEMPTS.max).optional(),
+  timeout: z.number().min(TIMEOUT_S.min).max(TIMEOUT_S.max).optional(),
+  tags: z.array(nameSchema(TAGS.chars)).max(TAGS.max).optional(),
   expires_in: z.number().min(0.001).max(YEAR_S).optional(),
   retention: z.number().min(0).max(10 * YEAR_S).optional(),
   concurrency_key: key.optional(),

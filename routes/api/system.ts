@@ -7,7 +7,7 @@
 import { Hono } from "hono";
 import { paramsSchema } from "../../queue/define.ts";
 import type { Queue } from "../../queue/queue.ts";
-import { type Range, RANGES } from "../../queue/watch/series.ts";
+import { type Range, RANGES } from "../../queue/task/limits.ts";
 import type { TypeInfo } from "../../queue/task/api_types.ts";
 import * as z from "zod";
 import { callerOf, requireRole } from "../http/auth.ts";

@@ -6,7 +6,8 @@
 
 import type { Json } from "../../../queue/task/record.ts";
 import { complaintOf, TextError, valueOf } from "./values.ts";
-import { controlOf, escapePointer, fieldsOf, isRequired, labelOf, type Schema } from "./schema.ts";
+import { controlOf, fieldsOf, isRequired, labelOf, type Schema } from "./schema.ts";
+import { escapePointer } from "../../../queue/task/errors.ts";
 
 /** The value of one field in a form, by its JSON pointer; texts are by pointer too, files were uploaded before. */
 export interface FormReader {

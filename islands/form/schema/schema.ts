@@ -158,11 +158,6 @@ export function exampleOf({ examples, format = "" }: Schema): string {
   return examples?.length ? String(examples[0]) : EXAMPLES[format] ?? "";
 }
 
-/** Part of a JSON pointer. */
-export function escapePointer(part: string): string {
-  return part.replaceAll("~", "~0").replaceAll("/", "~1");
-}
-
 /** Whether a field must be given. A field with a default can be left as it is. */
 export function isRequired(schema: Schema, name: string): boolean {
   return (schema.required?.includes(name) ?? false) && schema.properties?.[name]?.default === undefined;

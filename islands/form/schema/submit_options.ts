@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ATTEMPTS, PRIORITY, TAGS, TIMEOUT_S } from "../../../queue/task/limits.ts";
 import type { Schema } from "./schema.ts";
 
 /** Fields of a submission, by their names in the API. */
@@ -12,24 +13,30 @@ export const SUBMIT_OPTIONS: Schema = {
   properties: {
     priority: {
       type: "integer",
-      minimum: 0,
-      maximum: 9,
+      minimum: PRIORITY.min,
+      maximum: PRIORITY.max,
       title: "Priority",
       description: "Each level moves it one minute ahead. Default: 0.",
     },
     run_at: { type: "string", format: "date-time", title: "Not before", description: "Starts at once if empty." },
     max_attempts: {
       type: "integer",
-      minimum: 1,
-      maximum: 25,
+      minimum: ATTEMPTS.min,
+      maximum: ATTEMPTS.max,
       title: "Attempts",
       description: "Default: set by the type.",
     },
-    timeout: { type: "number", minimum: 1, maximum: 86_400, title: "Timeout per attempt", "x-unit": "s" },
+    timeout: {
+      type: "number",
+      minimum: TIMEOUT_S.min,
+      maximum: TIMEOUT_S.max,
+      title: "Timeout per attempt",
+      "x-unit": "s",
+    },
     tags: {
       type: "array",
-      items: { type: "string", minLength: 1, maxLength: 64 },
-      maxItems: 10,
+      items: { type: "string", minLength: 1, maxLength: TAGS.chars },
+      maxItems: TAGS.max,
       title: "Tags",
       description: "One per line.",
     },

@@ -1,0 +1,35 @@
+/**
+ * Limits and ranges of what a task may have. The queue enforces them; the API and the forms of the page show them.
+ *
+ * @module
+ */
+
+/** Bytes of `input_params`. */
+export const MAX_PARAMS_BYTES = 32 * 1024;
+/** Tasks in one batch. */
+export const MAX_BATCH = 200;
+/** Tasks that one task may depend on. */
+export const MAX_DEPENDENCIES = 200;
+/** Bytes of a result. */
+export const MAX_RESULT_BYTES = 32 * 1024;
+/** Priorities of a task. */
+export const PRIORITY = { min: 0, max: 9 } as const;
+/** Attempts that may fail before a task is FAILED. */
+export const ATTEMPTS = { min: 1, max: 25 } as const;
+/** Timeout of an attempt in seconds. */
+export const TIMEOUT_S = { min: 1, max: 86_400 } as const;
+/** Tags of a task, and characters of each. */
+export const TAGS = { max: 10, chars: 64 } as const;
+/** `q` and `tag` look at this many tasks from the beginning of the list; other totals are counted up to here. */
+export const SEARCH_LIMIT = 10_000;
+
+/** The ranges of a chart: how far back it goes and how long a bucket is, in minutes. */
+export const RANGES = {
+  "15m": { minutes: 15, bucket: 1 },
+  "1h": { minutes: 60, bucket: 1 },
+  "24h": { minutes: 24 * 60, bucket: 15 },
+  "30d": { minutes: 30 * 24 * 60, bucket: 6 * 60 },
+} as const;
+
+/** One of {@linkcode RANGES}. */
+export type Range = keyof typeof RANGES;
