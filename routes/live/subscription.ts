@@ -12,6 +12,8 @@ import type { TaskFollower } from "./task_events.ts";
 
 /** Tasks in a frame. */
 const FRAME_TASKS = 200;
+/** A frame of so many characters is full. */
+const FRAME_CHARS = 64 * 1024;
 /** Maximum pending tasks for a slow client; beyond that it starts over. */
 const MAX_PENDING = 2_000;
 /** What a client subscribes to under one name. */
@@ -90,12 +92,16 @@ export class Subscription {
   nextFrame(retention: Retention): string {
     const { frame, pending } = this;
     const tasks: string[] = [];
+    let chars = 0;
     for (const [id, change] of pending) {
       // The token may reach a commit only once everything in that commit has been sent.
-      if (tasks.length >= FRAME_TASKS && change.at > this.since) break;
+      const isFull = tasks.length >= FRAME_TASKS || chars >= FRAME_CHARS;
+      if (isFull && change.at > this.since) break;
       pending.delete(id);
       const matches = change.state !== null && matchesFilter(frame, change.state);
-      tasks.push(taskJson(change, matches, retention));
+      const json = taskJson(change, matches, retention);
+      tasks.push(json);
+      chars += json.length;
       this.since = change.at > this.since ? change.at : this.since;
     }
     if (pending.size === 0) this.since = this.heard;
