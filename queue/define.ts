@@ -11,25 +11,35 @@ import type { Json } from "./task/record.ts";
 
 /** A file that a handler reads. */
 export interface OpenedFile {
+  /** Its name. */
   name: string;
   /** Bytes. */
   size: number;
+  /** Its media type. */
   media_type: string;
+  /** Its bytes, from where it was opened. */
   stream: ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
 /** What a handler writes to the log of its task. */
 export interface TaskLog {
+  /** Adds a line of level `info`. */
   info(text: string): void;
+  /** Adds a line of level `warn`. */
   warn(text: string): void;
+  /** Adds a line of level `error`. */
   error(text: string): void;
 }
 
 /** A task that another one depends on. */
 export interface ParentTask {
+  /** Its id. */
   id: string;
+  /** Its type. */
   task_type: string;
+  /** Its title. */
   title: string;
+  /** What its handler returned. */
   result: Json;
 }
 
@@ -101,8 +111,11 @@ export interface TaskContext<P = unknown, C = Json> {
 
 /** Wait before the next attempt: full jitter up to `base * factor ** (failures - 1)`, at most `cap`. Milliseconds. */
 export interface Backoff {
+  /** The longest first wait. */
   base: number;
+  /** By how much it grows with each failure. */
   factor: number;
+  /** The longest wait. */
   cap: number;
 }
 
@@ -145,7 +158,7 @@ export interface TaskOptions<S extends z.ZodType = z.ZodType, C extends z.ZodTyp
 }
 
 /** The defaults of a definition. */
-const DEFAULTS = {
+export const DEFAULTS = {
   maxAttempts: 3,
   timeoutMs: 600_000,
   concurrency: 4,
@@ -190,7 +203,7 @@ export function defineTask<S extends z.ZodType, C extends z.ZodType = z.ZodType<
 export class Registry {
   readonly #definitions = new Map<string, AnyTaskDefinition>();
 
-  /** @throws {RangeError} As {@linkcode Registry.add} does. */
+  /** Takes the task types; throws as {@linkcode Registry.add} does. */
   constructor(definitions: AnyTaskDefinition[]) {
     for (const definition of definitions) this.add(definition);
   }
@@ -208,7 +221,11 @@ export class Registry {
     this.#definitions.set(type, definition);
   }
 
-  /** @throws {RangeError} If one of these is not a task type. */
+  /**
+   * Checks that all of these are task types.
+   *
+   * @throws {RangeError} If one of these is not a task type.
+   */
   assertAll(types: string[]): void {
     const unknown = types.find((type) => !this.#definitions.has(type));
     if (unknown === undefined) return;

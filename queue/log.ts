@@ -9,9 +9,13 @@ export type LogFields = Record<string, unknown>;
 
 /** Writes one line per event. */
 export interface Logger {
+  /** For developers. */
   debug(message: string, fields?: LogFields): void;
+  /** What happened as intended. */
   info(message: string, fields?: LogFields): void;
+  /** What went wrong and is tried again. */
   warn(message: string, fields?: LogFields): void;
+  /** What went wrong and needs attention. */
   error(message: string, fields?: LogFields): void;
 }
 

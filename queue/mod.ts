@@ -31,26 +31,59 @@ export type { QueueOptions } from "./options.ts";
 export {
   type AnyTaskDefinition,
   type Backoff,
+  DEFAULTS,
   defineTask,
   type OpenedFile,
   type ParentTask,
+  type Registry,
   type TaskContext,
   type TaskDefinition,
   type TaskLog,
   type TaskOptions,
 } from "./define.ts";
-export { createLogger, type Logger, silent } from "./log.ts";
-export { type Submission } from "./submit/new_task.ts";
-export { MAX_BATCH, MAX_DEPENDENCIES, MAX_PARAMS_BYTES } from "./task/limits.ts";
-export type { IdempotencyKey, Unique } from "./submit/deduplication.ts";
-export type { Filter, Order, Page } from "./store/listing.ts";
-export type { ArtifactFile } from "./store/artifacts.ts";
-export { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
-export { type Clock, systemClock } from "./task/clock.ts";
+export { createLogger, LOG_LEVELS, type LogFields, type Logger, type LogLevel, silent } from "./log.ts";
+export * from "./task/limits.ts";
+export * from "./task/actions.ts";
 export * from "./task/errors.ts";
-export { type Json, type Status, STATUSES, statusOf, type TaskRecord, type TaskState } from "./task/record.ts";
-export { type Retention, summaryOf, type TaskSummary } from "./task/summary.ts";
-export type { Schedule, ScheduleInput } from "./actions/schedules.ts";
-export type { BulkOutcome } from "./actions/bulk.ts";
+export { type Clock, systemClock } from "./task/clock.ts";
+export {
+  type Attempt,
+  type AttemptOutcome,
+  type Json,
+  type Placement,
+  type RunRecord,
+  type Status,
+  STATUSES,
+  statusOf,
+  type TaskAction,
+  type TaskError,
+  type TaskRecord,
+  type TaskState,
+  type TerminalStatus,
+} from "./task/record.ts";
+export { type ArtifactInfo, type Retention, summaryOf, type TaskSummary } from "./task/summary.ts";
+export type { PauseInfo, SeriesAnnotation, SeriesAnswer, SeriesBucket } from "./task/api_types.ts";
+export { RETRY_FROM, type RetryFrom } from "./task/transitions.ts";
+export type { Submission } from "./submit/new_task.ts";
+export type { IdempotencyKey, Unique } from "./submit/deduplication.ts";
+export type { Uploads } from "./submit/uploads.ts";
+export type { Filter, Order, Page } from "./store/listing.ts";
+export type { StoredFile, Upload } from "./store/reads.ts";
+export type { Counts, OpenWork } from "./store/counts.ts";
+export type { Change, Count, OpenChange } from "./store/changeset.ts";
+export type { ArtifactFile, StoredArtifacts } from "./store/artifacts.ts";
+export { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
+export type { LogLine, LogPart, LogPosition, TaskLogs } from "./run/task_log.ts";
+export {
+  MISSED_POLICIES,
+  type MissedPolicy,
+  type Schedule,
+  type ScheduleInput,
+  type Schedules,
+} from "./actions/schedules.ts";
+export type { Bulk, BulkOutcome } from "./actions/bulk.ts";
+export type { Sessions } from "./actions/sessions.ts";
+export type { Health } from "./background/health.ts";
 export type { JanitorJob, JanitorOptions } from "./background/janitor.ts";
-export type { Batch, TaskChange } from "./watch/change_stream.ts";
+export type { Batch, ChangeStream, TaskChange } from "./watch/change_stream.ts";
+export type { Series } from "./watch/series.ts";

@@ -58,15 +58,25 @@ const WEEK_MS = 7 * 24 * 3_600_000;
 
 /** The queue. */
 export class Queue {
+  /** The task types. */
   readonly registry: Registry;
+  /** The change stream: who changed, in the order of commits. */
   readonly stream: ChangeStream;
+  /** How long ended tasks are kept, by status. Milliseconds. */
   readonly retention: Retention;
+  /** Uploaded files. */
   readonly uploads: Uploads;
+  /** Files that tasks have made. */
   readonly artifacts: StoredArtifacts;
+  /** The logs of tasks. */
   readonly logs: TaskLogs;
+  /** Time series. */
   readonly series: Series;
+  /** Cron schedules. */
   readonly schedules: Schedules;
+  /** Actions on many tasks. */
   readonly bulk: Bulk;
+  /** Sign-ins that were ended early. */
   readonly sessions: Sessions;
   readonly #core: Core;
   readonly #worker: boolean;
@@ -84,6 +94,11 @@ export class Queue {
   #started = false;
   #stopping = false;
 
+  /**
+   * Puts a queue together; nothing runs before {@linkcode Queue.start}.
+   *
+   * @throws {RangeError} If a name or a rate limit of a task type is wrong, or a setting names no type.
+   */
   constructor(options: QueueOptions) {
     const { kv, definitions, clock = systemClock, log = silent, distributed = false, leaseMs = 15_000 } = options;
     this.#worker = options.worker ?? true;

@@ -22,8 +22,11 @@ import { type Json, STATUSES, statusOf, type TaskState } from "../task/record.ts
 
 /** The outcome of one task: `done`, or the code of the error with its message. */
 export interface BulkOutcome {
+  /** The task. */
   id: string;
+  /** `done`, `cancel_requested` or the code of an error. */
   outcome: string;
+  /** What the error said. */
   detail?: string;
 }
 
@@ -75,9 +78,14 @@ const NO_OUTCOME = new Set(["closed", "fenced", "outcome_unknown"]);
 
 /** Acts on many tasks. */
 export class Bulk {
-  /** The task type that large sets become. */
+  /**
+   * The task type that large sets become.
+   *
+   * @ignore
+   */
   readonly definition: TaskDefinition<typeof params, typeof checkpoint>;
 
+  /** @ignore */
   constructor(
     private readonly core: Core,
     private readonly searches: Searches,

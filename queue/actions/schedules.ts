@@ -48,16 +48,21 @@ export interface ScheduleInput {
 
 /** A schedule. Times are milliseconds since the epoch. */
 export interface Schedule extends Required<ScheduleInput> {
+  /** A ULID. */
   id: string;
+  /** Whether it submits nothing. */
   paused: boolean;
   /** When it is due next; null while it is paused or if its expression has no further time. */
   next_at: number | null;
   /** When it last created a task, and which. */
   last_at: number | null;
+  /** The last task that it submitted. */
   last_task_id: string | null;
   /** Why its last tick created no task. */
   last_error: string | null;
+  /** When it was created. Milliseconds since the epoch. */
   created_at: number;
+  /** Who created it. */
   created_by: string;
   /** Uploads that live as long as the schedule. */
   uploads: string[];
@@ -67,6 +72,7 @@ type Entry = Deno.KvEntryMaybe<unknown>;
 
 /** Stores and ticks schedules. */
 export class Schedules {
+  /** @ignore */
   constructor(private readonly core: Core, private readonly submitter: Submitter, private readonly uploads: Uploads) {}
 
   /**
@@ -163,7 +169,11 @@ export class Schedules {
     return found;
   }
 
-  /** @throws {NotFoundError} If there is none. */
+  /**
+   * Reads a schedule.
+   *
+   * @throws {NotFoundError} If there is none.
+   */
   async get(id: string): Promise<Schedule> {
     return decode<Schedule>((await this.#read(id)).value);
   }

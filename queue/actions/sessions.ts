@@ -17,6 +17,7 @@ const REMEMBERED = 1_000;
 export class Sessions {
   readonly #ended = new RecentMap<string, true>(REMEMBERED);
 
+  /** @ignore */
   constructor(private readonly core: Core) {}
 
   /** Ends a sign-in for good. `expiresAt` is when it would have expired, in milliseconds since the epoch. */

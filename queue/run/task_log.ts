@@ -97,7 +97,9 @@ export class LogBuffer {
 
 /** A read position in a log: this attempt was read up to, but not including, this line. */
 export interface LogPosition {
+  /** The attempt, from 1. */
   attempt: number;
+  /** The line within the attempt, from 0. */
   line: number;
 }
 
@@ -106,12 +108,15 @@ export type LogLine = LogPosition & { at: number; level: string; text: string };
 
 /** Log lines, oldest first, and the next read position. */
 export interface LogPart {
+  /** The lines. */
   lines: LogLine[];
+  /** Where to read on. */
   next: LogPosition;
 }
 
 /** Reads the logs of tasks. */
 export class TaskLogs {
+  /** @ignore */
   constructor(private readonly kv: Deno.Kv) {}
 
   /** Reads up to `limit` lines from a position on, over all attempts. */

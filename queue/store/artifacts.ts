@@ -19,11 +19,13 @@ export interface ArtifactFile extends Omit<OpenedFile, "stream"> {
   sha256: string;
   /** Milliseconds since the epoch. */
   created_at: number;
+  /** Opens it from byte `from` to before byte `until`. */
   read(from?: number, until?: number): ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
 /** Lists and opens the artifacts of tasks. */
 export class StoredArtifacts {
+  /** @ignore */
   constructor(private readonly kv: Deno.Kv, private readonly blobs: Blobs) {}
 
   /** The artifacts of a task, by name. */

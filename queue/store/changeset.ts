@@ -12,22 +12,31 @@ import { mayExpire, occupies, PRIORITY_STEP_MS } from "../task/transitions.ts";
 
 /** A change to the number of tasks of a type in a status. */
 export interface Count {
+  /** The type. */
   task_type: string;
+  /** The status. */
   status: Status;
+  /** By how much the number of tasks changes. */
   delta: 1 | -1;
 }
 
 /** A change to a caller's open work: tasks that have not ended. */
 export interface OpenChange {
+  /** Who submitted. */
   caller: string;
+  /** Tasks, or bytes of their parameters. */
   of: "tasks" | "bytes";
+  /** By how much it changes. */
   delta: number;
 }
 
 /** A task that a changeset moves. `before` is null when it is new, `after` when it is deleted. */
 export interface Change {
+  /** The task. */
   id: string;
+  /** Its state before. */
   before: TaskState | null;
+  /** Its state after. */
   after: TaskState | null;
 }
 

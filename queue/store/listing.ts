@@ -19,8 +19,11 @@ import { isTerminal, type RunRecord, type Status, STATUSES, statusOf, type TaskS
 
 /** Which tasks a list shows. Fields that are left out do not filter. */
 export interface Filter {
+  /** Only these statuses. */
   statuses?: Status[];
+  /** Only these types. */
   task_types?: string[];
+  /** Only tasks with this tag. */
   tag?: string;
   /** Text to find in id, title, type, message or tags, ignoring case. */
   q?: string;
@@ -35,11 +38,13 @@ export type Order = "newest" | "oldest";
 
 /** A page of a list. */
 export interface Page {
+  /** The tasks of the page. */
   states: TaskState[];
   /** Pass it as `cursor` for the next page; null on the last. */
   next_cursor: string | null;
   /** Pass it as `cursor` for the page before, the empty string for the first one; null on the first. */
   prev_cursor: string | null;
+  /** How many tasks the filter matches. */
   total: number;
   /** Whether `total` stopped at {@linkcode SEARCH_LIMIT}, or where a search reached its read limit. */
   total_capped: boolean;

@@ -13,8 +13,11 @@ import { type Changeset, decodeTask, type StoredTask } from "./changeset.ts";
 
 /** A stored artifact: what it is and where its bytes are. */
 export interface StoredFile extends Omit<ArtifactInfo, "created_at"> {
+  /** When it was stored. Milliseconds since the epoch. */
   created_at: number;
+  /** Where its chunks are. */
   blob: string;
+  /** How many there are. */
   chunks: number;
 }
 

@@ -19,7 +19,9 @@ const IDEMPOTENCY_MS = 24 * 3_600_000;
 
 /** An Idempotency-Key: within its scope (the sender), the same key creates one task. */
 export interface IdempotencyKey {
+  /** Who sends it. */
   scope: string;
+  /** 1 to 200 visible ASCII characters. */
   key: string;
   /** What was sent, to be compared when the key is reused. Default: a hash of the submission. */
   body?: string;

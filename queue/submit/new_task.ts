@@ -17,14 +17,19 @@ import type { Unique } from "./deduplication.ts";
 
 /** What is submitted. */
 export interface Submission {
+  /** The type. */
   task_type: string;
+  /** The parameters, by the schema of the type. @default {} */
   input_params?: unknown;
   /** 0 (default) to 9; each step is worth a minute of waiting. */
   priority?: number;
   /** When it may start, milliseconds since the epoch; the past means now. */
   run_at?: number;
+  /** Attempts that may fail, 1 to 25. Default: that of the type. */
   max_attempts?: number;
+  /** Longest run of an attempt in milliseconds. Default: that of the type. */
   timeout_ms?: number;
+  /** At most 10 of at most 64 characters. */
   tags?: string[];
   /** If it has not been started within this time, it is cancelled. Milliseconds from now. */
   expires_in_ms?: number;
@@ -42,6 +47,7 @@ export interface Submission {
   schedule_id?: string;
   /** An http or https URL that is notified of its end, by a task of the type `webhook_delivery`. */
   callback_url?: string;
+  /** The task that this one repeats with changes. */
   retried_from?: string;
   /** Who submits it; omitted: code in the same process. */
   submitted_by?: string;

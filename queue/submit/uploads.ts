@@ -18,6 +18,7 @@ import { claimIdempotencyKey, fingerprint, type IdempotencyKey } from "./dedupli
 
 /** Stores uploads and ties them to tasks. */
 export class Uploads {
+  /** @ignore */
   constructor(private readonly core: Core) {}
 
   /**
@@ -90,6 +91,8 @@ export class Uploads {
    * delete of an upload rewrites the fence, and checks that the upload is unchanged.
    *
    * @throws {InvalidInputError} If one of them does not exist.
+   *
+   * @ignore
    */
   async refer(
     write: Changeset,

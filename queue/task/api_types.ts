@@ -32,9 +32,11 @@ export interface TypeInfo {
 
 /** Who stopped a type from being started, when, and why. */
 export interface PauseInfo {
+  /** Who paused it. */
   by: string;
   /** RFC 3339. */
   at: string;
+  /** Why. */
   reason: string;
 }
 
@@ -63,14 +65,21 @@ export interface Stats {
 export interface SeriesBucket {
   /** When it begins, RFC 3339. */
   at: string;
+  /** Tasks that were submitted. */
   submitted: number;
+  /** Tasks that ended as SUCCESS. */
   succeeded: number;
+  /** Tasks that ended as FAILED. */
   failed: number;
+  /** Tasks that ended as CANCELLED. */
   cancelled: number;
+  /** Median wait from ready to start. */
   wait_p50: number | null;
+  /** 95th percentile of the same. */
   wait_p95: number | null;
   /** Of runs that succeeded. */
   run_p50: number | null;
+  /** 95th percentile of the same. */
   run_p95: number | null;
   /** How many tasks of each type waited at its end. */
   waiting: Record<string, number>;
@@ -78,7 +87,9 @@ export interface SeriesBucket {
 
 /** An annotation of a chart. */
 export interface SeriesAnnotation {
+  /** When it happened, RFC 3339. */
   at: string;
+  /** What happened. */
   kind: "start" | "pause" | "resume";
   /** Which type was paused or resumed; null for the start of an instance. */
   task_type: string | null;
@@ -86,9 +97,13 @@ export interface SeriesAnnotation {
 
 /** The series of a range, oldest bucket first; the last one is incomplete. */
 export interface SeriesAnswer {
+  /** The range that was asked for. */
   range: string;
+  /** Length of a bucket in seconds. */
   bucket_seconds: number;
+  /** Oldest first. */
   buckets: SeriesBucket[];
+  /** Starts, pauses and resumes within the range. */
   marks: SeriesAnnotation[];
 }
 

@@ -10,6 +10,7 @@ export class QueueError extends Error {
   /** Stable, machine-readable name of what went wrong. */
   readonly code: string;
 
+  /** Takes a stable name of the error and what it says. */
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = new.target.name;
@@ -30,8 +31,10 @@ const MAX_ISSUES = 100;
 
 /** An input was refused before anything was stored. */
 export class InvalidInputError extends QueueError {
+  /** What is wrong, at most 100 issues. */
   readonly issues: InputIssue[];
 
+  /** Takes everything that is wrong. */
   constructor(all: InputIssue[]) {
     const issues = all.slice(0, MAX_ISSUES);
     if (all.length > MAX_ISSUES) issues.push({ pointer: "", detail: `… and ${all.length - MAX_ISSUES} more.` });
@@ -42,6 +45,7 @@ export class InvalidInputError extends QueueError {
 
 /** No such task, upload or artifact. */
 export class NotFoundError extends QueueError {
+  /** Takes what was not found. */
   constructor(what: string) {
     super("not_found", `${what} was not found.`);
   }
@@ -49,6 +53,7 @@ export class NotFoundError extends QueueError {
 
 /** The task is in a state that does not allow this. */
 export class IllegalTransitionError extends QueueError {
+  /** Takes what the error says and its cause. */
   constructor(message: string) {
     super("illegal_transition", message);
   }
@@ -56,6 +61,7 @@ export class IllegalTransitionError extends QueueError {
 
 /** The caller may not do this to this task. */
 export class ForbiddenError extends QueueError {
+  /** Takes what the error says and its cause. */
   constructor(message: string) {
     super("forbidden", message);
   }
@@ -84,6 +90,7 @@ export class FencedError extends QueueError {
 
 /** The store did not answer in time: the write may or may not have happened. */
 export class OutcomeUnknownError extends QueueError {
+  /** Takes the cause. */
   constructor(options?: ErrorOptions) {
     super(
       "outcome_unknown",
@@ -95,6 +102,7 @@ export class OutcomeUnknownError extends QueueError {
 
 /** The store rejected the write itself (for example for a value over 64 KiB). */
 export class RefusedWriteError extends QueueError {
+  /** Takes the cause. */
   constructor(options?: ErrorOptions) {
     super("refused_write", "The store refused this write; nothing was written.", options);
   }
@@ -109,6 +117,7 @@ export class ClosedError extends QueueError {
 
 /** The service is overloaded; nothing was done. */
 export class BusyError extends QueueError {
+  /** Takes what the error says and its cause. */
   constructor(message: string) {
     super("busy", message);
   }
@@ -119,6 +128,7 @@ export class TooLargeError extends QueueError {
   /** The limit in bytes. */
   readonly limit: number;
 
+  /** Takes what is too large, and its limit in bytes. */
   constructor(what: string, limit: number) {
     super("too_large", `${what} is larger than the limit of ${limit.toLocaleString("en")} bytes.`);
     this.limit = limit;
@@ -127,6 +137,7 @@ export class TooLargeError extends QueueError {
 
 /** Thrown by a handler: do not try again. */
 export class NonRetryableError extends QueueError {
+  /** Takes what the error says and its cause. */
   constructor(message: string, options?: ErrorOptions) {
     super("non_retryable", message, options);
   }
@@ -141,8 +152,10 @@ export class NonRetryableError extends QueueError {
  * - `lost`: the instance was recovered; nothing more from this handler will be stored.
  */
 export class AbortedError extends QueueError {
+  /** Why the attempt must stop. */
   declare readonly code: "cancelled" | "timeout" | "shutdown" | "lost";
 
+  /** Takes why the attempt must stop. */
   constructor(code: "cancelled" | "timeout" | "shutdown" | "lost") {
     super(code, `The attempt was stopped: ${code}.`);
   }

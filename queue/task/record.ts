@@ -35,22 +35,31 @@ export type AttemptOutcome = "success" | "failed" | "timeout" | "cancelled" | "i
 
 /** One start of a task. Times are milliseconds since the epoch. */
 export interface Attempt {
+  /** Which start it was, from 1. */
   attempt: number;
+  /** The instance that ran it. */
   instance: string;
+  /** When it started. Milliseconds since the epoch. */
   started_at: number;
+  /** When it ended. Milliseconds since the epoch. */
   completed_at: number;
+  /** How it ended. */
   outcome: AttemptOutcome;
+  /** Why, unless it succeeded. */
   error: TaskError | null;
 }
 
 /** Something that was done to a task from outside its attempts. `at` is milliseconds since the epoch. */
 export interface TaskAction {
+  /** What was done. */
   action: "cancel" | "retry";
+  /** When. Milliseconds since the epoch. */
   at: number;
   /** Who asked for it; null: the service itself, because it expired or a dependency did not succeed. */
   by: string | null;
   /** The last attempt before it, or the one it ended; 0: none. */
   attempt: number;
+  /** In words. */
   detail: string;
 }
 
@@ -70,16 +79,25 @@ export type Placement =
 
 /** The cold record of a task. Times are milliseconds since the epoch. */
 export interface TaskRecord {
+  /** A ULID: ids sort by their time of submit. */
   id: string;
+  /** The type. */
   task_type: string;
+  /** What the page calls it, at most 200 characters. */
   title: string;
+  /** What the cold record says; a running task is PENDING here. */
   status: Exclude<Status, "RUNNING">;
   /** Set while `status` is PENDING. */
   placement: Placement | null;
+  /** 0 to 100, of the last attempt. */
   progress: number;
+  /** What the last attempt said it was doing. */
   message: string;
+  /** The parameters, as they are stored. */
   input_params: Json;
+  /** What the handler returned; null before. */
   result: Json;
+  /** Why the last attempt failed, or the task was cancelled. */
   error: TaskError | null;
   /** How often it was started. */
   attempt: number;
@@ -87,15 +105,23 @@ export interface TaskRecord {
   failures: number;
   /** Starts in a row that were interrupted without a new checkpoint. */
   interruptions: number;
+  /** Attempts that may fail before it is FAILED. */
   max_attempts: number;
+  /** Longest run of an attempt in milliseconds. */
   timeout_ms: number;
+  /** 0 to 9. */
   priority: number;
+  /** At most 10. */
   tags: string[];
+  /** When it may start; null: at once. Milliseconds since the epoch. */
   run_at: number | null;
   /** A task that has not been started by then is cancelled. */
   expires_at: number | null;
+  /** When it was submitted. Milliseconds since the epoch. */
   created_at: number;
+  /** When its last attempt started. Milliseconds since the epoch. */
   started_at: number | null;
+  /** When it ended. Milliseconds since the epoch. */
   completed_at: number | null;
   /** How long it is kept after its end; null: as its status determines. */
   retention_ms: number | null;
@@ -113,11 +139,13 @@ export interface TaskRecord {
   schedule_id: string | null;
   /** Notified of its end. */
   callback_url: string | null;
+  /** The task that this one repeats with changes. */
   retried_from: string | null;
   /** Who submitted it; null: code in the same process. */
   submitted_by: string | null;
   /** Bytes of its parameters; 0 for less than a kilobyte. */
   params_bytes: number;
+  /** Its attempts that have ended, oldest first. */
   attempts: Attempt[];
   /** Cancels and retries, the last {@linkcode MAX_ACTIONS_KEPT} of them. */
   actions: TaskAction[];
@@ -125,27 +153,37 @@ export interface TaskRecord {
   uploads: string[];
   /** Whether nothing is stored for it besides its record: no log, no file, no step, no checkpoint. */
   record_only: boolean;
+  /** Grows with each change. */
   version: number;
 }
 
 /** The hot record of a running task. */
 export interface RunRecord {
+  /** The type of the task. */
   task_type: string;
+  /** The instance that runs it. */
   instance: string;
+  /** Which start it is, from 1. */
   attempt: number;
+  /** When it started. Milliseconds since the epoch. */
   started_at: number;
+  /** 0 to 100. */
   progress: number;
+  /** What the handler says it is doing. */
   message: string;
   /** When progress or message last changed. */
   progress_at: number;
   /** Whether this attempt has saved a checkpoint. */
   checkpointed: boolean;
+  /** Grows with each change. */
   version: number;
 }
 
 /** Both parts of a task. `run` is set exactly while it runs. */
 export interface TaskState {
+  /** The cold record. */
   task: TaskRecord;
+  /** The hot record. */
   run: RunRecord | null;
 }
 

@@ -20,45 +20,67 @@ import { mayExpire } from "./transitions.ts";
 
 /** A task as lists, batches and the stream show it. Times are RFC 3339, UTC. */
 export interface TaskSummary {
+  /** A ULID. */
   id: string;
+  /** The type. */
   task_type: string;
+  /** What the page calls it. */
   title: string;
+  /** Its status. */
   status: Status;
   /** Why a PENDING task does not run yet; null otherwise. */
   wait_reason: Placement["kind"] | null;
   /** 0 to 100. */
   progress: number;
+  /** What the last attempt said it was doing. */
   message: string;
   /** When the running attempt last reported progress; null while it does not run. */
   progress_at: string | null;
+  /** Why the last attempt failed, or the task was cancelled. */
   error: Omit<TaskError, "stack"> | null;
+  /** How often it was started. */
   attempt: number;
+  /** Attempts that may fail before it is FAILED. */
   max_attempts: number;
+  /** 0 to 9. */
   priority: number;
+  /** At most 10. */
   tags: string[];
+  /** When it may start; null: at once. */
   run_at: string | null;
+  /** When it was submitted. */
   created_at: string;
+  /** When its last attempt started. */
   started_at: string | null;
+  /** When it ended. */
   completed_at: string | null;
+  /** A task that has not been started by then is cancelled. */
   expires_at: string | null;
   /** When retention removes it; null while it has not ended. */
   delete_at: string | null;
+  /** The instance that runs it. */
   instance: string | null;
   /** Tasks of its type with the same key run one after another, or as many at once as the type says. */
   concurrency_key: string | null;
   /** The schedule that submitted it. */
   schedule_id: string | null;
+  /** The task that this one repeats with changes. */
   retried_from: string | null;
+  /** Grows with each change. */
   version: number;
 }
 
 /** A file that a task has made. */
 export interface ArtifactInfo {
+  /** Its name within the task. */
   name: string;
   /** Bytes. */
   size: number;
+  /** Its media type. */
   media_type: string;
+  /** Hexadecimal. */
   sha256: string;
+  /** When it was stored, RFC 3339. */
   created_at: string;
 }
 

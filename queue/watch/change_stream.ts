@@ -19,8 +19,11 @@ import type { Change } from "../store/changeset.ts";
 
 /** One task that changed; several changes of it in one batch are one. */
 export interface TaskChange {
+  /** The task. */
   id: string;
+  /** Its type. */
   task_type: string;
+  /** Its version after the change. */
   version: number;
   /** The commit of its newest change. */
   at: string;
@@ -34,7 +37,9 @@ export interface TaskChange {
 
 /** What changed, up to and including the commit `since`. */
 export interface Batch {
+  /** The token to come back with: everything up to it is in here or before. */
   since: string;
+  /** In the order of their commits, each task once. */
   changes: TaskChange[];
 }
 
@@ -66,6 +71,7 @@ export class ChangeStream {
   #stopped = false;
   #unlisten: () => void = () => {};
 
+  /** @ignore */
   constructor(
     private readonly kv: Deno.Kv,
     private readonly notifier: Notifier,

@@ -88,6 +88,7 @@ export async function foldSeries(
 
 /** Reads the recent time series. */
 export class Series {
+  /** @ignore */
   constructor(private readonly kv: Deno.Kv, private readonly clock: Clock) {}
 
   /** What happened in a range up to now, bucket by bucket; of these types, or of all. */

@@ -9,8 +9,11 @@ import { SAMPLE_BYTES } from "./lane_series.ts";
 
 /** What one KV atomic may hold. */
 export interface AtomicLimits {
+  /** Checks. */
   checks: number;
+  /** Sets and deletes. */
   mutations: number;
+  /** Bytes of all keys. */
   keyBytes: number;
   /** Keys and values. */
   bytes: number;
