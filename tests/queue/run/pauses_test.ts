@@ -1,10 +1,13 @@
 import { OutcomeUnknownError } from "../../../queue/task/errors.ts";
+import { type Fault, faulty } from "../../support/kv/faulty_kv.ts";
+/** Pauses, rate limits, expiry, unique keys, retention: what holds tasks back or ends them without a handler. */
+
+import type { QueueOptions } from "../../../queue/options.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
-import { driven, FakeClock } from "../../support/fake_clock.ts";
-import { type Fault, faulty } from "../../support/kv/faulty_kv.ts";
-import { noop } from "../../support/queue.ts";
+import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
+import { allReach, heldType, noop, reaches } from "../../support/queue.ts";
 
 /** A pause or resume whose commit is answered too late; then what the store says and what is started agree. */
 function lateTest(name: string, act: "pause" | "resume", fault: Fault, stored: boolean): void {
@@ -63,4 +66,69 @@ Deno.test("whatever became of a pause that was given up, what is started agrees 
   assertEquals(statusOf(await queue.get(task.task.id)), stored ? "PENDING" : "SUCCESS");
   await driven(clock, queue.stop());
   kv.close();
+});
+
+let year = 2031;
+
+async function withFakeClock(
+  options: Partial<QueueOptions>,
+  test: (queue: Queue, clock: FakeClock, kv: Deno.Kv) => Promise<void>,
+): Promise<void> {
+  const kv = await Deno.openKv(":memory:");
+  // Ids only grow within a process: each test begins after what the others have made of the time.
+  const clock = new FakeClock(Date.UTC(year++, 0, 1));
+  const queue = new Queue({ kv, clock, definitions: [noop], ...options });
+  await queue.start();
+  try {
+    await test(queue, clock, kv);
+  } finally {
+    await driven(clock, queue.stop());
+    kv.close();
+  }
+}
+
+Deno.test("a paused type starts nothing, also after a restart; what runs goes on; resumed, it starts what waited", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const held = heldType();
+  const definitions = [held.definition, noop];
+  const first = new Queue({ kv, definitions });
+  await first.start();
+  await first.submit({ task_type: "held" });
+  const running = await held.next();
+  await first.pause("held", "ana", "the mail server is down");
+  const { task: { task: { id } } } = await first.submit({ task_type: "held" });
+  await first.submit({ task_type: "noop" });
+  await allReach(first, 1, "SUCCESS");
+  running.finish();
+  await allReach(first, 2, "SUCCESS");
+  await first.stop(2_000);
+
+  const second = new Queue({ kv, definitions });
+  await second.start();
+  assertEquals(
+    [...await second.pauses()].map(([type, { by, reason }]) => [type, by, reason]),
+    [["held", "ana", "the mail server is down"]],
+  );
+  await second.submit({ task_type: "noop" });
+  await allReach(second, 3, "SUCCESS");
+  assertEquals(statusOf(await second.get(id)), "PENDING");
+  await second.resume("held");
+  (await held.next()).finish();
+  await reaches(second, id, "SUCCESS");
+  await assertRejects(second.pause("none", "ana"), { code: "not_found" });
+  await second.stop(2_000);
+  kv.close();
+});
+
+Deno.test("who reads the pauses beside a resume does not bring the pause back", async () => {
+  await withFakeClock({}, async (queue) => {
+    for (let i = 0; i < 50; i++) {
+      await queue.pause("noop", "test");
+      const reading = queue.pauses();
+      await queue.resume("noop");
+      await reading;
+      await queue.submit({ task_type: "noop" });
+      while ((await queue.counts()).noop.SUCCESS !== i + 1) await turn();
+    }
+  });
 });

@@ -1,0 +1,75 @@
+/** Pauses, rate limits, expiry, unique keys, retention: what holds tasks back or ends them without a handler. */
+
+import type { QueueOptions } from "../../../queue/options.ts";
+import { Queue } from "../../../queue/queue.ts";
+import { statusOf } from "../../../queue/task/record.ts";
+import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
+import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
+import { heldType, noop } from "../../support/queue.ts";
+
+let year = 2031;
+
+async function withFakeClock(
+  options: Partial<QueueOptions>,
+  test: (queue: Queue, clock: FakeClock, kv: Deno.Kv) => Promise<void>,
+): Promise<void> {
+  const kv = await Deno.openKv(":memory:");
+  // Ids only grow within a process: each test begins after what the others have made of the time.
+  const clock = new FakeClock(Date.UTC(year++, 0, 1));
+  const queue = new Queue({ kv, clock, definitions: [noop], ...options });
+  await queue.start();
+  try {
+    await test(queue, clock, kv);
+  } finally {
+    await driven(clock, queue.stop());
+    kv.close();
+  }
+}
+
+Deno.test("a unique key answers the task that there is, within its period and its states", async () => {
+  const held = heldType("held", { maxAttempts: 1 });
+  await withFakeClock({ definitions: [held.definition] }, async (queue, clock, kv) => {
+    const submit = (unique: object = {}) => queue.submit({ task_type: "held", unique: { key: "report", ...unique } });
+    const answers = await Promise.all(Array.from({ length: 8 }, () => submit()));
+    assertEquals(new Set(answers.map(({ task }) => task.task.id)).size, 1);
+    assertEquals(answers.filter(({ created }) => created).length, 1);
+    const first = answers[0].task.task.id;
+    const handler = await held.next();
+    clock.set(clock.now() + 3_600_000);
+    assertEquals((await submit()).task.task.id, first);
+    const later = await submit({ period_ms: 3_600_000 });
+    ok(later.created);
+    handler.finish();
+    (await held.next()).fail(new Error("no"));
+    const second = later.task.task.id;
+    while (statusOf(await queue.get(second)) !== "FAILED") await turn();
+    // The newest has FAILED, which does not count unless one says so.
+    assertEquals((await submit({ states: ["FAILED"] })).task.task.id, second);
+    const third = await submit();
+    ok(third.created);
+    // With an idempotency key too: the key remembers what was answered.
+    const key = { scope: "", key: "k" };
+    const known = await queue.submit({ task_type: "held", unique: { key: "report" } }, key);
+    assertEquals([known.created, known.task.task.id], [false, third.task.task.id]);
+    await queue.cancel(third.task.task.id);
+    assertEquals(
+      (await queue.submit({ task_type: "held", unique: { key: "report" } }, key)).task.task.id,
+      third.task.task.id,
+    );
+    await queue.delete(third.task.task.id);
+    for await (const { key } of kv.list({ prefix: ["unique"] })) throw new Error(`left: ${key.join()}`);
+  });
+});
+
+Deno.test("a retry does not make a second task beside the one that has its unique key now", async () => {
+  await withFakeClock({ worker: false }, async (queue) => {
+    const submit = async () => (await queue.submit({ task_type: "noop", unique: { key: "u" } })).task.task.id;
+    const first = await submit();
+    await queue.cancel(first);
+    const second = await submit();
+    await assertRejects(queue.retry(first), /has the same unique key and has not ended/);
+    await queue.cancel(second);
+    await queue.retry(first);
+    assertEquals(await submit(), first);
+  });
+});
