@@ -1,5 +1,5 @@
 /**
- * The errors that cross a module border. Each has a `code` that stays the same in every release; `routes/problem.ts`
+ * The errors that cross a module border. Each has a `code` that stays the same in every release; `routes/http/problem.ts`
  * turns them into problem+json.
  *
  * @module
