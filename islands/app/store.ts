@@ -5,6 +5,7 @@
  * @module
  */
 
+import { isTerminal } from "../../queue/task/record.ts";
 import { batch, computed, signal } from "@preact/signals";
 import type { Permission, TaskHistoryEvent } from "../../queue/task/api_types.ts";
 import type { Task, TaskSummary } from "../../queue/task/summary.ts";
@@ -126,7 +127,7 @@ export function mergeTasks(store: Store, changes: Iterable<Changed>): void {
 function settle(store: Store, ids: string[]): void {
   const done = ids.filter((id) => {
     const status = (store.rows.get(id)?.value.task ?? store.task.value)?.status;
-    const ended = status !== "PENDING" && status !== "RUNNING";
+    const ended = status === undefined || isTerminal(status);
     return ended === (store.asked.value.get(id)!.verb === "Cancelling");
   });
   if (done.length > 0) clearRequested(store, ...done);

@@ -17,7 +17,7 @@ const WAITING = {
   ready: "Waiting for a slot",
   scheduled: "Scheduled",
   blocked: "Waiting for other tasks",
-  limited: "Waiting for its key",
+  limited: "Waiting for its concurrency key",
 };
 
 /** A note appears after this long without progress. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ACTION_STATUSES } from "../task/actions.ts";
 import type { Core } from "../core.ts";
 import { delay } from "../task/clock.ts";
 import { encode } from "../store/codec.ts";
@@ -20,15 +21,12 @@ import { claimUniqueKey } from "../submit/deduplication.ts";
 import { addUnchangedChecks, readTask, readTasks } from "../store/reads.ts";
 import type { CancelRequest } from "../run/cancel_requests.ts";
 import type { Runner } from "../run/runner.ts";
-import { isTerminal, type Status, statusOf, type TaskState } from "../task/record.ts";
+import { isTerminal, statusOf, type TaskState } from "../task/record.ts";
 import { cancel, isLegal, retry, type RetryFrom } from "../task/transitions.ts";
 import { emptyChangeset, transition } from "../store/changeset.ts";
 
 /** How long an answer waits for another instance that runs the task. */
 const COMMAND_WAIT_MS = 2_000;
-
-/** Statuses of tasks that have not ended. */
-const OPEN: Status[] = ["PENDING", "RUNNING"];
 
 /** Cancels, retries and deletes tasks. */
 export class TaskActions {
@@ -118,7 +116,7 @@ export class TaskActions {
         const other = await claimUniqueKey(
           this.core.kv,
           write,
-          { key: state.task.unique_key, states: OPEN },
+          { key: state.task.unique_key, states: [...ACTION_STATUSES.cancel] },
           state.task,
         );
         if (other) throw new IllegalTransitionError(`Task ${other} has the same unique key and has not ended.`);

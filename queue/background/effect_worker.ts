@@ -7,6 +7,7 @@
  * @module
  */
 
+import { DEFAULTS } from "../define.ts";
 import type { Core } from "../core.ts";
 import type { Callbacks } from "../actions/callbacks.ts";
 import { repeat, type Repeating } from "../task/clock.ts";
@@ -102,7 +103,7 @@ export class EffectWorker {
 
   /** Admits tasks while the concurrency key has room, and drops those that have left. */
   async #handleConcurrencyKey(entry: Entry, type: string, key: string): Promise<void> {
-    const limit = this.core.registry.get(type)?.concurrencyPerKey ?? 1;
+    const limit = this.core.registry.get(type)?.concurrencyPerKey ?? DEFAULTS.concurrencyPerKey;
     while (!this.#stopped) {
       const slot = await this.core.kv.get(keys.keyHolders(type, key));
       const known = slot.value ? decode<string[]>(slot.value) : [];

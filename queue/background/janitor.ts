@@ -190,7 +190,7 @@ export class Janitor {
   /** Deletes references to removed tasks: a submit may have added one after the removal. */
   async #removeOrphans(limit: number): Promise<void> {
     const entries: Deno.KvKey[] = [];
-    for await (const { key } of this.core.kv.list({ prefix: keys.retriedAsOfAll() }, { limit, batchSize: 500 })) {
+    for await (const { key } of this.core.kv.list({ prefix: keys.allRetriedAs() }, { limit, batchSize: 500 })) {
       entries.push(key);
     }
     const olds = [...new Set(entries.map((key) => key[1] as string))];

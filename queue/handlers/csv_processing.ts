@@ -13,7 +13,7 @@ import type { Pool } from "../workers/pool.ts";
 import type { Json } from "../task/record.ts";
 import { type Block, blocksOf, joined } from "./csv/blocks.ts";
 import type { ColumnStatistics } from "./csv/columns/column.ts";
-import { DELIMITERS, detectDialect, type Dialect, dialectSchema, ENCODINGS } from "./csv/encoding.ts";
+import { DELIMITERS, detectDialect, type Dialect, ENCODINGS } from "./csv/encoding.ts";
 import { sampleOrders } from "./csv/sample_orders.ts";
 import { buffersOf } from "./csv/state.ts";
 import type { TableOptions } from "./csv/table.ts";
@@ -107,6 +107,15 @@ const MAX_STATE_BYTES = 16 * 1024 * 1024;
 
 /** Time limit for one block in milliseconds: thousands of times what it takes, dozens of times for 2,000 columns. */
 const JOB_TIMEOUT_MS = 120_000;
+
+// Not beside Dialect: what workers import does without zod, which would take 10 MB in each of them.
+const dialectSchema: z.ZodType<Dialect> = z.strictObject({
+  encoding: z.enum(ENCODINGS),
+  undecided: z.boolean(),
+  mark: z.int(),
+  delimiter: z.enum(DELIMITERS),
+  crOnly: z.boolean(),
+});
 
 /** The checkpoint of a file that was read up to a block. */
 const checkpoint = z.strictObject({

@@ -90,6 +90,6 @@ export async function readArtifacts(kv: Deno.Kv, id: string): Promise<StoredFile
 /** Reads the ids of edited resubmissions of a task, oldest first, at most 20. */
 export async function readRetriedAs(kv: Deno.Kv, id: string): Promise<string[]> {
   const found: string[] = [];
-  for await (const { key } of kv.list({ prefix: keys.allRetriedAs(id) }, { limit: 20 })) found.push(key[2] as string);
+  for await (const { key } of kv.list({ prefix: keys.retriedAsOf(id) }, { limit: 20 })) found.push(key[2] as string);
   return found;
 }

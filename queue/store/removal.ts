@@ -73,13 +73,13 @@ export class Removal {
       const id = key[1] as string;
       if (among.has(id)) retriedAs.set(id, [...retriedAs.get(id) ?? [], key]);
     };
-    for await (const { key } of this.kv.list(range(keys.retriedAsOfAll()), options)) {
+    for await (const { key } of this.kv.list(range(keys.allRetriedAs()), options)) {
       found++;
       add(key);
     }
     if (found === MAX_NEIGHBOURS) {
       retriedAs.clear();
-      for (const id of ids) for await (const { key } of this.kv.list({ prefix: keys.allRetriedAs(id) })) add(key);
+      for (const id of ids) for await (const { key } of this.kv.list({ prefix: keys.retriedAsOf(id) })) add(key);
     }
     return { needed, retriedAs };
   }
@@ -139,7 +139,7 @@ export class Removal {
   async clear(id: string): Promise<void> {
     await this.#removePieces(keys.logOf(id), () => null);
     await this.#removePieces(keys.stepsOf(id), () => null);
-    await this.#removePieces(keys.allRetriedAs(id), () => null);
+    await this.#removePieces(keys.retriedAsOf(id), () => null);
     // The chunks are deleted with the next batch of unfinished files.
     await this.#removePieces(keys.artifactsOf(id), (value) => decode<StoredFile>(value).blob);
     await this.committer.commit({ ...emptyChangeset(id), deletes: [keys.tombstone(id)] });

@@ -106,7 +106,7 @@ function nextPlacement(task: TaskRecord, now: number): Placement {
   }
 }
 
-/** Some of the tasks that a blocked task depends on have become SUCCESS. */
+/** Records that dependencies of a blocked task have succeeded. */
 export function dependencySucceeded(state: TaskState, now: number, count = 1): TaskState {
   const { task } = state;
   if (task.placement?.kind !== "blocked") throw new RangeError(`Task ${task.id} is not blocked.`);

@@ -43,7 +43,7 @@ export class Notifier {
   readonly #log: Logger;
   readonly #distributed: boolean;
   #poll: Repeating | null = null;
-  #bell: ReadableStreamDefaultReader<unknown> | null = null;
+  #wakeups: ReadableStreamDefaultReader<unknown> | null = null;
   #listening: Promise<void> = Promise.resolve();
 
   constructor(kv: Deno.Kv, clock: Clock, log: Logger, distributed: boolean) {
@@ -66,15 +66,15 @@ export class Notifier {
       return Promise.resolve();
     }, () => {});
     if (this.#distributed) {
-      this.#bell = this.#kv.watch([keys.wakeup()]).getReader();
-      this.#listening = this.#listen(this.#bell);
+      this.#wakeups = this.#kv.watch([keys.wakeup()]).getReader();
+      this.#listening = this.#listen(this.#wakeups);
     }
   }
 
   /** Stops both. */
   async stop(): Promise<void> {
     await this.#poll?.stop();
-    await this.#bell?.cancel().catch(() => {});
+    await this.#wakeups?.cancel().catch(() => {});
     await this.#listening;
   }
 
@@ -111,9 +111,9 @@ export class Notifier {
     for (const listener of this.#listeners.changed) listener();
   }
 
-  async #listen(bell: ReadableStreamDefaultReader<unknown>): Promise<void> {
+  async #listen(reader: ReadableStreamDefaultReader<unknown>): Promise<void> {
     try {
-      while (!(await bell.read()).done) this.#anything();
+      while (!(await reader.read()).done) this.#anything();
     } catch (error) {
       this.#log.warn("Wake-ups stopped; polling continues.", { error });
     }

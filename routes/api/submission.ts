@@ -99,9 +99,5 @@ export function toSubmission(
     const pointer = `${root}/${run_at === undefined ? "delay" : "run_at"}`;
     throw new InvalidInputError([{ pointer, detail: "A task may be delayed by a year at most." }]);
   }
-  const { depends_on } = rest;
-  if (depends_on && new Set(depends_on).size < depends_on.length) {
-    throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail: "A task is listed twice." }]);
-  }
   return { ...toFields(rest), run_at: due };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_BATCH } from "../../queue/task/limits.ts";
 import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import * as z from "zod";
@@ -42,7 +43,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
   });
 
   app.post("/batch", requireRole("operator"), async (c) => {
-    const body = await readJson(c, z.strictObject({ tasks: z.array(batchTaskSchema).min(1).max(200) }));
+    const body = await readJson(c, z.strictObject({ tasks: z.array(batchTaskSchema).min(1).max(MAX_BATCH) }));
     const submitted_by = c.get("principal").name;
     const submissions = body.tasks.map((task, i) => ({
       ...toSubmission(task, clock.now(), `/tasks/${i}`),

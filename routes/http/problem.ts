@@ -1,6 +1,5 @@
 /**
- * Errors as RFC 9457 problem details, in one place. `type` is a relative reference into the README's list of problems;
- * `errors` names each wrong field by JSON pointer.
+ * Errors as RFC 9457 problem details, in one place. `type` ends with the code of the error; `errors` names each wrong field by JSON pointer.
  *
  * @module
  */

@@ -4,7 +4,6 @@
  * @module
  */
 
-import * as z from "zod";
 import { isAscii, isUtf8 } from "node:buffer";
 import { EncodingError } from "./errors.ts";
 
@@ -21,19 +20,16 @@ export const DELIMITERS = [",", ";", "\t", "|"] as const;
 export type Delimiter = (typeof DELIMITERS)[number];
 
 /** How a file is written. */
-export const dialectSchema = z.strictObject({
-  encoding: z.enum(ENCODINGS),
+export interface Dialect {
+  encoding: Encoding;
   /** Whether the encoding is still open because there was only ASCII so far. */
-  undecided: z.boolean(),
+  undecided: boolean;
   /** Bytes of the byte order mark. */
-  mark: z.int(),
-  delimiter: z.enum(DELIMITERS),
+  mark: number;
+  delimiter: Delimiter;
   /** Whether lines end with a single carriage return, as on the classic Mac OS. */
-  crOnly: z.boolean(),
-});
-
-/** How a file is written. */
-export type Dialect = z.output<typeof dialectSchema>;
+  crOnly: boolean;
+}
 
 const MARKS: [Encoding, number[]][] = [
   ["utf-8", [0xef, 0xbb, 0xbf]],

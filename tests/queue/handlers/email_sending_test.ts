@@ -31,7 +31,7 @@ Deno.test("each message is in the outbox once, with its address, subject and a M
   });
 });
 
-Deno.test("made-up addresses bounce at the given rate, and sent and failed add up", async () => {
+Deno.test("generated addresses bounce at the given rate, and sent and failed add up", async () => {
   await withApp({}, async ({ submit, queue }) => {
     const all = await submit("email_sending", { num_emails: 3, delay_per_email: 0.5, failure_rate: 1 });
     const { task: { result } } = await reaches(queue, all.id, "SUCCESS");

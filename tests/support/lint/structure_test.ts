@@ -48,3 +48,20 @@ Deno.test("no folder has more files side by side than one takes in", async () =>
   const sizes = Map.groupBy(files, folderOf);
   assertEquals([...sizes].filter(([, inside]) => inside.length > MAX_FILES).map(([folder]) => folder), []);
 });
+
+Deno.test("no module of a worker loads zod: it would take 10 MB in each of them", async () => {
+  const seen = new Set<string>();
+  const walk = async (file: string): Promise<void> => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    const text = await Deno.readTextFile(ROOT + file);
+    assertEquals(/^import (?!type).*"zod"/m.test(text), false, `${file} imports zod`);
+    for (const [, target] of text.matchAll(/^(?:import|export) (?!type )[^;]*?from "(\.[^"]+)"/gm)) {
+      await walk(new URL(target, `file:///${file}`).pathname.slice(1));
+    }
+  };
+  for (const entry of ["worker.ts", "process.ts", "csv/worker.ts", "image/worker.ts"]) {
+    await walk(`queue/handlers/${entry}`);
+  }
+  ok(seen.has("queue/handlers/csv/encoding.ts"), "imports are followed");
+});
