@@ -7,10 +7,8 @@
  */
 
 import type { Core } from "../core.ts";
-import { Cron } from "croner";
-import { RecentMap } from "../recent_map.ts";
 import { decode, encode } from "../store/codec.ts";
-import { ConflictError, InvalidInputError, NotFoundError, QueueError } from "../task/errors.ts";
+import { ConflictError, NotFoundError, QueueError } from "../task/errors.ts";
 import { isId, newId } from "../task/ids.ts";
 import { keys } from "../store/keys.ts";
 import { claimIdempotencyKey, fingerprint, type IdempotencyKey } from "../submit/deduplication.ts";
@@ -19,6 +17,7 @@ import type { Submitter } from "../submit/submit.ts";
 import type { Uploads } from "../submit/uploads.ts";
 import type { Json, TaskState } from "../task/record.ts";
 import { type Changeset, emptyChangeset, merge } from "../store/changeset.ts";
+import { assertLoad, assertTimes, nextAfter, refuse } from "./cron.ts";
 
 /** What happens to missed ticks: no task, or one task for all of them. */
 export const MISSED_POLICIES = ["skip", "once"] as const;
@@ -298,61 +297,4 @@ function put(write: Changeset, before: Schedule | null, after: Schedule | null):
   if (after.next_at && after.next_at !== before?.next_at) {
     write.puts.push({ key: keys.tick(after.next_at, id), value: encode(0) });
   }
-}
-
-function assertTimes(cron: string, timezone: string): void {
-  // croner also accepts shorthands such as @daily; dates, which it accepts too, are refused here.
-  if (/^\d{4}-/.test(cron)) refuse("/cron", "This is a date. For a single run, submit a task with run_at.");
-  try {
-    new Intl.DateTimeFormat("en", { timeZone: timezone });
-  } catch {
-    refuse("/timezone", `"${timezone}" is not an IANA time zone such as Europe/Zurich.`);
-  }
-  try {
-    new Cron(cron, { timezone });
-  } catch (error) {
-    refuse("/cron", `This is not a cron expression: ${(error as Error).message}`);
-  }
-}
-
-function refuse(pointer: string, detail: string): never {
-  throw new InvalidInputError([{ pointer, detail }]);
-}
-
-/** The next time of an expression after `from`, or null. */
-function nextAfter({ cron, timezone }: Pick<Schedule, "cron" | "timezone">, from: number): number | null {
-  return new Cron(cron, { timezone }).nextRun(new Date(from))?.getTime() ?? null;
-}
-
-/** Times of a schedule that its load is estimated from. */
-const LOAD_TIMES = 20;
-
-function assertLoad(schedules: Schedule[], perHour: number, pointer: string): void {
-  if (perHour === Infinity) return;
-  const load = schedules.reduce((sum, one) => sum + (one.paused ? 0 : startsPerHour(one)), 0);
-  if (load <= perHour) return;
-  const detail = `All schedules together would start ${Math.round(load).toLocaleString("en")} tasks an hour; ` +
-    `${perHour.toLocaleString("en")} are allowed.`;
-  refuse(pointer, detail);
-}
-
-/** About how many tasks a schedule starts in an hour, by its next times. */
-function startsPerHour({ cron, timezone, next_at }: Schedule): number {
-  const key = `${timezone} ${cron}`;
-  const known = loads.get(key);
-  if (known !== undefined) return known;
-  const times = new Cron(cron, { timezone }).nextRuns(LOAD_TIMES, new Date(next_at ?? 0)).map((at) => at.getTime());
-  const load = times.length < 2 ? 0 : (times.length - 1) / (times.at(-1)! - times[0]) * 3_600_000;
-  loads.set(key, load);
-  return load;
-}
-
-/** The load of each expression, which is slow to find out. */
-const loads = new RecentMap<string, number>(2_000);
-
-/** The next `count` times of a schedule; none while it is paused. */
-export function nextTimes(schedule: Schedule, count: number): number[] {
-  const times: number[] = [];
-  for (let at = schedule.next_at; at !== null && times.length < count; at = nextAfter(schedule, at)) times.push(at);
-  return times;
 }

@@ -11,7 +11,8 @@ import type { Clock } from "../task/clock.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { jsonSize } from "../store/codec.ts";
 import type { Core } from "../core.ts";
-import { type AnyTaskDefinition, parseParams } from "../define.ts";
+import type { AnyTaskDefinition } from "../define.ts";
+import { parseParams } from "../params.ts";
 import {
   AbortedError,
   ClosedError,

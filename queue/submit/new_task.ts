@@ -6,7 +6,8 @@
 
 import { MAX_DEPENDENCIES, MAX_PARAMS_BYTES } from "../task/limits.ts";
 import type { Core } from "../core.ts";
-import { type AnyTaskDefinition, onlyChecks, parseParams, uploadsOf } from "../define.ts";
+import type { AnyTaskDefinition } from "../define.ts";
+import { onlyChecks, parseParams, uploadsOf } from "../params.ts";
 import { jsonSize } from "../store/codec.ts";
 import { DELIVERY_TYPE } from "../task/callback_url.ts";
 import { InvalidInputError } from "../task/errors.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { Core } from "../core.ts";
-import { parseParams } from "../define.ts";
+import { parseParams } from "../params.ts";
 import { type Changeset, emptyChangeset, merge, transition } from "../store/changeset.ts";
 import { encode } from "../store/codec.ts";
 import { AtomicSize } from "../store/commit/atomic_size.ts";

@@ -5,7 +5,7 @@
  */
 
 import type { Core } from "../core.ts";
-import { pointerTo } from "../define.ts";
+import { pointerTo } from "../params.ts";
 import { type Changeset, emptyChangeset } from "../store/changeset.ts";
 import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";

@@ -6,7 +6,8 @@
 
 import { Hono } from "hono";
 import * as z from "zod";
-import { MISSED_POLICIES, nextTimes, type Schedule } from "../../queue/actions/schedules.ts";
+import { nextTimes } from "../../queue/actions/cron.ts";
+import { MISSED_POLICIES, type Schedule } from "../../queue/actions/schedules.ts";
 import { UNIQUE_STATES } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
 import { readJson } from "../http/body.ts";

@@ -5,7 +5,7 @@
  */
 
 import { Hono } from "hono";
-import { paramsSchema } from "../../queue/define.ts";
+import { paramsSchema } from "../../queue/params.ts";
 import type { Queue } from "../../queue/queue.ts";
 import { type Range, RANGES } from "../../queue/task/limits.ts";
 import type { TypeInfo } from "../../queue/task/api_types.ts";

@@ -9,7 +9,7 @@ import { Readable } from "node:stream";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import type { Context } from "hono";
 import type * as z from "zod";
-import { issuesOf } from "../../queue/define.ts";
+import { issuesOf } from "../../queue/params.ts";
 import { InvalidInputError, TooLargeError } from "../../queue/task/errors.ts";
 import { Problem } from "./problem.ts";
 

@@ -10,7 +10,7 @@ import { SUBMIT_OPTIONS } from "../../islands/form/schema/submit_options.ts";
 import { checkFields, type FormReader, readFields } from "../../islands/form/schema/read_fields.ts";
 import type { Schema } from "../../islands/form/schema/schema.ts";
 import { HOME, hrefOf } from "../../islands/app/url.ts";
-import { issuesOf, paramsSchema } from "../../queue/define.ts";
+import { issuesOf, paramsSchema } from "../../queue/params.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";
 import { fingerprint } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";

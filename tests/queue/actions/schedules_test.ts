@@ -1,4 +1,5 @@
-import { nextTimes, type ScheduleInput } from "../../../queue/actions/schedules.ts";
+import { nextTimes } from "../../../queue/actions/cron.ts";
+import type { ScheduleInput } from "../../../queue/actions/schedules.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { driven, FakeClock, turn } from "../../support/fake_clock.ts";

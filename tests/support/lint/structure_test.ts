@@ -65,3 +65,18 @@ Deno.test("no module of a worker loads zod: it would take 10 MB in each of them"
   }
   ok(seen.has("queue/handlers/csv/encoding.ts"), "imports are followed");
 });
+
+/** Lines of a file. */
+const MAX_LINES = 350;
+/** Longer files, since each is one thing: the public face, one attempt, one pass over a store. */
+const LONG = ["queue/queue.ts", "queue/run/execution.ts", "queue/tools/check.ts"];
+
+Deno.test("no file of the source is longer than one reads at a sitting", async () => {
+  const files = (await Promise.all(["queue", "routes", "islands"].map(filesBelow))).flat()
+    .filter((file) => /\.tsx?$/.test(file));
+  const long: string[] = [];
+  for (const file of files) {
+    if ((await Deno.readTextFile(ROOT + file)).split("\n").length - 1 > MAX_LINES) long.push(file);
+  }
+  assertEquals(long.sort(), LONG);
+});
