@@ -1,5 +1,6 @@
 /** Queues on a store of their own, and handlers that a test holds by the hand. */
 
+import { driven, FakeClock } from "./fake_clock.ts";
 import * as z from "zod";
 import { type AnyTaskDefinition, defineTask, type TaskContext } from "../../queue/define.ts";
 import { addCounts, type Counts } from "../../queue/store/counts.ts";
@@ -124,4 +125,24 @@ export function nonZero(counts: Counts): Counts {
     if (entries.length > 0) kept[type] = Object.fromEntries(entries);
   }
   return kept;
+}
+
+let year = 2031;
+
+/** Runs a test with a started queue on a clock that stands still. */
+export async function withFakeClock(
+  options: Partial<QueueOptions>,
+  test: (queue: Queue, clock: FakeClock, kv: Deno.Kv) => Promise<void>,
+): Promise<void> {
+  const kv = await Deno.openKv(":memory:");
+  // Ids only grow within a process: each test begins after what the others have made of the time.
+  const clock = new FakeClock(Date.UTC(year++, 0, 1));
+  const queue = new Queue({ kv, clock, definitions: [noop], ...options });
+  await queue.start();
+  try {
+    await test(queue, clock, kv);
+  } finally {
+    await driven(clock, queue.stop());
+    kv.close();
+  }
 }

@@ -1,13 +1,10 @@
 import { OutcomeUnknownError } from "../../../queue/task/errors.ts";
 import { type Fault, faulty } from "../../support/kv/faulty_kv.ts";
-/** Pauses, rate limits, expiry, unique keys, retention: what holds tasks back or ends them without a handler. */
-
-import type { QueueOptions } from "../../../queue/options.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
-import { allReach, heldType, noop, reaches } from "../../support/queue.ts";
+import { allReach, heldType, noop, reaches, withFakeClock } from "../../support/queue.ts";
 
 /** A pause or resume whose commit is answered too late; then what the store says and what is started agree. */
 function lateTest(name: string, act: "pause" | "resume", fault: Fault, stored: boolean): void {
@@ -67,25 +64,6 @@ Deno.test("whatever became of a pause that was given up, what is started agrees 
   await driven(clock, queue.stop());
   kv.close();
 });
-
-let year = 2031;
-
-async function withFakeClock(
-  options: Partial<QueueOptions>,
-  test: (queue: Queue, clock: FakeClock, kv: Deno.Kv) => Promise<void>,
-): Promise<void> {
-  const kv = await Deno.openKv(":memory:");
-  // Ids only grow within a process: each test begins after what the others have made of the time.
-  const clock = new FakeClock(Date.UTC(year++, 0, 1));
-  const queue = new Queue({ kv, clock, definitions: [noop], ...options });
-  await queue.start();
-  try {
-    await test(queue, clock, kv);
-  } finally {
-    await driven(clock, queue.stop());
-    kv.close();
-  }
-}
 
 Deno.test("a paused type starts nothing, also after a restart; what runs goes on; resumed, it starts what waited", async () => {
   const kv = await Deno.openKv(":memory:");

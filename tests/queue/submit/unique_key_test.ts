@@ -1,30 +1,7 @@
-/** Pauses, rate limits, expiry, unique keys, retention: what holds tasks back or ends them without a handler. */
-
-import type { QueueOptions } from "../../../queue/options.ts";
-import { Queue } from "../../../queue/queue.ts";
 import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
-import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
-import { heldType, noop } from "../../support/queue.ts";
-
-let year = 2031;
-
-async function withFakeClock(
-  options: Partial<QueueOptions>,
-  test: (queue: Queue, clock: FakeClock, kv: Deno.Kv) => Promise<void>,
-): Promise<void> {
-  const kv = await Deno.openKv(":memory:");
-  // Ids only grow within a process: each test begins after what the others have made of the time.
-  const clock = new FakeClock(Date.UTC(year++, 0, 1));
-  const queue = new Queue({ kv, clock, definitions: [noop], ...options });
-  await queue.start();
-  try {
-    await test(queue, clock, kv);
-  } finally {
-    await driven(clock, queue.stop());
-    kv.close();
-  }
-}
+import { turn } from "../../support/fake_clock.ts";
+import { heldType, withFakeClock } from "../../support/queue.ts";
 
 Deno.test("a unique key answers the task that there is, within its period and its states", async () => {
   const held = heldType("held", { maxAttempts: 1 });
