@@ -1,5 +1,3 @@
-/** Pauses, rate limits, expiry, unique keys, retention: what holds tasks back or ends them without a handler. */
-
 import { allowance, parseRate } from "../../../queue/task/rate_limit.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { totalOf } from "../../../queue/store/listing.ts";

@@ -1,16 +1,16 @@
-import { systemClock } from "../../../queue/task/clock.ts";
-import { Committer } from "../../../queue/store/commit/committer.ts";
-import { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "../../../queue/store/commit/atomic_size.ts";
-import { readCounts } from "../../../queue/store/counts.ts";
-import { decode, encode } from "../../../queue/store/codec.ts";
-import { keys } from "../../../queue/store/keys.ts";
-import { silent } from "../../../queue/log.ts";
-import { type Changeset, emptyChangeset } from "../../../queue/store/changeset.ts";
-import { retire } from "../../../queue/store/commit/instances.ts";
-import { pending } from "../../support/task.ts";
-import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
-import { FakeClock, turn } from "../../support/fake_clock.ts";
-import { type Fault, faulty, type FaultyKv } from "../../support/kv/faulty_kv.ts";
+import { systemClock } from "../../../../queue/task/clock.ts";
+import { Committer } from "../../../../queue/store/commit/committer.ts";
+import { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "../../../../queue/store/commit/atomic_size.ts";
+import { readCounts } from "../../../../queue/store/counts.ts";
+import { decode, encode } from "../../../../queue/store/codec.ts";
+import { keys } from "../../../../queue/store/keys.ts";
+import { silent } from "../../../../queue/log.ts";
+import { type Changeset, emptyChangeset } from "../../../../queue/store/changeset.ts";
+import { retire } from "../../../../queue/store/commit/instances.ts";
+import { pending } from "../../../support/task.ts";
+import { assertEquals, assertRejects, ok } from "../../../support/assert.ts";
+import { FakeClock, turn } from "../../../support/fake_clock.ts";
+import { type Fault, faulty, type FaultyKv } from "../../../support/kv/faulty_kv.ts";
 
 interface Rig extends FaultyKv {
   committer: Committer;
