@@ -8,7 +8,8 @@ type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
 
 function isChanged(control: Control): boolean {
   if (control instanceof HTMLSelectElement) {
-    return [...control.options].some(({ selected, defaultSelected }) => selected !== defaultSelected);
+    // Without an option that is marked the first one is chosen.
+    return control.selectedIndex !== Math.max(0, [...control.options].findLastIndex((one) => one.defaultSelected));
   }
   if (control instanceof HTMLTextAreaElement) return control.value !== control.defaultValue;
   if (control.type === "file") return control.files!.length > 0;

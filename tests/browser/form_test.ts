@@ -271,6 +271,9 @@ browserTest("what was entered and chosen before the form's script came is kept",
         await dialog.locator('input[type="file"]').setInputFiles(csv("towns.csv", "town,people\nAarau,21\n"));
         script.resolve();
         await dialog.getByText("towns.csv, 21 B: 1 row, 2 columns").waitFor();
+        // What was not touched stays as it was: nothing else is opened or kept as a draft.
+        assertEquals(await dialog.locator("details[open]").count(), 0);
+        assertEquals(await page.evaluate(() => sessionStorage.length), 0);
         return;
       }
       const name = dialog.getByLabel("Name", { exact: false }).first();
