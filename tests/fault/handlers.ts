@@ -100,8 +100,12 @@ const serial = defineTask({
   async run(ctx) {
     const key = Deno.pid;
     trace("enter", ctx.id, key, ctx.attempt);
-    await effect(ctx, "only");
-    trace("leave", ctx.id, key, ctx.attempt);
+    try {
+      await effect(ctx, "only");
+    } finally {
+      // A cancel gives the key to the next task too.
+      trace("leave", ctx.id, key, ctx.attempt);
+    }
     return ctx.id;
   },
 });
