@@ -48,36 +48,29 @@ export interface View {
   schedules: boolean;
 }
 
-/** The whole list, newest first. */
-export const HOME: View = {
+/** Removes every filter from a view. */
+export const UNFILTERED = {
   statuses: [],
   task_types: [],
   tag: null,
   q: "",
   created_from: null,
   created_to: null,
-  order: "newest",
-  limit: 50,
   cursor: null,
   first: 1,
+} satisfies Partial<View>;
+
+/** The whole list, newest first. */
+export const HOME: View = {
+  ...UNFILTERED,
+  order: "newest",
+  limit: 50,
   task: null,
   tab: "overview",
   form: null,
   from: null,
   charts: null,
   schedules: false,
-};
-
-/** Removes every filter from a view. */
-export const UNFILTERED: Partial<View> = {
-  statuses: [],
-  task_types: [],
-  tag: null,
-  q: "",
-  created_from: null,
-  created_to: null,
-  cursor: null,
-  first: 1,
 };
 
 const UNITS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };

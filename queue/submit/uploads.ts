@@ -43,11 +43,11 @@ export class Uploads {
     const id = newId(now);
     const { mark: _, ...stored } = written;
     const file: Upload = { ...stored, name, media_type: mediaType, created_at: now, used_at: now };
-    const body = fingerprint([name, file.sha256]);
     for (let tries = 1;; tries++) {
       const changeset = emptyChangeset(`upload:${id}`);
       changeset.puts.push({ key: keys.upload(id), value: encode(file) });
       if (idempotency) {
+        const body = fingerprint([name, file.sha256]);
         let earlier: string[] | null;
         try {
           earlier = await claimIdempotencyKey(kv, clock, changeset, idempotency, body, [id], keys.upload);

@@ -53,15 +53,15 @@ export class Subscription {
     const meanwhile = [...this.pending.values()];
     this.pending.clear();
     this.#newest = "";
-    this.take(missed);
-    this.take({ since: missed.since, changes: meanwhile });
+    this.#take(missed);
+    this.#take({ since: missed.since, changes: meanwhile });
     this.isReady = true;
   }
 
   /** Takes changes as they happen. If a slow client has too many, they are dropped and it starts over. */
   hear(batch: Batch): void {
     if (this.isStale) return;
-    const matters = this.take(batch);
+    const matters = this.#take(batch);
     if (this.pending.size > MAX_PENDING) {
       this.pending.clear();
       this.isStale = true;
@@ -70,7 +70,7 @@ export class Subscription {
   }
 
   /** Takes changes; true if one of them matters to the filter. */
-  take({ since, changes }: Batch): boolean {
+  #take({ since, changes }: Batch): boolean {
     if (since > this.heard) this.heard = since;
     let own = false;
     for (const change of changes) {

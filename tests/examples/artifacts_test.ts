@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { defineTask } from "../../queue/mod.ts";
 import { assertEquals } from "../support/assert.ts";
-import { ended, withQueue } from "./examples.ts";
+import { reaches, withQueue } from "../support/queue.ts";
 
 Deno.test("example: a task turns an uploaded text into upper case", async () => {
   const shout = defineTask({
@@ -21,10 +21,10 @@ Deno.test("example: a task turns an uploaded text into upper case", async () => 
       return null;
     },
   });
-  await withQueue([shout], async (queue) => {
+  await withQueue({ definitions: [shout] }, async (queue) => {
     const { id: upload_id } = await queue.uploads.store("a.txt", "text/plain", new Blob(["hello"]).stream(), 1_000);
     const { task } = await queue.submit({ task_type: "shout", input_params: { upload_id } });
-    await ended(queue, task.task.id);
+    await reaches(queue, task.task.id, "SUCCESS");
     const file = await queue.artifacts.open(task.task.id, "shouted.txt");
     assertEquals([await new Response(file.read()).text(), file.size], ["HELLO", 5]);
     assertEquals(await new Response(file.read(1, 3)).text(), "EL");

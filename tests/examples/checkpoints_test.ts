@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { defineTask } from "../../queue/mod.ts";
 import { assertEquals } from "../support/assert.ts";
-import { ended, withQueue } from "./examples.ts";
+import { reaches, withQueue } from "../support/queue.ts";
 
 Deno.test("example: an attempt resumes from the checkpoint of the one before", async () => {
   const read: number[] = [];
@@ -25,9 +25,9 @@ Deno.test("example: an attempt resumes from the checkpoint of the one before", a
       return total;
     },
   });
-  await withQueue([sum], async (queue) => {
+  await withQueue({ definitions: [sum] }, async (queue) => {
     const { task } = await queue.submit({ task_type: "sum", input_params: { numbers: [1, 2, 3, 4] } });
-    assertEquals((await ended(queue, task.task.id)).task.result, 10);
+    assertEquals((await reaches(queue, task.task.id, "SUCCESS")).task.result, 10);
     assertEquals(read, [0, 1, 2, 3]);
   });
 });

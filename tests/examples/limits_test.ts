@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { defineTask } from "../../queue/mod.ts";
 import { assertEquals } from "../support/assert.ts";
-import { ended, withQueue } from "./examples.ts";
+import { reaches, withQueue } from "../support/queue.ts";
 
 Deno.test("example: tasks with one concurrency key run one after another", async () => {
   const running = new Map<string, number>();
@@ -22,13 +22,13 @@ Deno.test("example: tasks with one concurrency key run one after another", async
       return null;
     },
   });
-  await withQueue([sync], async (queue) => {
+  await withQueue({ definitions: [sync] }, async (queue) => {
     const { tasks } = await queue.submitBatch(["a", "a", "b", "a"].map((customer) => ({
       task_type: "sync",
       input_params: { customer },
       concurrency_key: customer,
     })));
-    for (const { task } of tasks) await ended(queue, task.id);
+    for (const { task } of tasks) await reaches(queue, task.id, "SUCCESS");
     assertEquals([...most].sort(), [["a", 1], ["b", 1]]);
   });
 });
@@ -42,10 +42,10 @@ Deno.test("example: a rate limit lets two tasks start in an hour; the third wait
     rateLimit: "2/h",
     run: () => Promise.resolve(null),
   });
-  await withQueue([call], async (queue) => {
+  await withQueue({ definitions: [call] }, async (queue) => {
     const { tasks } = await queue.submitBatch(Array(3).fill({ task_type: "call" }));
-    await ended(queue, tasks[0].task.id);
-    await ended(queue, tasks[1].task.id);
+    await reaches(queue, tasks[0].task.id, "SUCCESS");
+    await reaches(queue, tasks[1].task.id, "SUCCESS");
     assertEquals(await queue.counts(), { call: { SUCCESS: 2, PENDING: 1 } });
   });
 });

@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { defineTask } from "../../queue/mod.ts";
 import { assertEquals } from "../support/assert.ts";
-import { withQueue } from "./examples.ts";
+import { withQueue } from "../support/queue.ts";
 
 Deno.test("example: the same idempotency key and the same unique key make one task each", async () => {
   const invoice = defineTask({
@@ -13,7 +13,7 @@ Deno.test("example: the same idempotency key and the same unique key make one ta
     params: z.strictObject({ order: z.int() }),
     run: ({ params }) => Promise.resolve(params.order),
   });
-  await withQueue([invoice], async (queue) => {
+  await withQueue({ definitions: [invoice] }, async (queue) => {
     const submission = { task_type: "invoice", input_params: { order: 7 } };
     const key = { scope: "web shop", key: "order 7" };
     const first = await queue.submit(submission, key);

@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { defineTask } from "../../queue/mod.ts";
 import { assertEquals } from "../support/assert.ts";
-import { ended, withQueue } from "./examples.ts";
+import { reaches, withQueue } from "../support/queue.ts";
 
 Deno.test("example: a batch of two pages and a report that waits for both", async () => {
   const page = defineTask({
@@ -23,12 +23,12 @@ Deno.test("example: a batch of two pages and a report that waits for both", asyn
       return parents.reduce((sum, { result }) => sum + (result as number), 0);
     },
   });
-  await withQueue([page, report], async (queue) => {
+  await withQueue({ definitions: [page, report] }, async (queue) => {
     const { tasks } = await queue.submitBatch([
       { task_type: "page", ref: "first", input_params: { text: "one two three" } },
       { task_type: "page", ref: "second", input_params: { text: "four five" } },
       { task_type: "report", depends_on: ["first", "second"] },
     ]);
-    assertEquals((await ended(queue, tasks[2].task.id)).task.result, 5);
+    assertEquals((await reaches(queue, tasks[2].task.id, "SUCCESS")).task.result, 5);
   });
 });

@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { defineTask } from "../../queue/mod.ts";
 import { assertEquals } from "../support/assert.ts";
-import { ended, withQueue } from "./examples.ts";
+import { reaches, withQueue } from "../support/queue.ts";
 
 Deno.test("example: a nightly report, triggered now", async () => {
   const nightly = defineTask({
@@ -13,7 +13,7 @@ Deno.test("example: a nightly report, triggered now", async () => {
     params: z.strictObject({}),
     run: () => Promise.resolve("written"),
   });
-  await withQueue([nightly], async (queue) => {
+  await withQueue({ definitions: [nightly] }, async (queue) => {
     const { schedule } = await queue.schedules.create({
       name: "nightly",
       cron: "0 2 * * *",
@@ -21,7 +21,7 @@ Deno.test("example: a nightly report, triggered now", async () => {
       submission: { task_type: "nightly" },
     }, "Ada");
     const { id } = await queue.schedules.trigger(schedule.id, "Ada");
-    const { task } = await ended(queue, id);
+    const { task } = await reaches(queue, id, "SUCCESS");
     assertEquals([task.result, task.schedule_id], ["written", schedule.id]);
   });
 });

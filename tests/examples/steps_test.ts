@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { defineTask } from "../../queue/mod.ts";
 import { assertEquals } from "../support/assert.ts";
-import { ended, withQueue } from "./examples.ts";
+import { reaches, withQueue } from "../support/queue.ts";
 
 Deno.test("example: a step runs once per task, however often the task is tried", async () => {
   const charged: string[] = [];
@@ -22,9 +22,9 @@ Deno.test("example: a step runs once per task, however often the task is tried",
       return { receipt, shipped: true };
     },
   });
-  await withQueue([order], async (queue) => {
+  await withQueue({ definitions: [order] }, async (queue) => {
     const { task } = await queue.submit({ task_type: "order", input_params: { customer: "Ada" } });
-    const { task: { result, attempt } } = await ended(queue, task.task.id);
+    const { task: { result, attempt } } = await reaches(queue, task.task.id, "SUCCESS");
     assertEquals([result, attempt, charged], [{ receipt: "receipt for Ada", shipped: true }, 2, ["Ada"]]);
   });
 });

@@ -1,22 +1,8 @@
 import * as z from "zod";
 import { defineTask } from "../../../queue/define.ts";
-import { Queue } from "../../../queue/queue.ts";
 import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
-import { FakeClock } from "../../support/fake_clock.ts";
-import { allReach, fullCount, heldType, nonZero, noop, reaches, withQueue } from "../../support/queue.ts";
-
-async function withQueueOnFakeClock(clock: FakeClock, test: (queue: Queue, kv: Deno.Kv) => Promise<void>) {
-  const kv = await Deno.openKv(":memory:");
-  const queue = new Queue({ kv, definitions: [noop], clock, worker: false });
-  await queue.start();
-  try {
-    await test(queue, kv);
-  } finally {
-    await queue.stop();
-    kv.close();
-  }
-}
+import { allReach, fullCount, heldType, nonZero, reaches, withFakeClock, withQueue } from "../../support/queue.ts";
 
 const withUpload = defineTask({
   type: "with_upload",
@@ -67,8 +53,7 @@ Deno.test("the same idempotency key makes one task, also when sent at once; anot
 });
 
 Deno.test("an idempotency key is void after 24 hours by its own expiry", async () => {
-  const clock = new FakeClock();
-  await withQueueOnFakeClock(clock, async (queue) => {
+  await withFakeClock({ worker: false }, async (queue, clock) => {
     const key = { scope: "", key: "k" };
     ok((await queue.submit({ task_type: "noop" }, key)).created);
     clock.set(clock.now() + 24 * 3_600_000 - 1);
