@@ -180,14 +180,25 @@ export type AnyTaskDefinition = TaskDefinition<any, any>;
  * Declares a task type and fills in the defaults.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import * as z from "zod";
+ * import { defineTask, NonRetryableError } from "./mod.ts";
+ *
  * const greet = defineTask({
  *   type: "greet",
  *   title: "Greet",
  *   description: "Says hello.",
- *   params: z.strictObject({ name: z.string() }),
- *   run: ({ params }) => Promise.resolve(`Hello ${params.name}`),
+ *   params: z.strictObject({ name: z.string().meta({ title: "Name" }) }),
+ *   maxAttempts: 5,
+ *   timeoutMs: 60_000,
+ *   async run({ params, progress, step }) {
+ *     if (params.name === "") throw new NonRetryableError("There is nobody to greet.");
+ *     const greeting = await step("greet", () => Promise.resolve(`Hello ${params.name}`));
+ *     progress(100, "Greeted");
+ *     return { greeting };
+ *   },
  * });
+ * console.log(greet.concurrency);
  * ```
  */
 export function defineTask<S extends z.ZodType, C extends z.ZodType = z.ZodType<Json>>(

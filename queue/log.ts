@@ -48,6 +48,17 @@ function plain(value: unknown): unknown {
  * @param format `text` for people, `json` for machines (one object a line).
  * @param now Wall time in milliseconds.
  * @param write Takes a finished line.
+ *
+ * @example
+ * ```ts
+ * import { createLogger } from "./mod.ts";
+ *
+ * const lines: string[] = [];
+ * const log = createLogger("info", "json", () => 0, (line) => lines.push(line));
+ * log.debug("Not written.");
+ * log.warn("The store was slow.", { ms: 812 });
+ * if (JSON.parse(lines[0]).ms !== 812) throw new Error("not written");
+ * ```
  */
 export function createLogger(
   level: LogLevel,

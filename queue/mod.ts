@@ -27,7 +27,7 @@
  */
 
 export { Queue } from "./queue.ts";
-export type { QueueOptions } from "./options.ts";
+export { QUEUE_DEFAULTS, type QueueOptions } from "./options.ts";
 export {
   type AnyTaskDefinition,
   type Backoff,

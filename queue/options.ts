@@ -11,6 +11,18 @@ import type { AtomicLimits } from "./store/commit/atomic_size.ts";
 import type { Clock } from "./task/clock.ts";
 import type { Retention } from "./task/summary.ts";
 
+/** Defaults of a queue's options. */
+export const QUEUE_DEFAULTS = {
+  /** Milliseconds. */
+  leaseMs: 15_000,
+  /** How long an ended task is kept, whatever its status: a week. Milliseconds. */
+  retentionMs: 7 * 86_400_000,
+  /** Milliseconds. */
+  commitDeadlineMs: 10_000,
+  /** Milliseconds from {@linkcode Queue.stop} until attempts that still run are given back. */
+  shutdownGraceMs: 4_000,
+};
+
 /** Options of a queue. All but `kv` and `definitions` have a default. */
 export interface QueueOptions {
   /** The store. The queue does not close it. */

@@ -2,13 +2,6 @@
  * The public face of the queue: submit, cancel, retry, delete, pause, schedules, bulk, get, list, counts, files,
  * changes. It puts the parts together and knows no HTTP.
  *
- * @example
- * ```ts ignore
- * const queue = new Queue({ kv, definitions: [greet] });
- * await queue.start();
- * const { task } = await queue.submit({ task_type: "greet", input_params: { name: "Ada" } });
- * ```
- *
  * @module
  */
 
@@ -19,7 +12,7 @@ import { Series } from "./watch/series.ts";
 import { TaskLogs } from "./run/task_log.ts";
 import { Uploads } from "./submit/uploads.ts";
 import { readRetriedAs, readTasks } from "./store/reads.ts";
-import type { QueueOptions } from "./options.ts";
+import { QUEUE_DEFAULTS, type QueueOptions } from "./options.ts";
 import { Blobs } from "./store/blobs.ts";
 import { Bulk } from "./actions/bulk.ts";
 import { Callbacks } from "./actions/callbacks.ts";
@@ -53,8 +46,6 @@ import type { PauseInfo } from "./task/api_types.ts";
 import type { TaskState } from "./task/record.ts";
 import type { Retention } from "./task/summary.ts";
 import type { RetryFrom } from "./task/transitions.ts";
-
-const WEEK_MS = 7 * 24 * 3_600_000;
 
 /** The queue. */
 export class Queue {
@@ -100,10 +91,18 @@ export class Queue {
    * @throws {RangeError} If a name or a rate limit of a task type is wrong, or a setting names no type.
    */
   constructor(options: QueueOptions) {
-    const { kv, definitions, clock = systemClock, log = silent, distributed = false, leaseMs = 15_000 } = options;
+    const {
+      kv,
+      definitions,
+      clock = systemClock,
+      log = silent,
+      distributed = false,
+      leaseMs = QUEUE_DEFAULTS.leaseMs,
+    } = options;
     this.#worker = options.worker ?? true;
     this.#leaseMs = leaseMs;
-    this.retention = { SUCCESS: WEEK_MS, FAILED: WEEK_MS, CANCELLED: WEEK_MS, ...options.retention };
+    const { retentionMs } = QUEUE_DEFAULTS;
+    this.retention = { SUCCESS: retentionMs, FAILED: retentionMs, CANCELLED: retentionMs, ...options.retention };
     this.registry = new Registry(definitions);
     this.registry.assertAll([...Object.keys(options.concurrency ?? {}), ...Object.keys(options.rates ?? {})]);
     const limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
@@ -116,7 +115,7 @@ export class Queue {
       distributed,
       limits,
       lanes: options.lanes ?? (distributed ? 16 : 2),
-      deadlineMs: options.commitDeadlineMs ?? 10_000,
+      deadlineMs: options.commitDeadlineMs ?? QUEUE_DEFAULTS.commitDeadlineMs,
       // In this order: tasks claimed on submit must have their slot before free slots are counted; the stream
       // comes before the notifier, so that woken listeners find the change in it; effects come last.
       onCommitted: (versionstamp, changes) => {
@@ -180,7 +179,7 @@ export class Queue {
    * Stops: claims nothing more, lets handlers save a checkpoint, hands unfinished tasks back and leaves the store so
    * that nothing needs recovery. What is not done within `graceMs` is left to recovery.
    */
-  async stop(graceMs = 4_000): Promise<void> {
+  async stop(graceMs = QUEUE_DEFAULTS.shutdownGraceMs): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#actions.stop();
@@ -231,6 +230,31 @@ export class Queue {
    * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
    * @throws {IdempotencyMismatchError} If the key was used for a different submission.
    * @throws {OutcomeUnknownError} If the store did not answer in time.
+   *
+   * @example
+   * ```ts
+   * import * as z from "zod";
+   * import { defineTask, Queue } from "./mod.ts";
+   *
+   * const greet = defineTask({
+   *   type: "greet",
+   *   title: "Greet",
+   *   description: "Says hello.",
+   *   params: z.strictObject({ name: z.string() }),
+   *   run: ({ params }) => Promise.resolve(`Hello ${params.name}`),
+   * });
+   * const kv = await Deno.openKv(":memory:");
+   * const queue = new Queue({ kv, definitions: [greet], worker: false });
+   * await queue.start();
+   *
+   * const key = { key: "order-17", scope: "shop" };
+   * const submission = { task_type: "greet", input_params: { name: "Ada" }, priority: 5 };
+   * const first = await queue.submit(submission, key);
+   * const second = await queue.submit(submission, key);
+   * if (!first.created || second.created || first.task.task.id !== second.task.task.id) throw new Error("not once");
+   * await queue.stop();
+   * kv.close();
+   * ```
    */
   async submit(submission: Submission, idempotency?: IdempotencyKey): Promise<{ task: TaskState; created: boolean }> {
     const { id, created } = await this.#submitter.submit(submission, idempotency);
@@ -242,6 +266,31 @@ export class Queue {
    *
    * @returns The tasks, and whether they are new (false: the idempotency key created them before).
    * @throws {InvalidInputError} With pointers below `/tasks`. Nothing is stored.
+   *
+   * @example
+   * ```ts
+   * import * as z from "zod";
+   * import { defineTask, Queue } from "./mod.ts";
+   *
+   * const greet = defineTask({
+   *   type: "greet",
+   *   title: "Greet",
+   *   description: "Says hello.",
+   *   params: z.strictObject({ name: z.string() }),
+   *   run: ({ params }) => Promise.resolve(`Hello ${params.name}`),
+   * });
+   * const kv = await Deno.openKv(":memory:");
+   * const queue = new Queue({ kv, definitions: [greet], worker: false });
+   * await queue.start();
+   *
+   * const { tasks } = await queue.submitBatch([
+   *   { ref: "first", task_type: "greet", input_params: { name: "Ada" } },
+   *   { task_type: "greet", input_params: { name: "Grace" }, depends_on: ["first"] },
+   * ]);
+   * if (tasks[1].task.depends_on[0] !== tasks[0].task.id) throw new Error("not linked");
+   * await queue.stop();
+   * kv.close();
+   * ```
    */
   async submitBatch(
     submissions: Submission[],
@@ -265,6 +314,29 @@ export class Queue {
    * Reads tasks by filter, newest first by default.
    *
    * @throws {BusyError} If it searches for text or a tag and too many searches wait.
+   *
+   * @example
+   * ```ts
+   * import * as z from "zod";
+   * import { defineTask, Queue } from "./mod.ts";
+   *
+   * const greet = defineTask({
+   *   type: "greet",
+   *   title: "Greet",
+   *   description: "Says hello.",
+   *   params: z.strictObject({ name: z.string() }),
+   *   run: ({ params }) => Promise.resolve(`Hello ${params.name}`),
+   * });
+   * const kv = await Deno.openKv(":memory:");
+   * const queue = new Queue({ kv, definitions: [greet], worker: false });
+   * await queue.start();
+   *
+   * await queue.submit({ task_type: "greet", input_params: { name: "Ada" }, tags: ["vip"] });
+   * const { states } = await queue.list({ statuses: ["PENDING"], tag: "vip" }, 50);
+   * if (states.length !== 1) throw new Error("not found");
+   * await queue.stop();
+   * kv.close();
+   * ```
    */
   list(filter: Filter, limit: number, cursor?: string, order?: Order): Promise<Page> {
     const read = () => listTasks(this.#core.kv, filter, limit, cursor, order);
@@ -309,6 +381,30 @@ export class Queue {
    * @throws {ForbiddenError} If it is one of them and `internal` is false.
    * @throws {NotFoundError} If there is none.
    * @throws {IllegalTransitionError} If it is in another state.
+   *
+   * @example
+   * ```ts
+   * import * as z from "zod";
+   * import { defineTask, Queue } from "./mod.ts";
+   *
+   * const greet = defineTask({
+   *   type: "greet",
+   *   title: "Greet",
+   *   description: "Says hello.",
+   *   params: z.strictObject({ name: z.string() }),
+   *   run: ({ params }) => Promise.resolve(`Hello ${params.name}`),
+   * });
+   * const kv = await Deno.openKv(":memory:");
+   * const queue = new Queue({ kv, definitions: [greet], worker: false });
+   * await queue.start();
+   *
+   * const { task } = await queue.submit({ task_type: "greet", input_params: { name: "Ada" } });
+   * await queue.cancel(task.task.id);
+   * const again = await queue.retry(task.task.id);
+   * if (again.task.status !== "PENDING") throw new Error("not retried");
+   * await queue.stop();
+   * kv.close();
+   * ```
    */
   retry(
     id: string,

@@ -91,14 +91,14 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
 }
 
 /** Reports something that clients can cause at will: at most once a second, with how often it happened. */
-export function atMostOncePerSecond(clock: Clock, tell: (count: number) => void): () => void {
+export function atMostOncePerSecond(clock: Clock, report: (count: number) => void): () => void {
   let count = 0;
   let last = -Infinity;
   return () => {
     count++;
     const now = clock.monotonic();
     if (now - last < 1_000) return;
-    tell(count);
+    report(count);
     last = now;
     count = 0;
   };

@@ -30,6 +30,8 @@ export const DEFAULT_QUOTAS: QuotaLimits = {
   freeDiskBytes: 200_000_000,
 };
 
+/** Connections at once, by default. */
+export const MAX_CONNECTIONS = 2_000;
 /** Streams of all callers together, by default. */
 export const MAX_STREAMS = 1_000;
 /** Streams of one token, and of one address, by default. */

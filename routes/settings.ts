@@ -4,12 +4,14 @@
  * @module
  */
 
-import { parseSender } from "../queue/handlers/email/transport.ts";
+import { DEFAULT_SENDER, parseSender } from "../queue/handlers/email/transport.ts";
+import { MAX_IMAGE_PIXELS } from "../queue/handlers/image_processing.ts";
+import { QUEUE_DEFAULTS } from "../queue/options.ts";
 import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
 import { parseRate } from "../queue/task/rate_limit.ts";
 import type { Retention } from "../queue/task/summary.ts";
 import { type Network, parseNetwork } from "./http/network.ts";
-import { DEFAULT_QUOTAS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, type QuotaLimits } from "./limits.ts";
+import { DEFAULT_QUOTAS, MAX_CONNECTIONS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, type QuotaLimits } from "./limits.ts";
 
 /** What a caller may do: each role includes those before it. */
 export const ROLES = ["viewer", "operator", "admin"] as const;
@@ -127,10 +129,10 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     kvPath: env("KV_PATH")?.trim() || (onDeploy ? undefined : "./data/millrace.db"),
     roles: { api: roles.includes("api"), worker: roles.includes("worker") },
     concurrency: readConcurrency(text("CONCURRENCY", "")),
-    leaseMs: integer("LEASE_MS", 15_000, 1_000, 600_000),
-    retention: readRetention(text("RETENTION", "7d")),
+    leaseMs: integer("LEASE_MS", QUEUE_DEFAULTS.leaseMs, 1_000, 600_000),
+    retention: readRetention(text("RETENTION", "")),
     rates: readRates(text("RATE_LIMIT", "off")),
-    shutdownGraceMs: integer("SHUTDOWN_GRACE_MS", 4_000, 500, 600_000),
+    shutdownGraceMs: integer("SHUTDOWN_GRACE_MS", QUEUE_DEFAULTS.shutdownGraceMs, 500, 600_000),
     maxUploadBytes,
     maxUploadTotalBytes: integer(
       "MAX_UPLOAD_TOTAL_BYTES",
@@ -138,7 +140,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
       1,
       Number.MAX_SAFE_INTEGER,
     ),
-    maxConnections: integer("MAX_CONNECTIONS", 2_000, 10, 1_000_000),
+    maxConnections: integer("MAX_CONNECTIONS", MAX_CONNECTIONS, 10, 1_000_000),
     maxStreams: integer("MAX_STREAMS", MAX_STREAMS, 1, 1_000_000),
     maxStreamsPerCaller: integer("MAX_STREAMS_PER_CALLER", MAX_STREAMS_PER_CALLER, 1, 1_000_000),
     quotas: {
@@ -156,10 +158,10 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     },
     trustedProxies: readNetworks(text("TRUSTED_PROXIES", "")),
     onDeploy,
-    maxImagePixels: integer("MAX_IMAGE_MEGAPIXELS", 40, 1, 1_000) * 1_000_000,
+    maxImagePixels: integer("MAX_IMAGE_MEGAPIXELS", MAX_IMAGE_PIXELS / 1_000_000, 1, 1_000) * 1_000_000,
     mail: {
       smtpUrl: readSmtpUrl(text("SMTP_URL", "")),
-      from: readSender(text("MAIL_FROM", "Millrace <millrace@localhost>")),
+      from: readSender(text("MAIL_FROM", DEFAULT_SENDER)),
     },
     webhook: {
       secrets: readSecrets(text("WEBHOOK_SECRET", "")),
@@ -232,9 +234,9 @@ function readSecrets(text: string): string[] {
 
 /** One duration for all, or one by status. */
 function readRetention(text: string): Retention {
-  const otherwise = duration("RETENTION", "7d");
+  const otherwise = QUEUE_DEFAULTS.retentionMs;
   const retention: Record<string, number> = { SUCCESS: otherwise, FAILED: otherwise, CANCELLED: otherwise };
-  if (!text.includes("=")) {
+  if (text !== "" && !text.includes("=")) {
     const all = duration("RETENTION", text);
     return { SUCCESS: all, FAILED: all, CANCELLED: all };
   }

@@ -18,7 +18,7 @@ export type Tab = (typeof TABS)[number];
 /** How far back the charts go. */
 export const CHART_RANGES = Object.keys(RANGES) as Range[];
 /** One of {@linkcode CHART_RANGES}. */
-export type ChartRange = Range;
+type ChartRange = Range;
 
 /** Rows of a page. */
 export const PAGE_SIZES = [50, 100, 200] as const;

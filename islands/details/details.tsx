@@ -127,7 +127,7 @@ function Overview({ task, store }: { task: Task; store: Store }): JSX.Element {
     ["Key", task.concurrency_key],
     ["Expires", when(task.expires_at)],
     ["Deleted", when(task.delete_at)],
-    ["Calls back", task.callback_url],
+    ["Callback URL", task.callback_url],
   ];
   return (
     <>

@@ -16,7 +16,7 @@ export function readDraft(type: string): Record<string, string> {
 }
 
 /** What the fields of a form hold, by pointer. Times without a zone are the browser's. */
-export function textsOf(form: HTMLFormElement): Record<string, string> {
+function textsOf(form: HTMLFormElement): Record<string, string> {
   const texts: Record<string, string> = {};
   for (const [name, value] of new FormData(form)) {
     if (typeof value === "string" && name.startsWith("params/")) texts[name.slice("params".length)] = value;

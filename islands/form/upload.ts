@@ -92,7 +92,7 @@ export async function previewOf(file: File): Promise<FilePreview> {
 }
 
 /** The rows of the head of a CSV; the last one only if the text is whole. Good enough for a preview only. */
-export function parseHead(text: string, whole: boolean): string[][] {
+function parseHead(text: string, whole: boolean): string[][] {
   const start = text.replace(/^\uFEFF/, "");
   const firstLine = start.slice(0, start.search(/\r?\n|$/));
   const delimiter = [",", ";", "\t", "|"].toSorted((a, b) => firstLine.split(b).length - firstLine.split(a).length)[0];

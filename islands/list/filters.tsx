@@ -23,7 +23,7 @@ interface Chip {
 }
 
 /** The active parts of a filter, each with the change that removes it. */
-export function chipsOf(store: Store): Chip[] {
+function chipsOf(store: Store): Chip[] {
   const view = store.view.value;
   const first = { cursor: null, first: 1 };
   const chips: Chip[] = [

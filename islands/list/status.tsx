@@ -38,7 +38,7 @@ export function Progress({ task, store }: { task: TaskSummary; store: Store }): 
   if (task.status === "PENDING") {
     const paused = store.stats.value.paused[task.task_type];
     const why = WAITING[task.wait_reason ?? "ready"];
-    const again = task.attempt > 0 && task.error ? `Attempt ${task.attempt + 1} to come: ${task.error.message}` : null;
+    const again = task.attempt > 0 && task.error ? `Attempt ${task.attempt} failed: ${task.error.message}` : null;
     return (
       <span class="muted note">
         {paused && task.wait_reason === "ready" ? `${titleOf(store, task.task_type)} is paused` : again ?? why}

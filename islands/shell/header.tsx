@@ -33,7 +33,7 @@ export function connectionWords(store: Store): string {
 }
 
 /** The pill in the header. */
-export function ConnectionPill({ store }: { store: Store }): JSX.Element {
+function ConnectionPill({ store }: { store: Store }): JSX.Element {
   const state = store.paused.value !== null ? "paused" : store.connection.value;
   return (
     <span class={`pill js ${state}`}>

@@ -40,7 +40,7 @@ const STOP_MS = 10_000;
 const LOOKED_AT = 2_000;
 
 /** Name of the task type that large sets become. */
-export const BULK_TYPE = "bulk";
+const BULK_TYPE = "bulk";
 
 const filterSchema = z.strictObject({
   statuses: z.array(z.enum(STATUSES)).optional(),

@@ -29,9 +29,9 @@ export class Callbacks {
     if (!state?.task.callback_url || !isTerminal(statusOf(state))) {
       return await this.core.committer.deleteIfUnchanged(entry);
     }
-    let write: Changeset;
+    let changeset: Changeset;
     try {
-      ({ changeset: write } = await this.submitter.prepare({
+      ({ changeset } = await this.submitter.prepare({
         task_type: DELIVERY_TYPE,
         input_params: { url: state.task.callback_url, body: this.#body(state) },
         tags: ["callback", state.task.id],
@@ -42,10 +42,10 @@ export class Callbacks {
       this.core.log.error("A callback could not be created.", { id: state.task.id, error });
       return await this.core.committer.deleteIfUnchanged(entry);
     }
-    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-    write.deletes.push(entry.key);
+    changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+    changeset.deletes.push(entry.key);
     // On conflict, another instance has processed it.
-    await this.core.committer.commitUnlessConflict(write);
+    await this.core.committer.commitUnlessConflict(changeset);
   }
 
   #body(state: TaskState): Json {

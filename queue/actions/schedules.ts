@@ -26,7 +26,7 @@ export const MISSED_POLICIES = ["skip", "once"] as const;
 export type MissedPolicy = (typeof MISSED_POLICIES)[number];
 
 /** A tick that is later than this, in milliseconds, was missed; so was one if the next is already due. */
-export const MISSED_AFTER_MS = 60_000;
+const MISSED_AFTER_MS = 60_000;
 
 /** Most schedules in one store. */
 const MAX_SCHEDULES = 1_000;
@@ -109,14 +109,14 @@ export class Schedules {
       uploads: state.task.uploads,
     };
     if (schedule.next_at === null) refuse("/cron", "This expression has no future time.");
-    const made = async (write: Changeset): Promise<Schedule | null> => {
+    const made = async (changeset: Changeset): Promise<Schedule | null> => {
       if (!idempotency) return null;
       const body = idempotency.body ?? fingerprint(input);
       const of = [schedule.id];
       const known = await claimIdempotencyKey(
         this.core.kv,
         this.core.clock,
-        write,
+        changeset,
         idempotency,
         body,
         of,
@@ -132,12 +132,12 @@ export class Schedules {
     assertLoad([...others, schedule], perHour, "/cron");
     const owner = { ...schedule, input_params: schedule.submission.input_params as Json ?? {} };
     while (true) {
-      const write = emptyChangeset(`schedule:${schedule.id}`);
-      put(write, null, schedule);
-      const known = await made(write);
+      const changeset = emptyChangeset(`schedule:${schedule.id}`);
+      put(changeset, null, schedule);
+      const known = await made(changeset);
       if (known) return { schedule: known, created: false };
-      await this.uploads.refer(write, [owner], () => "");
-      if (!await this.core.committer.commitUnlessConflict(write)) continue;
+      await this.uploads.refer(changeset, [owner], () => "");
+      if (!await this.core.committer.commitUnlessConflict(changeset)) continue;
       this.core.notifier.due(schedule.next_at!);
       return { schedule, created: true };
     }
@@ -230,7 +230,7 @@ export class Schedules {
     const next = nextAfter(schedule, at);
     const late = now - at > MISSED_AFTER_MS || next !== null && next <= now;
     const after: Schedule = { ...schedule, next_at: late ? nextAfter(schedule, now) : next };
-    const write = emptyChangeset(`schedule:${id}`);
+    const changeset = emptyChangeset(`schedule:${id}`);
     if (late) {
       this.core.log.warn("Ticks of a schedule were missed.", { schedule: id, since: at, policy: schedule.missed });
     }
@@ -239,7 +239,7 @@ export class Schedules {
         const made = await this.submitter.prepare({ ...schedule.submission, schedule_id: id });
         if (made.duplicate) after.last_error = `Not submitted: task ${made.duplicate} has the same unique key.`;
         else {
-          merge(write, made.changeset);
+          merge(changeset, made.changeset);
           Object.assign(after, { last_at: now, last_task_id: made.state.task.id, last_error: null });
         }
       } catch (error) {
@@ -249,9 +249,9 @@ export class Schedules {
         this.core.log.error("A schedule could not submit its task.", { schedule: id, error });
       }
     }
-    put(write, schedule, after);
-    write.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
-    if (await this.core.committer.commitUnlessConflict(write) && after.next_at !== null) {
+    put(changeset, schedule, after);
+    changeset.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
+    if (await this.core.committer.commitUnlessConflict(changeset) && after.next_at !== null) {
       this.core.notifier.due(after.next_at);
     }
   }
@@ -267,11 +267,11 @@ export class Schedules {
       const entry = await this.#read(id);
       const before = decode<Schedule>(entry.value);
       const after = next(before);
-      const write = emptyChangeset(`schedule:${id}`);
-      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-      put(write, before, after);
+      const changeset = emptyChangeset(`schedule:${id}`);
+      changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      put(changeset, before, after);
       try {
-        await this.#commit(write, after);
+        await this.#commit(changeset, after);
         return after;
       } catch (error) {
         if (!(error instanceof ConflictError)) throw error;
@@ -279,22 +279,22 @@ export class Schedules {
     }
   }
 
-  async #commit(write: Changeset, schedule: Schedule | null): Promise<void> {
-    await this.core.committer.commit(write);
+  async #commit(changeset: Changeset, schedule: Schedule | null): Promise<void> {
+    await this.core.committer.commit(changeset);
     if (schedule?.next_at) this.core.notifier.due(schedule.next_at);
   }
 }
 
 /** Adds to a changeset what takes a schedule from one state to another: its record and its tick. */
-function put(write: Changeset, before: Schedule | null, after: Schedule | null): void {
+function put(changeset: Changeset, before: Schedule | null, after: Schedule | null): void {
   const { id, uploads } = (after ?? before)!;
-  if (before?.next_at && before.next_at !== after?.next_at) write.deletes.push(keys.tick(before.next_at, id));
+  if (before?.next_at && before.next_at !== after?.next_at) changeset.deletes.push(keys.tick(before.next_at, id));
   if (!after) {
-    write.deletes.push(keys.schedule(id), ...uploads.map((upload) => keys.uploadRef(upload, id)));
+    changeset.deletes.push(keys.schedule(id), ...uploads.map((upload) => keys.uploadRef(upload, id)));
     return;
   }
-  write.puts.push({ key: keys.schedule(id), value: encode(after) });
+  changeset.puts.push({ key: keys.schedule(id), value: encode(after) });
   if (after.next_at && after.next_at !== before?.next_at) {
-    write.puts.push({ key: keys.tick(after.next_at, id), value: encode(0) });
+    changeset.puts.push({ key: keys.tick(after.next_at, id), value: encode(0) });
   }
 }

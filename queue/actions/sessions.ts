@@ -23,9 +23,9 @@ export class Sessions {
   /** Ends a sign-in for good. `expiresAt` is when it would have expired, in milliseconds since the epoch. */
   async end(id: string, expiresAt: number): Promise<void> {
     const expireIn = Math.max(1, expiresAt - this.core.clock.now());
-    const write = emptyChangeset(`session:${id}`);
-    write.puts.push({ key: keys.endedSession(id), value: encode(0), expireIn });
-    await this.core.committer.commit(write);
+    const changeset = emptyChangeset(`session:${id}`);
+    changeset.puts.push({ key: keys.endedSession(id), value: encode(0), expireIn });
+    await this.core.committer.commit(changeset);
     this.#ended.set(id, true);
   }
 

@@ -79,12 +79,12 @@ export class TaskActions {
 
   /** Asks the instance that runs a task to cancel it, and waits for the result. */
   async #askHolder(instance: string, id: string, by: string | null): Promise<TaskState | null> {
-    const write = emptyChangeset(`command:${id}`);
-    write.puts.push({
+    const changeset = emptyChangeset(`command:${id}`);
+    changeset.puts.push({
       key: keys.cancelRequest(instance, id),
       value: encode({ at: this.core.clock.now(), by } satisfies CancelRequest),
     });
-    await this.core.committer.commit(write);
+    await this.core.committer.commit(changeset);
     const until = this.core.clock.monotonic() + COMMAND_WAIT_MS;
     while (true) {
       const state = await this.get(id);
@@ -111,18 +111,19 @@ export class TaskActions {
       }
       const again = retry(state, this.core.clock.now(), from, by);
       if (again.task.placement?.kind === "blocked") await this.#assertParents(state.task.depends_on);
-      const write = transition(state, again);
+      const changeset = transition(state, again);
       if (state.task.unique_key !== null) {
         const other = await claimUniqueKey(
           this.core.kv,
-          write,
+          changeset,
           { key: state.task.unique_key, states: [...ACTION_STATUSES.cancel] },
           state.task,
         );
         if (other) throw new IllegalTransitionError(`Task ${other} has the same unique key and has not ended.`);
       }
       if (
-        !await addUnchangedChecks(this.core.kv, state, write) || !await this.core.committer.commitUnlessConflict(write)
+        !await addUnchangedChecks(this.core.kv, state, changeset) ||
+        !await this.core.committer.commitUnlessConflict(changeset)
       ) continue;
       this.core.log.info("A task was retried.", { id, by, from });
       return again;
@@ -159,7 +160,7 @@ export class TaskActions {
 
   /** Moves a task that is not running, if it is still in the state `before`; false: try again. */
   async #move(before: TaskState, after: TaskState): Promise<boolean> {
-    const write = await addUnchangedChecks(this.core.kv, before, transition(before, after));
-    return write !== null && await this.core.committer.commitUnlessConflict(write);
+    const changeset = await addUnchangedChecks(this.core.kv, before, transition(before, after));
+    return changeset !== null && await this.core.committer.commitUnlessConflict(changeset);
   }
 }

@@ -92,12 +92,14 @@ export class EffectWorker {
 
   async #handleAll(entries: Entry[]): Promise<void> {
     const tasks = entries.filter(({ key }) => key[1] === "task");
-    const slots = entries.filter(({ key }) => key[1] === "slot");
+    const concurrencyKeys = entries.filter(({ key }) => key[1] === "slot");
     const callbacks = entries.filter(({ key }) => key[1] === "callback");
     await Promise.all([
       this.#handleParents(tasks),
       ...callbacks.map((entry) => this.callbacks.handle(entry)),
-      ...slots.map((entry) => this.#handleConcurrencyKey(entry, entry.key[2] as string, entry.key[3] as string)),
+      ...concurrencyKeys.map((entry) =>
+        this.#handleConcurrencyKey(entry, entry.key[2] as string, entry.key[3] as string)
+      ),
     ]);
   }
 
@@ -105,29 +107,29 @@ export class EffectWorker {
   async #handleConcurrencyKey(entry: Entry, type: string, key: string): Promise<void> {
     const limit = this.core.registry.get(type)?.concurrencyPerKey ?? DEFAULTS.concurrencyPerKey;
     while (!this.#stopped) {
-      const slot = await this.core.kv.get(keys.keyHolders(type, key));
-      const known = slot.value ? decode<string[]>(slot.value) : [];
-      const states = await readTasks(this.core.kv, known);
-      const holders = known.filter((_, i) => states[i] && occupies(states[i]));
+      const stored = await this.core.kv.get(keys.keyHolders(type, key));
+      const ids = stored.value ? decode<string[]>(stored.value) : [];
+      const states = await readTasks(this.core.kv, ids);
+      const holders = ids.filter((_, i) => states[i] && occupies(states[i]));
       const room = Math.max(0, limit - holders.length);
-      const write = emptyChangeset(`slot:${type}:${key}`);
+      const changeset = emptyChangeset(`slot:${type}:${key}`);
       const wanted = Math.min(room, ADMITTED_AT_ONCE);
       const next = await this.#head(keys.keyWaitingOf(type, key), wanted);
       for (const { at, state } of next) {
-        write.checks.push({ key: at.key, versionstamp: at.versionstamp });
+        changeset.checks.push({ key: at.key, versionstamp: at.versionstamp });
         const placement = state?.task.placement;
         if (state && !state.run && placement?.kind === "limited" && placement.score === at.key[3]) {
           if (holders.includes(state.task.id)) continue;
           holders.push(state.task.id);
-          merge(write, transition(state, becomeDue(state, this.core.clock.now())));
-        } else write.deletes.push(at.key);
+          merge(changeset, transition(state, becomeDue(state, this.core.clock.now())));
+        } else changeset.deletes.push(at.key);
       }
-      write.checks.push({ key: slot.key, versionstamp: slot.versionstamp });
-      if (holders.length > 0) write.puts.push({ key: slot.key, value: encode(holders) });
-      else write.deletes.push(slot.key);
+      changeset.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
+      if (holders.length > 0) changeset.puts.push({ key: stored.key, value: encode(holders) });
+      else changeset.deletes.push(stored.key);
       const done = next.length < wanted || wanted === room;
-      if (done) remove(write, entry);
-      if (await this.core.committer.commitUnlessConflict(write)) {
+      if (done) remove(changeset, entry);
+      if (await this.core.committer.commitUnlessConflict(changeset)) {
         if (done) return;
       } else if ((await this.core.kv.get(entry.key)).versionstamp !== entry.versionstamp) {
         // Another instance has processed it, or added a newer one, which the next run processes.
@@ -191,10 +193,10 @@ export class EffectWorker {
     if (!task.has_dependents) {
       // Only the instance that runs a task writes its record: until it ends, the effect stays, and it is watched.
       if (run) return;
-      const write = await addUnchangedChecks(this.core.kv, parent, transition(parent, markHasDependents(parent)));
-      if (!write) return this.#job?.kick();
-      remove(write, entry);
-      if (!await this.core.committer.commitUnlessConflict(write)) return this.#job?.kick();
+      const changeset = await addUnchangedChecks(this.core.kv, parent, transition(parent, markHasDependents(parent)));
+      if (!changeset) return this.#job?.kick();
+      remove(changeset, entry);
+      if (!await this.core.committer.commitUnlessConflict(changeset)) return this.#job?.kick();
     } else await this.core.committer.deleteIfUnchanged(entry);
     this.#watched.delete(task.id);
   }
@@ -205,11 +207,11 @@ export class EffectWorker {
       const state = await readTask(this.core.kv, id);
       if (!state || isTerminal(statusOf(state)) || state.task.placement?.kind !== "blocked") return;
       // Read after the task: an entry changes only together with it, so the check of the task is one of them too.
-      const write = await addUnchangedChecks(this.core.kv, state, emptyChangeset());
+      const changeset = await addUnchangedChecks(this.core.kv, state, emptyChangeset());
       const children = await getAll(this.core.kv, parents.map((parent) => keys.child(parent, id)));
       const unmet = parents.filter((_, i) => children[i].value && decode<number>(children[i].value) !== MET);
       if (unmet.length === 0) return;
-      if (!write) continue;
+      if (!changeset) continue;
       const states = await readTasks(this.core.kv, unmet);
       // A parent that was retried meanwhile has not ended: its next end releases the others.
       const ends = unmet.map((id, i) => ({ id, state: states[i] }))
@@ -217,12 +219,12 @@ export class EffectWorker {
       if (ends.length === 0) return;
       const failed = ends.find(({ state }) => state?.task.status !== "SUCCESS");
       const now = this.core.clock.now();
-      if (failed) merge(write, transition(state, cancel(state, now, null, whyNot(failed.id, failed.state))));
+      if (failed) merge(changeset, transition(state, cancel(state, now, null, whyNot(failed.id, failed.state))));
       else {
-        merge(write, transition(state, dependencySucceeded(state, now, ends.length)));
-        for (const parent of ends) write.puts.push({ key: keys.child(parent.id, id), value: encode(MET) });
+        merge(changeset, transition(state, dependencySucceeded(state, now, ends.length)));
+        for (const parent of ends) changeset.puts.push({ key: keys.child(parent.id, id), value: encode(MET) });
       }
-      if (await this.core.committer.commitUnlessConflict(write)) return;
+      if (await this.core.committer.commitUnlessConflict(changeset)) return;
     }
   }
 }
@@ -232,7 +234,7 @@ function whyNot(id: string, parent: TaskState | null): TaskError {
   return { code: "dependency_failed", message: `Task ${id}, which this one depends on, ${what}.` };
 }
 
-function remove(write: Changeset, { key, versionstamp }: Deno.KvEntry<unknown>): void {
-  write.checks.push({ key, versionstamp });
-  write.deletes.push(key);
+function remove(changeset: Changeset, { key, versionstamp }: Deno.KvEntry<unknown>): void {
+  changeset.checks.push({ key, versionstamp });
+  changeset.deletes.push(key);
 }

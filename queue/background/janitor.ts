@@ -24,7 +24,7 @@ const CHANGES_KEPT_MS = 15 * 60_000;
 /** … or for this many commits, whichever is less. */
 const CHANGES_KEPT = 100_000;
 /** An upload that no task refers to is kept this long. */
-export const UPLOAD_KEPT_MS = 24 * 3_600_000;
+const UPLOAD_KEPT_MS = 24 * 3_600_000;
 /** A file whose writer has been silent this long will not be finished. */
 const PENDING_MS = 15 * 60_000;
 
@@ -120,9 +120,9 @@ export class Janitor {
   async #foldSeries({ batch, limit }: JanitorJob, now: number): Promise<boolean> {
     const { puts, deletes } = await foldSeries(this.core.kv, now, limit);
     // Hours are written first: minutes are deleted long after they were summed up.
-    for (const write of [{ puts, deletes: [] }, { puts: [], deletes }]) {
-      for (let i = 0; i < Math.max(write.puts.length, write.deletes.length); i += batch) {
-        const part = { puts: write.puts.slice(i, i + batch), deletes: write.deletes.slice(i, i + batch) };
+    for (const changeset of [{ puts, deletes: [] }, { puts: [], deletes }]) {
+      for (let i = 0; i < Math.max(changeset.puts.length, changeset.deletes.length); i += batch) {
+        const part = { puts: changeset.puts.slice(i, i + batch), deletes: changeset.deletes.slice(i, i + batch) };
         await this.core.committer.commit({ ...emptyChangeset("series"), ...part });
       }
     }
@@ -234,16 +234,16 @@ export class Janitor {
   }
 
   async #forget(changes: Deno.KvKey[]): Promise<void> {
-    const write = emptyChangeset("change_floor");
+    const changeset = emptyChangeset("change_floor");
     const newest = changes[changes.length - 1][1] as string;
     const floor = await this.core.kv.get(keys.changeFloor());
     // Another instance may have trimmed further: the floor only rises.
     if (!floor.value || decode<string>(floor.value) < newest) {
-      write.checks.push({ key: floor.key, versionstamp: floor.versionstamp });
-      write.puts.push({ key: keys.changeFloor(), value: encode(newest) });
+      changeset.checks.push({ key: floor.key, versionstamp: floor.versionstamp });
+      changeset.puts.push({ key: keys.changeFloor(), value: encode(newest) });
     }
-    write.deletes.push(...changes);
-    await this.core.committer.commitUnlessConflict(write);
+    changeset.deletes.push(...changes);
+    await this.core.committer.commitUnlessConflict(changeset);
   }
 
   async #removeUploads(job: JanitorJob, now: number): Promise<boolean> {

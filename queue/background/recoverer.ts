@@ -88,12 +88,12 @@ export class Recoverer {
       const [, instance, id] = entry.key as string[];
       if (living.has(instance)) continue;
       const [state] = await readTasks(this.core.kv, [id]);
-      const write = emptyChangeset(`command:${id}`);
-      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-      write.deletes.push(entry.key);
+      const changeset = emptyChangeset(`command:${id}`);
+      changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      changeset.deletes.push(entry.key);
       if (state?.run?.instance === instance) continue; // It is handed back first, with the cancel request.
       if (state?.run) {
-        write.puts.push({
+        changeset.puts.push({
           key: keys.cancelRequest(state.run.instance, id),
           value: entry.value as Uint8Array<ArrayBuffer>,
         });
@@ -101,9 +101,9 @@ export class Recoverer {
         const cancelled = cancel(state, this.core.clock.now(), askedBy(entry.value));
         const guarded = await addUnchangedChecks(this.core.kv, state, transition(state, cancelled));
         if (!guarded) continue;
-        merge(write, guarded);
+        merge(changeset, guarded);
       }
-      await this.core.committer.commitUnlessConflict(write);
+      await this.core.committer.commitUnlessConflict(changeset);
     }
   }
 
@@ -112,12 +112,12 @@ export class Recoverer {
     if (state?.run?.instance !== instance) return;
     const now = this.core.clock.now();
     const command = await this.core.kv.get(keys.cancelRequest(instance, id));
-    const write = transition(
+    const changeset = transition(
       state,
       command.value ? cancel(state, now, askedBy(command.value)) : interrupt(state, now, true),
     );
-    write.checks.push({ key: keys.run(id), versionstamp });
-    if (command.value) write.deletes.push(command.key);
-    await this.core.committer.commitUnlessConflict(write);
+    changeset.checks.push({ key: keys.run(id), versionstamp });
+    if (command.value) changeset.deletes.push(command.key);
+    await this.core.committer.commitUnlessConflict(changeset);
   }
 }

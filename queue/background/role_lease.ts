@@ -41,10 +41,10 @@ export class RoleLease {
       // An instance that has ended has no heartbeat.
       if ((await this.core.kv.get(keys.instance(holder))).value) return false;
     }
-    const write = emptyChangeset(`role:${this.role}`);
-    write.checks.push({ key, versionstamp });
-    write.puts.push({ key, value: encode(this.core.committer.instance) });
-    if (!await this.core.committer.commitUnlessConflict(write)) return false;
+    const changeset = emptyChangeset(`role:${this.role}`);
+    changeset.checks.push({ key, versionstamp });
+    changeset.puts.push({ key, value: encode(this.core.committer.instance) });
+    if (!await this.core.committer.commitUnlessConflict(changeset)) return false;
     this.#renewedAt = now;
     return true;
   }

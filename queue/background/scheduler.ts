@@ -92,9 +92,9 @@ export class Scheduler {
       if (!state || state.run || placement?.kind !== "scheduled" || placement.due !== entry.key[1]) {
         return await this.core.committer.deleteIfUnchanged(entry);
       }
-      const write = transition(state, becomeDue(state, now));
-      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-      await this.core.committer.commitUnlessConflict(write);
+      const changeset = transition(state, becomeDue(state, now));
+      changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      await this.core.committer.commitUnlessConflict(changeset);
     });
   }
 
@@ -103,8 +103,8 @@ export class Scheduler {
       if (!state || !mayExpire(state) || state.task.expires_at !== entry.key[1]) {
         return await this.core.committer.deleteIfUnchanged(entry);
       }
-      const write = await addUnchangedChecks(this.core.kv, state, transition(state, expire(state, now)));
-      if (write) await this.core.committer.commitUnlessConflict(write);
+      const changeset = await addUnchangedChecks(this.core.kv, state, transition(state, expire(state, now)));
+      if (changeset) await this.core.committer.commitUnlessConflict(changeset);
     });
   }
 

@@ -51,6 +51,8 @@ const params = z.strictObject({
 
 type Params = z.output<typeof params>;
 
+/** The most pixels of an image that is read, by default. */
+export const MAX_IMAGE_PIXELS = 40_000_000;
 /** The largest file that is read. */
 const MAX_BYTES = 64 * 1024 * 1024;
 /** Images of a task that are worked on at once. */

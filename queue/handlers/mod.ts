@@ -11,13 +11,13 @@ import { mayStartProcesses, ProcessWorker } from "../workers/process_worker.ts";
 import { csvProcessing } from "./csv_processing.ts";
 import { type MailOptions, MailTransport } from "./email/transport.ts";
 import { emailSending } from "./email_sending.ts";
-import { imageProcessing } from "./image_processing.ts";
+import { imageProcessing, MAX_IMAGE_PIXELS } from "./image_processing.ts";
 import type { CsvJobs, ImageJobs } from "./jobs.ts";
 import { webhookDelivery, type WebhookOptions } from "./webhook_delivery.ts";
 
 /** Settings of the task types. */
 export interface HandlerOptions {
-  /** The most pixels of an image that is read. Default 40,000,000. */
+  /** The most pixels of an image that is read. Default {@linkcode MAX_IMAGE_PIXELS}. */
   maxImagePixels?: number;
   webhook?: WebhookOptions;
   mail?: MailOptions;
@@ -26,7 +26,7 @@ export interface HandlerOptions {
 /** The definitions, and a function that ends their workers. */
 export function createHandlers(
   clock: Clock,
-  { maxImagePixels = 40_000_000, webhook, mail }: HandlerOptions = {},
+  { maxImagePixels = MAX_IMAGE_PIXELS, webhook, mail }: HandlerOptions = {},
 ): { definitions: AnyTaskDefinition[]; close(): Promise<void> } {
   // One core is left for the API, but there are at least two workers, so that a long job does not block all others.
   const size = Math.max(2, navigator.hardwareConcurrency - 1);

@@ -53,20 +53,20 @@ export class Artifacts {
     mediaType: string,
     commit: (changeset: Changeset) => Promise<unknown>,
   ): Promise<void> {
-    const write = (this.#writes.get(name) ?? Promise.resolve()).then(async () => {
+    const changeset = (this.#writes.get(name) ?? Promise.resolve()).then(async () => {
       const changeset = emptyChangeset();
       const key = keys.artifact(this.id, name);
       const earlier = await this.kv.get(key);
-      const { mark, ...rest } = written;
+      const { pendingVersion, ...rest } = written;
       const file: StoredFile = { ...rest, name, media_type: mediaType, created_at: this.clock.now() };
       changeset.puts.push({ key, value: encode(file) });
-      this.blobs.attach(changeset, { blob: rest.blob, mark });
+      this.blobs.attach(changeset, { blob: rest.blob, pendingVersion });
       // In the same atomic, so that the janitor always finds the chunks of the replaced file.
       if (earlier.value) this.blobs.scheduleDeletion(changeset, decode<StoredFile>(earlier.value).blob);
       await commit(changeset);
     });
-    this.#writes.set(name, write.catch(() => {}));
-    await write;
+    this.#writes.set(name, changeset.catch(() => {}));
+    await changeset;
   }
 
   /** Opens a stored file from byte `from` on; null if there is none under the key. */

@@ -18,11 +18,11 @@ import type { Changeset } from "../store/changeset.ts";
 /** Bytes of a checkpoint that is stored inline; a larger one is stored as a blob. */
 const INLINE_BYTES = 60 * 1024;
 /** Bytes of a checkpoint: 64 MiB. */
-export const MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024;
+const MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024;
 /** Bytes of a step's result. */
-export const MAX_STEP_BYTES = 60 * 1024;
+const MAX_STEP_BYTES = 60 * 1024;
 /** Steps of a task. */
-export const MAX_STEPS = 1_000;
+const MAX_STEPS = 1_000;
 
 /** The result of a step as it is stored. */
 interface StepRecord {
@@ -75,7 +75,7 @@ export class Checkpoints {
    *
    * @throws {InvalidInputError} If it is not JSON or larger than {@linkcode MAX_CHECKPOINT_BYTES}.
    */
-  async prepare(state: Json): Promise<(write: Changeset) => void> {
+  async prepare(state: Json): Promise<(changeset: Changeset) => void> {
     const value = encode(state);
     assertSize("A checkpoint", value, MAX_CHECKPOINT_BYTES);
     const record: CheckpointRecord = { generation: this.#generation, version: this.#version };
@@ -85,20 +85,20 @@ export class Checkpoints {
       written = await this.#blobs.write(new Blob([value]).stream(), MAX_CHECKPOINT_BYTES, { asTaskOwner: true });
       record.blob = { blob: written.blob, chunks: written.chunks };
     }
-    return (write) => {
-      write.puts.push({ key: keys.checkpoint(this.#id), value: encode(record) });
-      if (this.#blob) this.#blobs.scheduleDeletion(write, this.#blob);
-      if (written) this.#blobs.attach(write, written);
+    return (changeset) => {
+      changeset.puts.push({ key: keys.checkpoint(this.#id), value: encode(record) });
+      if (this.#blob) this.#blobs.scheduleDeletion(changeset, this.#blob);
+      if (written) this.#blobs.attach(changeset, written);
       this.#blob = record.blob?.blob ?? null;
       this.#exists = true;
     };
   }
 
   /** Deletes the checkpoint with the changeset that ends a task for good. */
-  drop(write: Changeset): void {
+  remove(changeset: Changeset): void {
     if (!this.#exists) return;
-    write.deletes.push(keys.checkpoint(this.#id));
-    if (this.#blob) this.#blobs.scheduleDeletion(write, this.#blob);
+    changeset.deletes.push(keys.checkpoint(this.#id));
+    if (this.#blob) this.#blobs.scheduleDeletion(changeset, this.#blob);
   }
 
   /**
@@ -109,7 +109,7 @@ export class Checkpoints {
   async step(
     name: string,
     run: () => Promise<Json> | Json,
-    save: (fill: (write: Changeset) => void) => Promise<void>,
+    save: (fill: (changeset: Changeset) => void) => Promise<void>,
   ): Promise<Json> {
     const steps = await (this.#steps ??= this.#loadSteps());
     const known = steps.get(name);
@@ -124,7 +124,7 @@ export class Checkpoints {
       const result = await run() ?? null;
       const value = encode({ version: this.#version, result } satisfies StepRecord);
       assertSize("The result of a step", value, MAX_STEP_BYTES);
-      await save((write) => write.puts.push({ key: keys.step(this.#id, this.#generation, name), value }));
+      await save((changeset) => changeset.puts.push({ key: keys.step(this.#id, this.#generation, name), value }));
       // As a later attempt would read it.
       return decode<StepRecord>(value).result;
     })();

@@ -68,15 +68,15 @@ export class Claims {
     }
     if (valid.length === 0) return { more: true };
     // No await from here to the commit: the claims must be made under the current instance id.
-    const write = emptyChangeset();
+    const changeset = emptyChangeset();
     const claimed = valid.map(({ state }) => claim(state, committer.instance, now));
     for (const [i, { entry, state }] of valid.entries()) {
-      merge(write, transition(state, claimed[i]));
-      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      merge(changeset, transition(state, claimed[i]));
+      changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
     }
-    merge(write, rewriteStarts(stored, [...window.counting, ...claimed.map(() => now)], rate));
+    merge(changeset, rewriteStarts(stored, [...window.counting, ...claimed.map(() => now)], rate));
     try {
-      await committer.commit(write, { asTaskOwner: true });
+      await committer.commit(changeset, { asTaskOwner: true });
     } catch (error) {
       if (error instanceof ConflictError) return { more: true };
       throw error;
@@ -95,9 +95,9 @@ export class Claims {
   }
 
   async #expire(state: TaskState, entry: Deno.KvEntry<unknown>): Promise<void> {
-    const write = transition(state, expire(state, this.core.clock.now()));
-    write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-    await this.core.committer.commitUnlessConflict(write);
+    const changeset = transition(state, expire(state, this.core.clock.now()));
+    changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+    await this.core.committer.commitUnlessConflict(changeset);
   }
 
   /** The first `wanted` entries of a type, or as many as there are. */
@@ -124,10 +124,10 @@ export class Claims {
       if (!state || !this.#hasPlacement(state, entry)) return await committer.deleteIfUnchanged(entry);
       if (this.#hasExpired(state)) return await this.#expire(state, entry);
       const claimed = claim(state, instance, clock.now());
-      const write = transition(state, claimed);
-      write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      const changeset = transition(state, claimed);
+      changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       try {
-        await committer.commit(write, { asTaskOwner: true });
+        await committer.commit(changeset, { asTaskOwner: true });
       } catch (error) {
         if (error instanceof ConflictError) return;
         throw error;
@@ -155,8 +155,8 @@ function rewriteStarts(
   starts: number[],
   { windowMs }: Rate,
 ): Changeset {
-  const write = emptyChangeset(`rate:${key[1] as string}`);
-  write.checks.push({ key, versionstamp });
-  write.puts.push({ key, value: encode(starts), expireIn: 2 * windowMs });
-  return write;
+  const changeset = emptyChangeset(`rate:${key[1] as string}`);
+  changeset.checks.push({ key, versionstamp });
+  changeset.puts.push({ key, value: encode(starts), expireIn: 2 * windowMs });
+  return changeset;
 }

@@ -32,7 +32,7 @@ import { type Changeset, MAX_MESSAGE, merge, transition } from "../store/changes
 /** The minimum time between commits of progress and log. */
 const FLUSH_MS = 250;
 /** How long a handler may take to return after its signal was aborted; then it is abandoned. */
-export const ABANDON_MS = 5_000;
+const ABANDON_MS = 5_000;
 
 type RunningState = TaskState & { run: RunRecord };
 
@@ -244,33 +244,33 @@ export class Execution implements OpenAttempt {
     // A task with nothing but its record is deleted without looking for more.
     const bare = last.attempt === 1 && before.task.generation === 0 && !this.#hasPieces && !this.#log.dirty;
     if (bare && after.task.status === "SUCCESS") after = { ...after, task: { ...after.task, record_only: true } };
-    const write = transition(before, after);
-    this.#log.drainInto(write);
-    if (after.task.status === "SUCCESS") this.checkpoints.drop(write);
+    const changeset = transition(before, after);
+    this.#log.drainInto(changeset);
+    if (after.task.status === "SUCCESS") this.checkpoints.remove(changeset);
     this.#state = after;
     const file = after.task.status === "SUCCESS" ? null : this.#atEnd;
-    this.#end = file ? this.#commitWithFinal(file, write) : this.#commit(write);
+    this.#end = file ? this.#commitWithFinal(file, changeset) : this.#commit(changeset);
     return this.#end;
   }
 
   /** Commits the end with its final artifact, or without it if it cannot be stored: the end matters more. */
-  async #commitWithFinal({ name, content, mediaType }: FinalArtifact, write: Changeset): Promise<unknown> {
+  async #commitWithFinal({ name, content, mediaType }: FinalArtifact, changeset: Changeset): Promise<unknown> {
     try {
       const written = await this.artifacts.write(content());
-      await this.artifacts.put(name, written, mediaType, (changeset) => {
-        merge(write, changeset);
+      await this.artifacts.put(name, written, mediaType, (changes) => {
+        merge(changeset, changes);
         return Promise.resolve();
       });
     } catch (error) {
       this.#core.log.error("The final artifact of an attempt was not stored.", { id: this.id, name, error });
     }
-    return await this.#commit(write);
+    return await this.#commit(changeset);
   }
 
-  #commit(write: Changeset): Promise<string> {
+  #commit(changeset: Changeset): Promise<string> {
     // This instance no longer owns tasks that it claimed under an earlier id.
     if (this.#running.run?.instance !== this.#core.committer.instance) return Promise.reject(new FencedError());
-    return this.#core.committer.commit(write, { asTaskOwner: true });
+    return this.#core.committer.commit(changeset, { asTaskOwner: true });
   }
 
   /** The changeset that updates the run record with what the handler has reported. */
@@ -289,29 +289,29 @@ export class Execution implements OpenAttempt {
     this.#state = { task: before.task, run };
     this.#dirty = false;
     if (this.#log.dirty) this.#hasPieces = true;
-    const write = transition(before, this.#state);
-    this.#log.drainInto(write);
-    return write;
+    const changeset = transition(before, this.#state);
+    this.#log.drainInto(changeset);
+    return changeset;
   }
 
   /** Commits something that the next attempt can build on. */
-  async save(fill: (write: Changeset) => void): Promise<void> {
+  async save(fill: (changeset: Changeset) => void): Promise<void> {
     this.assertOpen();
     this.#hasPieces = true;
-    const write = this.#advance({ checkpointed: true });
-    fill(write);
-    await this.#commit(write);
+    const changeset = this.#advance({ checkpointed: true });
+    fill(changeset);
+    await this.#commit(changeset);
     this.assertOpen();
   }
 
   /** Commits changes together with the progress so far; false if the attempt has ended. */
-  async commitWithProgress(changeset: Changeset): Promise<boolean> {
+  async commitWithProgress(changes: Changeset): Promise<boolean> {
     if (this.#end) return false;
     this.assertOpen();
     this.#hasPieces = true;
-    const write = this.#advance({});
-    merge(write, changeset);
-    await this.#commit(write);
+    const changeset = this.#advance({});
+    merge(changeset, changes);
+    await this.#commit(changeset);
     return true;
   }
 

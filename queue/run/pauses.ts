@@ -81,15 +81,15 @@ export class Pauses {
   async pause(type: string, by: string, reason: string): Promise<PauseInfo> {
     this.#assertType(type);
     const info: PauseInfo = { by, at: new Date(this.core.clock.now()).toISOString(), reason };
-    const write = emptyChangeset(`pause:${type}`);
-    write.puts.push(
+    const changeset = emptyChangeset(`pause:${type}`);
+    changeset.puts.push(
       { key: keys.pause(type), value: encode(info) },
       annotationPut(this.core.clock.now(), type, { kind: "pause", task_type: type }),
     );
     await this.#moved(type, async () => {
       // Start nothing from here on, so that nothing starts once the call has returned.
       this.#known.set(type, info);
-      await this.core.committer.commit(write);
+      await this.core.committer.commit(changeset);
       // A resume that was committed before this pause may just have removed it.
       this.#known.set(type, info);
     });
@@ -103,11 +103,11 @@ export class Pauses {
    */
   async resume(type: string): Promise<void> {
     this.#assertType(type);
-    const write = emptyChangeset(`pause:${type}`);
-    write.deletes.push(keys.pause(type));
-    write.puts.push(annotationPut(this.core.clock.now(), type, { kind: "resume", task_type: type }));
+    const changeset = emptyChangeset(`pause:${type}`);
+    changeset.deletes.push(keys.pause(type));
+    changeset.puts.push(annotationPut(this.core.clock.now(), type, { kind: "resume", task_type: type }));
     await this.#moved(type, async () => {
-      await this.core.committer.commit(write);
+      await this.core.committer.commit(changeset);
       // A pause in progress comes after this resume: both share a lock and are committed in order.
       if (this.#moving.get(type) === 1) this.#known.delete(type);
     });

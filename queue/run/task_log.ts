@@ -67,28 +67,28 @@ export class LogBuffer {
     this.#waitingBytes += lineBytes(line);
   }
 
-  /** Adds to `write` the pages with the lines that waited, as many as one write should take. */
-  drainInto(write: Changeset): void {
+  /** Adds to `changeset` the pages with the lines that waited, as many as one write should take. */
+  drainInto(changeset: Changeset): void {
     let taken = 0;
     let i = 0;
     for (; i < this.#waiting.length && taken < WRITE_BYTES; i++) {
       const bytes = lineBytes(this.#waiting[i]);
-      if (this.#openBytes + bytes > PAGE_BYTES && this.#open.lines.length > 0) this.#turn(write);
+      if (this.#openBytes + bytes > PAGE_BYTES && this.#open.lines.length > 0) this.#startPage(changeset);
       this.#open.lines.push(this.#waiting[i]);
       this.#openBytes += bytes;
       taken += bytes;
     }
     this.#waiting = this.#waiting.slice(i);
     this.#waitingBytes -= taken;
-    if (taken > 0) this.#put(write);
+    if (taken > 0) this.#put(changeset);
   }
 
-  #put(write: Changeset): void {
-    write.puts.push({ key: keys.log(this.id, this.attempt, this.#page), value: encode(this.#open) });
+  #put(changeset: Changeset): void {
+    changeset.puts.push({ key: keys.log(this.id, this.attempt, this.#page), value: encode(this.#open) });
   }
 
-  #turn(write: Changeset): void {
-    this.#put(write);
+  #startPage(changeset: Changeset): void {
+    this.#put(changeset);
     this.#page++;
     this.#open = { first: this.#open.first + this.#open.lines.length, lines: [] };
     this.#openBytes = 0;

@@ -15,7 +15,7 @@ import { newId } from "../task/ids.ts";
 import { type Changeset, emptyChangeset } from "./changeset.ts";
 
 /** Bytes in a chunk. */
-export const CHUNK_BYTES = 60 * 1024;
+const CHUNK_BYTES = 60 * 1024;
 
 /** Chunks in one atomic: 480 KiB, well inside its limit. */
 const CHUNKS_PER_WRITE = 8;
@@ -34,7 +34,7 @@ export interface WrittenBlob {
   /** Hexadecimal. */
   sha256: string;
   /** Versionstamp of the marker as it was last written. */
-  mark: string;
+  pendingVersion: string;
 }
 
 /** Cuts a byte stream into pieces of exactly `size` bytes; the last may be shorter. */
@@ -85,25 +85,25 @@ export class Blobs {
     const hash = createHash("sha256");
     let size = 0;
     let chunks = 0;
-    let write = this.#startWrite(blob);
+    let changeset = this.#startWrite(blob);
     let inFlight: Promise<string> = Promise.resolve("");
     try {
       for await (const chunk of rechunk(stream, CHUNK_BYTES)) {
         size += chunk.length;
         if (size > maxBytes) throw new TooLargeError("The file", maxBytes);
         hash.update(chunk);
-        write.puts.push({ key: keys.blob(blob, chunks++), value: chunk });
+        changeset.puts.push({ key: keys.blob(blob, chunks++), value: chunk });
         if (chunks % CHUNKS_PER_WRITE === 0) {
           // One write is in flight while the next is filled: this bounds memory and keeps the disk busy.
           await inFlight;
-          inFlight = this.#committer.commit(write, options);
+          inFlight = this.#committer.commit(changeset, options);
           inFlight.catch(() => {});
-          write = this.#startWrite(blob);
+          changeset = this.#startWrite(blob);
         }
       }
-      let mark = await inFlight;
-      if (write.puts.length > 1 || chunks === 0) mark = await this.#committer.commit(write, options);
-      return { blob, size, chunks, sha256: hash.digest("hex"), mark };
+      let pendingVersion = await inFlight;
+      if (changeset.puts.length > 1 || chunks === 0) pendingVersion = await this.#committer.commit(changeset, options);
+      return { blob, size, chunks, sha256: hash.digest("hex"), pendingVersion };
     } catch (error) {
       await inFlight.catch(() => {});
       // The janitor deletes what remains: it is marked as unfinished.
@@ -113,26 +113,26 @@ export class Blobs {
   }
 
   #startWrite(blob: string): Changeset {
-    const write = emptyChangeset(`blob:${blob}`);
-    write.puts.push({ key: keys.blobPending(blob), value: encode({ at: this.#clock.now() }) });
-    return write;
+    const changeset = emptyChangeset(`blob:${blob}`);
+    changeset.puts.push({ key: keys.blobPending(blob), value: encode({ at: this.#clock.now() }) });
+    return changeset;
   }
 
   /**
-   * Adds to `write` what gives a written file its owner. Its check fails if the janitor has given the file up as
+   * Adds to `changeset` what gives a written file its owner. Its check fails if the janitor has given the file up as
    * abandoned because no data had arrived for too long.
    */
-  attach(write: Changeset, { blob, mark }: Pick<WrittenBlob, "blob" | "mark">): void {
+  attach(changeset: Changeset, { blob, pendingVersion }: Pick<WrittenBlob, "blob" | "pendingVersion">): void {
     // Under the file's lock: in one atomic with the janitor's write both would pass their checks.
-    write.locks.push(`blob:${blob}`);
-    write.checks.push({ key: keys.blobPending(blob), versionstamp: mark });
-    write.deletes.push(keys.blobPending(blob));
+    changeset.locks.push(`blob:${blob}`);
+    changeset.checks.push({ key: keys.blobPending(blob), versionstamp: pendingVersion });
+    changeset.deletes.push(keys.blobPending(blob));
   }
 
-  /** Marks a file that loses its owner in `write`, so that the janitor deletes it on its next run. */
-  scheduleDeletion(write: Changeset, blob: string): void {
-    if (!write.locks.includes(`blob:${blob}`)) write.locks.push(`blob:${blob}`);
-    write.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
+  /** Marks a file that loses its owner in `changeset`, so that the janitor deletes it on its next run. */
+  scheduleDeletion(changeset: Changeset, blob: string): void {
+    if (!changeset.locks.includes(`blob:${blob}`)) changeset.locks.push(`blob:${blob}`);
+    changeset.puts.push({ key: keys.blobPending(blob), value: encode({ at: 0 }) });
   }
 
   /** Reads bytes `from` to `until` (exclusive) as a stream of chunks, without reading ahead of a slow reader. */
@@ -158,15 +158,15 @@ export class Blobs {
 
   /** Deletes a file's chunks and marker. */
   async delete(blob: string): Promise<void> {
-    let write = emptyChangeset(`blob:${blob}`);
+    let changeset = emptyChangeset(`blob:${blob}`);
     for await (const { key } of this.#kv.list({ prefix: keys.blobOf(blob) }, { batchSize: 10 })) {
-      write.deletes.push(key);
-      if (write.deletes.length === DELETES_PER_WRITE) {
-        await this.#committer.commit(write);
-        write = emptyChangeset(`blob:${blob}`);
+      changeset.deletes.push(key);
+      if (changeset.deletes.length === DELETES_PER_WRITE) {
+        await this.#committer.commit(changeset);
+        changeset = emptyChangeset(`blob:${blob}`);
       }
     }
-    write.deletes.push(keys.blobPending(blob));
-    await this.#committer.commit(write);
+    changeset.deletes.push(keys.blobPending(blob));
+    await this.#committer.commit(changeset);
   }
 }

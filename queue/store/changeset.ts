@@ -149,11 +149,11 @@ export const MAX_MESSAGE = 1_000;
 /** Characters of an earlier attempt's message in a record that would otherwise be too large. */
 const SHORT_MESSAGE = 80;
 
-function putTask(write: Changeset, task: TaskRecord): void {
+function putTask(changeset: Changeset, task: TaskRecord): void {
   let stored: StoredTask = task;
   let value = encodeTask(stored);
   if (value.length > MAX_VALUE_BYTES && task.result !== null) {
-    write.puts.push({ key: keys.result(task.id), value: encode(task.result) });
+    changeset.puts.push({ key: keys.result(task.id), value: encode(task.result) });
     stored = { ...stored, result: null, result_apart: true };
     value = encodeTask(stored);
   }
@@ -166,7 +166,7 @@ function putTask(write: Changeset, task: TaskRecord): void {
     }));
     value = encodeTask({ ...stored, attempts });
   }
-  write.puts.push({ key: keys.task(task.id), value });
+  changeset.puts.push({ key: keys.task(task.id), value });
 }
 
 /**
@@ -180,11 +180,11 @@ function putTask(write: Changeset, task: TaskRecord): void {
 export function transition(before: TaskState | null, after: TaskState): Changeset {
   const { task, run } = after;
   const { id, task_type } = task;
-  const write = emptyChangeset(id);
+  const changeset = emptyChangeset(id);
 
-  if (task !== before?.task) putTask(write, task);
-  if (run) write.puts.push({ key: keys.run(id), value: encode(run) });
-  else if (before?.run) write.deletes.push(keys.run(id));
+  if (task !== before?.task) putTask(changeset, task);
+  if (run) changeset.puts.push({ key: keys.run(id), value: encode(run) });
+  else if (before?.run) changeset.deletes.push(keys.run(id));
 
   // A running task has no placement entry; its cold record still names one, since a claim does not rewrite it. A
   // change to a waiting task's record rewrites its placement too, so that a claim of the old one fails its check.
@@ -192,28 +192,28 @@ export function transition(before: TaskState | null, after: TaskState): Changese
   const placeBefore = before && !before.run ? before.task.placement : null;
   const key = place && placementKey(place, task);
   const keyBefore = placeBefore && placementKey(placeBefore, task);
-  if (keyBefore && !(key && sameKey(key, keyBefore))) write.deletes.push(keyBefore);
-  if (key && place !== placeBefore) write.puts.push({ key, value: encode(placementValue(task)) });
+  if (keyBefore && !(key && sameKey(key, keyBefore))) changeset.deletes.push(keyBefore);
+  if (key && place !== placeBefore) changeset.puts.push({ key, value: encode(placementValue(task)) });
 
   const bucket = bucketOf(after);
   const bucketBefore = before && bucketOf(before);
   if (bucketBefore !== bucket) {
-    if (bucketBefore) write.deletes.push(keys.index(bucketBefore, task_type, id));
-    write.puts.push({ key: keys.index(bucket, task_type, id), value: encode(indexValue(after)) });
+    if (bucketBefore) changeset.deletes.push(keys.index(bucketBefore, task_type, id));
+    changeset.puts.push({ key: keys.index(bucket, task_type, id), value: encode(indexValue(after)) });
   }
-  moveEntries(write, entriesOf(before), entriesOf(after));
-  for (const key of effectsOf(before, after)) write.puts.push({ key, value: encode(0) });
+  moveEntries(changeset, entriesOf(before), entriesOf(after));
+  for (const key of effectsOf(before, after)) changeset.puts.push({ key, value: encode(0) });
 
   const status = statusOf(after);
   const statusBefore = before && statusOf(before);
   if (statusBefore !== status) {
-    if (statusBefore) write.counts.push({ task_type, status: statusBefore, delta: -1 });
-    write.counts.push({ task_type, status, delta: 1 });
+    if (statusBefore) changeset.counts.push({ task_type, status: statusBefore, delta: -1 });
+    changeset.counts.push({ task_type, status, delta: 1 });
   }
 
-  write.open.push(...openChanges(before, after));
-  write.changes.push({ id, before, after });
-  return write;
+  changeset.open.push(...openChanges(before, after));
+  changeset.changes.push({ id, before, after });
+  return changeset;
 }
 
 /** How a change of a task affects the open work of its submitter. */
@@ -253,12 +253,12 @@ export function entriesOf(state: TaskState | null): Deno.KvKey[] {
   return entries;
 }
 
-function moveEntries(write: Changeset, before: Deno.KvKey[], after: Deno.KvKey[]): void {
+function moveEntries(changeset: Changeset, before: Deno.KvKey[], after: Deno.KvKey[]): void {
   if (before.length === 0 && after.length === 0) return;
   const texts = (entries: Deno.KvKey[]) => new Set(entries.map((key) => JSON.stringify(key)));
   const [had, has] = [texts(before), texts(after)];
-  for (const key of before) if (!has.has(JSON.stringify(key))) write.deletes.push(key);
-  for (const key of after) if (!had.has(JSON.stringify(key))) write.puts.push({ key, value: encode(0) });
+  for (const key of before) if (!has.has(JSON.stringify(key))) changeset.deletes.push(key);
+  for (const key of after) if (!had.has(JSON.stringify(key))) changeset.puts.push({ key, value: encode(0) });
 }
 
 /** The pending effects of a change: on its dependents, its callback, its concurrency key. */
@@ -296,18 +296,18 @@ function keySize(key: Deno.KvKey): number {
 }
 
 /** Measures a changeset against the limits of an atomic. */
-export function sizeOf(write: Changeset): ChangesetSize {
+export function sizeOf(changeset: Changeset): ChangesetSize {
   let keyBytes = 0;
   let bytes = 0;
-  for (const { key } of write.checks) keyBytes += keySize(key);
-  for (const key of write.deletes) keyBytes += keySize(key);
-  for (const { key, value } of write.puts) {
+  for (const { key } of changeset.checks) keyBytes += keySize(key);
+  for (const key of changeset.deletes) keyBytes += keySize(key);
+  for (const { key, value } of changeset.puts) {
     keyBytes += keySize(key);
     bytes += value.length;
   }
   return {
-    checks: write.checks.length,
-    mutations: write.puts.length + write.deletes.length,
+    checks: changeset.checks.length,
+    mutations: changeset.puts.length + changeset.deletes.length,
     keyBytes,
     bytes: bytes + keyBytes,
   };

@@ -69,13 +69,13 @@ export async function readReady(kv: Deno.Kv, ids: readonly string[]): Promise<(T
 export async function addUnchangedChecks(
   kv: Deno.Kv,
   { task }: TaskState,
-  write: Changeset,
+  changeset: Changeset,
 ): Promise<Changeset | null> {
   const [cold, run] = await kv.getMany<[unknown, unknown]>([keys.task(task.id), keys.run(task.id)]);
   if (!cold.value || run.value || decodeTask(cold.value).version !== task.version) return null;
   // A claim leaves the cold record as it is, so the run record's absence is checked as well.
-  write.checks.push({ key: cold.key, versionstamp: cold.versionstamp }, { key: run.key, versionstamp: null });
-  return write;
+  changeset.checks.push({ key: cold.key, versionstamp: cold.versionstamp }, { key: run.key, versionstamp: null });
+  return changeset;
 }
 
 /** Reads the artifacts of a task, by name. */

@@ -107,32 +107,32 @@ export class Removal {
     const { id, task_type, status } = task;
     if (!isTerminal(status)) return "moved";
     if (needed.has(id)) return "needed";
-    const write = emptyChangeset(id);
-    write.checks.push({ key: cold.key, versionstamp: cold.versionstamp });
+    const changeset = emptyChangeset(id);
+    changeset.checks.push({ key: cold.key, versionstamp: cold.versionstamp });
     const named = retriedAs.get(id) ?? [];
     const isBare = task.record_only && named.length <= PIECES;
-    write.deletes.push(keys.task(id), keys.index(status, task_type, id), ...isBare ? named : []);
-    if (result_apart) write.deletes.push(keys.result(id));
-    write.deletes.push(...entriesOf({ task, run: null }));
-    for (const upload of task.uploads) write.deletes.push(keys.uploadRef(upload, id));
+    changeset.deletes.push(keys.task(id), keys.index(status, task_type, id), ...isBare ? named : []);
+    if (result_apart) changeset.deletes.push(keys.result(id));
+    changeset.deletes.push(...entriesOf({ task, run: null }));
+    for (const upload of task.uploads) changeset.deletes.push(keys.uploadRef(upload, id));
     if (!isBare) {
       // It may have more entries than one atomic takes: the tombstone stays until all are gone.
-      write.puts.push({ key: keys.tombstone(id), value: encode(0) });
-      write.deletes.push(keys.checkpoint(id));
+      changeset.puts.push({ key: keys.tombstone(id), value: encode(0) });
+      changeset.deletes.push(keys.checkpoint(id));
       const checkpoint = await this.kv.get(keys.checkpoint(id));
       const kept = checkpoint.value ? decode<CheckpointRecord>(checkpoint.value) : null;
-      if (kept?.blob) this.blobs.scheduleDeletion(write, kept.blob.blob);
+      if (kept?.blob) this.blobs.scheduleDeletion(changeset, kept.blob.blob);
     }
     if (task.unique_key !== null) {
       const unique = await this.kv.get(keys.unique(task_type, task.unique_key));
       if (unique.value && decode<string>(unique.value) === id) {
-        write.checks.push({ key: unique.key, versionstamp: unique.versionstamp });
-        write.deletes.push(unique.key);
+        changeset.checks.push({ key: unique.key, versionstamp: unique.versionstamp });
+        changeset.deletes.push(unique.key);
       }
     }
-    write.counts.push({ task_type, status, delta: -1 });
-    write.changes.push({ id, before: { task, run: null }, after: null });
-    return await this.committer.commitUnlessConflict(write) ? "removed" : "moved";
+    changeset.counts.push({ task_type, status, delta: -1 });
+    changeset.changes.push({ id, before: { task, run: null }, after: null });
+    return await this.committer.commitUnlessConflict(changeset) ? "removed" : "moved";
   }
 
   /** Deletes the entries left by a deleted task: there may be more than one atomic takes. */
@@ -147,16 +147,16 @@ export class Removal {
 
   /** Deletes the entries of a prefix in batches that fit; `blobOf` names the file that an entry owns. */
   async #removePieces(prefix: Deno.KvKey, blobOf: (value: unknown) => string | null): Promise<void> {
-    let write = emptyChangeset(prefix.join("/"));
+    let changeset = emptyChangeset(prefix.join("/"));
     for await (const { key, value } of this.kv.list({ prefix }, { batchSize: 20 })) {
-      write.deletes.push(key);
+      changeset.deletes.push(key);
       const blob = blobOf(value);
-      if (blob !== null) this.blobs.scheduleDeletion(write, blob);
-      if (write.deletes.length < PIECES) continue;
-      await this.committer.commit(write);
-      write = emptyChangeset(prefix.join("/"));
+      if (blob !== null) this.blobs.scheduleDeletion(changeset, blob);
+      if (changeset.deletes.length < PIECES) continue;
+      await this.committer.commit(changeset);
+      changeset = emptyChangeset(prefix.join("/"));
     }
-    if (write.deletes.length > 0) await this.committer.commit(write);
+    if (changeset.deletes.length > 0) await this.committer.commit(changeset);
   }
 
   /** Deletes an upload with its chunks, unless a task needs it now or started to since it was read. */
@@ -164,17 +164,17 @@ export class Removal {
     const { blob } = decode<Upload>(value);
     if (await this.#hasAny(keys.uploadRefsOf(key[1] as string))) return false;
     // A submit that names the upload rewrites it: then this check fails, and the upload stays.
-    const write = emptyChangeset(`upload:${key[1] as string}`, "upload_fence");
-    write.checks.push({ key, versionstamp });
-    write.deletes.push(key);
-    write.puts.push({ key: keys.uploadFence(), value: encode(0) });
-    return await this.#removeBlob(write, blob);
+    const changeset = emptyChangeset(`upload:${key[1] as string}`, "upload_fence");
+    changeset.checks.push({ key, versionstamp });
+    changeset.deletes.push(key);
+    changeset.puts.push({ key: keys.uploadFence(), value: encode(0) });
+    return await this.#removeBlob(changeset, blob);
   }
 
   /** Commits the removal of a file's owner and deletes its chunks; false if another change came first. */
-  async #removeBlob(write: Changeset, blob: string): Promise<boolean> {
-    this.blobs.scheduleDeletion(write, blob);
-    if (!await this.committer.commitUnlessConflict(write)) return false;
+  async #removeBlob(changeset: Changeset, blob: string): Promise<boolean> {
+    this.blobs.scheduleDeletion(changeset, blob);
+    if (!await this.committer.commitUnlessConflict(changeset)) return false;
     await this.blobs.delete(blob);
     return true;
   }
@@ -197,8 +197,8 @@ export class Removal {
   async removeUnfinished({ key, versionstamp }: Entry): Promise<boolean> {
     const blob = key[1] as string;
     // Rewrite the marker first: a writer still at work then fails its check, and nobody attaches a partial file.
-    const write = emptyChangeset(`blob:${blob}`);
-    write.checks.push({ key, versionstamp });
-    return await this.#removeBlob(write, blob);
+    const changeset = emptyChangeset(`blob:${blob}`);
+    changeset.checks.push({ key, versionstamp });
+    return await this.#removeBlob(changeset, blob);
   }
 }

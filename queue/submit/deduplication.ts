@@ -59,7 +59,7 @@ export const UNIQUE_STATES: Status[] = ["PENDING", "RUNNING", "SUCCESS"];
 export async function claimIdempotencyKey(
   kv: Deno.Kv,
   clock: Clock,
-  write: Changeset,
+  changeset: Changeset,
   { scope, key }: IdempotencyKey,
   body: string,
   ids: string[],
@@ -74,9 +74,9 @@ export async function claimIdempotencyKey(
     if ((await kv.get(keyOf(known.ids[0]))).value) return known.ids;
   }
   const record: IdempotencyRecord = { ids, body, expires_at: clock.now() + IDEMPOTENCY_MS };
-  write.locks.push(`idempotency:${scope}:${key}`);
-  write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-  write.puts.push({ key: entry.key, value: encode(record), expireIn: IDEMPOTENCY_MS });
+  changeset.locks.push(`idempotency:${scope}:${key}`);
+  changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+  changeset.puts.push({ key: entry.key, value: encode(record), expireIn: IDEMPOTENCY_MS });
   return null;
 }
 
@@ -100,7 +100,7 @@ export async function findByIdempotencyKey(
  */
 export async function claimUniqueKey(
   kv: Deno.Kv,
-  write: Changeset,
+  changeset: Changeset,
   { key, period_ms = Infinity, states = UNIQUE_STATES }: Unique,
   { id, task_type, created_at }: TaskRecord,
 ): Promise<string | null> {
@@ -111,9 +111,9 @@ export async function claimUniqueKey(
     const recent = known && known.task.created_at > created_at - period_ms;
     if (recent && states.includes(statusOf(known))) return holder;
   }
-  write.locks.push(`unique:${task_type}:${key}`);
-  write.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-  write.puts.push({ key: entry.key, value: encode(id) });
+  changeset.locks.push(`unique:${task_type}:${key}`);
+  changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+  changeset.puts.push({ key: entry.key, value: encode(id) });
   return null;
 }
 

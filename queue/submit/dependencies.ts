@@ -31,8 +31,8 @@ export async function assertParents(
 }
 
 /** Adds the effects that notify new tasks of parents that may already have ended. */
-export function notifyDependents(write: Changeset, parents: Iterable<string>): void {
-  for (const parent of parents) write.puts.push({ key: keys.dependentsEffect(parent), value: encode(0) });
+export function notifyDependents(changeset: Changeset, parents: Iterable<string>): void {
+  for (const parent of parents) changeset.puts.push({ key: keys.dependentsEffect(parent), value: encode(0) });
 }
 
 /**

@@ -54,14 +54,25 @@ export interface Submission {
   submitted_by?: string;
 }
 
+/** A submission whose type and parameters were checked. */
+export interface CheckedParams {
+  definition: AnyTaskDefinition;
+  /** As the handler gets them. */
+  params: Json;
+  /** As they are stored: as sent, where the schema changes them. */
+  stored: Json;
+  /** Ids of the uploads that they name. */
+  uploads: string[];
+}
+
 /**
- * Makes the state of a new task from what was submitted, with all defaults filled in.
+ * Checks the type and the parameters of a submission.
  *
  * @param root The JSON pointer to the submission, for errors.
  * @param internal Whether the service itself submits: then its own types are allowed.
- * @throws {InvalidInputError} If something is wrong with it.
+ * @throws {InvalidInputError} If something is wrong with them.
  */
-export function newTask({ registry, clock }: Core, submission: Submission, root: string, internal = false): TaskState {
+export function checkParams({ registry }: Core, submission: Submission, root: string, internal = false): CheckedParams {
   const definition = registry.get(submission.task_type);
   if (!definition || definition.internal && !internal) {
     const known = registry.public().map(({ type }) => type).join(", ");
@@ -74,12 +85,29 @@ export function newTask({ registry, clock }: Core, submission: Submission, root:
   // Parameters that are stored as sent are parsed as they will be read back.
   const sent = onlyChecks(definition) ? null : JSON.parse(JSON.stringify(given)) as Json;
   const params = parseParams(definition, sent ?? given, pointer) as Json;
-  const kept = sent ?? params;
-  const bytes = jsonSize(kept);
-  if (bytes > MAX_PARAMS_BYTES) {
+  const stored = sent ?? params;
+  if (jsonSize(stored) > MAX_PARAMS_BYTES) {
     const detail = `Parameters may take at most ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload larger data.`;
     throw new InvalidInputError([{ pointer, detail }]);
   }
+  return { definition, params, stored, uploads: uploadsOf(definition, params) };
+}
+
+/**
+ * Makes the state of a new task from what was submitted, with all defaults filled in.
+ *
+ * @param fileNames The names of its uploads.
+ * @param root The JSON pointer to the submission, for errors.
+ * @throws {InvalidInputError} If something is wrong with it.
+ */
+export function newTask(
+  { registry, clock }: Core,
+  submission: Submission,
+  { definition, params, stored, uploads }: CheckedParams,
+  fileNames: string[],
+  root: string,
+): TaskState {
+  const bytes = jsonSize(stored);
   const now = clock.now();
   const priority = submission.priority ?? 0;
   const runAt = submission.run_at !== undefined && submission.run_at > now ? submission.run_at : null;
@@ -105,14 +133,14 @@ export function newTask({ registry, clock }: Core, submission: Submission, root:
     task: {
       id: newId(now),
       task_type: definition.type,
-      title: titleOf(definition, params, []),
+      title: (definition.titleOf?.(params, fileNames) || definition.title).slice(0, 200),
       status: "PENDING",
       placement: depends_on.length > 0
         ? { kind: "blocked", unmet: depends_on.length }
         : placementAt(runAt ?? now, { priority, concurrency_key }, now),
       progress: 0,
       message: "",
-      input_params: kept,
+      input_params: stored,
       result: null,
       error: null,
       attempt: 0,
@@ -140,14 +168,9 @@ export function newTask({ registry, clock }: Core, submission: Submission, root:
       params_bytes: bytes < 1_024 ? 0 : bytes,
       attempts: [],
       actions: [],
-      uploads: uploadsOf(definition, params),
+      uploads,
       record_only: false,
       version: 1,
     },
   };
-}
-
-/** What a task is called, from its parameters and the names of its uploads. */
-export function titleOf(definition: AnyTaskDefinition, params: Json, files: string[]): string {
-  return (definition.titleOf?.(params, files) || definition.title).slice(0, 200);
 }

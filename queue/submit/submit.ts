@@ -6,17 +6,16 @@
  */
 
 import type { Core } from "../core.ts";
-import { parseParams } from "../params.ts";
 import { type Changeset, emptyChangeset, merge, transition } from "../store/changeset.ts";
 import { encode } from "../store/codec.ts";
 import { AtomicSize } from "../store/commit/atomic_size.ts";
 import { keys } from "../store/keys.ts";
 import { getAll } from "../store/kv.ts";
 import { InvalidInputError } from "../task/errors.ts";
-import type { Json, TaskRecord, TaskState } from "../task/record.ts";
+import type { TaskRecord, TaskState } from "../task/record.ts";
 import { claimIdempotencyKey, claimUniqueKey, fingerprint, type IdempotencyKey } from "./deduplication.ts";
 import { assertParents, notifyDependents, resolveRefs } from "./dependencies.ts";
-import { newTask, type Submission, titleOf } from "./new_task.ts";
+import { type CheckedParams, checkParams, newTask, type Submission } from "./new_task.ts";
 import { MAX_BATCH } from "../task/limits.ts";
 import type { Uploads } from "./uploads.ts";
 
@@ -57,7 +56,7 @@ export class Submitter {
     idempotency?: IdempotencyKey,
     internal = false,
   ): Promise<{ id: string; created: TaskState | null }> {
-    const state = await this.#withFileTitle(newTask(this.core, submission, "", internal));
+    const state = await this.#newTask(submission, "", checkParams(this.core, submission, "", internal));
     const { depends_on } = state.task;
     await assertParents(this.core.kv, depends_on, (i) => `/depends_on/${i}`);
     const { ids: [id], created } = await this.#commit([submission], [state], depends_on, idempotency, submission);
@@ -74,8 +73,11 @@ export class Submitter {
     if (submissions.length === 0 || submissions.length > MAX_BATCH) {
       throw new InvalidInputError([{ pointer: "/tasks", detail: `A batch has 1 to ${MAX_BATCH} tasks.` }]);
     }
-    const made = submissions.map((submission, i) => newTask(this.core, submission, `/tasks/${i}`));
-    const states = await Promise.all(made.map((state) => this.#withFileTitle(state)));
+    const roots = submissions.map((_, i) => `/tasks/${i}`);
+    const checked = submissions.map((submission, i) => checkParams(this.core, submission, roots[i]));
+    const states = await Promise.all(
+      submissions.map((submission, i) => this.#newTask(submission, roots[i], checked[i])),
+    );
     const outside = resolveRefs(submissions, states);
     const parents = [...outside.keys()];
     // Before anything is read for it: a batch may name more tasks than could ever be stored.
@@ -151,7 +153,7 @@ export class Submitter {
    * @throws {InvalidInputError} As {@linkcode submit} does.
    */
   async prepare(submission: Submission): Promise<{ changeset: Changeset; state: TaskState; duplicate: string | null }> {
-    const state = await this.#withFileTitle(newTask(this.core, submission, ""));
+    const state = await this.#newTask(submission, "", checkParams(this.core, submission, ""));
     const changeset = creationOf([state]);
     const duplicate = await this.#complete(changeset, [submission], [state], state.task.depends_on, () => "");
     return { changeset, state, duplicate };
@@ -167,26 +169,21 @@ export class Submitter {
     throw new InvalidInputError([{ pointer: "/tasks", detail }]);
   }
 
-  /** The task with a title that tells the names of its uploads. */
-  async #withFileTitle(state: TaskState): Promise<TaskState> {
-    const { task } = state;
-    if (task.uploads.length === 0) return state;
-    const definition = this.core.registry.get(task.task_type)!;
-    const params = parseParams(definition, task.input_params, "") as Json;
-    const title = titleOf(definition, params, await this.uploads.names(task.uploads));
-    return { run: state.run, task: { ...task, title } };
+  async #newTask(submission: Submission, root: string, checked: CheckedParams): Promise<TaskState> {
+    const fileNames = checked.uploads.length > 0 ? await this.uploads.names(checked.uploads) : [];
+    return newTask(this.core, submission, checked, fileNames, root);
   }
 
   /**
    * Links older tasks, if they still exist, to the ones that were submitted in their place. The janitor finds entries
    * that were written after their older task was deleted.
    */
-  async #referToOlder(write: Changeset, tasks: TaskRecord[]): Promise<void> {
+  async #referToOlder(changeset: Changeset, tasks: TaskRecord[]): Promise<void> {
     const named = tasks.filter(({ retried_from }) => retried_from !== null);
     if (named.length === 0) return;
     const entries = await getAll(this.core.kv, named.map(({ retried_from }) => keys.task(retried_from!)));
     named.forEach(({ id, retried_from }, i) => {
-      if (entries[i].value) write.puts.push({ key: keys.retriedAs(retried_from!, id), value: encode(0) });
+      if (entries[i].value) changeset.puts.push({ key: keys.retriedAs(retried_from!, id), value: encode(0) });
     });
   }
 }

@@ -41,7 +41,7 @@ export class Uploads {
     const written = await blobs.write(stream, maxBytes);
     const now = clock.now();
     const id = newId(now);
-    const { mark: _, ...stored } = written;
+    const { pendingVersion: _, ...stored } = written;
     const file: Upload = { ...stored, name, media_type: mediaType, created_at: now, used_at: now };
     for (let tries = 1;; tries++) {
       const changeset = emptyChangeset(`upload:${id}`);
@@ -95,20 +95,20 @@ export class Uploads {
    * @ignore
    */
   async refer(
-    write: Changeset,
+    changeset: Changeset,
     owners: { id: string; uploads: string[]; input_params: Json }[],
     rootOf: (i: number) => string,
   ): Promise<void> {
     if (owners.every(({ uploads }) => uploads.length === 0)) return;
     const fence = await this.core.kv.get(keys.uploadFence());
-    write.checks.push({ key: fence.key, versionstamp: fence.versionstamp });
+    changeset.checks.push({ key: fence.key, versionstamp: fence.versionstamp });
     const wanted = [...new Set(owners.flatMap(({ uploads }) => uploads))];
     const entries = await getAll(this.core.kv, wanted.map((upload) => keys.upload(upload)));
     const stored = new Map(wanted.map((upload, i) => [upload, entries[i]]));
     const seen = new Set<string>();
     for (const [i, { id, uploads, input_params }] of owners.entries()) {
       for (const upload of uploads) {
-        write.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
+        changeset.puts.push({ key: keys.uploadRef(upload, id), value: encode(0) });
         if (seen.has(upload)) continue;
         seen.add(upload);
         const entry = stored.get(upload)!;
@@ -118,8 +118,8 @@ export class Uploads {
         };
         if (!entry.value) refuse(`Upload ${upload} does not exist. Uploads without a task are kept for 24 hours.`);
         const used: Upload = { ...decode<Upload>(entry.value), used_at: this.core.clock.now() };
-        write.locks.push(`upload:${upload}`);
-        write.puts.push({ key: keys.upload(upload), value: encode(used) });
+        changeset.locks.push(`upload:${upload}`);
+        changeset.puts.push({ key: keys.upload(upload), value: encode(used) });
       }
     }
   }

@@ -19,7 +19,16 @@ export const ACTION_STATUSES: Readonly<Record<TaskActionName, readonly Status[]>
   delete: ["SUCCESS", "FAILED", "CANCELLED"],
 };
 
-/** Whether an action is possible in the status of a task. */
+/**
+ * Whether an action is possible in the status of a task.
+ *
+ * @example
+ * ```ts
+ * import { canBe } from "../mod.ts";
+ *
+ * if (canBe("retry", { status: "SUCCESS" })) throw new Error("what succeeded is not retried");
+ * ```
+ */
 export function canBe(action: TaskActionName, { status }: { status: Status }): boolean {
   return ACTION_STATUSES[action].includes(status);
 }

@@ -118,7 +118,7 @@ const time = (ms: number | null): string | null => ms === null ? null : new Date
 export type Retention = Readonly<Record<TerminalStatus, number>>;
 
 /** When retention removes a task; null while it has not ended. Milliseconds since the epoch. */
-export function deleteAt({ task, run }: TaskState, retention: Retention): number | null {
+function deleteAt({ task, run }: TaskState, retention: Retention): number | null {
   if (run || task.completed_at === null) return null;
   return task.completed_at + (task.retention_ms ?? retention[task.status as TerminalStatus]);
 }

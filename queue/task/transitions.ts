@@ -35,7 +35,7 @@ export const EVENTS = [
 export type TaskEvent = (typeof EVENTS)[number];
 
 /** The whole state machine: for each event, the status that each status leads to; all others are illegal. */
-export const TRANSITIONS: Readonly<Record<TaskEvent, Partial<Record<Status, Status>>>> = {
+const TRANSITIONS: Readonly<Record<TaskEvent, Partial<Record<Status, Status>>>> = {
   become_due: { PENDING: "PENDING" },
   claim: { PENDING: "RUNNING" },
   succeed: { RUNNING: "SUCCESS" },
@@ -71,7 +71,7 @@ const FIRST_SUSPICION_MS = 10_000;
 const LONGEST_SUSPICION_MS = 5 * 60_000;
 
 /** Attempts that a record remembers; older ones are dropped. */
-export const MAX_ATTEMPTS_KEPT = 25;
+const MAX_ATTEMPTS_KEPT = 25;
 
 /** Cancels and retries that a record remembers; older ones are dropped. */
 export const MAX_ACTIONS_KEPT = 25;

@@ -45,13 +45,13 @@ class StoreCheck {
   readonly #findings: Findings;
   readonly #states = new Map<string, TaskState>();
   readonly #instances = new Set<string>();
-  readonly #follows = new Set<string>();
+  readonly #effects = new Set<string>();
   /** Owned entries that were seen, as text; a required entry that is not in here is missing. */
   readonly #seen = new Set<string>();
   readonly #removed = new Set<string>();
   readonly #schedules = new Map<string, Schedule>();
   readonly #uploads = new Set<string>();
-  readonly #slots = new Map<string, string[]>();
+  readonly #keyHolders = new Map<string, string[]>();
   readonly #unmet = new Map<string, number>();
   /** For each blob that someone owns, how many chunks it has. */
   readonly #blobs = new Map<string, { chunks: number; owner: Deno.KvKey }>();
@@ -65,7 +65,7 @@ class StoreCheck {
   async run(): Promise<StoreReport> {
     await this.#findings.each(["instance"], ({ key }) => this.#instances.add(key[1] as string));
     await this.#findings.each(["removed"], ({ key }) => this.#removed.add(key[1] as string));
-    await this.#findings.each(["follow"], ({ key }) => this.#follows.add(text(key)));
+    await this.#findings.each(["follow"], ({ key }) => this.#effects.add(text(key)));
     await this.#findings.each(["task"], ({ key, value }) => {
       // The large parts are not needed here.
       const task: TaskRecord = { ...decodeTask(value), input_params: null, result: null };
@@ -78,16 +78,16 @@ class StoreCheck {
     await this.#findings.each(["index"], (entry) => this.#checkIndex(entry));
     await this.#findings.each(
       ["slot"],
-      ({ key, value }) => this.#slots.set(text(key.slice(1)), decode<string[]>(value)),
+      ({ key, value }) => this.#keyHolders.set(text(key.slice(1)), decode<string[]>(value)),
     );
     await this.#findings.each(["child"], (entry) => this.#checkChild(entry));
     await this.#findings.each(["expiry"], (entry) => {
       const state = this.#state(entry, 2);
-      if (state && !owns(state, entry.key)) this.#findings.drop(entry, "does not expire");
+      if (state && !owns(state, entry.key)) this.#findings.remove(entry, "does not expire");
     });
     await this.#findings.each(["drop"], (entry) => {
       const state = this.#state(entry, 2);
-      if (state && !owns(state, entry.key)) this.#findings.drop(entry, "is not deleted at this time");
+      if (state && !owns(state, entry.key)) this.#findings.remove(entry, "is not deleted at this time");
     });
     await this.#findings.each(
       ["schedule"],
@@ -96,13 +96,13 @@ class StoreCheck {
     await this.#findings.each(["tick"], (entry) => {
       this.#seen.add(text(entry.key));
       const schedule = this.#schedules.get(entry.key[2] as string);
-      if (schedule?.next_at !== entry.key[1]) this.#findings.drop(entry, "names a schedule that is not due then");
+      if (schedule?.next_at !== entry.key[1]) this.#findings.remove(entry, "names a schedule that is not due then");
     });
     await this.#findings.each(["unique"], (entry) => {
       const task = this.#states.get(decode<string>(entry.value))?.task;
       const [, type, key] = entry.key;
       if (task?.task_type !== type || task?.unique_key !== key) {
-        this.#findings.drop(entry, "names a task without this key");
+        this.#findings.remove(entry, "names a task without this key");
       }
     });
     await this.#checkFiles();
@@ -110,7 +110,7 @@ class StoreCheck {
     await this.#findings.each(["log"], (entry) => this.#state(entry, 1));
     await this.#findings.each(["result"], (entry) => this.#state(entry, 1));
     await this.#findings.each(["command"], (entry) => {
-      if (!this.#instances.has(entry.key[1] as string)) this.#findings.drop(entry, "is for an instance that is gone");
+      if (!this.#instances.has(entry.key[1] as string)) this.#findings.remove(entry, "is for an instance that is gone");
     });
     await this.#findings.each(["lane"], ({ key }) => {
       const instance = key[1] as string;
@@ -119,10 +119,10 @@ class StoreCheck {
       }
     });
     await this.#findings.each(["removed"], (entry) => {
-      if (this.#states.has(entry.key[1] as string)) this.#findings.drop(entry, "is of a task that still exists");
+      if (this.#states.has(entry.key[1] as string)) this.#findings.remove(entry, "is of a task that still exists");
     });
     await this.#findings.each(["retried_as"], (entry) => {
-      if (!this.#states.has(entry.key[1] as string)) this.#findings.drop(entry, "is of a task that does not exist");
+      if (!this.#states.has(entry.key[1] as string)) this.#findings.remove(entry, "is of a task that does not exist");
     });
     await this.#findings.each(["idempotency"], ({ key, value }) => {
       const { ids, body, expires_at } = decode<{ ids?: unknown; body?: unknown; expires_at?: unknown }>(value);
@@ -155,7 +155,7 @@ class StoreCheck {
     this.#seen.add(text(entry.key));
     const id = entry.key[part] as string;
     const state = this.#states.get(id) ?? null;
-    if (!state && !this.#removed.has(id)) this.#findings.drop(entry, "is of a task that does not exist");
+    if (!state && !this.#removed.has(id)) this.#findings.remove(entry, "is of a task that does not exist");
     return state;
   }
 
@@ -163,7 +163,7 @@ class StoreCheck {
     const state = this.#state(entry, 1);
     if (!state) return;
     state.run = decode<RunRecord>(entry.value);
-    if (isTerminal(state.task.status)) this.#findings.drop(entry, `is of a task that is ${state.task.status}`);
+    if (isTerminal(state.task.status)) this.#findings.remove(entry, `is of a task that is ${state.task.status}`);
     else if (!this.#instances.has(state.run.instance)) {
       const detail = "is run by an instance that is gone";
       this.#findings.move(entry.key, detail, state.task.id, (state) => interrupt(state, this.#now));
@@ -176,7 +176,7 @@ class StoreCheck {
     const { task, run } = state;
     const placement = run ? null : task.placement;
     if (!placement || text(placementKey(placement, task)) !== text(entry.key)) {
-      this.#findings.drop(entry, run ? "is of a task that is running" : "is not the placement of its task");
+      this.#findings.remove(entry, run ? "is of a task that is running" : "is not the placement of its task");
     }
   }
 
@@ -184,7 +184,7 @@ class StoreCheck {
     const state = this.#state(entry, 3);
     if (!state) return;
     if (text(indexKey(state)) !== text(entry.key)) {
-      this.#findings.drop(entry, `is of a task that is ${statusOf(state)}`);
+      this.#findings.remove(entry, `is of a task that is ${statusOf(state)}`);
     }
   }
 
@@ -193,15 +193,15 @@ class StoreCheck {
     if (!state) return;
     const parent = entry.key[1] as string;
     if (isTerminal(statusOf(state)) || !state.task.depends_on.includes(parent)) {
-      return this.#findings.drop(entry, "is of a task that does not depend on it");
+      return this.#findings.remove(entry, "is of a task that does not depend on it");
     }
     // Once a task is no longer blocked, its other dependencies do not matter.
     if (decode<number>(entry.value) !== 0 || state.run || state.task.placement?.kind !== "blocked") return;
     this.#unmet.set(state.task.id, (this.#unmet.get(state.task.id) ?? 0) + 1);
     const known = this.#states.get(parent);
-    const follows = this.#follows.has(text(keys.dependentsEffect(parent)));
+    const hasEffect = this.#effects.has(text(keys.dependentsEffect(parent)));
     const willTell = known && !isTerminal(statusOf(known)) && known.task.has_dependents;
-    if (!follows && !willTell) {
+    if (!hasEffect && !willTell) {
       this.#findings.put(keys.dependentsEffect(parent), `is missing: task ${state.task.id} waits for this one`, 0);
     }
   }
@@ -219,19 +219,19 @@ class StoreCheck {
       if (!ended && !run) this.#checkPlace(state, need);
       for (const key of entriesOf(state)) need(key, `the entry under ${key[0] as string}`);
       for (const upload of task.uploads) need(keys.uploadRef(upload, id), "the reference to an upload");
-      if (concurrency_key !== null && !ended) this.#checkSlot(state, concurrency_key, task_type);
+      if (concurrency_key !== null && !ended) this.#checkConcurrencyKey(state, concurrency_key, task_type);
     }
     for (const [id, { next_at }] of this.#schedules) {
       if (next_at === null || this.#seen.has(text(keys.tick(next_at, id)))) continue;
       this.#findings.put(keys.tick(next_at, id), `is missing: the next time of schedule ${id}`, 0);
     }
-    for (const [name, holders] of this.#slots) {
+    for (const [name, holders] of this.#keyHolders) {
       const [type, key] = JSON.parse(name) as [string, string];
       if (new Set(holders).size < holders.length) {
         this.#findings.put(keys.keyHolders(type, key), "names a task twice", [...new Set(holders)]);
       }
       const free = holders.some((id) => !this.#states.has(id) || !occupies(this.#states.get(id)!));
-      if (free) this.#needFollow(type, key, "a task that no longer needs the key still holds it");
+      if (free) this.#expectKeyEffect(type, key, "a task that no longer needs the key still holds it");
     }
   }
 
@@ -257,20 +257,20 @@ class StoreCheck {
     );
   }
 
-  #checkSlot(state: TaskState, key: string, type: string): void {
-    const holders = this.#slots.get(text([type, key])) ?? [];
+  #checkConcurrencyKey(state: TaskState, key: string, type: string): void {
+    const holders = this.#keyHolders.get(text([type, key])) ?? [];
     if (occupies(state)) {
       if (holders.includes(state.task.id)) return;
-      const slot = keys.keyHolders(type, key);
-      this.#findings.put(slot, `does not name task ${state.task.id}, which holds the key`, [...holders, state.task.id]);
+      const at = keys.keyHolders(type, key);
+      this.#findings.put(at, `does not name task ${state.task.id}, which holds the key`, [...holders, state.task.id]);
     } else if (state.task.placement?.kind === "limited" && holders.length === 0) {
-      this.#needFollow(type, key, `task ${state.task.id} waits for a key that no task holds`);
+      this.#expectKeyEffect(type, key, `task ${state.task.id} waits for a key that no task holds`);
     }
   }
 
-  #needFollow(type: string, key: string, why: string): void {
-    const follow = keys.concurrencyKeyEffect(type, key);
-    if (!this.#follows.has(text(follow))) this.#findings.put(follow, `is missing: ${why}`, 0);
+  #expectKeyEffect(type: string, key: string, why: string): void {
+    const effect = keys.concurrencyKeyEffect(type, key);
+    if (!this.#effects.has(text(effect))) this.#findings.put(effect, `is missing: ${why}`, 0);
   }
 
   async #checkFiles(): Promise<void> {
@@ -285,7 +285,7 @@ class StoreCheck {
       this.#seen.add(text(entry.key));
       const [, upload, owner] = entry.key as string[];
       if (!this.#states.has(owner) && !this.#schedules.has(owner)) {
-        this.#findings.drop(entry, "is of an owner that does not exist");
+        this.#findings.remove(entry, "is of an owner that does not exist");
       } else if (!this.#uploads.has(upload)) this.#findings.report(entry.key, "names an upload that does not exist");
     });
     await this.#findings.each(["artifact"], (entry) => {

@@ -98,7 +98,7 @@ export class Findings {
   }
 
   /** An entry that is to be deleted. */
-  drop({ key }: Deno.KvEntry<unknown>, detail: string): void {
+  remove({ key }: Deno.KvEntry<unknown>, detail: string): void {
     this.report(key, detail, () => Promise.resolve({ ...emptyChangeset(JSON.stringify(key)), deletes: [key] }));
   }
 

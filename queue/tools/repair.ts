@@ -33,8 +33,8 @@ export async function repairStore(kv: Deno.Kv): Promise<StoreReport> {
     });
     await committer.open(newId(clock.now()));
     for (const { fix } of report.problems) {
-      const write = await fix?.();
-      if (write) await committer.commit(write);
+      const changeset = await fix?.();
+      if (changeset) await committer.commit(changeset);
     }
     await committer.close(10_000);
     await resetCounts(kv, (await checkStore(kv, clock.now())).tally);

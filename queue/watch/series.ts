@@ -18,9 +18,9 @@ import { addSample, emptySample, quantile, type Sample } from "../store/commit/l
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 /** Minutes are kept this long. */
-export const MINUTES_KEPT_MS = 24 * HOUR_MS;
+const MINUTES_KEPT_MS = 24 * HOUR_MS;
 /** Hours and annotations are kept this long. */
-export const HOURS_KEPT_MS = 30 * 24 * HOUR_MS;
+const HOURS_KEPT_MS = 30 * 24 * HOUR_MS;
 /** An hour is summed up this long after its end, when every lane has written its part. */
 const HOUR_SETTLED_MS = 5 * MINUTE_MS;
 

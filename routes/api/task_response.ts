@@ -19,7 +19,7 @@ export async function taskResponse(queue: Queue, state: TaskState, reader: Princ
 }
 
 /** A task without what only operators may see: stacks with paths, and secrets in the query of a URL. */
-export function shownTo(reader: Principal, task: Task): Task {
+function shownTo(reader: Principal, task: Task): Task {
   if (mayActAs(reader, "operator")) return task;
   const bare = (error: TaskError | null) => error && { code: error.code, message: error.message };
   const url = (task.input_params as { url?: Json } | null)?.url;

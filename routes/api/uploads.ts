@@ -29,7 +29,7 @@ export interface UploadAnswer {
 const FRAMING_BYTES = 64 * 1024;
 
 /** A file name as data: no path, no control characters, at most 200 characters. */
-export function fileName(name: string): string {
+function fileName(name: string): string {
   const last = name.split(/[/\\]/).pop()!;
   // deno-lint-ignore no-control-regex
   return last.replaceAll(/[\u0000-\u001f\u007f]/g, "").slice(0, 200) || "upload";

@@ -14,7 +14,7 @@ import { InvalidInputError, TooLargeError } from "../../queue/task/errors.ts";
 import { Problem } from "./problem.ts";
 
 /** Bytes of a JSON body. */
-export const MAX_JSON_BYTES = 700_000;
+const MAX_JSON_BYTES = 700_000;
 
 /** Rejects a body whose Content-Length is too large, before any of it is read. */
 export function refuseLong(c: Context, limit: number): void {
@@ -82,7 +82,7 @@ async function parseJson<S extends z.ZodType>(
 }
 
 /** A file in a multipart body. */
-export interface PartFile {
+interface PartFile {
   field: string;
   name: string;
   media_type: string;

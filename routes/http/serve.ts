@@ -14,6 +14,7 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { type Clock, delay, repeat, within } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
+import { MAX_CONNECTIONS } from "../limits.ts";
 import type { Bindings, ServerSocket } from "../env.ts";
 
 /** How the application is served. Times are milliseconds. */
@@ -95,7 +96,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     } as ServerOptions,
   }) as Server;
   server.timeout = stalledMs;
-  server.maxConnections = options.maxConnections ?? 2_000;
+  server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
   server.on("timeout", (socket) => socket.destroy());
   server.on("clientError", (_error, socket) => {
     const outgoing = unanswered.get(socket);
@@ -274,8 +275,8 @@ async function upgrade(
     {
       address: incoming.socket.remoteAddress ?? "",
       isGone: () => socket.destroyed,
-      upgrade(taker, drop) {
-        take = taker;
+      upgrade(onOpen, drop) {
+        take = onOpen;
         // The handshake may still be invalid, or the client gone.
         socket.once("close", () => isOpen || drop());
         if (socket.destroyed) drop();
@@ -284,7 +285,7 @@ async function upgrade(
     },
   );
   if (!take) return await answer(socket, response);
-  const taker: (socket: ServerSocket) => void = take;
+  const onOpen: (socket: ServerSocket) => void = take;
   sockets.handleUpgrade(incoming, socket, head, (websocket) => {
     isOpen = true;
     let answered = true;
@@ -296,7 +297,7 @@ async function upgrade(
     }, () => {});
     websocket.on("pong", () => answered = true);
     websocket.on("close", () => void ping.stop());
-    taker(websocket as unknown as ServerSocket);
+    onOpen(websocket as unknown as ServerSocket);
   });
 }
 

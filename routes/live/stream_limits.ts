@@ -19,7 +19,7 @@ const LOOK_MS = 5_000;
 type End = (code: number, reason: string) => void;
 
 /** A stream that was admitted. */
-export interface Place {
+export interface StreamSlot {
   /** Sets how to end it. */
   onEnd(end: End): void;
   /** Records that it has ended. May be called more than once. */
@@ -52,7 +52,7 @@ export class StreamLimits {
    *
    * @throws {Problem} 429 if its caller has too many, 503 if there are too many in all.
    */
-  enter(c: Context<AppEnv>): Place {
+  enter(c: Context<AppEnv>): StreamSlot {
     const { maxStreams = MAX_STREAMS, maxStreamsPerCaller = MAX_STREAMS_PER_CALLER, tokens } = this.#options;
     const { name, session, expires_at } = c.get("principal");
     const entry: Entry = { token: name, address: addressOf(c, this.#options), session, end: null };

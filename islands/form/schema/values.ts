@@ -63,7 +63,7 @@ export function valueOf(schema: Schema, text: string): Json | undefined {
 }
 
 /** The lines of a text that are not empty. */
-export function linesOf(text: string): string[] {
+function linesOf(text: string): string[] {
   return text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
 }
 

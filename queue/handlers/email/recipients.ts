@@ -12,7 +12,7 @@ import { EncodingError } from "../csv/errors.ts";
 import type { Values } from "./template.ts";
 
 /** The most recipients of a mailing. */
-export const MAX_RECIPIENTS = 20_000;
+const MAX_RECIPIENTS = 20_000;
 /** Characters of a value, and of all values of a row. */
 const [MAX_VALUE, MAX_ROW] = [32_768, 262_144];
 /** The largest list of recipients in bytes. */

@@ -12,7 +12,7 @@ import { NonRetryableError } from "../../task/errors.ts";
 export interface MailOptions {
   /** `smtp://user:password@host:587` or `smtps://…`; undefined: the outbox. */
   smtpUrl?: string;
-  /** Who sends. Default `Millrace <millrace@localhost>`. */
+  /** Who sends. Default {@linkcode DEFAULT_SENDER}. */
   from?: string;
   /** Certificates in PEM that are trusted besides the system's. */
   ca?: string;
@@ -66,13 +66,16 @@ interface SmtpError extends Error {
   responseCode?: number;
 }
 
+/** Who sends by default. */
+export const DEFAULT_SENDER = "Millrace <millrace@localhost>";
+
 /** Renders messages, and sends them where there is a server. */
 export class MailTransport {
   readonly from: { name: string; address: string };
   readonly #renderer = nodemailer.createTransport({ streamTransport: true, buffer: true, newline: "windows" });
   readonly #smtp: ReturnType<typeof createSmtp> | null;
 
-  constructor({ smtpUrl, from = "Millrace <millrace@localhost>", ca }: MailOptions = {}) {
+  constructor({ smtpUrl, from = DEFAULT_SENDER, ca }: MailOptions = {}) {
     this.from = parseSender(from);
     this.#smtp = smtpUrl === undefined ? null : createSmtp(smtpUrl, ca);
   }

@@ -137,10 +137,10 @@ export class Committer implements LaneOwner {
    * @throws {RefusedWriteError} If KV refuses the write itself, for example for its size. Nothing was written.
    * @throws {ClosedError} If the committer is closed. Nothing was written.
    */
-  commit(write: Changeset, { asTaskOwner = false } = {}): Promise<string> {
+  commit(changeset: Changeset, { asTaskOwner = false } = {}): Promise<string> {
     if (this.#closing) return Promise.reject(new ClosedError());
     if (this.#fenced && asTaskOwner) return Promise.reject(new FencedError());
-    const size = sizeOf(write);
+    const size = sizeOf(changeset);
     // The lane needs one check itself.
     if (size.checks >= this.options.limits.checks) return Promise.reject(new RefusedWriteError());
     return new Promise((resolve, reject) => {
@@ -151,7 +151,7 @@ export class Committer implements LaneOwner {
         else resolve(outcome.versionstamp);
         if (this.#outstanding.size === 0) { for (const done of this.#idle.splice(0)) done(); }
       };
-      const operation = new Operation(write, size, asTaskOwner, deadline, onSettled);
+      const operation = new Operation(changeset, size, asTaskOwner, deadline, onSettled);
       this.#queue.push(operation);
       this.#outstanding.add(operation);
       this.#cancelSweep ??= this.options.clock.after(SWEEP_MS, () => this.#sweep());
@@ -167,9 +167,9 @@ export class Committer implements LaneOwner {
   }
 
   /** Commits a changeset; false if one of its checks failed, so that the caller retries. */
-  async commitUnlessConflict(write: Changeset): Promise<boolean> {
+  async commitUnlessConflict(changeset: Changeset): Promise<boolean> {
     try {
-      await this.commit(write);
+      await this.commit(changeset);
       return true;
     } catch (error) {
       if (error instanceof ConflictError) return false;
@@ -179,8 +179,8 @@ export class Committer implements LaneOwner {
 
   /** Deletes an obsolete entry, if it is unchanged. */
   async deleteIfUnchanged({ key, versionstamp }: Deno.KvEntry<unknown>): Promise<void> {
-    const write = { ...emptyChangeset(key.join("/")), checks: [{ key, versionstamp }], deletes: [key] };
-    await this.commitUnlessConflict(write);
+    const changeset = { ...emptyChangeset(key.join("/")), checks: [{ key, versionstamp }], deletes: [key] };
+    await this.commitUnlessConflict(changeset);
   }
 
   /** Number of commits that have not settled. */
@@ -219,8 +219,8 @@ export class Committer implements LaneOwner {
   }
 
   #release(operations: Operation[]): void {
-    for (const { write } of operations) {
-      for (const lock of write.locks) this.#locked.delete(lock);
+    for (const { changeset } of operations) {
+      for (const lock of changeset.locks) this.#locked.delete(lock);
     }
   }
 
@@ -253,13 +253,13 @@ export class Committer implements LaneOwner {
     let i = 0;
     for (; i < this.#queue.length; i++) {
       const operation = this.#queue[i];
-      const { locks } = operation.write;
+      const { locks } = operation.changeset;
       if (locks.some((lock) => this.#locked.has(lock) || passedLocks.has(lock))) {
         for (const lock of locks) passedLocks.add(lock);
         passed.push(operation);
         continue;
       }
-      size.add(operation.write, operation.size);
+      size.add(operation.changeset, operation.size);
       if (size.excess && batch.length > 0) break;
       for (const lock of locks) this.#locked.add(lock);
       operation.attempted = true;

@@ -42,7 +42,7 @@ export class Operation {
    * @param onSettled Called once with its outcome.
    */
   constructor(
-    readonly write: Changeset,
+    readonly changeset: Changeset,
     readonly size: ChangesetSize,
     /** Whether the task's owner writes: then it has no deadline, and is void once the instance is fenced. */
     readonly asTaskOwner: boolean,
@@ -105,7 +105,7 @@ export class Lane {
     let series = this.#seriesOf(operations);
     let failures = 0;
     while (operations.length > 0 && !this.#owner.fenced && !this.#owner.closing) {
-      const tally = addWrites(this.#tally, operations.map(({ write }) => write));
+      const tally = addWrites(this.#tally, operations.map(({ changeset }) => changeset));
       let error: unknown;
       try {
         const result = await this.#atomic(operations, op, tally, series).commit();
@@ -175,7 +175,11 @@ export class Lane {
   }
 
   #seriesOf(operations: Operation[]): LaneSeries {
-    return addChanges(this.#series, operations.flatMap(({ write }) => write.changes), this.#owner.options.clock.now());
+    return addChanges(
+      this.#series,
+      operations.flatMap(({ changeset }) => changeset.changes),
+      this.#owner.options.clock.now(),
+    );
   }
 
   #atomic(
@@ -189,13 +193,15 @@ export class Lane {
     const record: ChangeRecord = { at: clock.now(), changes: [] };
     // All deletes go first. One changeset may put a key that another, which shares no lock but checks what it has
     // read, deletes: then the put must win.
-    for (const { write } of operations) {
-      atomic.check(...write.checks);
-      for (const key of write.deletes) atomic.delete(key);
+    for (const { changeset } of operations) {
+      atomic.check(...changeset.checks);
+      for (const key of changeset.deletes) atomic.delete(key);
     }
-    for (const { write } of operations) {
-      for (const { key, value, expireIn } of write.puts) atomic.set(key, value, expireIn ? { expireIn } : undefined);
-      for (const change of write.changes) record.changes.push(toEntry(change));
+    for (const { changeset } of operations) {
+      for (const { key, value, expireIn } of changeset.puts) {
+        atomic.set(key, value, expireIn ? { expireIn } : undefined);
+      }
+      for (const change of changeset.changes) record.changes.push(toEntry(change));
     }
     atomic.set(this.#key, encode({ op, ...tally } satisfies LaneRecord));
     for (const { key, value } of seriesPuts(series, this.#owner.instance, this.#n)) atomic.set(key, value);
@@ -217,9 +223,9 @@ export class Lane {
     this.#series = series;
     this.#owner.stats.atomics++;
     const changes: Change[] = [];
-    for (const { write, size } of operations) {
+    for (const { changeset, size } of operations) {
       this.#owner.stats.mutations += size.mutations;
-      changes.push(...write.changes);
+      changes.push(...changeset.changes);
     }
     try {
       if (changes.length > 0) this.#owner.options.onCommitted(versionstamp, changes);
@@ -236,7 +242,7 @@ export class Lane {
 
   /** Which of these operations have a check that fails now. */
   async #refused(operations: Operation[]): Promise<Set<Operation>> {
-    const checks = operations.flatMap((operation) => operation.write.checks.map((check) => ({ operation, check })));
+    const checks = operations.flatMap((operation) => operation.changeset.checks.map((check) => ({ operation, check })));
     const refused = new Set<Operation>();
     const entries = await this.#untilAnswered(
       () => getAll(this.#owner.options.kv, checks.map(({ check }) => check.key)),

@@ -150,9 +150,9 @@ Deno.test("whoever makes a written file its own takes the file's lock, so that t
   const kv = await Deno.openKv(":memory:");
   const committer = { commit: () => Promise.resolve("1") } as unknown as Committer;
   const blobs = new Blobs(kv, committer, systemClock);
-  const write = emptyChangeset("task");
-  blobs.attach(write, { blob: "b", mark: "1" });
-  assertEquals(write.locks, ["task", "blob:b"]);
+  const changeset = emptyChangeset("task");
+  blobs.attach(changeset, { blob: "b", pendingVersion: "1" });
+  assertEquals(changeset.locks, ["task", "blob:b"]);
   const other = emptyChangeset("other");
   blobs.scheduleDeletion(other, "b");
   assertEquals(other.locks, ["other", "blob:b"]);

@@ -48,10 +48,10 @@ function rigs(name: string, test: (rig: Rig) => Promise<void>): void {
 }
 
 function put(name: string, value: unknown, count = true): Changeset {
-  const write = emptyChangeset(name);
-  write.puts.push({ key: ["x", name], value: encode(value) });
-  if (count) write.counts.push({ task_type: "t", status: "PENDING", delta: 1 });
-  return write;
+  const changeset = emptyChangeset(name);
+  changeset.puts.push({ key: ["x", name], value: encode(value) });
+  if (count) changeset.counts.push({ task_type: "t", status: "PENDING", delta: 1 });
+  return changeset;
 }
 
 async function stored(kv: Deno.Kv): Promise<Record<string, unknown>> {
@@ -69,19 +69,19 @@ rigs("concurrent writes share atomics and all land", async ({ committer, kv }) =
 
 rigs("writes are split by checks, mutations and bytes", async ({ committer, kv }) => {
   const checked = Array.from({ length: 150 }, (_, i) => {
-    const write = put(`c${i}`, i);
-    write.checks.push({ key: ["x", `c${i}`], versionstamp: null });
-    return write;
+    const changeset = put(`c${i}`, i);
+    changeset.checks.push({ key: ["x", `c${i}`], versionstamp: null });
+    return changeset;
   });
   const wide = put("wide", 0, false);
   for (let i = 0; i < 900; i++) wide.puts.push({ key: ["y", i], value: encode(i) });
   const heavy = Array.from({ length: 40 }, (_, i) => {
-    const write = emptyChangeset(`h${i}`);
-    write.puts.push({ key: ["x", `h${i}`], value: encode("x".repeat(60_000)) });
-    return write;
+    const changeset = emptyChangeset(`h${i}`);
+    changeset.puts.push({ key: ["x", `h${i}`], value: encode("x".repeat(60_000)) });
+    return changeset;
   });
   await Promise.all(
-    [...checked, wide, { ...wide, locks: ["other"] }, ...heavy].map((write) => committer.commit(write)),
+    [...checked, wide, { ...wide, locks: ["other"] }, ...heavy].map((changeset) => committer.commit(changeset)),
   );
   assertEquals(Object.keys(await stored(kv)).length, 150 + 1 + 40);
 });
@@ -91,10 +91,10 @@ rigs(
   async ({ committer, kv }) => {
     const task_type = "t".repeat(64);
     await Promise.all(Array.from({ length: 3_000 }, (_, i) => {
-      const write = emptyChangeset(`k${i}`);
+      const changeset = emptyChangeset(`k${i}`);
       const state = pending();
-      write.changes.push({ id: `${i}`, before: null, after: { ...state, task: { ...state.task, task_type } } });
-      return committer.commit(write);
+      changeset.changes.push({ id: `${i}`, before: null, after: { ...state, task: { ...state.task, task_type } } });
+      return committer.commit(changeset);
     }));
     let told = 0;
     for await (const { value } of kv.list({ prefix: keys.changes() })) {
@@ -242,9 +242,9 @@ rigs("what one write puts stays, though another in the same atomic deletes what 
 });
 
 rigs("a write with more checks than an atomic takes is refused at once and holds up nothing", async (rig) => {
-  const write = put("many", 1, false);
-  for (let i = 0; i < 100; i++) write.checks.push({ key: ["y", i], versionstamp: null });
-  await assertRejects(rig.committer.commit(write), { code: "refused_write" });
+  const changeset = put("many", 1, false);
+  for (let i = 0; i < 100; i++) changeset.checks.push({ key: ["y", i], versionstamp: null });
+  await assertRejects(rig.committer.commit(changeset), { code: "refused_write" });
   await rig.committer.commit(put("after", 2, false));
   assertEquals(await stored(rig.kv), { after: 2 });
 });
