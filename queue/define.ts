@@ -172,7 +172,7 @@ export type TaskDefinition<S extends z.ZodType = z.ZodType, C extends z.ZodType 
   & TaskOptions<S, C>
   & typeof DEFAULTS;
 
-/** A definition whose types are not known. */
+/** A definition with any parameter and checkpoint types. */
 // deno-lint-ignore no-explicit-any
 export type AnyTaskDefinition = TaskDefinition<any, any>;
 
@@ -213,7 +213,7 @@ export function defineTask<S extends z.ZodType, C extends z.ZodType = z.ZodType<
 export class Registry {
   readonly #definitions = new Map<string, AnyTaskDefinition>();
 
-  /** Takes the task types; throws as {@linkcode Registry.add} does. */
+  /** Registers the task types; throws as {@linkcode Registry.add} does. */
   constructor(definitions: AnyTaskDefinition[]) {
     for (const definition of definitions) this.add(definition);
   }

@@ -51,7 +51,7 @@ import type { RetryFrom } from "./task/transitions.ts";
 export class Queue {
   /** The task types. */
   readonly registry: Registry;
-  /** The change stream: who changed, in the order of commits. */
+  /** The change stream: which tasks changed, in commit order. */
   readonly stream: ChangeStream;
   /** How long ended tasks are kept, by status. Milliseconds. */
   readonly retention: Retention;
@@ -157,7 +157,7 @@ export class Queue {
     this.#janitor = new Janitor(core, new RoleLease(core, "janitor"), options.janitor);
   }
 
-  /** Registers this instance, recovers what dead ones left, and begins to work. */
+  /** Registers this instance, recovers the tasks of dead instances, and starts working. */
   async start(): Promise<void> {
     await this.#core.committer.open(newId(this.#core.clock.now()));
     if (!this.#core.distributed) await this.#recoverer.recoverAll();

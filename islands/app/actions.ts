@@ -63,7 +63,7 @@ export class Actions {
     const { store } = this;
     markRequested(store, [task.id], VERBS[action]);
     const slow = setTimeout(() => {
-      toast(store, { kind: "error", text: `${label(action)} is not confirmed yet — checking.` });
+      toast(store, { kind: "error", text: `${label(action)} has not been confirmed yet; checking.` });
       void this.navigation.readAll().catch(() => {});
     }, PATIENCE_MS);
     try {
@@ -107,7 +107,7 @@ export class Actions {
         title: `Pause “${title}”?`,
         lines: [
           "New tasks of this type wait until it is resumed.",
-          ...RUNNING > 0 ? [`${count(RUNNING, "task")} that ${RUNNING === 1 ? "runs goes" : "run go"} on.`] : [],
+          ...RUNNING > 0 ? [`${count(RUNNING, "running task")} will continue.`] : [],
         ],
         yes: "Pause type",
         danger: false,

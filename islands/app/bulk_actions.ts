@@ -174,7 +174,7 @@ export class BulkActions {
   #followBulk(action: TaskActionName, task: TaskSummary): void {
     const { store, live } = this;
     const link = { href: hrefOf(store.view.value, { task: task.id, tab: "overview" }), text: "Watch" };
-    const text = `${VERBS[action]} a large number of tasks: this runs as a separate task.`;
+    const text = `${VERBS[action]} a large number of tasks. This runs as a separate task.`;
     toast(store, { kind: "done", text, link });
     say(store, text);
     live.follow(task.id, ({ status, message }) => {

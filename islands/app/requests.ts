@@ -27,14 +27,14 @@ export class Requests {
   }
 
   /** Why nothing can be done now; null if it can. */
-  get hindrance(): string | null {
+  get unavailableReason(): string | null {
     const { value } = this.store.connection;
     return value === "offline" ? "You are offline." : value === "signed_out" ? "You were signed out." : null;
   }
 
   /** Calls the API; rejects at once while nothing can be done. */
   call(path: string, method: string, body?: unknown): Promise<Response> {
-    if (this.hindrance) return Promise.reject(new Error(this.hindrance));
+    if (this.unavailableReason) return Promise.reject(new Error(this.unavailableReason));
     return fetch(path, {
       method,
       headers: body === undefined ? {} : { "Content-Type": "application/json" },

@@ -142,7 +142,7 @@ export interface Store {
   freshAt: Signal<number>;
   selected: Signal<ReadonlyMap<string, TaskSummary>>;
   /** Requested actions that are not confirmed yet: by id, the verb and since when. */
-  asked: Signal<ReadonlyMap<string, { verb: string; since: number }>>;
+  requested: Signal<ReadonlyMap<string, { verb: string; since: number }>>;
   toasts: Signal<Toast[]>;
   question: Signal<Question | null>;
   help: Signal<boolean>;

@@ -24,7 +24,7 @@ import {
 export const LOG_LINES = 5_000;
 
 /** Maximum new tasks that wait; the next read of the list counts any others. */
-const MAX_WAITING = 1_000;
+export const MAX_WAITING = 1_000;
 
 /** Makes a store from what the server knows. */
 export function createStore(data: PageData): Store {
@@ -58,7 +58,7 @@ export function createStore(data: PageData): Store {
     clock: signal(at),
     freshAt: signal(at),
     selected: signal(new Map()),
-    asked: signal(new Map()),
+    requested: signal(new Map()),
     toasts: signal([]),
     question: signal(null),
     help: signal(false),
@@ -106,7 +106,7 @@ export function mergeTasks(store: Store, changes: Iterable<Changed>): void {
       continue;
     }
     const matches = task.matches !== false && fitsText(view, task, store.now.value);
-    if (store.asked.value.has(task.id)) answered.push(task.id);
+    if (store.requested.value.has(task.id)) answered.push(task.id);
     const row = store.rows.get(task.id);
     if (row) {
       if (task.version > row.value.task.version) row.value = { task, matches };
@@ -128,7 +128,7 @@ function settle(store: Store, ids: string[]): void {
   const done = ids.filter((id) => {
     const status = (store.rows.get(id)?.value.task ?? store.task.value)?.status;
     const ended = status === undefined || isTerminal(status);
-    return ended === (store.asked.value.get(id)!.verb === "Cancelling");
+    return ended === (store.requested.value.get(id)!.verb === "Cancelling");
   });
   if (done.length > 0) clearRequested(store, ...done);
 }
@@ -170,7 +170,7 @@ export function replaceList(store: Store, tasks: TaskSummary[], list: ListState)
   });
 }
 
-/** Takes a task that was deleted out of the page. */
+/** Removes a deleted task from the page. */
 export function removeTask(store: Store, id: string): void {
   if (store.waiting.value.some((task) => task.id === id)) {
     store.waiting.value = store.waiting.value.filter((other) => other.id !== id);
@@ -247,16 +247,16 @@ export function select(store: Store, ids: Iterable<string>, on: boolean): void {
 
 /** Remembers a requested action until it is confirmed. */
 export function markRequested(store: Store, ids: string[], verb: string): void {
-  const asked = new Map(store.asked.value);
-  for (const id of ids) asked.set(id, { verb, since: store.now.value });
-  store.asked.value = asked;
+  const requested = new Map(store.requested.value);
+  for (const id of ids) requested.set(id, { verb, since: store.now.value });
+  store.requested.value = requested;
 }
 
 /** Forgets requested actions that were answered. */
 export function clearRequested(store: Store, ...ids: string[]): void {
-  const asked = new Map(store.asked.value);
-  for (const id of ids) asked.delete(id);
-  store.asked.value = asked;
+  const requested = new Map(store.requested.value);
+  for (const id of ids) requested.delete(id);
+  store.requested.value = requested;
 }
 
 let toasts = 0;

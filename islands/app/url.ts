@@ -6,7 +6,7 @@
  */
 
 import { matchesText } from "../../queue/task/text_match.ts";
-import { type Range, RANGES } from "../../queue/task/limits.ts";
+import { PAGE, type Range, RANGES, SEARCH_CHARS } from "../../queue/task/limits.ts";
 import { type Status, STATUSES } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
 
@@ -21,7 +21,7 @@ export const CHART_RANGES = Object.keys(RANGES) as Range[];
 type ChartRange = Range;
 
 /** Rows of a page. */
-export const PAGE_SIZES = [50, 100, 200] as const;
+export const PAGE_SIZES = [PAGE.default, 100, PAGE.max] as const;
 
 /** What the page shows. */
 export interface View {
@@ -64,7 +64,7 @@ export const UNFILTERED = {
 export const HOME: View = {
   ...UNFILTERED,
   order: "newest",
-  limit: 50,
+  limit: PAGE.default,
   task: null,
   tab: "overview",
   form: null,
@@ -111,7 +111,7 @@ export function parseSearch(text: string, types: string[]): { parts: Partial<Vie
       else parts.created_from = time;
     }
   }
-  parts.q = words.join(" ").slice(0, 200);
+  parts.q = words.join(" ").slice(0, SEARCH_CHARS);
   return { parts, ignored };
 }
 
@@ -139,7 +139,7 @@ export function parseView(query: URLSearchParams, types: string[]): { view: View
   view.statuses = known("status", STATUSES);
   view.task_types = known("task_type", types);
   view.tag = query.get("tag") || null;
-  view.q = (query.get("q") ?? "").slice(0, 200);
+  view.q = (query.get("q") ?? "").slice(0, SEARCH_CHARS);
   for (const name of ["created_from", "created_to"] as const) {
     const text = query.get(name);
     if (!text) continue;
@@ -153,7 +153,7 @@ export function parseView(query: URLSearchParams, types: string[]): { view: View
     Object.assign(view, parts);
   }
   view.order = known("order", ["newest", "oldest"])[0] ?? "newest";
-  view.limit = Number(known("limit", PAGE_SIZES.map(String))[0] ?? 50) as View["limit"];
+  view.limit = Number(known("limit", PAGE_SIZES.map(String))[0] ?? PAGE.default) as View["limit"];
   for (const name of ["cursor", "task", "from"] as const) {
     const text = query.get(name);
     if (!text) continue;
@@ -177,7 +177,7 @@ export function hrefOf(view: View, change: Partial<View>): string {
   for (const type of next.task_types) query.append("task_type", type);
   for (const name of ["tag", "q", "created_from", "created_to"] as const) if (next[name]) query.set(name, next[name]);
   if (next.order !== "newest") query.set("order", next.order);
-  if (next.limit !== 50) query.set("limit", String(next.limit));
+  if (next.limit !== PAGE.default) query.set("limit", String(next.limit));
   if (next.cursor) {
     query.set("cursor", next.cursor);
     if (next.first > 1) query.set("first", String(next.first));

@@ -34,14 +34,14 @@ const NAMES: Record<Tab, string> = {
 function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
   const view = store.view.value;
   const back = hrefOf(view, {});
-  const asked = store.asked.value.get(task.id);
+  const requested = store.requested.value.get(task.id);
   const doable = (["cancel", "retry"] as const).filter((action) => canBe(action, task) && can(store, action));
   const known = store.types.some(({ type }) => type === task.task_type);
   const offline = store.connection.value === "offline";
   return (
     <div class="buttons">
-      {asked && <span class="muted">{asked.verb}… {duration(store.clock.value - asked.since)}</span>}
-      {!asked && doable.map((action) => (
+      {requested && <span class="muted">{requested.verb}… {duration(store.clock.value - requested.since)}</span>}
+      {!requested && doable.map((action) => (
         <form key={action} method="post" action={`/tasks/${task.id}/${action}`}>
           <input type="hidden" name="back" value={back} />
           <button

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { LOG_PAGE } from "../../queue/task/limits.ts";
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Task } from "../../queue/task/summary.ts";
@@ -20,7 +21,7 @@ const OVERSCAN = 60;
 const WRAPPED = 1_000;
 /** Lines in the server's page, which has no script to render only the visible ones. */
 const SERVED = 200;
-const EARLIER = 5_000;
+const EARLIER = LOG_PAGE.max;
 
 // deno-lint-ignore no-control-regex
 const ESCAPES = /\u001b\[[0-9;?]*[ -/]*[@-~]|[\u0000-\u0008\u000b-\u001f\u007f]/g;
@@ -190,7 +191,7 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
         <p key={gap.before} class="banner js">
           The lines between {shownAt(gap.after)} and {shownAt(gap.before)} are not loaded.
           <button type="button" disabled={earlier === "reading"} onClick={() => void readEarlier(gap)}>
-            Load them
+            Load these lines
           </button>
         </p>
       ))}

@@ -338,7 +338,7 @@ export function TypeForm({ info, store, onChange }: {
         <button type="submit" class="primary" value="go">
           {busy ?? (failed ? "Try again" : "Submit")}
         </button>
-        {!busy && <button type="submit" class="js" value="stay">Submit, keep open</button>}
+        {!busy && <button type="submit" class="js" value="stay">Submit and keep open</button>}
         {busy && <button type="button" onClick={() => abort.current?.abort()}>Cancel</button>}
       </div>
     </form>

@@ -11,7 +11,7 @@ import { Chips } from "./filters.tsx";
 import { count, number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import type { Store } from "../app/state.ts";
-import { can, select, showWaiting, titleOf } from "../app/store.ts";
+import { can, MAX_WAITING, select, showWaiting, titleOf } from "../app/store.ts";
 import { filterWords, hrefOf, isFiltered, PAGE_SIZES } from "../app/url.ts";
 import { TaskRow } from "./task_row.tsx";
 
@@ -54,7 +54,7 @@ function Empty({ store }: { store: Store }): JSX.Element {
                   </form>
                 )}
                 <a class="button" href={hrefOf(view, { form: type.type })} aria-label={`Set up: ${type.title}`}>
-                  Set up…
+                  Configure…
                 </a>
               </div>
             </li>
@@ -190,7 +190,7 @@ export function TaskList({ store }: { store: Store }): JSX.Element {
       )}
       {waiting > 0 && (
         <button type="button" class="new-tasks" onClick={() => showWaiting(store)}>
-          {waiting >= 1_000 ? `${number(waiting)}+ new tasks` : count(waiting, "new task")}
+          {waiting >= MAX_WAITING ? `${number(waiting)}+ new tasks` : count(waiting, "new task")}
         </button>
       )}
       <BulkBar store={store} />

@@ -27,7 +27,7 @@ export function durations(task: TaskSummary, now: number): { wait: number; run: 
   return { wait: Math.max(0, started - created), run: Math.max(0, (ended ?? now) - started) };
 }
 
-/** The row that a range of selected rows begins at. */
+/** The row where a range selection starts. */
 let anchor: string | null = null;
 
 /** Selects a row, or all rows from the last one that was selected. */
@@ -104,8 +104,8 @@ function Durations({ task, store }: { task: TaskSummary; store: Store }): JSX.El
   );
 }
 
-function Requested({ asked, store }: { asked: { verb: string; since: number }; store: Store }): JSX.Element {
-  return <span class="muted note">{asked.verb}… {duration(store.clock.value - asked.since)}</span>;
+function Requested({ requested, store }: { requested: { verb: string; since: number }; store: Store }): JSX.Element {
+  return <span class="muted note">{requested.verb}… {duration(store.clock.value - requested.since)}</span>;
 }
 
 /** One row. */
@@ -115,7 +115,7 @@ export function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX
   // Each row subscribes only to its own state: a selection change redraws only the affected rows.
   const open = useComputed(() => store.view.value.task === id).value;
   const selected = useComputed(() => store.selected.value.has(id)).value;
-  const asked = useComputed(() => store.asked.value.get(id)).value;
+  const requested = useComputed(() => store.requested.value.get(id)).value;
   const range = useRef(false);
   return (
     <tr role="row" class={`${open ? "open" : ""}${selected ? " selected" : ""}${matches ? "" : " left"}`} data-id={id}>
@@ -145,7 +145,7 @@ export function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX
         </span>
       </td>
       <td role="cell" class="bar">
-        {asked ? <Requested asked={asked} store={store} /> : <Progress task={task} store={store} />}
+        {requested ? <Requested requested={requested} store={store} /> : <Progress task={task} store={store} />}
       </td>
       <td role="cell" class="when">
         <When created_at={task.created_at} store={store} />

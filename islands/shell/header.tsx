@@ -108,7 +108,7 @@ function Settings({ store }: { store: Store }): JSX.Element {
           name="announce"
           label="Announcements"
           value={announce}
-          options={{ all: "All mine", errors: "Errors only", off: "Off" }}
+          options={{ all: "All my tasks", errors: "Errors only", off: "Off" }}
           onChoose={(announce) => set(store, { announce })}
         />
         <button type="button" onClick={() => store.help.value = true}>Keyboard shortcuts</button>

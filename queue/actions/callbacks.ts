@@ -16,7 +16,7 @@ import { summaryOf } from "../task/summary.ts";
 import type { Changeset } from "../store/changeset.ts";
 
 /** Most bytes of a result in a callback; a larger one must be fetched. */
-const MAX_RESULT_BYTES = 20 * 1024;
+const MAX_CALLBACK_RESULT_BYTES = 20 * 1024;
 
 /** Creates the deliveries. */
 export class Callbacks {
@@ -50,7 +50,7 @@ export class Callbacks {
 
   #body(state: TaskState): Json {
     const { result, completed_at } = state.task;
-    const fits = jsonSize(result) <= MAX_RESULT_BYTES;
+    const fits = jsonSize(result) <= MAX_CALLBACK_RESULT_BYTES;
     return {
       type: `task.${statusOf(state).toLowerCase()}`,
       timestamp: new Date(completed_at!).toISOString(),

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { UPLOAD_KEPT_HOURS } from "../task/limits.ts";
 import type { Core } from "../core.ts";
 import { repeat, type Repeating } from "../task/clock.ts";
 import { decode, encode } from "../store/codec.ts";
@@ -24,7 +25,7 @@ const CHANGES_KEPT_MS = 15 * 60_000;
 /** … or for this many commits, whichever is less. */
 const CHANGES_KEPT = 100_000;
 /** An upload that no task refers to is kept this long. */
-const UPLOAD_KEPT_MS = 24 * 3_600_000;
+const UPLOAD_KEPT_MS = UPLOAD_KEPT_HOURS * 3_600_000;
 /** A file whose writer has been silent this long will not be finished. */
 const PENDING_MS = 15 * 60_000;
 

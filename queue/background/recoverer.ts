@@ -9,7 +9,7 @@
 import type { Core } from "../core.ts";
 import { repeat, type Repeating } from "../task/clock.ts";
 import { decode } from "../store/codec.ts";
-import { askedBy } from "../run/cancel_requests.ts";
+import { requestedBy } from "../run/cancel_requests.ts";
 import { retire } from "../store/commit/instances.ts";
 import { keys } from "../store/keys.ts";
 import { addUnchangedChecks, readTasks } from "../store/reads.ts";
@@ -98,7 +98,7 @@ export class Recoverer {
           value: entry.value as Uint8Array<ArrayBuffer>,
         });
       } else if (state && !isTerminal(statusOf(state))) {
-        const cancelled = cancel(state, this.core.clock.now(), askedBy(entry.value));
+        const cancelled = cancel(state, this.core.clock.now(), requestedBy(entry.value));
         const guarded = await addUnchangedChecks(this.core.kv, state, transition(state, cancelled));
         if (!guarded) continue;
         merge(changeset, guarded);
@@ -114,7 +114,7 @@ export class Recoverer {
     const command = await this.core.kv.get(keys.cancelRequest(instance, id));
     const changeset = transition(
       state,
-      command.value ? cancel(state, now, askedBy(command.value)) : interrupt(state, now, true),
+      command.value ? cancel(state, now, requestedBy(command.value)) : interrupt(state, now, true),
     );
     changeset.checks.push({ key: keys.run(id), versionstamp });
     if (command.value) changeset.deletes.push(command.key);

@@ -17,10 +17,7 @@ import { fieldsOf, type Values } from "./email/template.ts";
 import { type Attachment, type Delivery, type MailTransport, ServerError } from "./email/transport.ts";
 import { randomFrom, seedOf } from "./random.ts";
 import { keepPreview, type Letter, MAX_MESSAGE, messageOf, sizeOf, unsubscribeOf } from "./email/letter.ts";
-import { type Params, params } from "./email/params.ts";
-
-/** Bytes of all attachments. */
-const MAX_ATTACHMENTS = 10_000_000;
+import { MAX_ATTACHMENTS, type Params, params } from "./email/params.ts";
 
 /** Recipients of a mailing into the outbox, which keeps a file for each. */
 const MAX_OUTBOX = 1_000;
@@ -98,7 +95,7 @@ async function run(
       const delivery = await deliver(ctx, transport, clock, mailing, letter, index);
       if (delivery.status === "deferred") {
         if (mailing.putOff >= MAX_DEFERRED) {
-          throw new Error(`The mail server defers too many messages: ${delivery.words}`);
+          throw new Error(`The mail server deferred too many messages: ${delivery.words}`);
         }
         const deferred = { index, tries: 1, due: clock.now() + DEFERRAL_MS[0], words: delivery.words };
         ctx.log.warn(`${email}: deferred: ${delivery.words}`);

@@ -42,7 +42,7 @@ export function webhookDelivery(
     title: "Deliver a webhook",
     description: "POSTs signed JSON to a URL, and retries until it is accepted.",
     params,
-    sideEffects: "It delivers its message again.",
+    sideEffects: "It sends the webhook again.",
     titleOf: ({ url }) => `POST ${new URL(url).host}`,
     concurrency: 20,
     timeoutMs: POST_TIMEOUT_MS + 5_000,

@@ -13,7 +13,7 @@ export interface CancelRequest {
 }
 
 /** Who requested a cancel; null: unknown. */
-export function askedBy(stored: unknown): string | null {
+export function requestedBy(stored: unknown): string | null {
   const request = decode<CancelRequest | number>(stored);
   return typeof request === "number" ? null : request.by;
 }

@@ -147,7 +147,10 @@ export class Execution implements OpenAttempt {
     if (!this.#running.run || this.#lost) return;
     this.#end = null;
     this.#state = this.#running;
-    const message = `The end of the attempt could not be stored: ${toTaskError(error).message}`.slice(0, MAX_MESSAGE);
+    const message = `The outcome of the attempt could not be stored: ${toTaskError(error).message}`.slice(
+      0,
+      MAX_MESSAGE,
+    );
     await this.#endWith((state) => task.fail(state, { code: "unstorable", message }, this.#core.clock.now()));
   }
 

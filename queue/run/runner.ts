@@ -6,7 +6,7 @@
  */
 
 import { repeat, type Repeating, within } from "../task/clock.ts";
-import { askedBy } from "./cancel_requests.ts";
+import { requestedBy } from "./cancel_requests.ts";
 import { ClaimOnSubmit } from "./claim_on_submit.ts";
 import { Claims, type OnClaimed } from "./claims.ts";
 import type { Core } from "../core.ts";
@@ -279,7 +279,7 @@ export class Runner {
     for await (const entry of kv.list({ prefix: keys.cancelRequestsOf(committer.instance) })) {
       const id = entry.key[2] as string;
       const execution = this.execution(id);
-      const by = askedBy(entry.value);
+      const by = requestedBy(entry.value);
       const held = execution ?? (await readTasks(kv, [id]))[0]?.run?.instance === committer.instance;
       await execution?.cancel(by);
       // A task whose claim is still in flight is owned but has no execution yet: the cancel request is kept.

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { LOG_PAGE } from "../task/limits.ts";
 import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
 import type { Changeset } from "../store/changeset.ts";
@@ -120,7 +121,11 @@ export class TaskLogs {
   constructor(private readonly kv: Deno.Kv) {}
 
   /** Reads up to `limit` lines from a position on, over all attempts. */
-  async read(id: string, from: LogPosition = { attempt: 0, line: 0 }, limit = 1_000): Promise<LogPart> {
+  async read(
+    id: string,
+    from: LogPosition = { attempt: 0, line: 0 },
+    limit = LOG_PAGE.default as number,
+  ): Promise<LogPart> {
     const lines: LogLine[] = [];
     let next = from;
     const prefix = keys.logOf(id);

@@ -66,7 +66,7 @@ export function addCounts(counts: Counts, changes: Count[]): Counts {
 }
 
 /** A tally plus the changes of some changesets. */
-export function addWrites({ counts, open = {} }: Tally, writes: Pick<Changeset, "counts" | "open">[]): Tally {
+export function addChangesets({ counts, open = {} }: Tally, writes: Pick<Changeset, "counts" | "open">[]): Tally {
   return {
     counts: addCounts(counts, writes.flatMap((changeset) => changeset.counts)),
     open: add(open, writes.flatMap((changeset) => changeset.open).map(({ caller, of, delta }) => [caller, of, delta])),

@@ -105,7 +105,8 @@ export async function listTasks(
       // The previous page ends with the cursor; its own cursor is one page earlier.
       ? before[before.length - 1 - limit] ?? ""
       : await pageBefore(kv, filter, limit, cursor, order, counts),
-    total: total.total,
+    // Tasks may have come since they were counted.
+    total: Math.max(total.total, states.length),
     total_capped: total.capped,
     searched: searching ? searched : null,
   };
@@ -210,7 +211,7 @@ function markOf({ task, run }: TaskState, tellOpen: boolean): Deno.KvKey {
 async function timeOf(kv: Deno.Kv, versionstamp: string): Promise<number> {
   const entry = await kv.get(keys.change(versionstamp));
   if (entry.value) return decode<ChangeRecord>(entry.value).at;
-  const detail = "It is no longer known what was running then. List again and pass the new as_of.";
+  const detail = "This as_of is too old. Reload the list and pass the new as_of.";
   throw new InvalidInputError([{ pointer: "/as_of", detail }]);
 }
 

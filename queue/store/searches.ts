@@ -27,7 +27,7 @@ export class Searches {
   run<T>(key: string, search: () => Promise<T>): Promise<T> {
     const known = this.#joinable.get(key);
     if (known) return known as Promise<T>;
-    if (this.#waiting.length >= MAX_WAITING) return Promise.reject(new BusyError("Too many searches are under way."));
+    if (this.#waiting.length >= MAX_WAITING) return Promise.reject(new BusyError("Too many searches are in progress."));
     const waiting = this.#inTurn(search, () => this.#joinable.delete(key));
     this.#joinable.set(key, waiting);
     return waiting;

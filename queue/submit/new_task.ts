@@ -4,7 +4,7 @@
  * @module
  */
 
-import { MAX_DEPENDENCIES, MAX_PARAMS_BYTES } from "../task/limits.ts";
+import { ATTEMPTS, MAX_DEPENDENCIES, MAX_PARAMS_BYTES, PRIORITY, TAGS, TIMEOUT_S } from "../task/limits.ts";
 import type { Core } from "../core.ts";
 import type { AnyTaskDefinition } from "../define.ts";
 import { onlyChecks, parseParams, uploadsOf } from "../params.ts";
@@ -61,6 +61,8 @@ export interface CheckedParams {
   params: Json;
   /** As they are stored: as sent, where the schema changes them. */
   stored: Json;
+  /** Bytes of these as JSON. */
+  bytes: number;
   /** Ids of the uploads that they name. */
   uploads: string[];
 }
@@ -86,11 +88,12 @@ export function checkParams({ registry }: Core, submission: Submission, root: st
   const sent = onlyChecks(definition) ? null : JSON.parse(JSON.stringify(given)) as Json;
   const params = parseParams(definition, sent ?? given, pointer) as Json;
   const stored = sent ?? params;
-  if (jsonSize(stored) > MAX_PARAMS_BYTES) {
+  const bytes = jsonSize(stored);
+  if (bytes > MAX_PARAMS_BYTES) {
     const detail = `Parameters may take at most ${MAX_PARAMS_BYTES.toLocaleString("en")} bytes. Upload larger data.`;
     throw new InvalidInputError([{ pointer, detail }]);
   }
-  return { definition, params, stored, uploads: uploadsOf(definition, params) };
+  return { definition, params, stored, bytes, uploads: uploadsOf(definition, params) };
 }
 
 /**
@@ -103,17 +106,20 @@ export function checkParams({ registry }: Core, submission: Submission, root: st
 export function newTask(
   { registry, clock }: Core,
   submission: Submission,
-  { definition, params, stored, uploads }: CheckedParams,
+  { definition, params, stored, bytes, uploads }: CheckedParams,
   fileNames: string[],
   root: string,
 ): TaskState {
-  const bytes = jsonSize(stored);
+  assertLimits(submission, root);
   const now = clock.now();
   const priority = submission.priority ?? 0;
   const runAt = submission.run_at !== undefined && submission.run_at > now ? submission.run_at : null;
   const expiresAt = submission.expires_in_ms === undefined ? null : now + submission.expires_in_ms;
   if (expiresAt !== null && runAt !== null && expiresAt <= runAt) {
-    throw new InvalidInputError([{ pointer: `${root}/expires_in`, detail: "It would expire before it may start." }]);
+    throw new InvalidInputError([{
+      pointer: `${root}/expires_in`,
+      detail: "The task would expire before it could start.",
+    }]);
   }
   if (submission.callback_url !== undefined && !registry.get(DELIVERY_TYPE)) {
     const detail = `The task type ${DELIVERY_TYPE}, which delivers it, is not available.`;
@@ -173,4 +179,25 @@ export function newTask(
       version: 1,
     },
   };
+}
+
+/** @throws {InvalidInputError} If an option is out of its range. */
+function assertLimits({ priority = 0, max_attempts, timeout_ms, tags = [] }: Submission, root: string): void {
+  const within = (value: number | undefined, { min, max }: { min: number; max: number }) =>
+    value === undefined || Number.isInteger(value) && value >= min && value <= max;
+  const whole = (unit: string, { min, max }: { min: number; max: number }) =>
+    `Must be a whole number${unit} from ${min} to ${max}.`;
+  const timeout = { min: TIMEOUT_S.min * 1_000, max: TIMEOUT_S.max * 1_000 };
+  const issues = [
+    { name: "priority", valid: within(priority, PRIORITY), detail: whole("", PRIORITY) },
+    { name: "max_attempts", valid: within(max_attempts, ATTEMPTS), detail: whole("", ATTEMPTS) },
+    { name: "timeout_ms", valid: within(timeout_ms, timeout), detail: whole(" of milliseconds", timeout) },
+    {
+      name: "tags",
+      valid: tags.length <= TAGS.max && tags.every((tag) => tag.length <= TAGS.chars),
+      detail: `At most ${TAGS.max} tags of at most ${TAGS.chars} characters.`,
+    },
+  ].filter(({ valid }) => !valid);
+  if (issues.length === 0) return;
+  throw new InvalidInputError(issues.map(({ name, detail }) => ({ pointer: `${root}/${name}`, detail })));
 }

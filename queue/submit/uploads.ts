@@ -4,6 +4,7 @@
  * @module
  */
 
+import { UPLOAD_KEPT_HOURS } from "../task/limits.ts";
 import type { Core } from "../core.ts";
 import { pointerTo } from "../params.ts";
 import { type Changeset, emptyChangeset } from "../store/changeset.ts";
@@ -116,7 +117,9 @@ export class Uploads {
           const pointer = `${rootOf(i)}/input_params${pointerTo(input_params, upload)}`;
           throw new InvalidInputError([{ pointer, detail }]);
         };
-        if (!entry.value) refuse(`Upload ${upload} does not exist. Uploads without a task are kept for 24 hours.`);
+        if (!entry.value) {
+          refuse(`Upload ${upload} does not exist. Uploads without a task are kept for ${UPLOAD_KEPT_HOURS} hours.`);
+        }
         const used: Upload = { ...decode<Upload>(entry.value), used_at: this.core.clock.now() };
         changeset.locks.push(`upload:${upload}`);
         changeset.puts.push({ key: keys.upload(upload), value: encode(used) });

@@ -20,6 +20,22 @@ export const ATTEMPTS = { min: 1, max: 25 } as const;
 export const TIMEOUT_S = { min: 1, max: 86_400 } as const;
 /** Tags of a task, and characters of each. */
 export const TAGS = { max: 10, chars: 64 } as const;
+/** How long an upload that no task names is kept, in hours. */
+export const UPLOAD_KEPT_HOURS = 24;
+/** Characters of a type's name. */
+export const TYPE_CHARS = 64;
+/** Types that one filter may name. */
+export const FILTER_TYPES = 100;
+/** Characters of a text that is searched for. */
+export const SEARCH_CHARS = 200;
+/** Characters of an idempotency key, a unique key and a concurrency key. */
+export const KEY_CHARS = 200;
+/** Tasks on a page of a list. */
+export const PAGE = { default: 50, max: 200 } as const;
+/** Lines on a page of a log. */
+export const LOG_PAGE = { default: 1_000, max: 5_000 } as const;
+/** Characters of the texts of a schedule. */
+export const SCHEDULE_CHARS = { name: 100, cron: 200, timezone: 64 } as const;
 /** `q` and `tag` look at this many tasks from the beginning of the list; other totals are counted up to here. */
 export const SEARCH_LIMIT = 10_000;
 

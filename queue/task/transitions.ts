@@ -132,7 +132,7 @@ export function mayExpire({ task, run }: TaskState): boolean {
   return run === null && task.status === "PENDING" && task.attempt === 0 && task.expires_at !== null;
 }
 
-/** An instance takes the task into one of its slots. The cold record stays as it is. */
+/** An instance claims the task for one of its slots. The cold record stays as it is. */
 export function claim(state: TaskState, instance: string, now: number): TaskState & { run: RunRecord } {
   assertLegal("claim", state);
   const { task } = state;
@@ -291,7 +291,7 @@ export function expire(state: TaskState, now: number): TaskState {
   return cancel(state, now, null, { code: "expired", message: `It was not started by ${at}.` });
 }
 
-/** Where a retried task goes on from. */
+/** Where a retried task resumes from. */
 export const RETRY_FROM = ["checkpoint", "start"] as const;
 
 /** One of {@linkcode RETRY_FROM}. */
@@ -316,7 +316,7 @@ export function retry(
       status: "PENDING",
       placement: unmet > 0 ? { kind: "blocked", unmet } : placementAt(now, task, now),
       generation: task.generation + (from === "start" ? 1 : 0),
-      // Its time to be started is as long as it was at first.
+      // It gets as much time to start as it had at first.
       expires_at: unstarted ? now + task.expires_at! - task.created_at : null,
       progress: 0,
       message: "",

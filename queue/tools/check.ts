@@ -9,7 +9,7 @@
 import type { CheckpointRecord, StoredFile } from "../store/reads.ts";
 import { CHECKED_KINDS, Findings, READABLE, type StoreProblem } from "./findings.ts";
 import { decode } from "../store/codec.ts";
-import { addWrites, readTally, type Tally } from "../store/counts.ts";
+import { addChangesets, readTally, type Tally } from "../store/counts.ts";
 import { keys, placementKey, sameKey } from "../store/keys.ts";
 import type { Schedule } from "../actions/schedules.ts";
 import {
@@ -228,7 +228,7 @@ class StoreCheck {
     for (const [name, holders] of this.#keyHolders) {
       const [type, key] = JSON.parse(name) as [string, string];
       if (new Set(holders).size < holders.length) {
-        this.#findings.put(keys.keyHolders(type, key), "names a task twice", [...new Set(holders)]);
+        this.#findings.put(keys.keyHolders(type, key), "lists a task twice", [...new Set(holders)]);
       }
       const free = holders.some((id) => !this.#states.has(id) || !occupies(this.#states.get(id)!));
       if (free) this.#expectKeyEffect(type, key, "a task that no longer needs the key still holds it");
@@ -310,7 +310,7 @@ class StoreCheck {
         const key = keys.blobPending(blob);
         this.#findings.report(
           key,
-          "marks a file that has an owner",
+          "marks as pending a file that has an owner",
           () => Promise.resolve({ ...emptyChangeset(), deletes: [key] }),
         );
       }
@@ -328,7 +328,7 @@ class StoreCheck {
     let full: Required<Tally> = { counts: {}, open: {} };
     for (const state of this.#states.values()) {
       const count = { task_type: state.task.task_type, status: statusOf(state), delta: 1 } as const;
-      full = addWrites(full, [{ counts: [count], open: openChanges(null, state) }]) as Required<Tally>;
+      full = addChangesets(full, [{ counts: [count], open: openChanges(null, state) }]) as Required<Tally>;
     }
     const kept = await readTally(this.#kv);
     const compare = (is: Table, says: Table, tell: (row: string, column: string) => string) => {

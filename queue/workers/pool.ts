@@ -52,7 +52,7 @@ export class PoolClosedError extends Error {
 /** A job exceeded its time limit. */
 export class JobTimeoutError extends Error {
   constructor(ms: number) {
-    super(`It took longer than ${ms / 1000} s and was ended.`);
+    super(`The job took longer than ${ms / 1000} s and was terminated.`);
     this.name = "JobTimeoutError";
   }
 }

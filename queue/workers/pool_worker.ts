@@ -58,7 +58,7 @@ export function serveJobs(
     } catch (thrown) {
       const error: Error & { retire?: boolean } = thrown instanceof Error ? thrown : new Error(String(thrown));
       if (isOutOfMemory(error)) {
-        const message = "It needs more memory than a worker may use.";
+        const message = "The job needs more memory than a worker may use.";
         return scope.postMessage({ type: "failed", name: "OutOfMemory", message, retire: true }, []);
       }
       const { name, message, retire = false } = error;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { FILTER_TYPES, SEARCH_CHARS, TAGS, TYPE_CHARS } from "../../queue/task/limits.ts";
 import { Hono } from "hono";
 import * as z from "zod";
 import { MAX_BULK_IDS, TASK_ACTIONS } from "../../queue/task/actions.ts";
@@ -29,9 +30,9 @@ const bulkSchema = z.strictObject({
   filter: z.strictObject({
     status: several.transform((names) => names.map((name) => name.toUpperCase()))
       .pipe(z.array(z.enum(STATUSES)).min(1)).optional(),
-    task_type: several.pipe(z.array(z.string().max(64)).min(1).max(100)).optional(),
-    tag: z.string().min(1).max(64).optional(),
-    q: z.string().min(1).max(200).optional(),
+    task_type: several.pipe(z.array(z.string().max(TYPE_CHARS)).min(1).max(FILTER_TYPES)).optional(),
+    tag: z.string().min(1).max(TAGS.chars).optional(),
+    q: z.string().min(1).max(SEARCH_CHARS).optional(),
     created_from: time,
     created_to: time,
   }).optional(),

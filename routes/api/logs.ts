@@ -4,15 +4,13 @@
  * @module
  */
 
+import { LOG_PAGE } from "../../queue/task/limits.ts";
 import { Hono } from "hono";
 import { oneLine } from "../../queue/log.ts";
 import type { LogPosition } from "../../queue/run/task_log.ts";
 import { contentDisposition } from "./artifacts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";
-
-/** Maximum lines per page. */
-const MAX_LINES = 5_000;
 
 function refuse(parameter: string, detail: string): never {
   throw new Problem(400, "bad_query", "The query is not valid; see errors.", [{ parameter, detail }]);
@@ -34,9 +32,9 @@ export function logRoutes({ queue }: AppOptions): Hono<AppEnv> {
     await queue.get(id);
     const [after, before] = [c.req.query("after"), c.req.query("before")];
     if (after !== undefined && before !== undefined) refuse("before", "Pass after or before, not both.");
-    const limit = Number(c.req.query("limit") ?? 1_000);
-    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LINES) {
-      refuse("limit", `Must be a whole number from 1 to ${MAX_LINES}.`);
+    const limit = Number(c.req.query("limit") ?? LOG_PAGE.default);
+    if (!Number.isInteger(limit) || limit < 1 || limit > LOG_PAGE.max) {
+      refuse("limit", `Must be a whole number from 1 to ${LOG_PAGE.max}.`);
     }
     // "before=end": the newest lines.
     const { lines, next } = before !== undefined
@@ -57,13 +55,13 @@ export function logRoutes({ queue }: AppOptions): Hono<AppEnv> {
     let from: LogPosition = { attempt: 0, line: 0 };
     const text = new ReadableStream<Uint8Array>({
       async pull(controller) {
-        const { lines, next } = await queue.logs.read(id, from, MAX_LINES);
+        const { lines, next } = await queue.logs.read(id, from, LOG_PAGE.max);
         from = next;
         const part = lines.map(({ at, attempt, level, text }) =>
           `${new Date(at).toISOString()} ${attempt} ${level.toUpperCase().padEnd(5)} ${oneLine(text)}\n`
         );
         if (part.length > 0) controller.enqueue(encoder.encode(part.join("")));
-        if (part.length < MAX_LINES) controller.close();
+        if (part.length < LOG_PAGE.max) controller.close();
       },
     }, { highWaterMark: 0 });
     return c.body(text, 200, {

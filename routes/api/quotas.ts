@@ -9,7 +9,7 @@ import { DEFAULT_QUOTAS, type QuotaLimits } from "../limits.ts";
 import type { Context, MiddlewareHandler } from "hono";
 import { statfs } from "node:fs/promises";
 import { RecentMap } from "../../queue/recent_map.ts";
-import { MAX_BATCH } from "../../queue/task/limits.ts";
+import { MAX_BATCH, UPLOAD_KEPT_HOURS } from "../../queue/task/limits.ts";
 import type { OpenWork } from "../../queue/store/counts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";
@@ -130,8 +130,8 @@ export class Quotas {
         this.#added += stored;
       };
     }
-    const detail = `Uploads not used by any task take ${unusedUploadBytes.toLocaleString("en")} bytes or more. ` +
-      "Each is removed after 24 hours.";
+    const detail = `Unused uploads take ${unusedUploadBytes.toLocaleString("en")} bytes or more. ` +
+      `Each is removed after ${UPLOAD_KEPT_HOURS} hours.`;
     throw new Problem(507, "too_many_uploads", detail);
   }
 

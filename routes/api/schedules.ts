@@ -4,6 +4,7 @@
  * @module
  */
 
+import { SCHEDULE_CHARS } from "../../queue/task/limits.ts";
 import { Hono } from "hono";
 import * as z from "zod";
 import { nextTimes } from "../../queue/actions/cron.ts";
@@ -21,9 +22,9 @@ import { nameSchema, submissionFields, toFields } from "./submission.ts";
 const NEXT_TIMES = 5;
 
 const scheduleSchema = z.strictObject({
-  name: nameSchema(100).optional(),
-  cron: z.string().min(1).max(200),
-  timezone: z.string().min(1).max(64).optional(),
+  name: nameSchema(SCHEDULE_CHARS.name).optional(),
+  cron: z.string().min(1).max(SCHEDULE_CHARS.cron),
+  timezone: z.string().min(1).max(SCHEDULE_CHARS.timezone).optional(),
   missed: z.enum(MISSED_POLICIES).optional(),
   ...submissionFields,
 });
@@ -86,7 +87,13 @@ export function scheduleRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppE
 
   app.get("/next", (c) => {
     const { cron = "", timezone = "UTC" } = c.req.query();
-    return c.json({ next_times: schedules.preview(cron.slice(0, 200), timezone.slice(0, 64), NEXT_TIMES).map(time) });
+    return c.json({
+      next_times: schedules.preview(
+        cron.slice(0, SCHEDULE_CHARS.cron),
+        timezone.slice(0, SCHEDULE_CHARS.timezone),
+        NEXT_TIMES,
+      ).map(time),
+    });
   });
 
   app.get("/:id", async (c) => c.json(shown(await schedules.get(c.req.param("id")))));

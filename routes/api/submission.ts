@@ -5,7 +5,15 @@
  * @module
  */
 
-import { ATTEMPTS, MAX_DEPENDENCIES, PRIORITY, TAGS, TIMEOUT_S } from "../../queue/task/limits.ts";
+import {
+  ATTEMPTS,
+  KEY_CHARS,
+  MAX_DEPENDENCIES,
+  PRIORITY,
+  TAGS,
+  TIMEOUT_S,
+  TYPE_CHARS,
+} from "../../queue/task/limits.ts";
 import * as z from "zod";
 import { callbackUrl } from "../../queue/task/callback_url.ts";
 import { InvalidInputError } from "../../queue/task/errors.ts";
@@ -24,12 +32,12 @@ export function nameSchema(longest: number): z.ZodType<string> {
   );
 }
 
-const key = nameSchema(200);
+const key = nameSchema(KEY_CHARS);
 const taskId = z.string().refine(isId, "This is not the id of a task.");
 
 /** Fields allowed in every submission, including those of a schedule. */
 export const submissionFields = {
-  task_type: z.string().min(1).max(64),
+  task_type: z.string().min(1).max(TYPE_CHARS),
   input_params: z.record(z.string(), z.unknown()).default({}),
   priority: z.int().min(PRIORITY.min).max(PRIORITY.max).optional(),
   max_attempts: z.int().min(ATTEMPTS.min).max(ATTEMPTS.max).optional(),

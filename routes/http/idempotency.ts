@@ -5,6 +5,7 @@
  * @module
  */
 
+import { KEY_CHARS } from "../../queue/task/limits.ts";
 import type { Context } from "hono";
 import { fingerprint, type IdempotencyKey } from "../../queue/submit/deduplication.ts";
 import type { AppEnv } from "../env.ts";
@@ -20,8 +21,8 @@ import { Problem } from "./problem.ts";
 export function idempotencyOf(c: Context<AppEnv>, sent: unknown): IdempotencyKey & { body: string } | undefined {
   const key = c.req.header("Idempotency-Key");
   if (key === undefined) return undefined;
-  if (!/^[\x21-\x7e]{1,200}$/.test(key)) {
-    const detail = "An Idempotency-Key must have 1 to 200 visible ASCII characters.";
+  if (!/^[\x21-\x7e]+$/.test(key) || key.length > KEY_CHARS) {
+    const detail = `An Idempotency-Key must have 1 to ${KEY_CHARS} visible ASCII characters.`;
     throw new Problem(400, "bad_idempotency_key", detail, [{ parameter: "Idempotency-Key", detail }]);
   }
   return { scope: c.get("principal").name, key, body: fingerprint(sent) };

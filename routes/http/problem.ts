@@ -85,7 +85,7 @@ export function toProblem(error: unknown, log: Logger): Problem {
     return new Problem(status, (error as QueueError).code, (error as QueueError).message, [], headers);
   }
   log.error("A request failed.", { error });
-  return new Problem(500, "internal", "Something went wrong here. It has been logged.");
+  return new Problem(500, "internal", "An internal error occurred. It has been logged.");
 }
 
 /** The answer that a problem gives. */

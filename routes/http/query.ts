@@ -4,6 +4,7 @@
  * @module
  */
 
+import { PAGE, SEARCH_CHARS } from "../../queue/task/limits.ts";
 import * as z from "zod";
 import { isId } from "../../queue/task/ids.ts";
 import type { Filter, Order } from "../../queue/store/listing.ts";
@@ -14,8 +15,6 @@ const FILTERS = ["status", "task_type", "tag", "q", "created_from", "created_to"
 
 /** A time, or a date, which means its start in UTC. */
 export const timeSchema = z.union([z.iso.datetime({ offset: true }), z.iso.date()]);
-
-const MAX_PAGE = 200;
 
 /** A list's query, or a problem that names each wrong parameter. */
 export function readFilter(
@@ -34,18 +33,20 @@ export function readFilter(
     }
   }
   for (const name of ["tag", "q", "created_from", "created_to", "limit", "cursor", "order"]) {
-    if (query.getAll(name).length > 1) errors.push({ parameter: name, detail: "It is given more than once." });
+    if (query.getAll(name).length > 1) errors.push({ parameter: name, detail: "Must be given only once." });
   }
-  const limit = Number(query.get("limit") ?? 50);
-  if (!/^\d+$/.test(query.get("limit") ?? "50") || limit < 1 || limit > MAX_PAGE) {
-    errors.push({ parameter: "limit", detail: `Must be a whole number from 1 to ${MAX_PAGE}.` });
+  const limit = Number(query.get("limit") ?? PAGE.default);
+  if (!/^\d+$/.test(query.get("limit") ?? String(PAGE.default)) || limit < 1 || limit > PAGE.max) {
+    errors.push({ parameter: "limit", detail: `Must be a whole number from 1 to ${PAGE.max}.` });
   }
   const cursor = query.get("cursor") || undefined;
   if (cursor !== undefined && !isId(cursor)) {
     errors.push({ parameter: "cursor", detail: "Pass next_cursor from the previous page." });
   }
   const order = query.get("order") ?? "newest";
-  if (order !== "newest" && order !== "oldest") errors.push({ parameter: "order", detail: "newest or oldest." });
+  if (order !== "newest" && order !== "oldest") {
+    errors.push({ parameter: "order", detail: "Must be newest or oldest." });
+  }
   const time = (parameter: string) => {
     const text = query.get(parameter);
     if (!text) return undefined;
@@ -59,7 +60,9 @@ export function readFilter(
     errors.push({ parameter: "created_to", detail: "It must be later than created_from." });
   }
   const q = query.get("q") || undefined;
-  if (q !== undefined && q.length > 200) errors.push({ parameter: "q", detail: "At most 200 characters." });
+  if (q !== undefined && q.length > SEARCH_CHARS) {
+    errors.push({ parameter: "q", detail: `At most ${SEARCH_CHARS} characters.` });
+  }
   if (errors.length > 0) throw new Problem(400, "bad_query", "The query is not valid; see errors.", errors);
   const types = several("task_type");
   return {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { FILTER_TYPES, TYPE_CHARS } from "../../queue/task/limits.ts";
 import * as z from "zod";
 import { STATUSES, statusOf, type TaskState } from "../../queue/task/record.ts";
 import { type Retention, summaryOf } from "../../queue/task/summary.ts";
@@ -15,7 +16,7 @@ export const frameSchema = z.union([
     type: z.literal("subscribe"),
     sub: z.string().min(1).max(64),
     id: z.string().max(26).optional(),
-    task_types: z.array(z.string().max(64)).max(50).optional(),
+    task_types: z.array(z.string().max(TYPE_CHARS)).max(FILTER_TYPES).optional(),
     statuses: z.array(z.enum(STATUSES)).max(5).optional(),
     since: z.string().max(64).optional(),
     /** The last line of the log that the client has, as attempt:line. */

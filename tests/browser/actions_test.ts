@@ -175,7 +175,7 @@ browserTest("a paused type: what runs goes on, new tasks wait, and two browsers 
     const page = await openPage(browser, app.origin);
     const other = await openPage(browser, app.origin);
     await page.getByRole("switch", { name: "Pause Held" }).click();
-    await question(page).getByText("1 task that runs goes on.").waitFor();
+    await question(page).getByText("1 running task will continue.").waitFor();
     await question(page).getByRole("button", { name: "Pause type" }).click();
     for (const one of [page, other]) {
       await one.locator(".banner", { hasText: "Held is paused — 0 tasks waiting." }).waitFor();

@@ -179,7 +179,7 @@ for (const colorScheme of ["light", "dark"] as const) {
         await page.getByLabel(/^Emails/).fill("1000");
         await page.getByRole("button", { name: "Submit", exact: true }).click();
         await page.locator("dialog .error-box").waitFor();
-        await page.getByText("Pace and trial").click();
+        await page.getByText("Rate and testing").click();
         await look("form-errors");
         await page.goto(app.origin + images);
         await isLive(page);

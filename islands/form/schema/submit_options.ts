@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ATTEMPTS, PRIORITY, TAGS, TIMEOUT_S } from "../../../queue/task/limits.ts";
+import { ATTEMPTS, PRIORITY, SCHEDULE_CHARS, TAGS, TIMEOUT_S } from "../../../queue/task/limits.ts";
 import type { Schema } from "./schema.ts";
 
 /** Fields of a submission, by their names in the API. */
@@ -49,11 +49,16 @@ export const SCHEDULE_OPTIONS: Schema = {
   properties: {
     cron: {
       type: "string",
-      maxLength: 200,
+      maxLength: SCHEDULE_CHARS.cron,
       title: "Repeat",
       description: "A cron expression creates a schedule instead of a task. Every day at six: 0 6 * * *",
     },
-    timezone: { type: "string", maxLength: 64, title: "Time zone", description: "E.g. Europe/Zurich. Default: UTC." },
-    name: { type: "string", maxLength: 100, title: "Schedule name" },
+    timezone: {
+      type: "string",
+      maxLength: SCHEDULE_CHARS.timezone,
+      title: "Time zone",
+      description: "E.g. Europe/Zurich. Default: UTC.",
+    },
+    name: { type: "string", maxLength: SCHEDULE_CHARS.name, title: "Schedule name" },
   },
 };

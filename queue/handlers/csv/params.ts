@@ -62,10 +62,14 @@ export const params = z.strictObject({
       "x-group": "A cleaned copy",
     }),
   rename: z.record(columnName, columnName).optional()
-    .meta({ title: "New names", description: "In the cleaned CSV: old=new, one a line.", "x-group": "A cleaned copy" }),
+    .meta({
+      title: "New names",
+      description: "In the cleaned CSV: old=new, one per line.",
+      "x-group": "A cleaned copy",
+    }),
   drop_bad_rows: z.boolean().default(true)
     .meta({
-      title: "Leave bad rows out",
+      title: "Drop bad rows",
       description: "From the cleaned CSV; otherwise they are padded or cut.",
       "x-group": "A cleaned copy",
     }),
@@ -73,7 +77,7 @@ export const params = z.strictObject({
     .meta({
       title: "Escape formulas",
       "x-group": "A cleaned copy",
-      description: "In the cleaned CSV, put an apostrophe before values that a spreadsheet would run.",
+      description: "In the cleaned CSV, put an apostrophe before values that a spreadsheet would run as formulas.",
     }),
 }).meta({ "x-order": ["upload_id", "num_rows", "processing_time"] });
 

@@ -20,7 +20,7 @@ export function lasting(seconds: number): string {
   return `${(seconds / 3_600).toFixed(1)} h`;
 }
 
-/** The statistics of all columns as a CSV, without anything that a spreadsheet would run. */
+/** The statistics of all columns as a CSV, without anything that a spreadsheet would treat as a formula. */
 export function summaryCsv(columns: ColumnStatistics[]): string {
   const shown = (value: unknown) => typeof value === "string" ? withoutFormula(value) : value;
   const plain = columns.map(({ quantiles, top_values, histogram: _, ...column }) => {

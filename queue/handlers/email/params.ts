@@ -7,6 +7,11 @@
 import { fieldsOf, fill } from "./template.ts";
 import * as z from "zod";
 
+/** The most recipients of a mailing. */
+export const MAX_RECIPIENTS = 20_000;
+/** Bytes of all attachments. */
+export const MAX_ATTACHMENTS = 10_000_000;
+
 // A line break would start another header.
 const oneLine = (text: z.ZodString) => text.regex(/^[^\r\n]*$/, "This must be a single line.");
 
@@ -18,7 +23,9 @@ export const params = z.strictObject({
     .meta({ title: "Recipients", description: "Addresses, one per line, instead of generated ones." }),
   upload_id: z.string().length(26).optional().meta({
     title: "Recipients as CSV",
-    description: "A file with a column email; its other columns fill in {{column}}. At most 20,000 rows.",
+    description: `A file with a column email; its other columns fill in {{column}}. At most ${
+      MAX_RECIPIENTS.toLocaleString("en")
+    } rows.`,
     "x-file": { accept: ".csv,.tsv,text/csv" },
   }),
   subject: oneLine(z.string().min(1).max(200)).default("Hello from Millrace").meta({ title: "Subject" }),
@@ -33,19 +40,19 @@ export const params = z.strictObject({
       title: "HTML",
       description: "The message as HTML; values are escaped.",
       "x-multiline": true,
-      "x-group": "More of the message",
+      "x-group": "More message options",
     }),
   attachments: z.array(z.string().length(26)).min(1).max(10).optional()
     .meta({
       title: "Attachments",
-      description: "10 MB in total.",
-      "x-file": { multiple: true, maxBytes: 10_000_000 },
-      "x-group": "More of the message",
+      description: `${MAX_ATTACHMENTS / 1e6} MB in total.`,
+      "x-file": { multiple: true, maxBytes: MAX_ATTACHMENTS },
+      "x-group": "More message options",
     }),
   reply_to: z.email().optional().meta({
     title: "Reply to",
     description: "Where replies go.",
-    "x-group": "More of the message",
+    "x-group": "More message options",
   }),
   list_unsubscribe: oneLine(z.string().regex(/^(https:\/\/|mailto:)[^\s<>]+$/, "An https or mailto URL.").max(500))
     .refine(isUrlTemplate, "An https or mailto URL.")
@@ -53,32 +60,32 @@ export const params = z.strictObject({
     .meta({
       title: "Unsubscribe",
       description: "An https or mailto URL for List-Unsubscribe; fields are filled in.",
-      "x-group": "More of the message",
+      "x-group": "More message options",
     }),
   delay_per_email: z.number().min(0.5).max(5).default(1)
     .meta({
       title: "Delay",
       description: "Between two messages.",
       "x-unit": "s",
-      "x-group": "Pace and trial",
+      "x-group": "Rate and testing",
     }),
   rate_per_second: z.number().min(0.1).max(1_000).optional()
     .meta({
       title: "Rate",
       description: "Maximum messages per second, instead of the delay.",
-      "x-group": "Pace and trial",
+      "x-group": "Rate and testing",
     }),
   failure_rate: z.number().min(0).max(1).default(0)
     .meta({
       title: "Failure rate",
       description: "Share of generated addresses that bounce.",
-      "x-group": "Pace and trial",
+      "x-group": "Rate and testing",
     }),
   dry_run: z.boolean().default(false)
     .meta({
       title: "Preview only",
       description: "Save the first message as a file and send nothing.",
-      "x-group": "Pace and trial",
+      "x-group": "Rate and testing",
     }),
 });
 

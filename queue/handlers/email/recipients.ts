@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_RECIPIENTS } from "./params.ts";
 import { parse } from "@std/csv";
 import * as z from "zod";
 import { NonRetryableError } from "../../task/errors.ts";
@@ -11,8 +12,6 @@ import { detectDelimiter, detectDialect, toUtf8 } from "../csv/encoding.ts";
 import { EncodingError } from "../csv/errors.ts";
 import type { Values } from "./template.ts";
 
-/** The most recipients of a mailing. */
-const MAX_RECIPIENTS = 20_000;
 /** Characters of a value, and of all values of a row. */
 const [MAX_VALUE, MAX_ROW] = [32_768, 262_144];
 /** The largest list of recipients in bytes. */

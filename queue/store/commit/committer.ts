@@ -126,7 +126,7 @@ export class Committer implements LaneOwner {
   }
 
   /**
-   * Commits a write.
+   * Commits a changeset.
    *
    * @param options.asTaskOwner Whether the task's owner writes: then it is retried until it is committed or the
    * instance is fenced. Default false.

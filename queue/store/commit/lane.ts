@@ -8,7 +8,7 @@
  *
  * KV never says which check failed. So the lane reads its record: if it has the operation's id, the commit happened
  * after all; if the record is gone, the instance is fenced; otherwise the lane reads the checked keys again, rejects
- * only the writes whose own check fails, and commits the rest.
+ * only the changesets whose own check fails, and commits the rest.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { statusOf, versionOf } from "../../task/record.ts";
 import type { Logger } from "../../log.ts";
 import type { Change, Changeset, ChangesetSize } from "../changeset.ts";
 import { decode, encode } from "../codec.ts";
-import { addWrites, type LaneRecord, type Tally } from "../counts.ts";
+import { addChangesets, type LaneRecord, type Tally } from "../counts.ts";
 import { keys } from "../keys.ts";
 import { backoff, getAll, isLimitError, isLocked, persist } from "../kv.ts";
 import { addChanges, type LaneSeries, NO_SERIES, seriesPuts } from "./lane_series.ts";
@@ -105,7 +105,7 @@ export class Lane {
     let series = this.#seriesOf(operations);
     let failures = 0;
     while (operations.length > 0 && !this.#owner.fenced && !this.#owner.closing) {
-      const tally = addWrites(this.#tally, operations.map(({ changeset }) => changeset));
+      const tally = addChangesets(this.#tally, operations.map(({ changeset }) => changeset));
       let error: unknown;
       try {
         const result = await this.#atomic(operations, op, tally, series).commit();

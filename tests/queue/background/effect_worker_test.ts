@@ -234,7 +234,7 @@ Deno.test("what waits for a key or a parent survives a restart", async () => {
   kv.close();
 });
 
-Deno.test("60 tasks that each depend on the same 60 are parentsOf without rereading each other, and run", async () => {
+Deno.test("60 tasks that each depend on the same 60 are notified without rereading each other, and run", async () => {
   const kv = await Deno.openKv(":memory:");
   let reads = 0;
   const counted = countingReads(kv, () => reads++);
@@ -281,7 +281,7 @@ Deno.test("a retry of what was never started for its parents names the one to re
   });
 });
 
-Deno.test("a task whose parent was retried before it was parentsOf waits for the next end", async () => {
+Deno.test("a task whose parent was retried before it was notified waits for the next end", async () => {
   const kv = await Deno.openKv(":memory:");
   const held = heldType("held", { maxAttempts: 1 });
   // Without a worker nobody tells anybody: the mark of the failure is still there when the parent runs again.

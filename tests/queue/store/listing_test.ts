@@ -2,10 +2,9 @@ import { Queue } from "../../../queue/queue.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { heldType, noop, reaches, withQueue } from "../../support/queue.ts";
 
-Deno.test("a task that ends between the reading of counters and of the index is in the list", async () => {
-  const kv = await Deno.openKv(":memory:");
-  const held = heldType();
-  let afterCounts: (() => Promise<void>) | null = null;
+/** A store in which something happens once, right after the counters have been read. */
+function afterCounters(kv: Deno.Kv): { kv: Deno.Kv; once(hook: () => Promise<unknown>): void } {
+  let hook: (() => Promise<unknown>) | null = null;
   const hooked = new Proxy(kv, {
     get(target, name) {
       const value = Reflect.get(target, name);
@@ -13,22 +12,42 @@ Deno.test("a task that ends between the reading of counters and of the index is 
       if (name !== "list") return value.bind(target);
       return async function* (selector: { prefix?: Deno.KvKey }, options: Deno.KvListOptions) {
         yield* target.list(selector as Deno.KvListSelector, options);
-        const hook = afterCounts;
-        if (selector.prefix?.[0] !== "lane" || !hook) return;
-        afterCounts = null;
-        await hook();
+        const now = hook;
+        if (selector.prefix?.[0] !== "lane" || !now) return;
+        hook = null;
+        await now();
       };
     },
   });
-  const queue = new Queue({ kv: hooked, definitions: [held.definition] });
+  return { kv: hooked, once: (next) => hook = next };
+}
+
+Deno.test("a task that ends between the reading of counters and of the index is in the list", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const held = heldType();
+  const hooked = afterCounters(kv);
+  const queue = new Queue({ kv: hooked.kv, definitions: [held.definition] });
   await queue.start();
   const { task: { task: { id } } } = await queue.submit({ task_type: "held" });
   const handler = await held.next();
-  afterCounts = async () => {
+  hooked.once(async () => {
     handler.finish();
     await reaches(queue, id, "SUCCESS");
-  };
+  });
   assertEquals((await queue.list({}, 10)).states.map(({ task }) => task.id), [id]);
+  await queue.stop(2_000);
+  kv.close();
+});
+
+Deno.test("a total is never less than the tasks on its page, also if some come while they are listed", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const hooked = afterCounters(kv);
+  const queue = new Queue({ kv: hooked.kv, definitions: [noop], worker: false });
+  await queue.start();
+  await queue.submit({ task_type: "noop" });
+  hooked.once(() => queue.submitBatch([{ task_type: "noop" }, { task_type: "noop" }]));
+  const { states, total } = await queue.list({}, 10);
+  assertEquals([states.length, total], [3, 3]);
   await queue.stop(2_000);
   kv.close();
 });

@@ -81,3 +81,22 @@ Deno.test("of many things that are wrong the first hundred are named", async () 
     );
   });
 });
+
+Deno.test("an option that is out of its range is refused by the queue itself, and nothing is stored", async () => {
+  await withQueue({ definitions: [typed(z.strictObject({}))] }, async (queue) => {
+    for (
+      const [name, value] of [
+        ["priority", 10],
+        ["priority", 0.5],
+        ["max_attempts", 26],
+        ["timeout_ms", 999],
+        ["tags", Array(11).fill("x")],
+        ["tags", ["x".repeat(65)]],
+      ] as const
+    ) {
+      const error = await queue.submit({ task_type: "typed", [name]: value }).catch((error) => error);
+      assertEquals(error.issues?.map(({ pointer }: { pointer: string }) => pointer), [`/${name}`]);
+    }
+    assertEquals((await queue.list({}, 10)).total, 0);
+  });
+});

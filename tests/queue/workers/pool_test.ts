@@ -156,7 +156,7 @@ Deno.test("a job that loops is ended when its time is over, while others go on",
   const looping = pool.run("spin", null, { timeoutMs: 5_000 });
   const refused = assertRejects(looping, {
     name: "JobTimeoutError",
-    message: "It took longer than 5 s and was ended.",
+    message: "The job took longer than 5 s and was terminated.",
   });
   assertEquals(await pool.run("double", 4, LONG), 8);
   await clock.advance(5_000);

@@ -57,7 +57,7 @@ export interface ColumnState {
   distinct: DistinctState;
 }
 
-/** Gathers one column. */
+/** Collects the statistics of one column. */
 export class Column {
   readonly name: string;
   readonly #reader: ValueReader;
