@@ -5,7 +5,12 @@
  */
 
 import * as z from "zod";
-import { DELIMITERS, ENCODINGS } from "./encoding.ts";
+import { DATE_ORDERS } from "./columns/readings.ts";
+import { DELIMITERS, ESCAPES, QUOTES } from "./text/dialect.ts";
+import { ENCODINGS } from "./text/encoding.ts";
+import { compile } from "./row_check.ts";
+
+const READ = { "x-group": "How to read the file" };
 
 const columnName = z.string().min(1).max(200);
 
@@ -19,42 +24,93 @@ export const params = z.strictObject({
     .meta({
       title: "CSV file",
       description: "Processed at full speed. Without a file, sample orders are generated.",
-      "x-file": { accept: ".csv,.tsv,.txt,text/csv,text/tab-separated-values" },
+      "x-file": { accept: ".csv,.tsv,.txt,.gz,.zip,text/csv,text/tab-separated-values" },
     }),
   delimiter: z.enum(DELIMITERS).optional()
     .meta({
       title: "Delimiter",
-      "x-group": "How to read the file",
+      ...READ,
       description: "Detected if not given.",
       "x-enumLabels": ["comma", "semicolon", "tab", "pipe"],
     }),
-  encoding: z.enum(ENCODINGS).optional()
+  encoding: z.enum(ENCODINGS).optional().meta({ title: "Encoding", ...READ, description: "Detected if not given." }),
+  quote: z.enum(QUOTES).optional().meta({
+    title: "Quote",
+    ...READ,
+    description: "What values are quoted with. Default: the double quote.",
+    "x-enumLabels": ["double quote", "single quote", "none"],
+  }),
+  escape: z.enum(ESCAPES).optional().meta({
+    title: "Escape",
+    ...READ,
+    description: "How a quote within a quoted value is written. Detected if not given.",
+  }),
+  comment: z.string().length(1).regex(/^[!-~]$/, "One visible ASCII character.").optional()
     .meta({
-      title: "Encoding",
-      "x-group": "How to read the file",
-      description: "Detected if not given.",
-      "x-enumLabels": ["UTF-8", "UTF-16, little endian", "UTF-16, big endian", "Latin-1 (windows-1252)"],
+      title: "Comment",
+      ...READ,
+      description: "Lines that begin with this character are skipped.",
+      examples: ["#"],
     }),
+  skip_rows: z.int().min(0).max(1_000).optional().meta({
+    title: "Lines to skip",
+    ...READ,
+    description: "At the beginning of the file. Titles that are narrower than the table are detected.",
+  }),
   decimal: z.enum([".", ","]).optional()
     .meta({
       title: "Decimal separator",
-      "x-group": "How to read the file",
-      description: "With comma, 1,5 is also a number. Default: comma if the delimiter is a semicolon.",
-      "x-enumLabels": ["point", "comma or point"],
+      ...READ,
+      description: "Found out from the columns if not given; a column that stays ambiguous is read as text.",
+      "x-enumLabels": ["point", "comma"],
     }),
+  thousands: z.enum([".", ","]).optional()
+    .meta({
+      title: "Thousands separator",
+      ...READ,
+      description: "Found out like the decimal separator.",
+      "x-enumLabels": ["point", "comma"],
+    }),
+  date_order: z.enum(DATE_ORDERS).optional()
+    .meta({
+      title: "Order of dates",
+      ...READ,
+      description:
+        "Of 31/12/2023. Found out from the columns if not given; dates that stay ambiguous are read as text.",
+      "x-enumLabels": ["day first", "month first"],
+    }),
+  null_values: z.array(z.string().min(1).max(100)).max(100).optional().meta({
+    title: "Missing values",
+    ...READ,
+    description:
+      "Words that stand for a missing value, one per line. Default: NULL, NA, N/A, NaN, None, - and the like.",
+  }),
   header: z.boolean().default(true).meta({
     title: "Header row",
     description: "The first row contains the column names.",
-    "x-group": "How to read the file",
+    ...READ,
   }),
   max_bad_rows: z.int().min(0).max(1_000_000_000).default(100_000)
-    .meta({ title: "Maximum bad rows", description: "With more, the task fails.", "x-group": "How to read the file" }),
+    .meta({ title: "Maximum bad rows", description: "With more, the task fails.", ...READ }),
+  schema: z.string().min(2).max(20_000).refine(isSchema, "This must be a JSON Schema, written as JSON.").optional()
+    .meta({
+      title: "JSON Schema",
+      ...READ,
+      description: "Rows that do not match are bad rows. A row is an object with its columns as properties.",
+      "x-multiline": true,
+    }),
   cleaned: z.boolean().default(false)
     .meta({
       title: "Write a cleaned CSV",
       description: "As an artifact, in UTF-8, with the same delimiter.",
       "x-group": "A cleaned copy",
     }),
+  cleaned_as: z.enum(["csv", "json_lines"]).default("csv").meta({
+    title: "Format",
+    description: "JSON lines have numbers as numbers and missing values as null.",
+    "x-group": "A cleaned copy",
+    "x-enumLabels": ["CSV", "JSON lines"],
+  }),
   columns: z.array(columnName).min(1).max(2_000).optional()
     .meta({
       title: "Columns to keep",
@@ -79,7 +135,21 @@ export const params = z.strictObject({
       "x-group": "A cleaned copy",
       description: "In the cleaned CSV, put an apostrophe before values that a spreadsheet would run as formulas.",
     }),
+}).refine(({ decimal, thousands }) => decimal === undefined || decimal !== thousands, {
+  path: ["thousands"],
+  message: "It must differ from the decimal separator.",
 }).meta({ "x-order": ["upload_id", "num_rows", "processing_time"] });
 
 /** The parameters of a CSV task. */
 export type Params = z.output<typeof params>;
+
+function isSchema(text: string): boolean {
+  try {
+    const schema = JSON.parse(text);
+    if (typeof schema !== "object" || schema === null || Array.isArray(schema)) return false;
+    compile(schema);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -8,7 +8,7 @@
 import * as z from "zod";
 import { stringify } from "@std/csv";
 import type { TaskContext } from "../../define.ts";
-import { withoutFormula } from "../csv/cleaned.ts";
+import { withoutFormula } from "../csv/output/cleaned.ts";
 import type { Values } from "./template.ts";
 
 const outcomeSchema = z.tuple([z.enum(["sent", "bounced", "skipped", "unknown", "deferred"]), z.string()]);

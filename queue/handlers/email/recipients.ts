@@ -5,11 +5,9 @@
  */
 
 import { MAX_RECIPIENTS } from "./params.ts";
-import { parse } from "@std/csv";
 import * as z from "zod";
 import { NonRetryableError } from "../../task/errors.ts";
-import { detectDelimiter, detectDialect, toUtf8 } from "../csv/encoding.ts";
-import { EncodingError } from "../csv/errors.ts";
+import { readWholeFile, type Row } from "../csv/text/whole_file.ts";
 import type { Values } from "./template.ts";
 
 /** Characters of a value, and of all values of a row. */
@@ -29,17 +27,18 @@ export function isAddress(text: string): boolean {
  *
  * @throws {NonRetryableError} If it is not a CSV, has no such column, or has too many rows.
  */
-export function parseRecipients(bytes: Uint8Array): Values[] {
-  let rows: Record<string, string | undefined>[];
+export async function parseRecipients(bytes: Uint8Array): Promise<Values[]> {
+  let found: Row[];
   try {
-    const { encoding, mark } = detectDialect(bytes, true, {});
-    const text = new TextDecoder().decode(toUtf8(bytes.subarray(mark), encoding, true).bytes);
-    rows = parse(text, { skipFirstRow: true, separator: detectDelimiter(text), lazyQuotes: true });
+    ({ rows: found } = await readWholeFile(bytes));
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    const reason = error instanceof EncodingError ? error.message : `The list is not a CSV: ${error.message}`;
-    throw new NonRetryableError(reason, { cause: error });
+    throw new NonRetryableError(error.message, { cause: error });
   }
+  const [header, ...records] = found;
+  const rows = records.map(({ values }) =>
+    Object.fromEntries(header.values.map((name, i) => [name, values[i] as string | undefined]))
+  );
   if (rows.length === 0 || rows.length > MAX_RECIPIENTS) {
     const most = MAX_RECIPIENTS.toLocaleString("en");
     throw new NonRetryableError(`The list has ${rows.length.toLocaleString("en")} rows; 1 to ${most} are allowed.`);

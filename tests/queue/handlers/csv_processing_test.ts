@@ -1,5 +1,5 @@
 import { parse } from "@std/csv";
-import type { ColumnStatistics } from "../../../queue/handlers/csv/columns/column.ts";
+import type { ColumnStatistics } from "../../../queue/handlers/csv/columns/statistics.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
 import { withApp } from "../../support/http/app.ts";
 import { reaches } from "../../support/queue.ts";
@@ -33,7 +33,7 @@ Deno.test("the statistics of a generated CSV are those of its artifact, recomput
       const sum = numbers.reduce((a, b) => a + b, 0);
       const avg = sum / numbers.length;
       const variance = numbers.reduce((a, b) => a + (b - avg) ** 2, 0) / (numbers.length - 1);
-      close(column.sum!, sum);
+      close(Number(column.sum), sum);
       close(column.mean!, avg);
       assertEquals([column.min, column.max], [Math.min(...numbers), Math.max(...numbers)]);
       close(column.standard_deviation!, Math.sqrt(variance));
@@ -89,16 +89,15 @@ Deno.test("a header is optional, and the delimiter may be given", async () => {
 
 for (
   const [what, csv, params, complaint] of [
-    ["no rows", "a,b\n", {}, "The file has no rows."],
-    ["nothing at all", "", {}, "The file has no rows."],
-    ["zero bytes", "a\0,b\n1,2\n", {}, /^The file contains NUL bytes/],
-    ["too many bad rows", "a,b\n1\n2\n", { max_bad_rows: 1 }, /^More than 1 rows are bad\. The first is on line 2/],
     [
-      "a quote that is never closed",
-      `a,b\n"${"x,y\n".repeat(2_200_000)}`,
+      "rows that are all bad",
+      "a,b\n1\n2\n",
       {},
-      /record that begins on line 2 has more than/,
+      "No row fits its columns. The first is on line 2: it has 1 value instead of 2.",
     ],
+    ["nothing at all", "", {}, "The file is empty."],
+    ["zero bytes", "a\0,b\n1,2\n", {}, /^The first row contains NUL characters/],
+    ["too many bad rows", "a,b\n1\n2\n", { max_bad_rows: 1 }, /^More than 1 rows are bad\. The first is on line 2/],
   ] as [string, string, Record<string, unknown>, string | RegExp][]
 ) {
   Deno.test(`a file with ${what} fails at once with a clear message`, async () => {

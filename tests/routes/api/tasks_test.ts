@@ -52,6 +52,7 @@ Deno.test("defaults of each type are filled in", async () => {
       header: true,
       max_bad_rows: 100_000,
       cleaned: false,
+      cleaned_as: "csv",
       drop_bad_rows: true,
       escape_formulas: false,
     });

@@ -5,7 +5,7 @@
  * @module
  */
 
-const ROOT = new URL("../../../", import.meta.url).pathname;
+const ROOT = new URL("../../..", import.meta.url).pathname;
 
 /** A path below the root, with `/` on every system. */
 function pathOf(file: string): string {

@@ -5,98 +5,81 @@
  */
 
 import { type DistinctState, DistinctValues, SHOWN_BYTES, shownText } from "./distinct.ts";
-import { Digest, type DigestState, type Distribution, distributionOf } from "./quantiles.ts";
-import { Kind, trimEnd, trimStart, ValueReader } from "./values.ts";
-
-/** What is known of one column. The numbers are null where the column has none. */
-export type ColumnStatistics = {
-  name: string;
-  /** What every value that is not missing can be read as. */
-  type: "integer" | "decimal" | "boolean" | "date" | "text" | "empty";
-  /** Values that are not missing. */
-  count: number;
-  /** Empty values. */
-  missing: number;
-  /** Different values: exact up to the limit, then an estimate with a standard error of 0.8 %. */
-  distinct: number;
-  distinct_estimated: boolean;
-  /** Compensated (Neumaier); null also if it is beyond what a double can hold. */
-  sum: number | null;
-  mean: number | null;
-  /** Minimum and maximum: numbers in a number column, otherwise texts in code point order. */
-  min: number | string | null;
-  max: number | string | null;
-  /** Of the sample, that is with n - 1 (Welford). */
-  standard_deviation: number | null;
-  /** Exact, by linear interpolation, where `distinct` is; else by a t-digest. */
-  quantiles: { p25: number; p50: number; p75: number; p95: number; p99: number } | null;
-  /** The most frequent of the distinct values that are counted exactly: those that came first. */
-  top_values: { value: string; count: number }[];
-  /** Ten bins of equal width from min to max; exact where `distinct` is. */
-  histogram: { from: number; to: number; count: number }[] | null;
-};
+import { Moments, type MomentsState } from "./moments.ts";
+import type { NullWords } from "./nulls.ts";
+import { ColumnOrder, compare, Order, type OrderState } from "./order.ts";
+import { distributionOf } from "./quantiles.ts";
+import type { Reading } from "./readings.ts";
+import { type ColumnFits, type ColumnStatistics, histogramOf, meanOf, shownWhole, wholeExtreme } from "./statistics.ts";
+import { DATE, exactOf, Fit, NUMBER, ValueReader } from "./values.ts";
 
 const TOP = 5;
-const BINS = 10;
 
 /** Everything that a column has collected: flat arrays, which can be transferred and saved as they are. */
 export interface ColumnState {
   name: string;
   count: number;
   missing: number;
-  /** Values by {@linkcode Kind}. */
-  kinds: number[];
-  /** Sum with its compensation, running mean and sum of squared differences. */
-  moments: [sum: number, compensation: number, mean: number, m2: number];
-  /** Of the numbers; null before the first. */
-  range: [min: number, max: number] | null;
+  /** What all values fit, and what any of them does: bits of {@linkcode Fit}. */
+  fits: [all: number, any: number];
+  unit: string | null;
+  /** Numbers beyond the distinct values: those that read alike both ways, and those of each reading. */
+  moments: (MomentsState | null)[];
+  /** Characters of the values beyond the distinct ones: least, most, all. */
+  lengths: [number, number, number];
   /** First bytes of the least and the greatest value. */
   texts: [least: Uint8Array<ArrayBuffer>, greatest: Uint8Array<ArrayBuffer>] | null;
-  /** Null while the distinct values are enough for the quantiles. */
-  digest: DigestState | null;
+  order: OrderState;
   distinct: DistinctState;
 }
 
+const [BOTH, FIRST, SECOND] = [0, 1, 2];
+const MIXED = "\0";
+
 /** Collects the statistics of one column. */
-export class Column {
+export class Column implements ColumnFits {
   readonly name: string;
-  readonly #reader: ValueReader;
-  #count = 0;
+  count = 0;
+  all = -1;
+  any = 0;
+  readonly #reader = new ValueReader();
   #missing = 0;
-  #kinds: number[] = [0, 0, 0, 0, 0, 0];
-  #numbers = 0;
-  #sum = 0;
-  #compensation = 0;
-  #mean = 0;
-  #m2 = 0;
-  #min = Infinity;
-  #max = -Infinity;
+  #unit: string | null = null;
+  #moments: (Moments | null)[] = [null, null, null];
+  #lengths: [number, number, number] = [Infinity, 0, 0];
   #least: Uint8Array<ArrayBuffer> | null = null;
   #greatest: Uint8Array<ArrayBuffer> | null = null;
-  #digest: Digest | null = null;
+  #order = new ColumnOrder();
+  #isOrdered = true;
+  #lastEntry = -1;
   #distinct: DistinctValues;
+  /** The number that the last value probably stands for; NaN if it is missing or text. Kept up while it is tracked. */
+  number = NaN;
+  isTracked = true;
 
-  /**
-   * @param decimalComma Whether `1,5` is a number.
-   * @param limit Most distinct values that are counted exactly.
-   */
-  constructor(name: string, decimalComma: boolean, limit: number) {
+  /** @param limit Most distinct values that are counted exactly. */
+  constructor(
+    name: string,
+    limit: number,
+    private readonly nulls: NullWords,
+    private readonly commaFirst: boolean,
+  ) {
     this.name = name;
     this.#distinct = new DistinctValues(limit);
-    this.#reader = new ValueReader(decimalComma);
   }
 
   /** A column that continues from the saved state of another. */
-  static from(state: ColumnState, decimalComma: boolean, limit: number): Column {
-    const column = new Column(state.name, decimalComma, limit);
-    column.#count = state.count;
+  static from(state: ColumnState, limit: number, nulls: NullWords, commaFirst: boolean): Column {
+    const column = new Column(state.name, limit, nulls, commaFirst);
+    column.count = state.count;
     column.#missing = state.missing;
-    column.#kinds = state.kinds;
-    column.#numbers = numbersOf(state.kinds);
-    [column.#sum, column.#compensation, column.#mean, column.#m2] = state.moments;
-    if (state.range) [column.#min, column.#max] = state.range;
+    [column.all, column.any] = state.fits;
+    column.#unit = state.unit;
+    column.#moments = state.moments.map((moments) => moments && Moments.from(moments));
+    column.#lengths = state.lengths;
     if (state.texts) [column.#least, column.#greatest] = state.texts;
-    column.#digest = state.digest && new Digest(state.digest);
+    column.#order = new ColumnOrder(state.order);
+    column.#isOrdered = column.#order.isOrdered;
     column.#distinct = new DistinctValues(limit, state.distinct);
     return column;
   }
@@ -105,31 +88,46 @@ export class Column {
   state(): ColumnState {
     return {
       name: this.name,
-      count: this.#count,
+      count: this.count,
       missing: this.#missing,
-      kinds: this.#kinds,
-      moments: [this.#sum, this.#compensation, this.#mean, this.#m2],
-      range: this.#numbers > 0 ? [this.#min, this.#max] : null,
+      fits: [this.all, this.any],
+      unit: this.#unit,
+      moments: this.#moments.map((moments) => moments?.state() ?? null),
+      lengths: this.#lengths,
       texts: this.#least ? [this.#least, this.#greatest!] : null,
-      digest: this.#digest?.state() ?? null,
+      order: this.#order.state(),
       distinct: this.#distinct.state,
     };
   }
 
-  /** Adds the value in `bytes` from `from` up to, not including, `to`. Surrounding white space is ignored. */
-  add(bytes: Uint8Array, from: number, to: number): void {
-    const start = trimStart(bytes, from, to);
-    const end = trimEnd(bytes, start, to);
-    if (start === end) {
-      this.#missing++;
-      return;
-    }
-    this.#count++;
+  get unit(): string | null {
+    return this.#unit === MIXED ? null : this.#unit;
+  }
+
+  /** Whether both readings give the same numbers. */
+  get readsAlike(): boolean {
+    return (this.any & Fit.DIFFERS) === 0;
+  }
+
+  /** Adds a missing value. */
+  addMissing(): void {
+    this.#missing++;
+    this.number = NaN;
+  }
+
+  /**
+   * Adds the value in `bytes` from `start` up to, not including, `end`, without white space around it.
+   *
+   * @returns The index of the word for a missing value that it is; -1 if it is a value.
+   */
+  add(bytes: Uint8Array, start: number, end: number): number {
     // FNV-1a over the bytes in two lanes, each mixed at the end as MurmurHash3 does.
     let h1 = 0x811c9dc5;
     let h2 = 0x9747b28c;
+    let bits = 0;
     for (let i = start; i < end; i++) {
       const byte = bytes[i];
+      bits |= byte;
       h1 = Math.imul(h1 ^ byte, 0x01000193);
       h2 = Math.imul(h2 ^ byte, 0x5bd1e995) + (h2 >>> 15);
     }
@@ -137,18 +135,39 @@ export class Column {
     h2 = mixed(h2);
     const known = this.#distinct.countKnown(h1, h2);
     if (known >= 0) {
-      const kind = this.#distinct.kindOf(known);
-      this.#kinds[kind]++;
-      if (isNumber(kind)) this.#addNumber(this.#distinct.numberOf(known));
-      return;
+      this.count++;
+      if (this.isTracked) this.number = this.#distinct.numberOf(known);
+      if (!this.#isOrdered) return -1;
+      if (known === this.#lastEntry) this.#order.alive &= ~Order.STRICT;
+      else this.#compare(bytes, start, end);
+      this.#lastEntry = known;
+      return -1;
     }
-    const kind = this.#reader.read(bytes, start, end);
-    this.#kinds[kind]++;
-    const number = isNumber(kind) ? this.#reader.number : NaN;
-    const apart = this.#distinct.add(h1, h2, bytes, start, end, kind, number);
-    if (isNumber(kind)) {
-      this.#addNumber(number);
-      if (!apart) (this.#digest ??= new Digest()).add(number);
+    const word = this.nulls.indexOf(bytes, start, end);
+    if (word >= 0) {
+      this.addMissing();
+      return word;
+    }
+    this.count++;
+    const reader = this.#reader;
+    const fit = reader.read(bytes, start, end);
+    const { first, second } = reader;
+    this.all &= fit;
+    this.any |= fit;
+    if (fit & Fit.UNIT && this.#unit !== reader.unit) this.#unit = this.#unit === null ? reader.unit : MIXED;
+    const isRead = (fit & (NUMBER | DATE)) !== 0;
+    this.number = fit & NUMBER ? reader.preferred(this.commaFirst) : NaN;
+    if (this.#isOrdered) this.#follow(bytes, start, end, isRead ? first : NaN, isRead ? second : NaN);
+    const characters = bits < 0x80 ? end - start : charactersOf(bytes, start, end);
+    if (this.#distinct.add(h1, h2, bytes, start, end, characters, this.number)) {
+      this.#lastEntry = this.#distinct.state.size - 1;
+    } else {
+      this.#lastEntry = -1;
+      if (isRead) this.#addRead(bytes, start, end, fit, first, second);
+      const lengths = this.#lengths;
+      if (characters < lengths[0]) lengths[0] = characters;
+      if (characters > lengths[1]) lengths[1] = characters;
+      lengths[2] += characters;
     }
     if (this.#least === null || compare(bytes, start, end, this.#least) < 0) {
       this.#least = bytes.slice(start, Math.min(end, start + SHOWN_BYTES)) as Uint8Array<ArrayBuffer>;
@@ -156,74 +175,160 @@ export class Column {
     if (this.#greatest === null || compare(bytes, start, end, this.#greatest) > 0) {
       this.#greatest = bytes.slice(start, Math.min(end, start + SHOWN_BYTES)) as Uint8Array<ArrayBuffer>;
     }
+    return -1;
   }
 
-  #addNumber(value: number): void {
-    this.#numbers++;
-    if (value < this.#min) this.#min = value;
-    if (value > this.#max) this.#max = value;
-    const sum = this.#sum + value;
-    this.#compensation += Math.abs(this.#sum) >= Math.abs(value) ? this.#sum - sum + value : value - sum + this.#sum;
-    this.#sum = sum;
-    const delta = value - this.#mean;
-    this.#mean += delta / this.#numbers;
-    this.#m2 += delta * (value - this.#mean);
+  #compare(bytes: Uint8Array, start: number, end: number): void {
+    const isRead = (this.#reader.read(bytes, start, end) & (NUMBER | DATE)) !== 0;
+    const { first, second } = this.#reader;
+    this.#follow(bytes, start, end, isRead ? first : NaN, isRead ? second : NaN);
   }
 
-  /** The final statistics. */
-  result(): ColumnStatistics {
-    const type = this.#type();
+  #follow(bytes: Uint8Array, start: number, end: number, first: number, second: number): void {
+    this.#order.add(bytes, start, end, first, second);
+    this.#isOrdered = this.#order.isOrdered;
+  }
+
+  /** A number or date that is not among the distinct values. */
+  #addRead(bytes: Uint8Array, start: number, end: number, fit: number, first: number, second: number): void {
+    if (first === second) return this.#addTo(BOTH, first, bytes, start, end, fit, Fit.POINT_WHOLE);
+    if (!Number.isNaN(first)) this.#addTo(FIRST, first, bytes, start, end, fit, Fit.POINT_WHOLE);
+    if (!Number.isNaN(second)) this.#addTo(SECOND, second, bytes, start, end, fit, Fit.COMMA_WHOLE);
+  }
+
+  #addTo(at: number, value: number, bytes: Uint8Array, start: number, end: number, fit: number, whole: number): void {
+    const moments = this.#moments[at] ??= new Moments();
+    addValue(moments, value, 1, bytes, start, end, fit, whole);
+    moments.outline(value);
+  }
+
+  /** The final statistics, read as the whole file is. */
+  result({ type, reading, note }: Reading): ColumnStatistics {
     const numeric = type === "integer" || type === "decimal";
-    const sum = this.#sum + this.#compensation;
-    const distribution = numeric
-      ? distributionOf(this.#distinct.numbers(), this.#digest?.finish() ?? [], this.#min, this.#max)
-      : null;
+    const timed = type === "date";
     const { distinct, estimated } = this.#distinct.count();
+    const [exact, known] = numeric || timed ? this.#readKnown(reading) : [new Moments(), []];
+    const beyond = [this.#moments[BOTH], this.#moments[reading === "second" ? SECOND : FIRST]].filter((some) => !!some);
+    const outline = beyond.flatMap((moments) => moments.centroids()).sort((a, b) => a[0] - b[0]);
+    for (const moments of beyond) exact.merge(moments);
+    const { min, max } = exact;
+    const distribution = numeric || timed ? distributionOf(known, outline, min, max) : null;
+    const isWhole = type === "integer";
     return {
       name: this.name,
       type,
-      count: this.#count,
+      unit: numeric ? this.unit : null,
+      note,
+      count: this.count,
       missing: this.#missing,
       distinct,
       distinct_estimated: estimated,
-      // Beyond the largest double there is no sum; the running mean is still there.
-      sum: numeric && Number.isFinite(sum) ? sum : null,
-      mean: numeric ? (Number.isFinite(sum) ? sum / this.#count : this.#mean) : null,
-      min: numeric ? this.#min : this.#least && shownText(this.#least),
-      max: numeric ? this.#max : this.#greatest && shownText(this.#greatest),
-      standard_deviation: numeric && this.#count > 1 ? Math.sqrt(this.#m2 / (this.#count - 1)) : null,
-      quantiles: distribution && {
-        p25: distribution.quantile(0.25),
-        p50: distribution.quantile(0.5),
-        p75: distribution.quantile(0.75),
-        p95: distribution.quantile(0.95),
-        p99: distribution.quantile(0.99),
-      },
+      unique: this.#unique(estimated),
+      sorted: this.#sorted(type, reading),
+      sum: isWhole ? shownWhole(exact.wholeSum) : numeric && Number.isFinite(exact.sum) ? exact.sum : null,
+      mean: numeric ? isWhole ? meanOf(exact.wholeSum, exact.count) : exact.mean : null,
+      min: numeric
+        ? isWhole ? wholeExtreme(exact, 0) : min
+        : timed
+        ? exact.minText
+        : this.#least && shownText(this.#least),
+      max: numeric
+        ? isWhole ? wholeExtreme(exact, 1) : max
+        : timed
+        ? exact.maxText
+        : this.#greatest && shownText(this.#greatest),
+      standard_deviation: numeric ? exact.standardDeviation : null,
+      quantiles: numeric && distribution
+        ? {
+          p25: distribution.quantile(0.25),
+          p50: distribution.quantile(0.5),
+          p75: distribution.quantile(0.75),
+          p95: distribution.quantile(0.95),
+          p99: distribution.quantile(0.99),
+        }
+        : null,
+      lengths: type === "text" ? this.#textLengths() : null,
       top_values: this.#distinct.top(TOP),
-      histogram: distribution && histogram(this.#min, this.#max, this.#count, distribution),
+      histogram: distribution && histogramOf(min, max, this.count, distribution, timed),
     };
   }
 
-  #type(): ColumnStatistics["type"] {
-    const count = this.#count;
-    const kinds = this.#kinds;
-    if (count === 0) return "empty";
-    if (kinds[Kind.INTEGER] === count) return "integer";
-    // 1.5 and 1,5 in one column: one of them is not a decimal, and it is impossible to tell which.
-    const ambiguous = kinds[Kind.DECIMAL] > 0 && kinds[Kind.DECIMAL_COMMA] > 0;
-    if (this.#numbers === count && !ambiguous) return "decimal";
-    if (kinds[Kind.BOOLEAN] === count) return "boolean";
-    if (kinds[Kind.DATE] === count) return "date";
-    return "text";
+  /** The distinct values that are counted exactly, as numbers. */
+  #readKnown(reading: Reading["reading"]): [Moments, [number, number][]] {
+    const moments = new Moments();
+    const known: [number, number][] = [];
+    const reader = new ValueReader();
+    this.#distinct.forEach((bytes, start, end, count) => {
+      const fit = reader.read(bytes, start, end);
+      const value = reading === "second" ? reader.second : reader.first;
+      const whole = reading === "second" ? Fit.COMMA_WHOLE : Fit.POINT_WHOLE;
+      addValue(moments, value, count, bytes, start, end, fit, whole);
+      known.push([value, count]);
+    });
+    return [moments, known];
+  }
+
+  #unique(estimated: boolean): boolean | null {
+    if (this.count === 0 || this.#missing > 0 || this.#distinct.isRepeated) return false;
+    if (!estimated) return true;
+    // In strict order none is repeated, however many there are.
+    return this.#order.isOrdered && this.#order.alive & Order.STRICT ? true : null;
+  }
+
+  #sorted(type: ColumnStatistics["type"], reading: Reading["reading"]): "ascending" | "descending" | null {
+    if (this.count < 2) return null;
+    const isText = type === "text" || type === "boolean";
+    const [up, down] = isText
+      ? [Order.TEXT_UP, Order.TEXT_DOWN]
+      : reading === "second"
+      ? [Order.SECOND_UP, Order.SECOND_DOWN]
+      : [Order.FIRST_UP, Order.FIRST_DOWN];
+    const { alive } = this.#order;
+    return alive & up ? "ascending" : alive & down ? "descending" : null;
+  }
+
+  #textLengths(): { min: number; max: number; mean: number } {
+    let [min, max, all] = this.#lengths;
+    this.#distinct.forEach((_bytes, _start, _end, count, characters) => {
+      min = Math.min(min, characters);
+      max = Math.max(max, characters);
+      all += characters * count;
+    });
+    return { min, max, mean: all / this.count };
   }
 }
 
-function numbersOf(kinds: number[]): number {
-  return kinds[Kind.INTEGER] + kinds[Kind.DECIMAL] + kinds[Kind.DECIMAL_COMMA];
+/** Adds a value that occurs `times` times. `whole` is the bit that says that it is a whole number as it is read. */
+function addValue(
+  moments: Moments,
+  value: number,
+  times: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  fit: number,
+  whole: number,
+): void {
+  if (times === 1) moments.addOne(value);
+  else moments.add(value, times);
+  if (value < moments.min) {
+    moments.min = value;
+    if (fit & DATE) moments.minText = shownText(bytes.subarray(start, end));
+  }
+  if (value > moments.max) {
+    moments.max = value;
+    if (fit & DATE) moments.maxText = shownText(bytes.subarray(start, end));
+  }
+  if (!(fit & whole)) return;
+  if (fit & Fit.LARGE) moments.addExact(exactOf(shownText(bytes.subarray(start, end))), times);
+  else if (times === 1) moments.addWhole(value);
+  else moments.addTimes(value, times);
 }
 
-function isNumber(kind: number): boolean {
-  return kind >= Kind.INTEGER && kind <= Kind.DECIMAL_COMMA;
+function charactersOf(bytes: Uint8Array, start: number, end: number): number {
+  let count = 0;
+  for (let i = start; i < end; i++) if ((bytes[i] & 0xc0) !== 0x80) count++;
+  return count;
 }
 
 /** The last steps of MurmurHash3 (Austin Appleby, public domain). */
@@ -231,32 +336,4 @@ function mixed(hash: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return hash ^ (hash >>> 16);
-}
-
-/** Negative, zero or positive if the bytes sort before, equal to or after the others. */
-function compare(bytes: Uint8Array, start: number, end: number, other: Uint8Array): number {
-  const length = Math.min(end - start, other.length);
-  for (let i = 0; i < length; i++) {
-    const difference = bytes[start + i] - other[i];
-    if (difference !== 0) return difference;
-  }
-  return end - start - other.length;
-}
-
-function histogram(
-  min: number,
-  max: number,
-  count: number,
-  { rank }: Distribution,
-): { from: number; to: number; count: number }[] {
-  if (min === max) return [{ from: min, to: max, count }];
-  const width = max / BINS - min / BINS;
-  let before = 0;
-  return Array.from({ length: BINS }, (_, i) => {
-    const to = i === BINS - 1 ? max : min + (i + 1) * width;
-    const upTo = i === BINS - 1 ? count : Math.round(count * rank(to));
-    const bin = { from: min + i * width, to, count: Math.max(0, upTo - before) };
-    before = Math.max(before, upTo);
-    return bin;
-  });
 }

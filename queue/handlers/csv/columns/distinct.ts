@@ -17,9 +17,10 @@ export interface DistinctState {
   /** Two hash words per value. */
   hashes: Uint32Array<ArrayBuffer>;
   counts: Float64Array<ArrayBuffer>;
-  /** The number that the column has read the value as; NaN for text. */
+  /** The number that the value probably stands for; NaN for text. */
   numbers: Float64Array<ArrayBuffer>;
-  kinds: Uint8Array<ArrayBuffer>;
+  /** Characters of each value. */
+  lengths: Uint32Array<ArrayBuffer>;
   /** Where the text of each value ends in `texts`. */
   ends: Uint32Array<ArrayBuffer>;
   texts: Uint8Array<ArrayBuffer>;
@@ -46,7 +47,7 @@ export class DistinctValues {
       hashes: new Uint32Array(64),
       counts: new Float64Array(32),
       numbers: new Float64Array(32),
-      kinds: new Uint8Array(32),
+      lengths: new Uint32Array(32),
       ends: new Uint32Array(32),
       texts: new Uint8Array(256),
       registers: null,
@@ -90,7 +91,15 @@ export class DistinctValues {
    *
    * @returns Whether it is counted exactly from now on, or only goes into the estimate.
    */
-  add(h1: number, h2: number, bytes: Uint8Array, start: number, end: number, kind: number, number: number): boolean {
+  add(
+    h1: number,
+    h2: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    characters: number,
+    number: number,
+  ): boolean {
     const state = this.#state;
     if (state.size === this.#limit && !state.registers) {
       state.registers = new Uint8Array(REGISTERS);
@@ -105,7 +114,7 @@ export class DistinctValues {
     state.hashes[2 * entry] = h1;
     state.hashes[2 * entry + 1] = h2;
     state.counts[entry] = 1;
-    state.kinds[entry] = kind;
+    state.lengths[entry] = characters;
     state.numbers[entry] = number;
     const shown = bytes.subarray(start, Math.min(end, start + SHOWN_BYTES));
     const from = entry === 0 ? 0 : state.ends[entry - 1];
@@ -117,22 +126,21 @@ export class DistinctValues {
     return true;
   }
 
-  /** The kind of a known value. */
-  kindOf(entry: number): number {
-    return this.#state.kinds[entry];
-  }
-
-  /** The number that a known value stands for. */
+  /** The number that a known value probably stands for. */
   numberOf(entry: number): number {
     return this.#state.numbers[entry];
   }
 
-  /** The numbers that the known values stand for, with their counts. */
-  numbers(): [number: number, count: number][] {
-    const { size, numbers, counts } = this.#state;
-    const known: [number, number][] = [];
-    for (let i = 0; i < size; i++) if (!Number.isNaN(numbers[i])) known.push([numbers[i], counts[i]]);
-    return known;
+  /** Calls back with each value counted exactly: its first bytes, how often it occurs, and its characters. */
+  forEach(callback: (bytes: Uint8Array, start: number, end: number, count: number, characters: number) => void): void {
+    const { size, counts, ends, texts, lengths } = this.#state;
+    for (let i = 0; i < size; i++) callback(texts, i === 0 ? 0 : ends[i - 1], ends[i], counts[i], lengths[i]);
+  }
+
+  /** Whether a value counted exactly occurs more than once. */
+  get isRepeated(): boolean {
+    const { size, counts } = this.#state;
+    return counts.subarray(0, size).some((count) => count > 1);
   }
 
   /** The most frequent of the values counted exactly; among equals, the first seen comes first. */
@@ -151,7 +159,7 @@ export class DistinctValues {
     state.hashes = grown(state.hashes, size * 2);
     state.counts = grown(state.counts, size);
     state.numbers = grown(state.numbers, size);
-    state.kinds = grown(state.kinds, size);
+    state.lengths = grown(state.lengths, size);
     state.ends = grown(state.ends, size);
   }
 

@@ -6,7 +6,7 @@
 
 import { stringify } from "@std/csv";
 import { withoutFormula } from "./cleaned.ts";
-import type { ColumnStatistics } from "./columns/column.ts";
+import type { ColumnStatistics } from "../columns/statistics.ts";
 
 /** A number as the log and messages show it. */
 export function format(value: number): string {

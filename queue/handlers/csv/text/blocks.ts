@@ -11,40 +11,37 @@ export interface Block {
   last: boolean;
 }
 
-/** A stream of `total` bytes in blocks of `size`; the next one is read while the last one is worked on. */
-export async function* blocksOf(
-  stream: ReadableStream<Uint8Array>,
-  total: number,
-  size: number,
-): AsyncGenerator<Block> {
+/** A stream in blocks of `size` bytes; the next one is read while the last one is worked on. */
+export async function* blocksOf(stream: ReadableStream<Uint8Array>, size: number): AsyncGenerator<Block> {
   const reader = stream.getReader();
   let over: Uint8Array = new Uint8Array();
-  let left = total;
-  const next = async (): Promise<Block> => {
-    const bytes = new Uint8Array(Math.min(size, left));
-    for (let filled = 0; filled < bytes.length;) {
+  let ended = false;
+  const next = async (): Promise<Uint8Array<ArrayBuffer>> => {
+    const bytes = new Uint8Array(size);
+    let filled = 0;
+    while (filled < size) {
       if (over.length === 0) {
         const { value, done } = await reader.read();
-        if (done) throw new Error("The file is shorter than its stated size.");
+        ended = done;
+        if (done) break;
         over = value;
       }
-      const part = over.subarray(0, bytes.length - filled);
+      const part = over.subarray(0, size - filled);
       bytes.set(part, filled);
       filled += part.length;
       over = over.subarray(part.length);
     }
-    left -= bytes.length;
-    return { bytes, last: left === 0 };
+    return filled === size ? bytes : bytes.slice(0, filled);
   };
   try {
-    let block = await next();
-    while (!block.last) {
+    let bytes = await next();
+    while (!ended) {
       const following = next();
       following.catch(() => {});
-      yield block;
-      block = await following;
+      yield { bytes, last: false };
+      bytes = await following;
     }
-    yield block;
+    yield { bytes, last: true };
   } finally {
     reader.releaseLock();
   }

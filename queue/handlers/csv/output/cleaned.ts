@@ -4,9 +4,9 @@
  * @module
  */
 
-import { TableError } from "./errors.ts";
-import type { FoundRecord } from "./records.ts";
-import { Kind, trimEnd, trimStart, ValueReader } from "./columns/values.ts";
+import { TableError } from "../text/errors.ts";
+import type { FoundRecord } from "../text/records.ts";
+import { NUMBER, trimEnd, trimStart, ValueReader } from "../columns/values.ts";
 
 /** How the cleaned file is written. */
 export interface Cleaning {
@@ -33,20 +33,41 @@ export function withoutFormula(text: string): string {
   return FORMULA.test(text) ? `'${text}` : text;
 }
 
+/**
+ * The columns of a cleaned file: where each is in the file, and what it is called.
+ *
+ * @throws {TableError} If a requested column is missing, or two would have the same name.
+ */
+export function chosenColumns(
+  names: string[],
+  { columns, rename }: Pick<Cleaning, "columns" | "rename">,
+): { at: number; name: string }[] {
+  const indexOf = (name: string) => {
+    const at = names.indexOf(name);
+    if (at >= 0) return at;
+    throw new TableError(`The file has no column "${name}". It has: ${names.slice(0, 20).join(", ")}.`);
+  };
+  Object.keys(rename).forEach(indexOf);
+  const chosen = (columns.length > 0 ? columns.map(indexOf) : names.map((_, i) => i))
+    .map((at) => ({ at, name: Object.hasOwn(rename, names[at]) ? rename[names[at]] : names[at] }));
+  const twice = chosen.find(({ name }, i) => chosen.findIndex((other) => other.name === name) < i);
+  if (twice) throw new TableError(`Two columns of the cleaned file would be named "${twice.name}".`);
+  return chosen;
+}
+
 /** Buffers the bytes of the cleaned file until `take` is called. */
 export class CleanedWriter {
   readonly #cleaning: Cleaning;
   readonly #separator: number;
-  readonly #reader: ValueReader;
+  readonly #reader = new ValueReader();
   #chosen: number[] = [];
   #names: string[] = [];
   #bytes = new Uint8Array(64 * 1024);
   #length = 0;
 
-  constructor(cleaning: Cleaning, delimiter: string, decimalComma: boolean) {
+  constructor(cleaning: Cleaning, delimiter: string) {
     this.#cleaning = cleaning;
     this.#separator = delimiter.charCodeAt(0);
-    this.#reader = new ValueReader(decimalComma);
   }
 
   /**
@@ -55,17 +76,9 @@ export class CleanedWriter {
    * @throws {TableError} If a requested column is missing, or two would have the same name.
    */
   choose(names: string[]): void {
-    const { columns, rename } = this.#cleaning;
-    const known = (name: string) => {
-      const at = names.indexOf(name);
-      if (at >= 0) return at;
-      throw new TableError(`The file has no column "${name}". It has: ${names.slice(0, 20).join(", ")}.`);
-    };
-    Object.keys(rename).forEach(known);
-    this.#chosen = columns.length > 0 ? columns.map(known) : names.map((_, i) => i);
-    this.#names = this.#chosen.map((i) => Object.hasOwn(rename, names[i]) ? rename[names[i]] : names[i]);
-    const twice = this.#names.find((name, i) => this.#names.indexOf(name) < i);
-    if (twice !== undefined) throw new TableError(`Two columns of the cleaned file would be named "${twice}".`);
+    const chosen = chosenColumns(names, this.#cleaning);
+    this.#chosen = chosen.map(({ at }) => at);
+    this.#names = chosen.map(({ name }) => name);
   }
 
   /** Writes the names. */
@@ -126,9 +139,8 @@ export class CleanedWriter {
     const first = trimStart(bytes, start, end);
     const last = trimEnd(bytes, first, end);
     if (first === last) return true;
-    const kind = this.#reader.read(bytes, first, last);
     // -5 is a number.
-    return kind === Kind.TEXT || kind === Kind.BOOLEAN || kind === Kind.DATE;
+    return (this.#reader.read(bytes, first, last) & NUMBER) === 0;
   }
 
   #end(): void {
