@@ -214,7 +214,7 @@ browserTest(
       const dialog = page.getByRole("dialog", { name: "New task" });
       const input = dialog.locator('input[type="file"]');
       const submit = dialog.getByRole("button", { name: "Submit", exact: true });
-      await dialog.getByText("CSV, TSV, TXT, up to 300 kB").waitFor();
+      await dialog.getByText("CSV, TSV, TXT, GZ, ZIP, up to 300 kB").waitFor();
       await input.setInputFiles(csv("large.csv", "a\n" + "x\n".repeat(200_000)));
       await dialog.getByText("large.csv has 400 kB; the limit is 300 kB.").first().waitFor();
       await input.setInputFiles({ name: "photo.png", mimeType: "image/png", buffer: Buffer.from("x") });

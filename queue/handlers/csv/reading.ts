@@ -122,7 +122,9 @@ export class Reading {
     this.#done = position;
     Object.assign(this, { rows: answer.rows, bad: answer.bad, result: answer.result, cleaned: answer.cleaned });
     const { size } = this.#source;
-    ctx.progress(size > 0 ? Math.min(1, this.#source.readBytes() / size) * 99 : 99, this.#message());
+    // Sample orders come in one piece.
+    const read = ctx.params.upload_id ? this.#source.readBytes() : position;
+    ctx.progress(size > 0 ? Math.min(1, read / size) * 99 : 99, this.#message());
     if (save) await this.#save(answer.saved, answer.stateSize);
   }
 
