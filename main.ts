@@ -49,7 +49,7 @@ if (kvPath !== undefined && !distributed && kvPath !== ":memory:") {
 const kv = await Deno.openKv(kvPath).catch((error: Error) =>
   refuseToStart(4, `The store could not be opened: ${error.message}`)
 );
-const handlers = createHandlers(clock, settings);
+const handlers = createHandlers(clock, { ...settings, mail: { ...settings.mail, ledger: () => queue.mail } });
 const registry = new Registry(handlers.definitions);
 for (const [name, types] of [["CONCURRENCY", settings.concurrency], ["RATE_LIMIT", settings.rates]] as const) {
   try {

@@ -118,6 +118,32 @@ export interface Backoff {
   cap: number;
 }
 
+/** Which part of a task's work is done again: what failed, or what may have been done already. */
+export const REDO_ONLY = ["failed", "unknown"] as const;
+
+/** One of {@linkcode REDO_ONLY}. */
+export type RedoOnly = (typeof REDO_ONLY)[number];
+
+/** An ended task, part of whose work another one is to do. */
+export interface RedoSource<P> {
+  /** Its parameters as they were sent. */
+  sent: Partial<P>;
+  /** Reads one of its artifacts as text; null if there is none. */
+  readArtifact(name: string): Promise<string | null>;
+  /** Reads an upload that its parameters name. */
+  readUpload(id: string): Promise<Uint8Array>;
+  /** Stores a file for the new task. Returns the id of the upload. */
+  storeUpload(name: string, mediaType: string, text: string): Promise<string>;
+}
+
+/** How the part of a task's work that was not done is done by another task. */
+export interface Redo<P> {
+  /** How many parts have failed, and of how many it is unknown, by a result. */
+  left(result: Json): Record<RedoOnly, number>;
+  /** The parameters of the task that does them; null if there is nothing to do. */
+  params(task: RedoSource<P>, only: RedoOnly): Promise<Record<string, Json> | null>;
+}
+
 /** A task type as its author writes it: its parameters, its limits and its handler. */
 export interface TaskOptions<S extends z.ZodType = z.ZodType, C extends z.ZodType = z.ZodType<Json>> {
   /** Name in the API: 1 to 64 lower case letters, digits and underscores, beginning with a letter. */
@@ -134,6 +160,8 @@ export interface TaskOptions<S extends z.ZodType = z.ZodType, C extends z.ZodTyp
   titleOf?: (params: z.output<S>, files: string[]) => string;
   /** The side effect of running it again, such as "It sends its messages again."; the page asks before a retry. */
   sideEffects?: string;
+  /** How only what failed is done again. Default: a task is run again as a whole. */
+  redo?: Redo<z.output<S>>;
   /** Parameters of an example that one click submits; it succeeds and can be watched. Default: none is offered. */
   example?: z.input<S>;
   /** Attempts that may fail before the task is FAILED, 1 to 25. @default 3 */

@@ -21,7 +21,7 @@ import { Committer } from "./store/commit/committer.ts";
 import { CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
 import { TaskActions } from "./actions/task_actions.ts";
 import { type Counts, type OpenWork, readCounts, readTally } from "./store/counts.ts";
-import { type AnyTaskDefinition, Registry } from "./define.ts";
+import { type AnyTaskDefinition, type RedoOnly, Registry } from "./define.ts";
 import { Heartbeat } from "./background/heartbeat.ts";
 import { newId } from "./task/ids.ts";
 import { Janitor } from "./background/janitor.ts";
@@ -37,6 +37,8 @@ import { Runner } from "./run/runner.ts";
 import { Scheduler } from "./background/scheduler.ts";
 import { Searches } from "./store/searches.ts";
 import { Schedules } from "./actions/schedules.ts";
+import { MailLedger } from "./actions/mail_ledger.ts";
+import { Redo } from "./actions/redo.ts";
 import { Sessions } from "./actions/sessions.ts";
 import { ChangeStream } from "./watch/change_stream.ts";
 import type { IdempotencyKey } from "./submit/deduplication.ts";
@@ -69,6 +71,8 @@ export class Queue {
   readonly bulk: Bulk;
   /** Sign-ins that were ended early. */
   readonly sessions: Sessions;
+  /** The suppression list, and how much mail each server was given. */
+  readonly mail: MailLedger;
   readonly #core: Core;
   readonly #worker: boolean;
   readonly #leaseMs: number;
@@ -76,6 +80,7 @@ export class Queue {
   readonly #runner: Runner;
   readonly #pauses: Pauses;
   readonly #actions: TaskActions;
+  readonly #redo: Redo;
   readonly #scheduler: Scheduler;
   readonly #recoverer: Recoverer;
   readonly #heartbeat: Heartbeat;
@@ -148,6 +153,8 @@ export class Queue {
     this.#submitter = new Submitter(core, this.uploads, this.#runner);
     this.#actions = new TaskActions(core, this.#runner);
     this.sessions = new Sessions(core);
+    this.mail = new MailLedger(core);
+    this.#redo = new Redo(core, this.#submitter, this.uploads, this.artifacts);
     this.schedules = new Schedules(core, this.#submitter, this.uploads);
     this.bulk = new Bulk(core, this.#searches, this.#actions, this.#submitter);
     this.registry.add(this.bulk.definition);
@@ -413,6 +420,19 @@ export class Queue {
     internal = false,
   ): Promise<TaskState> {
     return this.#actions.retry(id, from, by, internal);
+  }
+
+  /**
+   * Submits a task that does what an ended one could not do: of a mailing, the messages that were not sent.
+   *
+   * @param only `failed`: what was certainly not done; `unknown`: what may have been done already.
+   * @param by Who asks; kept with the new task.
+   * @returns The new task.
+   * @throws {NotFoundError} If there is no such task, or a file that it needs is gone.
+   * @throws {IllegalTransitionError} If it has not ended, nothing is left to do, or its type cannot tell.
+   */
+  async redo(id: string, only: RedoOnly, by: string | null = null): Promise<TaskState> {
+    return await this.#redo.submit(await this.get(id), only, by);
   }
 
   /**

@@ -4,7 +4,9 @@
  * @module
  */
 
-import { DEFAULT_SENDER, parseSender } from "../queue/handlers/email/transport.ts";
+import { createPrivateKey } from "node:crypto";
+import { parseServerUrl } from "../queue/handlers/email/smtp_server.ts";
+import { DEFAULT_SENDER, type DkimKey, parseSender } from "../queue/handlers/email/transport.ts";
 import { MAX_IMAGE_PIXELS } from "../queue/handlers/image_processing.ts";
 import { QUEUE_DEFAULTS } from "../queue/options.ts";
 import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
@@ -54,7 +56,7 @@ export interface Settings {
   /** Maximum pixels of an image that is read. */
   maxImagePixels: number;
   webhook: { secrets: string[]; allowPrivate: boolean };
-  mail: { smtpUrl: string | undefined; from: string };
+  mail: { servers: string[]; from: string; dkim: DkimKey | undefined };
   tokens: Token[];
   logLevel: LogLevel;
   logFormat: "text" | "json";
@@ -160,8 +162,9 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     onDeploy,
     maxImagePixels: integer("MAX_IMAGE_MEGAPIXELS", MAX_IMAGE_PIXELS / 1_000_000, 1, 1_000) * 1_000_000,
     mail: {
-      smtpUrl: readSmtpUrl(text("SMTP_URL", "")),
+      servers: readSmtpUrls(text("SMTP_URL", "")),
       from: readSender(text("MAIL_FROM", DEFAULT_SENDER)),
+      dkim: readDkim(text("DKIM_DOMAIN", ""), text("DKIM_SELECTOR", ""), text("DKIM_PRIVATE_KEY", "")),
     },
     webhook: {
       secrets: readSecrets(text("WEBHOOK_SECRET", "")),
@@ -202,12 +205,32 @@ function readNetworks(text: string): Network[] {
   });
 }
 
-/** The address of a mail server. It may hold a password and is never repeated. */
-function readSmtpUrl(text: string): string | undefined {
-  if (text === "") return undefined;
-  const url = URL.parse(text);
-  if (url && /^smtps?:$/.test(url.protocol) && url.hostname !== "") return text;
-  throw new SettingError("SMTP_URL", "this is not smtp://user:password@host:587 or smtps://user:password@host.");
+/** Addresses of mail servers, separated by spaces. They may hold passwords and are never repeated. */
+function readSmtpUrls(text: string): string[] {
+  const urls = text.split(/\s+/).filter(Boolean);
+  try {
+    const names = urls.map(parseServerUrl).map(({ host, port }) => `${host}:${port}`);
+    if (new Set(names).size < names.length) throw new RangeError("two servers are the same.");
+  } catch (error) {
+    throw new SettingError("SMTP_URL", (error as Error).message);
+  }
+  return urls;
+}
+
+/** The key that messages are signed with. It is never repeated. */
+function readDkim(domainName: string, keySelector: string, pem: string): DkimKey | undefined {
+  if (domainName === "" && keySelector === "" && pem === "") return undefined;
+  const missing = Object.entries({ DKIM_DOMAIN: domainName, DKIM_SELECTOR: keySelector, DKIM_PRIVATE_KEY: pem })
+    .find(([, value]) => value === "");
+  if (missing) throw new SettingError(missing[0], "this is needed for messages to be signed.");
+  // Some environments hold no line ends.
+  const privateKey = pem.replaceAll("\\n", "\n");
+  try {
+    createPrivateKey(privateKey);
+  } catch {
+    throw new SettingError("DKIM_PRIVATE_KEY", "this is not a private key in PEM.");
+  }
+  return { domainName, keySelector, privateKey };
 }
 
 function readSender(text: string): string {

@@ -37,7 +37,7 @@ export function createHandlers(
   const csvPool = new Pool<CsvJobs>(webWorker, size, clock);
   // If no process can be started, the limits on the input must suffice.
   const imagePool = new Pool<ImageJobs>(mayStartProcesses() ? processWorker : webWorker, size, clock);
-  const transport = new MailTransport(mail);
+  const transport = new MailTransport(clock, mail);
   return {
     definitions: [
       csvProcessing(csvPool, clock),

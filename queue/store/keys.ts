@@ -32,6 +32,8 @@
  * | `upload, id` | what an uploaded file is, and its blob | the upload; touched by each submit that names it |
  * | `upload_fence` | rewritten by each delete of an upload; checked by each write that refers to uploads | the janitor |
  * | `upload_ref, upload, task` | that a task needs the upload | submit; removed with the task |
+ * | `suppressed, address` | that no mailing sends to the address | whoever adds it; whoever removes it |
+ * | `mail_sent, server` | how many messages a mail server with limits was given this hour and day | whoever sends |
  * | `role, role` | which instance does the janitor's work, where several share a store | that instance; whoever takes the role |
  * | `ended_session, id` | a sign-in that was ended early | the sign-out; expires with the sign-in |
  * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
@@ -135,6 +137,9 @@ export const keys = {
   annotations: (): Key => ["mark"],
   changeFloor: (): Key => ["change_floor"],
   wakeup: (): Key => ["bell"],
+  suppressed: (address: string): Key => ["suppressed", address],
+  allSuppressed: (): Key => ["suppressed"],
+  mailSent: (server: string): Key => ["mail_sent", server],
   role: (role: string): Key => ["role", role],
   endedSession: (id: string): Key => ["ended_session", id],
   probe: (instance: string): Key => ["probe", instance],

@@ -33,6 +33,8 @@ export const READABLE = [
   "role",
   "upload_fence",
   "ended_session",
+  "suppressed",
+  "mail_sent",
 ];
 
 /** The first parts of all keys that a check looks at. */

@@ -4,64 +4,121 @@
  * @module
  */
 
-import type { Params } from "./params.ts";
-import type { TaskContext } from "../../define.ts";
-import { escapeHtml, fill, filledLength, fillHtml, fillLine, previewPage, type Values } from "./template.ts";
-import type { Attachment, MailTransport, Message } from "./transport.ts";
+import { convert } from "html-to-text";
+import { NonRetryableError } from "../../task/errors.ts";
+import { DEFAULT_BODY, type Params, templatesOf } from "./params.ts";
+import type { Recipient } from "./recipients.ts";
+import type { Attachment } from "./smtp_server.ts";
+import {
+  BUILT_IN,
+  escapeHtml,
+  fill,
+  filledLength,
+  fillHtml,
+  fillLine,
+  previewPage,
+  unknownField,
+  type Values,
+} from "./template.ts";
+import type { Message } from "./transport.ts";
 
 /** Characters of a message with all its fields filled in, without attachments. */
-export const MAX_MESSAGE = 10_000_000;
+const MAX_MESSAGE = 10_000_000;
 
-/** What all messages of a mailing have in common. */
-export interface Letter {
-  recipients: Values[];
-  attachments: Attachment[];
+/** Whoever names a file by `cid:name` in HTML gets it shown there. */
+const CID = /\bcid:([^"'\s)>]+)/gi;
+
+/** What all messages of a mailing have in common, and whom they go to. */
+export class Letter {
+  readonly #params: Params;
+  readonly #attachments: (Attachment & { cid?: string })[];
+  /** The plain text as a template. */
+  readonly #text: string;
+
+  /** @throws {NonRetryableError} If the HTML shows a file that is not attached. */
+  constructor(params: Params, readonly recipients: Recipient[], attachments: Attachment[]) {
+    this.#params = params;
+    const { html, body } = params;
+    const isOwnText = body !== "" && (html === undefined || body !== DEFAULT_BODY);
+    // Fields stand in both; values are filled in afterwards, and are not HTML in a text.
+    this.#text = isOwnText || html === undefined ? body : convert(html, { wordwrap: false });
+    const shown = new Set(Array.from((html ?? "").matchAll(CID), ([, name]) => decoded(name)));
+    this.#attachments = attachments.map((file) => shown.delete(file.filename) ? { ...file, cid: file.filename } : file);
+    const [missing] = shown;
+    if (missing === undefined) return;
+    const names = attachments.map(({ filename }) => filename).join(", ") || "none";
+    throw new NonRetryableError(
+      `The HTML shows cid:${missing.slice(0, 100)}, which is not attached. Attached: ${names}.`,
+    );
+  }
+
+  /** A field without a value is a mistake that must not reach a recipient. */
+  assertFields(): void {
+    const issue = unknownField(templatesOf(this.#params), Object.keys(this.recipients[0].values));
+    if (issue) throw new NonRetryableError(issue.detail);
+  }
+
+  #values(index: number): Values {
+    const [number, total] = [String(index + 1), String(this.recipients.length)];
+    return {
+      number,
+      total,
+      ...this.recipients[index].values,
+      [`${BUILT_IN}number`]: number,
+      [`${BUILT_IN}total`]: total,
+    };
+  }
+
+  /** Why the message of a recipient cannot be made; null if it can. */
+  faultOf(index: number): string | null {
+    const { subject, html = "", list_unsubscribe = "", headers = {} } = this.#params;
+    const values = this.#values(index);
+    const size = filledLength(this.#text, values) + filledLength(html, values, escapeHtml) +
+      filledLength(list_unsubscribe, values, encodeURIComponent) +
+      [subject, ...Object.values(headers)].reduce((sum, template) => sum + filledLength(template, values), 0);
+    if (size > MAX_MESSAGE) {
+      return `the message would have ${size.toLocaleString("en")} characters; ${
+        MAX_MESSAGE.toLocaleString("en")
+      } are allowed`;
+    }
+    return this.#unsubscribe(values) === null ? "its unsubscribe address is not a URL" : null;
+  }
+
+  /** Always in ASCII; undefined: there is none, null: it is not a valid URL. */
+  #unsubscribe(values: Values): string | null | undefined {
+    const template = this.#params.list_unsubscribe;
+    if (template === undefined) return undefined;
+    return URL.parse(fill(template, values, encodeURIComponent))?.href ?? null;
+  }
+
+  /** The message of a recipient with an address. */
+  message(index: number, messageId: string): Message {
+    const { subject, html, reply_to, headers = {} } = this.#params;
+    const values = this.#values(index);
+    return {
+      to: this.recipients[index].to!,
+      subject: fillLine(subject, values),
+      text: fill(this.#text, values),
+      html: html && fillHtml(html, values),
+      messageId,
+      replyTo: reply_to,
+      unsubscribe: this.#unsubscribe(values) ?? undefined,
+      headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, fillLine(value, values)])),
+      attachments: this.#attachments,
+    };
+  }
+
+  /** A page that shows the message of a recipient. */
+  preview(index: number): string {
+    const { to, ...message } = this.message(index, "");
+    return previewPage({ ...message, to: to.name ? `${to.name} <${to.address}>` : to.address });
+  }
 }
 
-/** The values of a recipient. */
-function valuesOf({ recipients }: Letter, index: number): Values {
-  return { ...recipients[index], number: String(index + 1), total: String(recipients.length) };
-}
-
-/** How many characters a message will have, before it is made. */
-export function sizeOf({ params }: TaskContext<Params>, letter: Letter, index: number): number {
-  const { subject, body, html, list_unsubscribe } = params;
-  const values = valuesOf(letter, index);
-  return filledLength(subject, values) + filledLength(body, values) +
-    (html ? filledLength(html, values, escapeHtml) : 0) +
-    (list_unsubscribe ? filledLength(list_unsubscribe, values, encodeURIComponent) : 0);
-}
-
-/** Unsubscribe URL of a recipient, always in ASCII; undefined: there is none, null: it is not a valid URL. */
-export function unsubscribeOf(
-  { params }: TaskContext<Params>,
-  letter: Letter,
-  index: number,
-): string | null | undefined {
-  const template = params.list_unsubscribe;
-  if (template === undefined) return undefined;
-  return URL.parse(fill(template, valuesOf(letter, index), encodeURIComponent))?.href ?? null;
-}
-
-/** The message of one recipient. */
-export function messageOf(ctx: TaskContext<Params>, transport: MailTransport, letter: Letter, index: number): Message {
-  const { subject, body, html, reply_to } = ctx.params;
-  const number = index + 1;
-  const values = valuesOf(letter, index);
-  return {
-    to: values.email,
-    subject: fillLine(subject, values),
-    text: fill(body, values),
-    html: html && fillHtml(html, values),
-    // Derived from task and number: a receiver can detect a duplicate.
-    messageId: `<${ctx.id.toLowerCase()}.${number}@${transport.from.address.split("@")[1]}>`,
-    replyTo: reply_to,
-    unsubscribe: unsubscribeOf(ctx, letter, index) ?? undefined,
-    attachments: letter.attachments,
-  };
-}
-
-/** Stores a preview of the first message, for the page. */
-export async function keepPreview(ctx: TaskContext<Params>, message: Message): Promise<void> {
-  await ctx.artifact("preview.html", previewPage(message), "text/html");
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }

@@ -4,7 +4,11 @@
  * @module
  */
 
+import { closest, distance } from "fastest-levenshtein";
 import { RecentMap } from "../../recent_map.ts";
+
+/** What the names of the service's own fields begin with: no column of a list may. */
+export const BUILT_IN = "mailing.";
 
 /** What fills in the fields of one message. */
 export type Values = Readonly<Record<string, string>>;
@@ -44,6 +48,34 @@ function piecesOf(template: string): Piece[] {
 /** The fields that a template names. */
 export function fieldsOf(template: string): string[] {
   return piecesOf(template).flatMap((piece) => typeof piece === "string" ? [] : [piece.field]);
+}
+
+/** The name that a mistyped one may stand for: not more than a third of it differs. */
+function nearest(name: string, names: readonly string[]): string | null {
+  const plain = (text: string) => text.toLowerCase().replaceAll(/[\s_-]/g, "");
+  const like = closest(plain(name), names.map(plain));
+  const found = names.find((each) => plain(each) === like);
+  return found !== undefined && distance(plain(name), like) <= Math.max(1, name.length / 3) ? found : null;
+}
+
+/** A text with fields, and where it stands in the parameters. */
+export interface Template {
+  path: string[];
+  text: string;
+}
+
+/** A field that nothing fills in, where it stands, and what may be meant; null if there is none. */
+export function unknownField(templates: Template[], columns: string[]): { path: string[]; detail: string } | null {
+  const known = [...new Set([...columns, "number", "total", `${BUILT_IN}number`, `${BUILT_IN}total`])];
+  for (const { path, text } of templates) {
+    const unknown = fieldsOf(text).find((name) => !known.includes(name));
+    if (unknown === undefined) continue;
+    const like = nearest(unknown, known);
+    const meant = like === null ? "" : ` Did you mean {{${like}}}?`;
+    const available = known.filter((name) => !name.startsWith(BUILT_IN)).slice(0, 30).join(", ");
+    return { path, detail: `There is no value for {{${unknown}}}.${meant} Available: ${available}.` };
+  }
+  return null;
 }
 
 type Writer = (value: string) => string;

@@ -1,176 +1,251 @@
 /**
- * Transports for messages: an SMTP server, or the outbox, which only stores them as files. Both use nodemailer.
+ * Makes messages out of their parts and sends them by one of several servers; without a server, they are only made.
  *
  * @module
  */
 
-import type { Buffer } from "node:buffer";
 import nodemailer from "nodemailer";
-import { NonRetryableError } from "../../task/errors.ts";
+import { type Clock, delay } from "../../task/clock.ts";
+import { type Address, needsUtf8, parseAddress } from "./address.ts";
+import { type Attachment, type Capabilities, type SendLimits, SmtpServer } from "./smtp_server.ts";
+
+/** A key to sign messages with (RFC 6376). */
+export interface DkimKey {
+  domainName: string;
+  keySelector: string;
+  /** In PEM. */
+  privateKey: string;
+}
+
+/** What is shared by all instances: how much was sent, and to whom nothing may be sent. */
+export interface MailLedger {
+  /**
+   * Counts one more message by a server, if its limits allow that.
+   *
+   * @returns 0, or how long to wait before it is asked again, in milliseconds.
+   */
+  take(server: string, limits: SendLimits): Promise<number>;
+  /** Which of some addresses are on the suppression list. */
+  suppressed(addresses: string[]): Promise<boolean[]>;
+}
 
 /** Where messages are sent to and from. */
 export interface MailOptions {
-  /** `smtp://user:password@host:587` or `smtps://…`; undefined: the outbox. */
-  smtpUrl?: string;
+  /** URLs as {@linkcode SmtpServer} takes them; empty or undefined: messages are only kept as files. */
+  servers?: string[];
   /** Who sends. Default {@linkcode DEFAULT_SENDER}. */
   from?: string;
+  /** Default: messages are not signed. */
+  dkim?: DkimKey;
   /** Certificates in PEM that are trusted besides the system's. */
   ca?: string;
+  /** Needed by limits by hour and day. Default: nothing is suppressed. */
+  ledger?: () => MailLedger;
 }
 
-/** A file that goes with each message. */
-export interface Attachment {
-  filename: string;
-  content: Buffer;
-  contentType: string;
-}
-
-/** A message that is ready to go. */
+/** A message that is ready to be made. */
 export interface Message {
-  to: string;
+  to: Address;
   subject: string;
   text: string;
   html: string | undefined;
   messageId: string;
   replyTo: string | undefined;
   unsubscribe: string | undefined;
-  attachments: Attachment[];
-}
-
-/** The outcome of a message: accepted, permanently rejected, or deferred. `words` is the server's response. */
-export interface Delivery {
-  status: "sent" | "bounced" | "deferred";
-  words: string;
-}
-
-/** The server could not be used. */
-export class ServerError extends Error {
-  override name = "ServerError";
-  /** Whether the message may have been accepted anyway. */
-  readonly maySent: boolean;
-
-  constructor(words: string, maySent: boolean, cause: Error) {
-    super(`The mail server could not be used: ${words}`, { cause });
-    this.maySent = maySent;
-  }
-}
-
-/** Characters of a server's words that are kept. */
-const WORDS = 200;
-
-/** What nodemailer tells of a failure. */
-interface SmtpError extends Error {
-  code?: string;
-  command?: string;
-  response?: string;
-  responseCode?: number;
+  headers: Record<string, string>;
+  attachments: (Attachment & { cid?: string })[];
 }
 
 /** Who sends by default. */
 export const DEFAULT_SENDER = "Millrace <millrace@localhost>";
 
-/** Renders messages, and sends them where there is a server. */
-export class MailTransport {
-  readonly from: { name: string; address: string };
-  readonly #renderer = nodemailer.createTransport({ streamTransport: true, buffer: true, newline: "windows" });
-  readonly #smtp: ReturnType<typeof createSmtp> | null;
+/** How long a free connection is waited for before it is asked again. Connections that are given back wake at once. */
+const RECHECK_MS = 1_000;
 
-  constructor({ smtpUrl, from = DEFAULT_SENDER, ca }: MailOptions = {}) {
+/** Header fields that a signature covers: those of RFC 6376, 5.4.1, and both of one-click unsubscribing (RFC 8058, 4). */
+const SIGNED = "From:Reply-To:Subject:Date:To:Message-ID:MIME-Version:Content-Type:Content-Transfer-Encoding:" +
+  "List-Unsubscribe:List-Unsubscribe-Post";
+
+/** A connection that may be used for one message. */
+export interface Turn {
+  server: SmtpServer;
+  end(): void;
+}
+
+/** Makes and sends messages. */
+export class MailTransport {
+  readonly from: Address;
+  readonly servers: readonly SmtpServer[];
+  readonly #clock: Clock;
+  readonly #ledger: (() => MailLedger) | undefined;
+  readonly #renderer;
+  #wake: (() => void)[] = [];
+  #last = -1;
+
+  /** @throws {RangeError} If a URL or the sender is wrong. */
+  constructor(clock: Clock, { servers = [], from = DEFAULT_SENDER, dkim, ca, ledger }: MailOptions = {}) {
+    this.#clock = clock;
     this.from = parseSender(from);
-    this.#smtp = smtpUrl === undefined ? null : createSmtp(smtpUrl, ca);
+    this.servers = servers.map((url) => new SmtpServer(url, ca, clock));
+    this.#ledger = ledger;
+    if (!ledger && this.servers.some(({ limits }) => limits.perHour !== null || limits.perDay !== null)) {
+      throw new RangeError("limits by hour and day need a ledger.");
+    }
+    this.#renderer = nodemailer.createTransport({
+      streamTransport: true,
+      buffer: true,
+      newline: "windows",
+      ...dkim ? { dkim: { ...dkim, headerFieldNames: SIGNED } } : {},
+    });
   }
 
   /** Whether messages leave this machine. */
   get sends(): boolean {
-    return this.#smtp !== null;
+    return this.servers.length > 0;
+  }
+
+  /** Connections of all servers. */
+  get connections(): number {
+    return this.servers.reduce((sum, { connections }) => sum + connections, 0);
   }
 
   /** A message as it goes over the wire. */
-  async render(message: Message): Promise<Uint8Array> {
-    const { message: bytes } = await this.#renderer.sendMail(this.#envelope(message)) as { message: unknown };
-    return bytes as Uint8Array;
+  async render({ to, unsubscribe, headers, ...message }: Message): Promise<Uint8Array> {
+    const list: Record<string, string> = {};
+    if (unsubscribe !== undefined) {
+      list["List-Unsubscribe"] = `<${unsubscribe}>`;
+      if (unsubscribe.startsWith("https:")) list["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click";
+    }
+    const { message: bytes } = await this.#renderer.sendMail({
+      ...message,
+      from: this.from,
+      to,
+      headers: Object.entries({ ...headers, ...list }).map(([key, value]) => ({
+        key,
+        // A URL is in ASCII and must not be folded within.
+        value: key in list ? { prepared: true, value } : value,
+      })),
+      xMailer: false,
+      // No field of a message can make it read a file or fetch a URL.
+      disableFileAccess: true,
+      disableUrlAccess: true,
+      // deno-lint-ignore no-explicit-any
+    } as any) as unknown as { message: Uint8Array };
+    return bytes;
   }
 
   /**
-   * Hands a message to the server.
+   * What all servers can do that can be used; the smallest size counts.
    *
-   * @throws {ServerError} If the problem is the server and not this message: all others would fail too.
-   * @throws {NonRetryableError} If the server rejects the login.
+   * @throws {Error} If none can be used.
    */
-  async send(message: Message): Promise<Delivery> {
-    try {
-      const { response } = await this.#smtp!.sendMail(this.#envelope(message)) as { response: string };
-      return { status: "sent", words: shortened(response) };
-    } catch (thrown) {
-      const error = thrown as SmtpError;
-      const { responseCode, response = error.message, command = "" } = error;
-      if (error.code === "EAUTH") {
-        throw new NonRetryableError(`The mail server refused the login: ${shortened(response)}`);
+  async capabilities(): Promise<Capabilities> {
+    const asked = await Promise.allSettled(
+      this.#usable().map(async (server) => {
+        try {
+          return await server.capabilities();
+        } catch (error) {
+          server.markDown();
+          throw error;
+        }
+      }),
+    );
+    const found = asked.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+    if (found.length === 0) {
+      const { reason } = asked[0] as PromiseRejectedResult;
+      throw new Error(`The mail server could not be used: ${(reason as Error).message}`, { cause: reason });
+    }
+    const sizes = found.flatMap(({ maxBytes }) => maxBytes ?? []);
+    return { maxBytes: sizes.length > 0 ? Math.min(...sizes) : null, utf8: found.every(({ utf8 }) => utf8) };
+  }
+
+  /** Whether an address can be sent to. */
+  async takesAddress(address: string): Promise<boolean> {
+    return !this.sends || !needsUtf8(address) || (await this.capabilities()).utf8;
+  }
+
+  /** Which of some addresses are on the suppression list. */
+  async suppressed(addresses: string[]): Promise<boolean[]> {
+    return await this.#ledger?.().suppressed(addresses) ?? addresses.map(() => false);
+  }
+
+  #usable(): readonly SmtpServer[] {
+    const up = this.servers.filter(({ isDown }) => !isDown);
+    return up.length > 0 ? up : this.servers;
+  }
+
+  /**
+   * Waits for a connection of a server whose rate and limits allow another message.
+   *
+   * @param onLimit Told how long all servers have to wait for their limits by hour or day, in milliseconds.
+   */
+  async turn(signal: AbortSignal, onLimit: (ms: number) => void): Promise<Turn> {
+    while (true) {
+      signal.throwIfAborted();
+      const usable = this.#usable();
+      const free = usable.filter(({ isFree }) => isFree);
+      // By turns.
+      const first = free.length > 0 ? ++this.#last % free.length : 0;
+      const order = [...free.slice(first), ...free.slice(0, first)];
+      let wait = Infinity;
+      for (const server of order) {
+        if (!server.isFree) continue;
+        const pause = server.take();
+        const turn: Turn = {
+          server,
+          end: () => {
+            server.giveBack();
+            for (const wake of this.#wake.splice(0)) wake();
+          },
+        };
+        try {
+          const limited = await this.#limit(server);
+          if (limited === 0) {
+            if (pause > 0) await delay(this.#clock, pause, signal);
+            return turn;
+          }
+          wait = Math.min(wait, limited);
+        } catch (error) {
+          turn.end();
+          throw error;
+        }
+        server.giveBack();
       }
-      // 421: the server is about to close the connection (RFC 5321, 3.8).
-      const ofMessage = responseCode !== undefined && responseCode !== 421 &&
-        /^(MAIL FROM|RCPT TO|DATA|API)/.test(command);
-      if (!ofMessage) throw new ServerError(shortened(response), command !== "CONN" && error.code !== "EDNS", error);
-      return { status: responseCode >= 500 ? "bounced" : "deferred", words: shortened(response) };
+      if (wait < Infinity && free.length === usable.length) onLimit(wait);
+      await this.#sleep(Math.min(wait, free.length === usable.length ? Infinity : RECHECK_MS), signal);
+    }
+  }
+
+  async #limit(server: SmtpServer): Promise<number> {
+    if (server.limits.perHour === null && server.limits.perDay === null) return 0;
+    return await this.#ledger?.().take(server.name, server.limits) ?? 0;
+  }
+
+  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    const woken = new Promise<void>((resolve) => this.#wake.push(resolve));
+    const timer = new AbortController();
+    try {
+      await Promise.race([woken, delay(this.#clock, ms, AbortSignal.any([signal, timer.signal])).catch(() => {})]);
+    } finally {
+      timer.abort();
     }
   }
 
   /** Closes idle connections. */
   close(): void {
-    this.#smtp?.close();
+    for (const server of this.servers) server.close();
   }
-
-  #envelope({ to, unsubscribe, ...message }: Message) {
-    return {
-      ...message,
-      from: this.from,
-      to: { name: "", address: to },
-      list: unsubscribe === undefined ? undefined : { unsubscribe },
-      // No field of a message can make it read a file or fetch a URL.
-      disableFileAccess: true,
-      disableUrlAccess: true,
-    };
-  }
-}
-
-function createSmtp(smtpUrl: string, ca: string | undefined) {
-  const url = new URL(smtpUrl);
-  const secure = url.protocol === "smtps:";
-  const auth = url.username === "" ? undefined : {
-    user: decodeURIComponent(url.username),
-    pass: decodeURIComponent(url.password),
-  };
-  return nodemailer.createTransport({
-    pool: true,
-    maxConnections: 5,
-    // A message whose connection broke may have been accepted: the library must not decide to resend it.
-    maxRequeues: 0,
-    host: url.hostname,
-    port: Number(url.port) || (secure ? 465 : 587),
-    secure,
-    auth,
-    // A password is never sent unencrypted. STARTTLS is used wherever it is offered; certificates are checked.
-    requireTLS: !secure && auth !== undefined,
-    tls: { rejectUnauthorized: true, ca },
-    connectionTimeout: 10_000,
-    greetingTimeout: 10_000,
-    dnsTimeout: 5_000,
-    socketTimeout: 30_000,
-  });
 }
 
 /**
- * A sender as `Name <address>` or an address.
+ * A sender as `Name <address>` or an address. It may be on this machine: `millrace@localhost`.
  *
  * @throws {RangeError} If it is neither.
  */
-export function parseSender(text: string): { name: string; address: string } {
+export function parseSender(text: string): Address {
+  const parsed = parseAddress(text);
+  if (parsed) return parsed;
   const match = /^(?:([^<>\r\n]*)<)?\s*([^\s<>@]+@[^\s<>@]+?)\s*>?$/.exec(text.trim());
   if (!match) throw new RangeError(`"${text}" is not an address such as Millrace <millrace@example.com>.`);
   return { name: (match[1] ?? "").trim().replaceAll(/^"|"$/g, ""), address: match[2] };
-}
-
-function shortened(words: string): string {
-  // deno-lint-ignore no-control-regex
-  return words.replaceAll(/[\u0000-\u001f\u007f]+/g, " ").slice(0, WORDS);
 }

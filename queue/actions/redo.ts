@@ -1,0 +1,80 @@
+/**
+ * Does again what a task could not do: a new task with the part that failed.
+ *
+ * @module
+ */
+
+import type { Core } from "../core.ts";
+import type { RedoOnly, RedoSource } from "../define.ts";
+import type { StoredArtifacts } from "../store/artifacts.ts";
+import type { Submitter } from "../submit/submit.ts";
+import type { Uploads } from "../submit/uploads.ts";
+import { decode } from "../store/codec.ts";
+import { keys } from "../store/keys.ts";
+import type { Upload } from "../store/reads.ts";
+import { IllegalTransitionError, NotFoundError } from "../task/errors.ts";
+import { isTerminal, statusOf, type TaskState } from "../task/record.ts";
+
+/** Bytes of a file that is made for the new task. */
+const MAX_FILE_BYTES = 64 * 1024 * 1024;
+
+/** Submits tasks that do what others have left undone. */
+export class Redo {
+  constructor(
+    private readonly core: Core,
+    private readonly submitter: Submitter,
+    private readonly uploads: Uploads,
+    private readonly artifacts: StoredArtifacts,
+  ) {}
+
+  /** See {@linkcode Queue.redo}. */
+  async submit({ task, run }: TaskState, only: RedoOnly, by: string | null): Promise<TaskState> {
+    const redo = this.core.registry.get(task.task_type)?.redo;
+    if (!redo) throw new IllegalTransitionError(`Tasks of type ${task.task_type} can only be run again as a whole.`);
+    const status = statusOf({ task, run });
+    if (!isTerminal(status)) throw new IllegalTransitionError(`Task ${task.id} has not ended: it is ${status}.`);
+    const made: string[] = [];
+    const source: RedoSource<unknown> = {
+      sent: task.input_params as Record<string, unknown>,
+      readArtifact: async (name) => {
+        try {
+          return await new Response((await this.artifacts.open(task.id, name)).read()).text();
+        } catch (error) {
+          if (error instanceof NotFoundError) return null;
+          throw error;
+        }
+      },
+      readUpload: async (id) => {
+        const { value } = await this.core.kv.get<Uint8Array<ArrayBuffer>>(keys.upload(id));
+        if (!value) throw new NotFoundError(`Upload ${id}`);
+        const file = decode<Upload>(value);
+        return await new Response(this.core.blobs.read(file.blob, file.chunks)).bytes();
+      },
+      storeUpload: async (name, mediaType, text) => {
+        const { id } = await this.uploads.store(name, mediaType, new Blob([text]).stream(), MAX_FILE_BYTES);
+        made.push(id);
+        return id;
+      },
+    };
+    try {
+      const params = await redo.params(source, only);
+      if (!params) throw new IllegalTransitionError(`Nothing of task ${task.id} is ${only}, or can be done again.`);
+      const { id, created } = await this.submitter.submit({
+        task_type: task.task_type,
+        input_params: params,
+        priority: task.priority,
+        tags: task.tags,
+        max_attempts: task.max_attempts,
+        timeout_ms: task.timeout_ms,
+        callback_url: task.callback_url ?? undefined,
+        retried_from: task.id,
+        submitted_by: by ?? undefined,
+      });
+      this.core.log.info("What a task left undone was submitted as a new task.", { id, from: task.id, by, only });
+      return created!;
+    } catch (error) {
+      for (const id of made) await this.uploads.discard(id);
+      throw error;
+    }
+  }
+}

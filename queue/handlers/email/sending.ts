@@ -1,0 +1,298 @@
+/**
+ * Sends the messages of one mailing: several at once, as fast as it and its servers may.
+ *
+ * @module
+ */
+
+import type { Clock } from "../../task/clock.ts";
+import { AbortedError, NonRetryableError } from "../../task/errors.ts";
+import type { Letter } from "./letter.ts";
+import { type Deferred, type Mailing, type MailingContext, MAX_DEFERRED, type Outcome } from "./mailing.ts";
+import { understand } from "./refusal.ts";
+import { SendError } from "./smtp_server.ts";
+import type { MailTransport, Message } from "./transport.ts";
+
+/** Delays before a deferred message is retried: 30 s, 2 min, 8 min, 32 min; then it has failed. */
+const DEFERRAL_MS = [30_000, 120_000, 480_000, 1_920_000];
+
+/** How long a stop waits for the server's answers to the messages that are on their way. */
+const LAST_ANSWER_MS = 2_000;
+
+/** Messages in a row whose outcome is unknown after which the server is not trusted with more. */
+const MAX_UNKNOWN_IN_A_ROW = 3;
+
+/** Recipients that are looked up in the suppression list at once. */
+const LOOK_UP = 100;
+
+/** A recipient's turn: the first, or a later one after a deferral. */
+type Turn = { index: number; tries: number };
+
+/** Sends a mailing. */
+export class Sending {
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #suppressed = new Map<number, Promise<boolean[]>>();
+  /** What ends the attempt. */
+  #failure: { error: unknown } | null = null;
+  #unknownInARow = 0;
+  #limitToldAt = -Infinity;
+  /** Whether a time was waited for: until a deferred message is due. */
+  readonly #late = new Set<number>();
+
+  constructor(
+    private readonly ctx: MailingContext,
+    private readonly transport: MailTransport,
+    private readonly clock: Clock,
+    private readonly mailing: Mailing,
+    private readonly letter: Letter,
+    private readonly bounces: readonly boolean[],
+  ) {
+    this.#signal = AbortSignal.any([ctx.signal, this.#stop.signal]);
+  }
+
+  /** Sends everything; resolves when each recipient has an outcome. */
+  async run(): Promise<void> {
+    const pace = this.#pace();
+    // One message is made ready while others are on their way.
+    const most = Math.max(1, this.transport.connections) + 1;
+    try {
+      while (!this.#failure) {
+        const turn = this.#next();
+        if (turn === null) {
+          if (!await this.#wait()) break;
+          continue;
+        }
+        const reason = turn.tries === 0 ? await this.#reasonToSkip(turn.index) : null;
+        if (reason !== null) {
+          this.#settle(turn.index, ["skipped", reason]);
+          continue;
+        }
+        await pace();
+        const sending = this.#send(turn).catch((error) => this.#fail(error)).finally(() =>
+          this.#underWay.delete(sending)
+        );
+        this.#underWay.add(sending);
+        while (this.#underWay.size >= most) await Promise.race(this.#underWay);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    await Promise.all(this.#underWay);
+    await this.mailing.flush().catch((error) => this.#fail(error));
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#stop.abort(error);
+  }
+
+  /** Who is next: a new recipient, or a deferred one that is due. */
+  #next(): Turn | null {
+    const due = this.mailing.deferred.find(({ index, due }) => !this.#late.has(index) && due <= this.clock.now());
+    const index = this.mailing.claim(this.letter.recipients.length);
+    if (index !== null) return { index, tries: 0 };
+    if (!due) return null;
+    this.#late.add(due.index);
+    return { index: due.index, tries: due.tries };
+  }
+
+  /** Waits until there may be a next one; false: there is none. */
+  async #wait(): Promise<boolean> {
+    if (this.#underWay.size > 0) {
+      await Promise.race(this.#underWay);
+      return true;
+    }
+    const deferred = this.mailing.deferred;
+    if (deferred.length === 0) return false;
+    const next = Math.min(...deferred.map(({ due }) => due));
+    this.ctx.progress(
+      99,
+      `${deferred.length} deferred by the server, next try at ${new Date(next).toISOString()}`,
+    );
+    await this.ctx.sleep(Math.max(0, next - this.clock.now()));
+    return true;
+  }
+
+  /** Why a recipient gets nothing; null if nothing is against it. */
+  async #reasonToSkip(index: number): Promise<string | null> {
+    const { to, fault } = this.letter.recipients[index];
+    if (fault !== null) return fault;
+    if (await this.#isSuppressed(index)) return "on the suppression list";
+    if (!await this.transport.takesAddress(to!.address)) {
+      return "the mail server does not take this address: no SMTPUTF8";
+    }
+    return this.letter.faultOf(index);
+  }
+
+  async #isSuppressed(index: number): Promise<boolean> {
+    const page = Math.floor(index / LOOK_UP);
+    let known = this.#suppressed.get(page);
+    if (!known) {
+      const recipients = this.letter.recipients.slice(page * LOOK_UP, (page + 1) * LOOK_UP);
+      known = this.transport.suppressed(recipients.map(({ to, email }) => to?.address ?? email));
+      this.#suppressed.clear();
+      this.#suppressed.set(page, known);
+    }
+    return (await known)[index % LOOK_UP];
+  }
+
+  /** Sends one message, or puts it off. */
+  async #send({ index, tries }: Turn): Promise<void> {
+    const { mailing, letter, transport } = this;
+    if (this.bounces[index]) return this.#settle(index, ["bounced", "550 no such mailbox (simulated)"]);
+    const message = letter.message(index, this.#messageId(index));
+    if (!transport.sends) return await this.#keep(index, message);
+    const bytes = await transport.render(message);
+    const { maxBytes } = await transport.capabilities();
+    if (maxBytes !== null && bytes.length > maxBytes) {
+      const [size, most] = [bytes.length, maxBytes].map((n) => n.toLocaleString("en"));
+      throw new NonRetryableError(`The message has ${size} bytes; the mail server takes ${most}.`);
+    }
+    await mailing.begin(index);
+    let outcome: Outcome | Deferred | null = null;
+    try {
+      outcome = await this.#deliver(index, tries, message, bytes);
+    } finally {
+      this.#late.delete(index);
+      if (outcome === null) mailing.release(index);
+    }
+    if (Array.isArray(outcome)) return this.#settle(index, outcome);
+    if (tries === 0 && mailing.putOff >= MAX_DEFERRED) {
+      mailing.release(index);
+      throw new Error(`The mail server deferred too many messages: ${outcome.words}`);
+    }
+    this.ctx.log.warn(`${message.to.address}: deferred: ${outcome.words}`);
+    mailing.settle(index, ["deferred", outcome.words], outcome);
+  }
+
+  /** The outcome of a message that goes to the built-in outbox. */
+  async #keep(index: number, message: Message): Promise<void> {
+    const name = `${String(index + 1).padStart(4, "0")}.eml`;
+    await this.ctx.artifact(name, await this.transport.render(message), "message/rfc822");
+    this.#settle(index, ["sent", ""]);
+  }
+
+  /** Derived from task, attempt and number: a receiver can detect a duplicate, and one that began anew is none. */
+  #messageId(index: number): string {
+    const { run } = this.mailing;
+    const domain = this.transport.from.address.split("@")[1];
+    return `<${this.ctx.id.toLowerCase()}.${run > 1 ? `${run}.` : ""}${index + 1}@${domain}>`;
+  }
+
+  /** Hands a message to a server, and to another one if the first cannot be used. */
+  async #deliver(index: number, tries: number, message: Message, bytes: Uint8Array): Promise<Outcome | Deferred> {
+    while (true) {
+      const { server, end } = await this.transport.turn(this.#signal, (ms) => this.#tellLimit(ms));
+      try {
+        this.#signal.throwIfAborted();
+        this.mailing.markOnWire(index);
+        const sending = server.send(this.transport.from.address, message.to.address, message.messageId, bytes);
+        const words = await this.#untilStopped(sending);
+        this.#unknownInARow = 0;
+        return words === null ? ["unknown", "was on its way when the task was stopped"] : ["sent", words];
+      } catch (error) {
+        if (!(error instanceof SendError)) throw error;
+        const outcome = this.#outcomeOf(error, index, tries, message.to.address);
+        if (outcome) return outcome;
+        server.markDown();
+        if (this.transport.servers.every(({ isDown }) => isDown)) {
+          throw new Error(`The mail server could not be used: ${error.words}`, { cause: error });
+        }
+        this.ctx.log.warn(`${server.name} could not be used: ${error.words}`);
+      } finally {
+        end();
+      }
+    }
+  }
+
+  /** What an error means for the recipient; null: nothing, it is the server's. */
+  #outcomeOf(error: SendError, index: number, tries: number, to: string): Outcome | Deferred | null {
+    const { words, reply } = error;
+    if (error.isLogin) throw new NonRetryableError(`The mail server refused the login: ${words}`);
+    if (error.mayBeTaken) {
+      if (++this.#unknownInARow >= MAX_UNKNOWN_IN_A_ROW) {
+        this.#settle(index, ["unknown", `the connection broke before the server answered: ${words}`]);
+        throw new Error(`The mail server did not answer ${MAX_UNKNOWN_IN_A_ROW} messages in a row: ${words}`);
+      }
+      return ["unknown", `the connection broke before the server answered: ${words}`];
+    }
+    if (!reply) return null;
+    const { fault, permanent } = understand(reply, to);
+    if (fault === "server") return null;
+    if (fault === "sender") {
+      if (permanent) throw new NonRetryableError(`The mail server refuses the sender: ${words}`);
+      return null;
+    }
+    if (permanent && fault === "message") throw new NonRetryableError(`The mail server refuses the message: ${words}`);
+    if (permanent) return ["bounced", words];
+    if (tries < DEFERRAL_MS.length) {
+      return { index, tries: tries + 1, due: this.clock.now() + DEFERRAL_MS[tries], words };
+    }
+    return [fault === "recipient" ? "bounced" : "skipped", words];
+  }
+
+  /** The server's words; null if the task was stopped before they came. A shutdown waits a moment for them. */
+  async #untilStopped(sending: Promise<string>): Promise<string | null> {
+    const { signal } = this.ctx;
+    sending.catch(() => {});
+    let cancel = () => {};
+    const stopped = new Promise<null>((resolve) => {
+      const onAbort = () => {
+        const { reason } = signal;
+        const wait = reason instanceof AbortedError && reason.code === "shutdown" ? LAST_ANSWER_MS : 0;
+        cancel = this.clock.after(wait, () => resolve(null));
+      };
+      if (signal.aborted) return onAbort();
+      signal.addEventListener("abort", onAbort, { once: true });
+      cancel = () => signal.removeEventListener("abort", onAbort);
+    });
+    try {
+      return await Promise.race([sending, stopped]);
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Records a final outcome. */
+  #settle(index: number, outcome: Outcome): void {
+    const { mailing, letter, ctx } = this;
+    const [status, words] = outcome;
+    const email = letter.recipients[index].email;
+    ctx.log[status === "sent" ? "info" : "warn"](`${email}: ${status}${words ? `: ${words}` : ""}`);
+    mailing.settle(index, outcome);
+    const total = letter.recipients.length;
+    ctx.progress(mailing.done / total * 99, `${mailing.done.toLocaleString("en")} of ${total.toLocaleString("en")}`);
+    const { max_failures } = ctx.params;
+    const failures = mailing.count("bounced") + mailing.count("unknown");
+    if (max_failures === undefined || failures <= max_failures) return;
+    this.#fail(new NonRetryableError(`${failures} messages have bounced or their outcome is unknown: ${words}`));
+  }
+
+  #tellLimit(ms: number): void {
+    const now = this.clock.now();
+    if (now - this.#limitToldAt < 60_000) return;
+    this.#limitToldAt = now;
+    const { done } = this.mailing;
+    const until = new Date(now + ms).toISOString();
+    this.ctx.progress(
+      done / this.letter.recipients.length * 99,
+      `the limit of the mail server is reached until ${until}`,
+    );
+  }
+
+  /** Waits as needed to keep within the rate of the mailing. */
+  #pace(): () => Promise<void> {
+    const { ctx, clock } = this;
+    const { delay_per_email, rate_per_second } = ctx.params;
+    const gap = rate_per_second === undefined ? delay_per_email * 1000 : 1000 / rate_per_second;
+    let next = clock.monotonic() + (rate_per_second === undefined ? gap : 0);
+    return async () => {
+      const now = clock.monotonic();
+      next = Math.max(next, now - gap);
+      if (next > now) await ctx.sleep(next - now);
+      next += gap;
+    };
+  }
+}
