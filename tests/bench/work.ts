@@ -1,5 +1,6 @@
 /**
- * What real work costs: a large CSV and many photos on the real service, and how quick it answers meanwhile.
+ * What real work costs: a large CSV, many photos and a large mailing on the real service, and how quick it answers
+ * meanwhile.
  *
  * `deno task bench:work` takes a CSV of 200 MB; `--long` one of 1 GB. sharp is measured beside, for the record; it is
  * not in deno.json, since whoever starts the service would download it.
@@ -8,6 +9,7 @@
 import { CsvParseStream } from "@std/csv";
 import { decode as decodeWithImagescript, Frame, GIF, Image } from "imagescript";
 import { deflateSync } from "node:zlib";
+import nodemailer from "nodemailer";
 import { decode, encode, type Pixels, resize } from "../../queue/handlers/image/codecs.ts";
 import { Random } from "../../queue/handlers/random.ts";
 import type { Task } from "../../queue/task/summary.ts";
@@ -153,6 +155,63 @@ async function benchCsv(): Promise<void> {
   );
 }
 
+const MAILS = 20_000;
+
+/** A mailing of the service, and the same messages by the pool of nodemailer alone, to one server. */
+async function benchMail(): Promise<void> {
+  console.log(`\n${MAILS.toLocaleString("en")} mails to an SMTP server on this machine, by 5 connections:`);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", new URL("smtp_child.ts", import.meta.url).pathname],
+    stdout: "piped",
+  }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const url = `smtp://127.0.0.1:${Number((await lines.read()).value)}`;
+  const people = Array.from({ length: MAILS }, (_, i) => ({ email: `person${i}@example.com`, name: `Person ${i}` }));
+  const subject = (name: string) => `Dear ${name}`;
+  const body = (name: string) => `Hello ${name},\n\n${"the shop has moved. ".repeat(20)}`;
+  // A short mailing each time first: the code is warm then.
+  const bare = async (to: typeof people) => {
+    const pool = nodemailer.createTransport({ pool: true, url, maxConnections: 5, maxMessages: Infinity } as never);
+    const start = performance.now();
+    await Promise.all(to.map(({ email, name }, i) =>
+      pool.sendMail({
+        from: "Mill <mill@a.example>",
+        to: { name, address: email },
+        subject: subject(name),
+        text: body(name),
+        messageId: `<${i}@a.example>`,
+      })
+    ));
+    pool.close();
+    return to.length / (performance.now() - start) * 1000;
+  };
+  await bare(people.slice(0, 2_000));
+  const alone = await bare(people);
+  say("  nodemailer's pool alone", `${alone.toFixed(0)} mails/s`);
+
+  const server = await startServer({ KV_PATH: `${directory}/mail.db`, SMTP_URL: url });
+  const mailing = async (to: typeof people) => {
+    const list = `email,name\n${to.map(({ email, name }) => `${email},${name}`).join("\n")}\n`;
+    const params = { upload_id: await upload(server.origin, "list.csv", list), rate_per_second: 10_000 };
+    const texts = { subject: subject("{{name}}"), body: body("{{name}}") };
+    return await runTask(server.origin, "email_sending", { ...params, ...texts }, async () => {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    });
+  };
+  await mailing(people.slice(0, 2_000));
+  const task = await mailing(people);
+  if ((task.result as { sent?: number } | null)?.sent !== MAILS) throw new Error(JSON.stringify(task.error));
+  const rate = MAILS / secondsOf(task);
+  say(
+    "  a mailing of the service, each outcome stored",
+    `${rate.toFixed(0)} mails/s (${(rate / alone * 100).toFixed(0)} %)`,
+  );
+  await server.end("SIGTERM");
+  child.kill();
+  await lines.cancel();
+  await child.status;
+}
+
 /** A picture with the detail of a photo: gradients, edges and grain. */
 function photo(width: number, height: number, seed: number): Pixels {
   const random = new Random(seed);
@@ -275,9 +334,12 @@ async function benchHealth(server: Server, photos: string[]): Promise<void> {
   }
 }
 
+/** What is measured: `csv`, `images`, `mail`; by default everything. */
+const only = Deno.args.filter((arg) => !arg.startsWith("--"));
 try {
-  await benchCsv();
-  await benchImages();
+  for (const [name, run] of Object.entries({ csv: benchCsv, images: benchImages, mail: benchMail })) {
+    if (only.length === 0 || only.includes(name)) await run();
+  }
 } finally {
   await Deno.remove(directory, { recursive: true });
 }

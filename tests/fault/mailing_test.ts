@@ -14,15 +14,16 @@ async function ended(origin: string, id: string): Promise<{ status: string; resu
 }
 
 for (const [moment, killAt] of [["RCPT", 1], ["DATA", 37], ["RCPT", 62], ["DATA", 99]] as const) {
-  Deno.test(`a mailing killed at ${moment} of its mail ${killAt} goes on: each has it once, but for the one at the kill`, async () => {
+  Deno.test(`a mailing killed at ${moment} of its mail ${killAt} goes on: nobody has it twice, and who was under way is named`, async () => {
     const mailbox = await openMailbox();
     await withDirectory(async (directory) => {
-      const env = { KV_PATH: `${directory}/kv.db`, SMTP_URL: `smtp://127.0.0.1:${mailbox.port}` };
+      const url = `smtp://127.0.0.1:${mailbox.port}`;
+      const env = { KV_PATH: `${directory}/kv.db`, SMTP_URL: url };
       const first = await startServer(env);
       let dead: Promise<unknown> | undefined;
       // At RCPT the message has not been sent yet; at DATA the server has it and is about to say so.
       mailbox[moment === "RCPT" ? "onRecipient" : "onMail"] = () => {
-        if (mailbox.mails.length === killAt) dead ??= first.end("SIGKILL");
+        if (mailbox.mails.length >= killAt) dead ??= first.end("SIGKILL");
       };
       const list = ["email,name", ...RECIPIENTS.map((email, i) => `${email},Person ${i}`)].join("\n");
       const upload = await fetch(`${first.origin}/api/uploads?name=list.csv`, { method: "POST", body: list });
@@ -40,20 +41,20 @@ for (const [moment, killAt] of [["RCPT", 1], ["DATA", 37], ["RCPT", 62], ["DATA"
 
       const second = await startServer(env);
       const { status, result } = await ended(second.origin, id);
-      assertEquals([status, result.sent, result.failed, result.skipped], ["SUCCESS", 100, 0, 0]);
-      const got = Object.groupBy(mailbox.mails, ({ to }) => to);
-      assertEquals(Object.keys(got).sort(), RECIPIENTS);
-      const twice = Object.values(got).filter((mails) => mails!.length > 1);
-      ok(twice.length <= 1, `${twice.length} recipients have it more than once`);
-      if (twice.length === 1) {
-        const [mails] = twice as [typeof mailbox.mails];
-        // The two say that they are one: by the Message-ID that comes of task and number.
-        assertEquals([mails.length, new Set(mails.map(({ messageId }) => messageId)).size], [2, 1]);
-        console.log(`${mails[0].to} has it twice: the kill fell between the server's answer and its record`);
-      } else console.log("each has it once: the kill fell before the server's answer, or after its record");
+      const { sent, failed, skipped, unknown } = result;
+      assertEquals([status, sent + unknown, failed, skipped], ["SUCCESS", 100, 0, 0]);
+      // Five are on their way at most, and five more are made ready.
+      ok(unknown <= 10, `${unknown} are unknown`);
+      const got = mailbox.mails.map(({ to }) => to);
+      assertEquals(new Set(got).size, got.length);
       const csv = await (await fetch(`${second.origin}/api/tasks/${id}/artifacts/outcomes.csv`)).text();
-      const rows = parse(csv, { skipFirstRow: true }) as Record<string, string>[];
-      assertEquals(rows.map(({ email, outcome }) => [email, outcome]), RECIPIENTS.map((email) => [email, "sent"]));
+      const rows = parse(csv, { skipFirstRow: true });
+      assertEquals(rows.map(({ email }) => email), RECIPIENTS);
+      for (const { email, outcome } of rows) {
+        ok(outcome === "unknown" || got.includes(email), `${email} is ${outcome} and has nothing`);
+      }
+      assertEquals(rows.filter(({ outcome }) => outcome === "unknown").length, unknown);
+      console.log(`${unknown} unknown, ${got.length} delivered`);
       await second.end("SIGTERM");
     });
     await mailbox.close();

@@ -76,7 +76,7 @@ export async function withQueue(
 }
 
 /** Looks again after each change until `look` finds something. */
-async function until<T>(queue: Queue, look: () => Promise<T | null>): Promise<T> {
+export async function until<T>(queue: Queue, look: () => Promise<T | null>): Promise<T> {
   let wake: () => void = () => {};
   const unsubscribe = await queue.stream.subscribe(() => wake());
   try {

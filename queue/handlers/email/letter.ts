@@ -4,7 +4,7 @@
  * @module
  */
 
-import { convert } from "html-to-text";
+import { convert, type HtmlToTextOptions } from "html-to-text";
 import { NonRetryableError } from "../../task/errors.ts";
 import { DEFAULT_BODY, type Params, templatesOf } from "./params.ts";
 import type { Recipient } from "./recipients.ts";
@@ -28,10 +28,21 @@ const MAX_MESSAGE = 10_000_000;
 /** Whoever names a file by `cid:name` in HTML gets it shown there. */
 const CID = /\bcid:([^"'\s)>]+)/gi;
 
+/** How HTML becomes text: fields keep their names, and pictures that are attached leave nothing. */
+const TO_TEXT: HtmlToTextOptions = {
+  wordwrap: false,
+  selectors: [
+    ...["h1", "h2", "h3", "h4", "h5", "h6"].map((selector) => ({ selector, options: { uppercase: false } })),
+    { selector: "table", options: { uppercaseHeaderCells: false } },
+    { selector: "img", format: "skip" },
+  ],
+};
+
 /** What all messages of a mailing have in common, and whom they go to. */
 export class Letter {
   readonly #params: Params;
-  readonly #attachments: (Attachment & { cid?: string })[];
+  readonly #html: string | undefined;
+  readonly #attachments: Message["attachments"];
   /** The plain text as a template. */
   readonly #text: string;
 
@@ -41,10 +52,17 @@ export class Letter {
     const { html, body } = params;
     const isOwnText = body !== "" && (html === undefined || body !== DEFAULT_BODY);
     // Fields stand in both; values are filled in afterwards, and are not HTML in a text.
-    this.#text = isOwnText || html === undefined ? body : convert(html, { wordwrap: false });
-    const shown = new Set(Array.from((html ?? "").matchAll(CID), ([, name]) => decoded(name)));
-    this.#attachments = attachments.map((file) => shown.delete(file.filename) ? { ...file, cid: file.filename } : file);
-    const [missing] = shown;
+    this.#text = isOwnText || html === undefined ? body : convert(html, TO_TEXT);
+    const shown = new Map(
+      Array.from((html ?? "").matchAll(CID), ([, name], i) => [decoded(name), `file${i + 1}@millrace`]),
+    );
+    // A file's name may hold what a Content-ID may not.
+    this.#html = html?.replaceAll(CID, (_, name) => `cid:${shown.get(decoded(name))}`);
+    this.#attachments = attachments.map((file) => {
+      const cid = shown.get(file.filename);
+      return cid === undefined ? file : { ...file, cid, contentDisposition: "inline" };
+    });
+    const missing = [...shown.keys()].find((name) => !attachments.some(({ filename }) => filename === name));
     if (missing === undefined) return;
     const names = attachments.map(({ filename }) => filename).join(", ") || "none";
     throw new NonRetryableError(
@@ -71,7 +89,8 @@ export class Letter {
 
   /** Why the message of a recipient cannot be made; null if it can. */
   faultOf(index: number): string | null {
-    const { subject, html = "", list_unsubscribe = "", headers = {} } = this.#params;
+    const { subject, list_unsubscribe = "", headers = {} } = this.#params;
+    const html = this.#html ?? "";
     const values = this.#values(index);
     const size = filledLength(this.#text, values) + filledLength(html, values, escapeHtml) +
       filledLength(list_unsubscribe, values, encodeURIComponent) +
@@ -93,13 +112,13 @@ export class Letter {
 
   /** The message of a recipient with an address. */
   message(index: number, messageId: string): Message {
-    const { subject, html, reply_to, headers = {} } = this.#params;
+    const { subject, reply_to, headers = {} } = this.#params;
     const values = this.#values(index);
     return {
       to: this.recipients[index].to!,
       subject: fillLine(subject, values),
       text: fill(this.#text, values),
-      html: html && fillHtml(html, values),
+      html: this.#html && fillHtml(this.#html, values),
       messageId,
       replyTo: reply_to,
       unsubscribe: this.#unsubscribe(values) ?? undefined,

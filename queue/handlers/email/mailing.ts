@@ -209,6 +209,8 @@ export class Mailing {
         const outcomes = [...this.#saved.outcomes];
         await this.#ctx.checkpoint({ ...others, outcomes, sending: [...sending], late: { ...late } });
         resolve();
+        // What happens meanwhile shares the next save.
+        await this.#ctx.sleep(0);
         // A page is a step once it is in a checkpoint: a kill between the two loses nothing.
         const page = outcomes.slice(0, PAGE);
         if (page.length < PAGE || page.includes(null)) continue;

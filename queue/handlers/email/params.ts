@@ -95,7 +95,7 @@ export const params = z.strictObject({
       "x-unit": "s",
       "x-group": "Rate and testing",
     }),
-  rate_per_second: z.number().min(0.1).max(1_000).optional()
+  rate_per_second: z.number().min(0.1).max(10_000).optional()
     .meta({
       title: "Rate",
       description: "Maximum messages per second, instead of the delay.",

@@ -24,6 +24,11 @@ const MAX_UNKNOWN_IN_A_ROW = 3;
 /** Recipients that are looked up in the suppression list at once. */
 const LOOK_UP = 100;
 
+/** Milliseconds. */
+const FINEST_WAIT_MS = 5;
+
+const COUNT = new Intl.NumberFormat("en");
+
 /** A recipient's turn: the first, or a later one after a deferral. */
 type Turn = { index: number; tries: number };
 
@@ -54,8 +59,8 @@ export class Sending {
   /** Sends everything; resolves when each recipient has an outcome. */
   async run(): Promise<void> {
     const pace = this.#pace();
-    // One message is made ready while others are on their way.
-    const most = Math.max(1, this.transport.connections) + 1;
+    // As many messages are made ready as are on their way.
+    const most = 2 * Math.max(1, this.transport.connections);
     try {
       while (!this.#failure) {
         const turn = this.#next();
@@ -88,6 +93,12 @@ export class Sending {
     this.#stop.abort(error);
   }
 
+  /** Ends the attempt before anything else is sent by the connection that is given back. */
+  #giveUp(error: Error): never {
+    this.#fail(error);
+    throw error;
+  }
+
   /** Who is next: a new recipient, or a deferred one that is due. */
   #next(): Turn | null {
     const due = this.mailing.deferred.find(({ index, due }) => !this.#late.has(index) && due <= this.clock.now());
@@ -102,6 +113,11 @@ export class Sending {
   async #wait(): Promise<boolean> {
     if (this.#underWay.size > 0) {
       await Promise.race(this.#underWay);
+      return true;
+    }
+    if (this.mailing.done + this.mailing.count("deferred") < this.letter.recipients.length) {
+      // The next ones come once the outcomes before them are stored.
+      await this.mailing.flush();
       return true;
     }
     const deferred = this.mailing.deferred;
@@ -198,7 +214,7 @@ export class Sending {
         if (outcome) return outcome;
         server.markDown();
         if (this.transport.servers.every(({ isDown }) => isDown)) {
-          throw new Error(`The mail server could not be used: ${error.words}`, { cause: error });
+          this.#giveUp(new Error(`The mail server could not be used: ${error.words}`, { cause: error }));
         }
         this.ctx.log.warn(`${server.name} could not be used: ${error.words}`);
       } finally {
@@ -210,11 +226,11 @@ export class Sending {
   /** What an error means for the recipient; null: nothing, it is the server's. */
   #outcomeOf(error: SendError, index: number, tries: number, to: string): Outcome | Deferred | null {
     const { words, reply } = error;
-    if (error.isLogin) throw new NonRetryableError(`The mail server refused the login: ${words}`);
+    if (error.isLogin) this.#giveUp(new NonRetryableError(`The mail server refused the login: ${words}`));
     if (error.mayBeTaken) {
       if (++this.#unknownInARow >= MAX_UNKNOWN_IN_A_ROW) {
         this.#settle(index, ["unknown", `the connection broke before the server answered: ${words}`]);
-        throw new Error(`The mail server did not answer ${MAX_UNKNOWN_IN_A_ROW} messages in a row: ${words}`);
+        this.#giveUp(new Error(`The mail server did not answer ${MAX_UNKNOWN_IN_A_ROW} messages in a row: ${words}`));
       }
       return ["unknown", `the connection broke before the server answered: ${words}`];
     }
@@ -222,10 +238,12 @@ export class Sending {
     const { fault, permanent } = understand(reply, to);
     if (fault === "server") return null;
     if (fault === "sender") {
-      if (permanent) throw new NonRetryableError(`The mail server refuses the sender: ${words}`);
+      if (permanent) this.#giveUp(new NonRetryableError(`The mail server refuses the sender: ${words}`));
       return null;
     }
-    if (permanent && fault === "message") throw new NonRetryableError(`The mail server refuses the message: ${words}`);
+    if (permanent && fault === "message") {
+      this.#giveUp(new NonRetryableError(`The mail server refuses the message: ${words}`));
+    }
     if (permanent) return ["bounced", words];
     if (tries < DEFERRAL_MS.length) {
       return { index, tries: tries + 1, due: this.clock.now() + DEFERRAL_MS[tries], words };
@@ -263,7 +281,7 @@ export class Sending {
     ctx.log[status === "sent" ? "info" : "warn"](`${email}: ${status}${words ? `: ${words}` : ""}`);
     mailing.settle(index, outcome);
     const total = letter.recipients.length;
-    ctx.progress(mailing.done / total * 99, `${mailing.done.toLocaleString("en")} of ${total.toLocaleString("en")}`);
+    ctx.progress(mailing.done / total * 99, `${COUNT.format(mailing.done)} of ${COUNT.format(total)}`);
     const { max_failures } = ctx.params;
     const failures = mailing.count("bounced") + mailing.count("unknown");
     if (max_failures === undefined || failures <= max_failures) return;
@@ -291,7 +309,8 @@ export class Sending {
     return async () => {
       const now = clock.monotonic();
       next = Math.max(next, now - gap);
-      if (next > now) await ctx.sleep(next - now);
+      // Timers are no finer than this: shorter waits add up to one.
+      if (next - now >= FINEST_WAIT_MS) await ctx.sleep(next - now);
       next += gap;
     };
   }

@@ -16,6 +16,8 @@ export const ANSWER_TIMEOUT_MS = 600_000;
 
 /** Connections to one server, unless its URL says otherwise. */
 const CONNECTIONS = 5;
+/** Messages by one connection. A server that wants fewer closes it, which costs no message. */
+const MESSAGES = 1_000;
 /** Bytes of a message that are handed over at once. */
 const PIECE = 64 * 1024;
 /** How long what a server says it can do is believed. */
@@ -181,6 +183,7 @@ export class SmtpServer {
       pool: true,
       auth: login,
       maxConnections: this.connections,
+      maxMessages: MESSAGES,
       // A message whose connection broke may have been taken: the library must not decide to send it again.
       maxRequeues: 0,
       // deno-lint-ignore no-explicit-any
@@ -260,7 +263,7 @@ export class SmtpServer {
     try {
       return await this.#try(from, to, messageId, bytes);
     } catch (error) {
-      // A connection that had been idle was closed meanwhile: nothing was sent by it.
+      // The connection was closed before anything was sent by it, as idle ones are: another one is opened, once.
       if (!(error instanceof SendError) || error.reply || error.mayBeTaken || error.isLogin) throw error;
       return await this.#try(from, to, messageId, bytes);
     }

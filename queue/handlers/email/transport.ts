@@ -4,7 +4,10 @@
  * @module
  */
 
-import nodemailer from "nodemailer";
+import { Buffer } from "node:buffer";
+import { Writable } from "node:stream";
+import DKIM from "nodemailer/lib/dkim";
+import MailComposer from "nodemailer/lib/mail-composer";
 import { type Clock, delay } from "../../task/clock.ts";
 import { type Address, needsUtf8, parseAddress } from "./address.ts";
 import { type Attachment, type Capabilities, type SendLimits, SmtpServer } from "./smtp_server.ts";
@@ -53,7 +56,7 @@ export interface Message {
   replyTo: string | undefined;
   unsubscribe: string | undefined;
   headers: Record<string, string>;
-  attachments: (Attachment & { cid?: string })[];
+  attachments: (Attachment & { cid?: string; contentDisposition?: "inline" })[];
 }
 
 /** Who sends by default. */
@@ -78,7 +81,7 @@ export class MailTransport {
   readonly servers: readonly SmtpServer[];
   readonly #clock: Clock;
   readonly #ledger: (() => MailLedger) | undefined;
-  readonly #renderer;
+  readonly #dkim: DKIM | null;
   #wake: (() => void)[] = [];
   #last = -1;
 
@@ -91,12 +94,7 @@ export class MailTransport {
     if (!ledger && this.servers.some(({ limits }) => limits.perHour !== null || limits.perDay !== null)) {
       throw new RangeError("limits by hour and day need a ledger.");
     }
-    this.#renderer = nodemailer.createTransport({
-      streamTransport: true,
-      buffer: true,
-      newline: "windows",
-      ...dkim ? { dkim: { ...dkim, headerFieldNames: SIGNED } } : {},
-    });
+    this.#dkim = dkim ? new DKIM({ ...dkim, headerFieldNames: SIGNED }) : null;
   }
 
   /** Whether messages leave this machine. */
@@ -116,7 +114,7 @@ export class MailTransport {
       list["List-Unsubscribe"] = `<${unsubscribe}>`;
       if (unsubscribe.startsWith("https:")) list["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click";
     }
-    const { message: bytes } = await this.#renderer.sendMail({
+    const node = new MailComposer({
       ...message,
       from: this.from,
       to,
@@ -125,13 +123,13 @@ export class MailTransport {
         // A URL is in ASCII and must not be folded within.
         value: key in list ? { prepared: true, value } : value,
       })),
-      xMailer: false,
       // No field of a message can make it read a file or fetch a URL.
       disableFileAccess: true,
       disableUrlAccess: true,
-      // deno-lint-ignore no-explicit-any
-    } as any) as unknown as { message: Uint8Array };
-    return bytes;
+    }).compile();
+    const bytes = await written((stream, done) => node.stream(stream, {}, done));
+    if (!this.#dkim) return bytes;
+    return await written((stream, done) => this.#dkim!.sign(bytes).once("error", done).once("end", done).pipe(stream));
   }
 
   /**
@@ -212,7 +210,7 @@ export class MailTransport {
         server.giveBack();
       }
       if (wait < Infinity && free.length === usable.length) onLimit(wait);
-      await this.#sleep(Math.min(wait, free.length === usable.length ? Infinity : RECHECK_MS), signal);
+      await this.#sleep(Math.min(wait, RECHECK_MS), signal);
     }
   }
 
@@ -221,20 +219,42 @@ export class MailTransport {
     return await this.#ledger?.().take(server.name, server.limits) ?? 0;
   }
 
-  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    const woken = new Promise<void>((resolve) => this.#wake.push(resolve));
-    const timer = new AbortController();
-    try {
-      await Promise.race([woken, delay(this.#clock, ms, AbortSignal.any([signal, timer.signal])).catch(() => {})]);
-    } finally {
-      timer.abort();
-    }
+  /** Waits for a while, for a connection that is given back, or for the signal. */
+  #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        cancel();
+        signal.removeEventListener("abort", wake);
+        resolve();
+      };
+      const cancel = ms < Infinity ? this.#clock.after(ms, wake) : () => {};
+      signal.addEventListener("abort", wake, { once: true });
+      this.#wake.push(wake);
+    });
   }
 
   /** Closes idle connections. */
   close(): void {
     for (const server of this.servers) server.close();
   }
+}
+
+/** What is written to a stream, each line ended by CRLF. */
+function written(write: (stream: Writable, done: (error?: unknown) => void) => void): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  const stream = new Writable({
+    write(chunk, _encoding, callback) {
+      chunks.push(chunk);
+      callback();
+    },
+  });
+  return new Promise((resolve, reject) => {
+    write(stream, (error) => {
+      if (error) return reject(error);
+      const text = Buffer.concat(chunks).toString("latin1").replaceAll(/\r?\n/g, "\r\n");
+      resolve(Buffer.from(text.endsWith("\n") ? text : `${text}\r\n`, "latin1"));
+    });
+  });
 }
 
 /**

@@ -62,8 +62,9 @@ export function openDialogue(script: (command: Command, line: string) => string 
     try {
       if (!await say("GREETING", "")) return;
       let rest = "";
-      for await (const chunk of connection.readable) {
-        const lines = (rest + new TextDecoder().decode(chunk)).split("\r\n");
+      const buffer = new Uint8Array(64 * 1024);
+      for (let n = await connection.read(buffer); n !== null; n = await connection.read(buffer)) {
+        const lines = (rest + new TextDecoder().decode(buffer.subarray(0, n))).split("\r\n");
         rest = lines.pop()!;
         for (const line of lines) {
           if (message.lines && line !== ".") {
