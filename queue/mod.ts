@@ -35,6 +35,9 @@ export {
   defineTask,
   type OpenedFile,
   type ParentTask,
+  type Redo,
+  type RedoOnly,
+  type RedoSource,
   type Registry,
   type TaskContext,
   type TaskDefinition,
@@ -82,6 +85,7 @@ export {
   type Schedules,
 } from "./actions/schedules.ts";
 export type { Bulk, BulkOutcome } from "./actions/bulk.ts";
+export type { MailLedger, Suppression } from "./actions/mail_ledger.ts";
 export type { Sessions } from "./actions/sessions.ts";
 export type { Health } from "./background/health.ts";
 export type { JanitorJob, JanitorOptions } from "./background/janitor.ts";

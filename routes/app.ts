@@ -18,6 +18,8 @@ import { scheduleRoutes } from "./api/schedules.ts";
 import { staticRoutes } from "./page/static.ts";
 import { StatsFeed } from "./live/stats_feed.ts";
 import { streamRoutes } from "./live/socket.ts";
+import { suppressionPageRoutes } from "./page/suppressions.tsx";
+import { suppressionRoutes } from "./api/suppressions.ts";
 import { systemRoutes } from "./api/system.ts";
 import { taskRoutes } from "./api/tasks.ts";
 import { uploadRoutes } from "./api/uploads.ts";
@@ -59,11 +61,13 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
 
   app.route("/api/tasks", taskRoutes(options, streams, quotas));
   app.route("/api/schedules", scheduleRoutes(options, quotas));
+  app.route("/api/suppressions", suppressionRoutes(options));
   app.route("/api/uploads", uploadRoutes(options, quotas));
   app.route("/api", systemRoutes(options, stats));
   app.route("/", streamRoutes(options, stats, streams));
   app.route("/static", staticRoutes());
   app.route("/", loginRoutes(options, guesses, streams));
+  app.route("/", suppressionPageRoutes(options));
   app.route("/", pageRoutes(options, stats, quotas));
 
   app.notFound((c) => {

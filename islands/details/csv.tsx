@@ -7,10 +7,13 @@
 import type { JSX } from "preact";
 import type { Json } from "../../queue/task/record.ts";
 import { count, number } from "../app/format.ts";
+import { type CsvDialect, Dialect } from "./csv_dialect.tsx";
 
 interface Column {
   name: string;
   type: string;
+  unit: string | null;
+  note: string | null;
   count: number;
   missing: number;
   distinct: number;
@@ -19,7 +22,7 @@ interface Column {
   min: number | string | null;
   max: number | string | null;
   top_values: { value: string; count: number }[];
-  histogram: { from: number; to: number; count: number }[] | null;
+  histogram: { from: number | string; to: number | string; count: number }[] | null;
 }
 
 /** The result of a CSV task. */
@@ -27,6 +30,10 @@ export interface CsvResult {
   rows: number;
   bad_rows: number;
   first_bad_rows: { line: number; reason: string }[];
+  dialect?: CsvDialect;
+  warnings?: string[];
+  /** All columns: the result holds only the first of very many. */
+  column_count?: number;
   columns: Column[];
 }
 
@@ -43,9 +50,15 @@ interface Bar {
 
 function barsOf({ histogram, top_values }: Column): Bar[] {
   if (histogram) {
-    return histogram.map(({ from, to, count }) => ({ label: `${number(from)} to ${number(to)}`, count }));
+    return histogram.map(({ from, to, count }) => ({ label: `${limit(from)} to ${limit(to)}`, count }));
   }
   return top_values.map(({ value, count }) => ({ label: value, count }));
+}
+
+/** A limit of a bin: a number, or a time in UTC. */
+function limit(value: number | string): string {
+  return typeof value === "number" ? number(value) : value.replace("T", " ").replace(/(:00)?\.000Z$|Z$/, "")
+    .replace(/ 00:00$/, "");
 }
 
 /** A small chart of a column's values, with the numbers as a table. */
@@ -102,13 +115,14 @@ export function CsvOutput({ result }: { result: CsvResult }): JSX.Element {
   return (
     <section aria-label="Statistics">
       <p>
-        {count(result.rows, "row")}, {count(result.columns.length, "column")}
+        {count(result.rows, "row")}, {count(result.column_count ?? result.columns.length, "column")}
         {result.bad_rows > 0 && (
           <>
             , <strong class="bad">{count(result.bad_rows, "bad row")}</strong>
           </>
         )}
       </p>
+      {result.dialect && <Dialect dialect={result.dialect} warnings={result.warnings ?? []} />}
       <div class="scroll" tabIndex={0} role="region" aria-label="Columns">
         <table class="rows columns">
           <thead>
@@ -130,7 +144,11 @@ export function CsvOutput({ result }: { result: CsvResult }): JSX.Element {
                 <td>
                   <Bars column={column} />
                 </td>
-                <td>{column.type}</td>
+                <td>
+                  {column.type}
+                  {column.unit && ` in ${column.unit}`}
+                  {column.note && <p class="meta">{column.note}</p>}
+                </td>
                 <td class="number">{number(column.missing)}</td>
                 <td class="number">{column.distinct_estimated ? "≈ " : ""}{number(column.distinct)}</td>
                 <td class="number">{shown(column.min)}</td>

@@ -6,7 +6,7 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Json, TaskError } from "../../queue/task/record.ts";
+import type { Json } from "../../queue/task/record.ts";
 import type { Task } from "../../queue/task/summary.ts";
 import { actions } from "../app/actions.ts";
 import { canBe } from "../../queue/task/actions.ts";
@@ -17,6 +17,7 @@ import { Progress, StatusBadge } from "../list/status.tsx";
 import type { Store } from "../app/state.ts";
 import { can, titleOf } from "../app/store.ts";
 import { hrefOf, type Tab, TABS } from "../app/url.ts";
+import { ErrorBox } from "./error_box.tsx";
 import { Log } from "./log.tsx";
 import { Output } from "./output.tsx";
 import { Timeline } from "./timeline.tsx";
@@ -30,6 +31,12 @@ const NAMES: Record<Tab, string> = {
   attempts: "Attempts",
   raw: "Raw",
 };
+
+/** The parts of a task that can be done again by a new task. */
+const REDO = [
+  { only: "failed", title: "A new task does what this one could not do." },
+  { only: "unknown", title: "A new task does it again, though it may have been done already." },
+] as const;
 
 function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
   const view = store.view.value;
@@ -59,6 +66,15 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
           </button>
         </form>
       ))}
+      {can(store, "submit") && REDO.map(({ only, title }) =>
+        task.redo && task.redo[only] > 0 && (
+          <form key={only} method="post" action={`/tasks/${task.id}/retry`}>
+            <input type="hidden" name="only" value={only} />
+            <input type="hidden" name="back" value={back} />
+            <button type="submit" disabled={offline} title={title}>Retry {number(task.redo[only])} {only}</button>
+          </form>
+        )
+      )}
       {can(store, "submit") && known && (
         <a class="button" href={hrefOf(view, { form: task.task_type, from: task.id })}>
           {canBe("retry", task) ? "Retry with changes" : "Submit again"}
@@ -70,32 +86,6 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
         onClick={() => actions().copy(new URL(hrefOf(view, { form: null }), location.origin).href, "The link")}
       >
         <Icon name="copy" /> Copy link
-      </button>
-    </div>
-  );
-}
-
-/** The first stack frame in the handler's own code. */
-function ownFrame(stack: string): string | null {
-  const frames = stack.split("\n").filter((line) => /^\s*at /.test(line));
-  return (frames.find((line) => !/node_modules|ext:|node:|npm:/.test(line)) ?? frames[0])?.trim() ?? null;
-}
-
-function ErrorBox({ task, error }: { task: Task; error: TaskError }): JSX.Element {
-  const frame = error.stack ? ownFrame(error.stack) : null;
-  return (
-    <div class="error-box" role="group" aria-label="Error">
-      <strong>{error.message}</strong>
-      <span class="meta">{error.code} · attempt {task.attempt} of {task.max_attempts}</span>
-      {frame && <code>{frame}</code>}
-      {error.stack && (
-        <details>
-          <summary>Show full stack</summary>
-          <pre tabIndex={0}>{error.stack}</pre>
-        </details>
-      )}
-      <button type="button" class="quiet js" onClick={() => actions().copy(error.stack ?? error.message, "The error")}>
-        <Icon name="copy" /> Copy error
       </button>
     </div>
   );

@@ -111,6 +111,7 @@ function Settings({ store }: { store: Store }): JSX.Element {
           options={{ all: "All my tasks", errors: "Errors only", off: "Off" }}
           onChoose={(announce) => set(store, { announce })}
         />
+        {can(store, "submit") && <a href="/suppressions">Suppression list</a>}
         <button type="button" onClick={() => store.help.value = true}>Keyboard shortcuts</button>
         <p class="meta">{store.caller.name}, {store.caller.role}</p>
       </div>

@@ -108,6 +108,8 @@ export interface Task extends Omit<TaskSummary, "error"> {
   actions: (Omit<TaskAction, "at"> & { at: string })[];
   /** Tasks that were submitted with this one as their `retried_from`. */
   retried_as: string[];
+  /** How much of its work has failed, and of how much that is unknown, if only that can be retried; otherwise null. */
+  redo: { failed: number; unknown: number } | null;
   artifacts: ArtifactInfo[];
   attempts: (Omit<Attempt, "started_at" | "completed_at"> & { started_at: string; completed_at: string })[];
 }
@@ -160,6 +162,7 @@ export function taskOf(
   artifacts: ArtifactInfo[],
   retention: Retention,
   retriedAs: string[] = [],
+  redo: Task["redo"] = null,
 ): Task {
   const { task, run } = state;
   return {
@@ -177,6 +180,7 @@ export function taskOf(
     submitted_by: task.submitted_by,
     actions: task.actions.map((action) => ({ ...action, at: time(action.at)! })),
     retried_as: retriedAs,
+    redo,
     artifacts,
     attempts: task.attempts.map((attempt) => ({
       ...attempt,

@@ -15,7 +15,9 @@ import type { Principal } from "../env.ts";
 export async function taskResponse(queue: Queue, state: TaskState, reader: Principal): Promise<Task> {
   const { id } = state.task;
   const [artifacts, retriedAs] = await Promise.all([queue.artifacts.list(id), queue.retriedAs(id)]);
-  return shownTo(reader, taskOf(state, artifacts, queue.retention, retriedAs));
+  const { task_type, result } = state.task;
+  const left = result === null ? null : queue.registry.get(task_type)?.redo?.left(result) ?? null;
+  return shownTo(reader, taskOf(state, artifacts, queue.retention, retriedAs, left));
 }
 
 /** A task without what only operators may see: stacks with paths, and secrets in the query of a URL. */

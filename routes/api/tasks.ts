@@ -19,12 +19,20 @@ import type { StreamLimits } from "../live/stream_limits.ts";
 import type { Quotas } from "./quotas.ts";
 import { artifactRoutes } from "./artifacts.ts";
 import { bulkRoutes } from "./bulk.ts";
+import { REDO_ONLY } from "../../queue/define.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { TaskFollower } from "../live/task_events.ts";
 import { logRoutes } from "./logs.ts";
 import { readFilter } from "../http/query.ts";
 import { taskResponse } from "./task_response.ts";
 import { batchTaskSchema, submissionSchema, toSubmission } from "./submission.ts";
+
+/** How a task is retried: from where, or only what failed or is unknown, as a new task. */
+const retrySchema = z.strictObject({ from: z.enum(RETRY_FROM).optional(), only: z.enum(REDO_ONLY).optional() })
+  .refine(({ from, only }) => from === undefined || only === undefined, {
+    path: ["from"],
+    message: "A part of a task is done from the beginning.",
+  });
 
 /** The routes of tasks. */
 export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Quotas): Hono<AppEnv> {
@@ -72,9 +80,14 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
   });
 
   app.post("/:id/retry", requireRole("operator"), async (c) => {
-    const { from } = await readOptionalJson(c, z.strictObject({ from: z.enum(RETRY_FROM).default("checkpoint") }));
+    const { from = "checkpoint", only } = await readOptionalJson(c, retrySchema);
     const caller = c.get("principal");
     await quotas.takeTasks(c, 1);
+    if (only) {
+      const state = await queue.redo(c.req.param("id"), only, caller.name);
+      c.header("Location", `/api/tasks/${state.task.id}`);
+      return c.json(await whole(c, state), 201);
+    }
     const state = await queue.retry(c.req.param("id"), from, caller.name, mayActAs(caller, "admin"));
     return c.json(await whole(c, state), 202);
   });

@@ -10,6 +10,7 @@ import { SUBMIT_OPTIONS } from "../../islands/form/schema/submit_options.ts";
 import { checkFields, type FormReader, readFields } from "../../islands/form/schema/read_fields.ts";
 import type { Schema } from "../../islands/form/schema/schema.ts";
 import { HOME, hrefOf } from "../../islands/app/url.ts";
+import { REDO_ONLY } from "../../queue/define.ts";
 import { issuesOf, paramsSchema } from "../../queue/params.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";
 import { fingerprint } from "../../queue/submit/deduplication.ts";
@@ -140,12 +141,18 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
 
   for (const action of ["cancel", "retry"] as const) {
     app.post(`/tasks/:id/${action}`, requireRole("operator"), async (c) => {
-      const back = (await readForm(c)).get("back");
+      const form = await readForm(c);
+      const back = form.get("back");
+      const only = REDO_ONLY.find((each) => each === form.get("only"));
       const { name } = c.get("principal");
       try {
         if (action === "cancel") await queue.cancel(c.req.param("id"), name);
         else {
           await quotas.takeTasks(c, 1);
+          if (only) {
+            const { task } = await queue.redo(c.req.param("id"), only, name);
+            return c.redirect(hrefOf(HOME, { task: task.id }), 303);
+          }
           await queue.retry(c.req.param("id"), "checkpoint", name);
         }
       } catch (error) {

@@ -28,5 +28,6 @@ export function summaryCsv(columns: ColumnStatistics[]): string {
     return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, shown(value)]));
   });
   const names = ["name", "type", "count", "missing", "distinct", "sum", "mean", "min", "max", "standard_deviation"];
-  return stringify(plain, { columns: [...names, "p25", "p50", "p75", "p95", "p99", "top_value"] });
+  const more = ["p25", "p50", "p75", "p95", "p99", "top_value", "unique", "sorted", "unit", "note"];
+  return stringify(plain, { columns: [...names, ...more] });
 }
