@@ -309,8 +309,9 @@ function addValue(
   fit: number,
   whole: number,
 ): void {
-  if (times === 1) moments.addOne(value);
-  else moments.add(value, times);
+  const exact = fit & whole && fit & Fit.LARGE ? exactOf(shownText(bytes.subarray(start, end))) : null;
+  if (times === 1) moments.addOne(value, exact);
+  else moments.add(value, times, exact);
   if (value < moments.min) {
     moments.min = value;
     if (fit & DATE) moments.minText = shownText(bytes.subarray(start, end));
@@ -320,7 +321,7 @@ function addValue(
     if (fit & DATE) moments.maxText = shownText(bytes.subarray(start, end));
   }
   if (!(fit & whole)) return;
-  if (fit & Fit.LARGE) moments.addExact(exactOf(shownText(bytes.subarray(start, end))), times);
+  if (exact !== null) moments.addExact(exact, times);
   else if (times === 1) moments.addWhole(value);
   else moments.addTimes(value, times);
 }

@@ -9,7 +9,7 @@ import { Digest, type DigestState, type Weighted } from "./quantiles.ts";
 /** Everything that {@linkcode Moments} has gathered. */
 export interface MomentsState {
   count: number;
-  sums: [sum: number, compensation: number, mean: number, m2: number];
+  sums: [sum: number, compensation: number, mean: number, m2: number, shift: number];
   /** Whole numbers: the part of their sum that a double holds exactly, and the rest. */
   whole: [number, bigint];
   range: [min: number, max: number];
@@ -21,6 +21,11 @@ export interface MomentsState {
 
 /** The largest sum that takes another number of up to 15 digits and is still exact. */
 const EXACT = 2 ** 52;
+
+/** A whole number near a number. */
+function shiftBy(value: number): number {
+  return Number.isFinite(value) ? Math.trunc(value) : 0;
+}
 
 /** Gathers numbers, one at a time or as often as they occur. */
 export class Moments {
@@ -34,6 +39,8 @@ export class Moments {
   large: [min: bigint, max: bigint] | null = null;
   #sum = 0;
   #compensation = 0;
+  /** A whole number near the first: the mean and the squares are those of the distances to it, which lose no digits. */
+  #shift = 0;
   #mean = 0;
   #m2 = 0;
   #whole = 0;
@@ -44,7 +51,7 @@ export class Moments {
   static from(state: MomentsState): Moments {
     const moments = new Moments();
     moments.count = state.count;
-    [moments.#sum, moments.#compensation, moments.#mean, moments.#m2] = state.sums;
+    [moments.#sum, moments.#compensation, moments.#mean, moments.#m2, moments.#shift] = state.sums;
     [moments.#whole, moments.#wholes] = state.whole;
     [moments.min, moments.max] = state.range;
     [moments.minText, moments.maxText] = state.texts;
@@ -57,7 +64,7 @@ export class Moments {
   state(): MomentsState {
     return {
       count: this.count,
-      sums: [this.#sum, this.#compensation, this.#mean, this.#m2],
+      sums: [this.#sum, this.#compensation, this.#mean, this.#m2, this.#shift],
       whole: [this.#whole, this.#wholes],
       range: [this.min, this.max],
       texts: [this.minText, this.maxText],
@@ -66,23 +73,27 @@ export class Moments {
     };
   }
 
-  /** Adds a number. */
-  addOne(value: number): void {
+  /** Adds a number; `exact` is it where a double may not hold it. */
+  addOne(value: number, exact: bigint | null = null): void {
+    if (this.count === 0) this.#shift = shiftBy(value);
     const sum = this.#sum + value;
     this.#compensation += Math.abs(this.#sum) >= Math.abs(value) ? this.#sum - sum + value : value - sum + this.#sum;
     this.#sum = sum;
-    const delta = value - this.#mean;
+    const distance = exact === null ? value - this.#shift : Number(exact - BigInt(this.#shift));
+    const delta = distance - this.#mean;
     this.#mean += delta / ++this.count;
-    this.#m2 += delta * (value - this.#mean);
+    this.#m2 += delta * (distance - this.#mean);
   }
 
   /** Adds a number that occurs `times` times. */
-  add(value: number, times: number): void {
+  add(value: number, times: number, exact: bigint | null = null): void {
+    if (this.count === 0) this.#shift = shiftBy(value);
     const total = this.count + times;
     this.#addToSum(value * times);
-    const delta = value - this.#mean;
+    const distance = exact === null ? value - this.#shift : Number(exact - BigInt(this.#shift));
+    const delta = distance - this.#mean;
     this.#mean += delta * times / total;
-    this.#m2 += delta * (value - this.#mean) * times;
+    this.#m2 += delta * (distance - this.#mean) * times;
     this.count = total;
   }
 
@@ -114,8 +125,9 @@ export class Moments {
   /** Adds all of another one. */
   merge(other: Moments): void {
     if (other.count > 0) {
+      if (this.count === 0) this.#shift = other.#shift;
       const total = this.count + other.count;
-      const delta = other.#mean - this.#mean;
+      const delta = other.#shift - this.#shift + other.#mean - this.#mean;
       this.#m2 += other.#m2 + delta * delta * this.count * other.count / total;
       this.#mean += delta * other.count / total;
       this.#addToSum(other.#sum);
@@ -144,7 +156,7 @@ export class Moments {
   /** The mean; also where the sum is beyond what a double can hold. */
   get mean(): number {
     const { sum } = this;
-    return Number.isFinite(sum) ? sum / this.count : this.#mean;
+    return Number.isFinite(sum) ? sum / this.count : this.#shift + this.#mean;
   }
 
   /** The standard deviation of the sample, with n - 1 (Welford; merged by Chan, Golub, LeVeque). */

@@ -20,7 +20,10 @@ export type ColumnStatistics = {
   count: number;
   /** Empty values, and those that stand for a missing one. */
   missing: number;
-  /** Different values: exact up to the limit, then an estimate with a standard error of 0.8 %. */
+  /**
+   * Different values as they are written (1.5 and 1.50 are two): exact up to the limit, then an estimate with a standard
+   * error of 0.8 %.
+   */
   distinct: number;
   distinct_estimated: boolean;
   /** Whether each value is there and occurs once; null if there are too many different ones to tell. */

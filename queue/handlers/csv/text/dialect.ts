@@ -99,7 +99,7 @@ export async function detectDialect(first: Uint8Array, whole: boolean, stated: S
     undecided: !stated.encoding && !marked && encoding === "utf-8" && isAscii(rest),
     mark,
     ...layout,
-    warnings: warningsOf(encoding, confidence, text),
+    warnings: [...warningsOf(encoding, confidence, text), ...layout.warnings],
   };
 }
 
@@ -123,7 +123,7 @@ export function lateWarnings(encoding: Encoding, confidence: number, bytes: Uint
   return warningsOf(encoding, confidence, new TextDecoder().decode(text));
 }
 
-type Layout = Pick<Dialect, "delimiter" | "quote" | "backslash" | "comment" | "skip" | "skipped">;
+type Layout = Pick<Dialect, "delimiter" | "quote" | "backslash" | "comment" | "skip" | "skipped" | "warnings">;
 
 function detectLayout(text: string, whole: boolean, stated: StatedDialect): Layout {
   const comment = stated.comment ?? "";
@@ -146,7 +146,12 @@ function detectLayout(text: string, whole: boolean, stated: StatedDialect): Layo
   if (!stated.escape && quote !== "" && rest.includes(`\\${quote}`)) syntax.backslash = isBackslash(rest, syntax);
   if (stated.skip_rows === undefined && stated.header !== false) skip += titleLines(rest, syntax, whole);
   const skipped = lines.slice(0, skip).slice(0, SHOWN_LINES).map((line) => line.slice(0, SHOWN_CHARS));
-  return { ...syntax, delimiter, skip, skipped };
+  const isOpen = !syntax.backslash && !stated.escape && quote !== "" && rest.includes("\\\\") &&
+    sampleOf(rest, syntax, whole).some(({ values }) => values.some((value) => value.includes("\\\\")));
+  const doubts = isOpen
+    ? ["Values with two backslashes in a row were read as they stand; with escape = backslash they are one."]
+    : [];
+  return { ...syntax, delimiter, skip, skipped, warnings: doubts };
 }
 
 /** The share of lines that must contain a delimiter equally often. */

@@ -122,6 +122,9 @@ function nonAsciiLines(bytes: Uint8Array): Uint8Array {
   return sample;
 }
 
+/** Bytes beyond ASCII that prove half as much as very many. */
+const LITTLE = 2;
+
 async function detectLegacyEncoding(sample: Uint8Array): Promise<DetectedEncoding> {
   // Its tables take 80 MB: only who needs them loads them.
   const { default: jschardet } = await import("jschardet");
@@ -140,10 +143,14 @@ async function detectLegacyEncoding(sample: Uint8Array): Promise<DetectedEncodin
   // The commonest of those that read the bytes alike, or nearly as well.
   const chosen = candidates.find(({ encoding, score, text }) =>
     encoding === "windows-1252" &&
-    (text === best.text || score >= 0.8 * best.score && implausibleWords(text).length === 0)
+    (text === best.text || implausibleWords(text).length === 0 &&
+        (score >= 0.8 * best.score || implausibleWords(best.text).length > 0))
   ) ?? candidates.find(({ encoding, text }) => encoding.startsWith("windows-") && text === best.text) ?? best;
   const other = candidates.find(({ text }) => text !== chosen.text);
-  const confidence = other ? chosen.score / (chosen.score + other.score) : 1;
+  // A few letters prove little: with n of them, n / (n + LITTLE) of it.
+  const letters = sample.reduce((count, byte) => byte > 0x7f ? count + 1 : count, 0);
+  const confidence = (other ? chosen.score / (chosen.score + other.score) : 1) *
+    letters / (letters + LITTLE);
   return { encoding: chosen.encoding, confidence: Math.round(confidence * 100) / 100 };
 }
 
@@ -212,6 +219,8 @@ export function assertUtf8(bytes: Uint8Array, last: boolean, offset: number): vo
 
 // UTF-8 that was read as windows-1252 once; accented letters that are capital only within a word; signs in words.
 const IMPLAUSIBLE = [
+  // Latin letters among Cyrillic or Greek ones.
+  /\p{Script=Latin}[\p{Script=Cyrillic}\p{Script=Greek}]|[\p{Script=Cyrillic}\p{Script=Greek}]\p{Script=Latin}/u,
   /[ÃÂ][\u0080-\u00bf]|â€|ï¿½|\ufffd/u,
   /\p{Ll}[[\u0080-\uffff]&&[[\p{Lu}&&\p{Script=Latin}]\p{C}]]/v,
   /^\p{Lu}[[\u0080-\uffff]&&\p{Lu}&&\p{Script=Latin}]\p{Ll}/v,
