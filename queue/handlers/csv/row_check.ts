@@ -5,6 +5,7 @@
  */
 
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import { default as addFormats } from "ajv-formats";
 import { NUMBER, trimEnd, trimStart, ValueReader } from "./columns/values.ts";
 import type { FoundRecord } from "./text/records.ts";
@@ -12,9 +13,10 @@ import type { FoundRecord } from "./text/records.ts";
 /** A schema as JSON. */
 export type RowSchema = { properties?: Record<string, { type?: string | string[] }>; [keyword: string]: unknown };
 
-/** Compiles schemas; one that is no schema throws. */
+/** Compiles a schema of draft 7, which is the default, or 2020-12; one that is no schema throws. */
 export function compile(schema: RowSchema): ValidateFunction {
-  const ajv = new Ajv({ strict: false, allErrors: false, validateFormats: true });
+  const is2020 = typeof schema.$schema === "string" && schema.$schema.includes("2020-12");
+  const ajv = new (is2020 ? Ajv2020 : Ajv)({ strict: false, allErrors: false, validateFormats: true });
   addFormats.default(ajv);
   return ajv.compile(schema);
 }

@@ -123,6 +123,28 @@ export function lateWarnings(encoding: Encoding, confidence: number, bytes: Uint
   return warningsOf(encoding, confidence, new TextDecoder().decode(text));
 }
 
+/**
+ * Refuses text that is something else.
+ *
+ * @throws {TableError} With its name.
+ */
+function assertTable(text: string): void {
+  const start = text.trimStart();
+  const [line] = start.split(/\r\n|\n|\r/, 1);
+  const isJson = /^[[{]\s*$/.test(line) && /^[[{]\s*["{[\]}]/.test(start) || /^[[{]/.test(line) && canParse(line);
+  const kind = isJson ? "JSON" : /^<\?xml\b/i.test(start) ? "XML" : /^<(!doctype|html)\b/i.test(start) ? "HTML" : null;
+  if (kind) throw new TableError(`The file is not a CSV: it is ${kind}.`);
+}
+
+function canParse(json: string): boolean {
+  try {
+    JSON.parse(json);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 type Layout = Pick<Dialect, "delimiter" | "quote" | "backslash" | "comment" | "skip" | "skipped" | "warnings">;
 
 function detectLayout(text: string, whole: boolean, stated: StatedDialect): Layout {
@@ -130,6 +152,7 @@ function detectLayout(text: string, whole: boolean, stated: StatedDialect): Layo
   let skip = stated.skip_rows ?? 0;
   const lines = text.split(/\r\n|\n|\r/);
   let { delimiter } = stated;
+  if (!delimiter) assertTable(text);
   // The line that Excel writes and reads before the header.
   const separator = /^sep=(.)$/i.exec(lines[skip]?.trim() ?? "")?.[1];
   if (separator) {

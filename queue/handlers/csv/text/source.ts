@@ -4,6 +4,8 @@
  * @module
  */
 
+import { pipeline, Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
 import type { OpenedFile, TaskContext } from "../../../define.ts";
 import { TableError } from "./errors.ts";
 
@@ -51,7 +53,7 @@ export async function openSource(ctx: Opener, upload: string, from = 0): Promise
   }
   if (media_type === "application/gzip") {
     const { stream, readBytes } = counting(file.stream);
-    return { name, size, readBytes, stream: rest(bounded(unpacked(stream), name, size), from) };
+    return { name, size, readBytes, stream: rest(bounded(unpacked(stream, name), name, size), from) };
   }
   if (media_type === "application/zip") {
     await file.stream.cancel();
@@ -65,8 +67,19 @@ export async function openSource(ctx: Opener, upload: string, from = 0): Promise
   return { name, size, ...counting(stream, from) };
 }
 
-function unpacked(stream: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
-  return stream.pipeThrough(new DecompressionStream("gzip") as ReadableWritablePair<Uint8Array, Uint8Array>);
+/** Unpacks gzip, also several files in a row, which DecompressionStream refuses. */
+function unpacked(stream: ReadableStream<Uint8Array>, name: string): ReadableStream<Uint8Array> {
+  const gunzip = createGunzip();
+  const source = Readable.fromWeb(stream as Parameters<typeof Readable.fromWeb>[0]);
+  return ReadableStream.from((async function* () {
+    try {
+      // A failure of either is one of the last stream; a reader that leaves ends both.
+      for await (const chunk of pipeline(source, gunzip, () => {})) yield chunk as Uint8Array;
+    } catch (error) {
+      if (!/^Z_/.test((error as { code?: string }).code ?? "")) throw error;
+      throw new TableError(`${name} is not a gzip file that can be read: ${(error as Error).message}.`);
+    }
+  })());
 }
 
 async function openZip(ctx: Opener, upload: string, { name, size }: OpenedFile, from: number): Promise<TextSource> {
