@@ -32,8 +32,15 @@ export class NullWords {
   }
 
   #find(bytes: Uint8Array, start: number, end: number): number {
-    return this.#words.findIndex((word) =>
-      word.length === end - start && word.every((byte, i) => bytes[start + i] === byte)
-    );
+    const length = end - start;
+    const words = this.#words;
+    for (let n = 0; n < words.length; n++) {
+      const word = words[n];
+      if (word.length !== length || word[length - 1] !== bytes[end - 1]) continue;
+      let i = 0;
+      while (i < length && word[i] === bytes[start + i]) i++;
+      if (i === length) return n;
+    }
+    return -1;
   }
 }
