@@ -159,6 +159,7 @@ interface MailResult {
   sent: number;
   failed?: number;
   skipped?: number;
+  unknown?: number;
   failures?: { [key: string]: Json }[];
 }
 
@@ -181,10 +182,15 @@ function MailOutput({ result, task }: { result: MailResult; task: Task }): JSX.E
         <li>
           <strong>{number(result.skipped ?? 0)}</strong> skipped
         </li>
+        {(result.unknown ?? 0) > 0 && (
+          <li class="failed">
+            <strong>{number(result.unknown!)}</strong> unknown
+          </li>
+        )}
       </ul>
       {failures.length > 0 && (
         <table class="rows">
-          <caption>Not sent</caption>
+          <caption>Not sent, or not known to be</caption>
           <thead>
             <tr>{Object.keys(failures[0]).map((name) => <th key={name} scope="col">{name}</th>)}</tr>
           </thead>

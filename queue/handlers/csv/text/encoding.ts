@@ -122,6 +122,9 @@ function nonAsciiLines(bytes: Uint8Array): Uint8Array {
   return sample;
 }
 
+/** A Chinese character alone in or at the end of a Latin word: accented letters that were read as such. */
+const HAN_IN_LATIN = /\p{Ll}\p{Script=Han}(?!\p{Script=Han})|\p{Script=Latin}\p{Script=Han}{1,2}\p{Script=Latin}/u;
+
 /** Bytes beyond ASCII that prove half as much as very many. */
 const LITTLE = 2;
 
@@ -146,11 +149,13 @@ async function detectLegacyEncoding(sample: Uint8Array): Promise<DetectedEncodin
     (text === best.text || implausibleWords(text).length === 0 &&
         (score >= 0.8 * best.score || implausibleWords(best.text).length > 0))
   ) ?? candidates.find(({ encoding, text }) => encoding.startsWith("windows-") && text === best.text) ?? best;
-  const other = candidates.find(({ text }) => text !== chosen.text);
-  // A few letters prove little: with n of them, n / (n + LITTLE) of it.
+  const rival = candidates.find(({ text }) =>
+    text !== chosen.text && implausibleWords(text).length === 0 && !HAN_IN_LATIN.test(text)
+  );
+  // Where every other reading makes no sense there is nothing to doubt. A few letters prove little: with n of them, n / (n + LITTLE) of it.
   const letters = sample.reduce((count, byte) => byte > 0x7f ? count + 1 : count, 0);
-  const confidence = (other ? chosen.score / (chosen.score + other.score) : 1) *
-    letters / (letters + LITTLE);
+  const confidence = (rival ? chosen.score / (chosen.score + rival.score) : 1) * letters /
+    (letters + LITTLE);
   return { encoding: chosen.encoding, confidence: Math.round(confidence * 100) / 100 };
 }
 
