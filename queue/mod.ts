@@ -36,6 +36,7 @@ export {
   type OpenedFile,
   type ParentTask,
   type Redo,
+  REDO_ONLY,
   type RedoOnly,
   type RedoSource,
   type Registry,

@@ -18,6 +18,7 @@ export interface Suppression {
   reason: string;
   /** Milliseconds since the epoch. */
   added_at: number;
+  /** Who added it; null: code in the same process. */
   added_by: string | null;
 }
 

@@ -1,7 +1,7 @@
 import { parse } from "@std/csv";
 import { NULL_VALUES } from "../../../../queue/handlers/csv/columns/nulls.ts";
 import { assertEquals, ok } from "../../../support/assert.ts";
-import { readCsv } from "../../../support/csv.ts";
+import { readCsv } from "../../../support/csv/read.ts";
 import { packageFolder } from "../../../support/packages.ts";
 
 const folder = await packageFolder("vega-datasets@3.2.1");

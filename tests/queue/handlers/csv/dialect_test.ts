@@ -1,6 +1,6 @@
 import { assertEquals, ok } from "../../../support/assert.ts";
-import { encoded } from "../../../support/encodings.ts";
-import { readCsv } from "../../../support/csv.ts";
+import { encoded } from "../../../support/csv/encodings.ts";
+import { readCsv } from "../../../support/csv/read.ts";
 
 type Options = NonNullable<Parameters<typeof readCsv>[1]>;
 type Read = Awaited<ReturnType<typeof readCsv>>;

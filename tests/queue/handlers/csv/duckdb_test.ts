@@ -1,9 +1,9 @@
 import type { ColumnStatistics } from "../../../../queue/handlers/csv/columns/statistics.ts";
 import { randomFrom } from "../../../../queue/handlers/random.ts";
 import { assertEquals, ok } from "../../../support/assert.ts";
-import { readCsv } from "../../../support/csv.ts";
+import { readCsv } from "../../../support/csv/read.ts";
 import { withDirectory } from "../../../support/directory.ts";
-import { type DuckColumn, summarize } from "../../../support/duckdb.ts";
+import { type DuckColumn, summarize } from "../../../support/csv/duckdb.ts";
 import { packageFolder } from "../../../support/packages.ts";
 
 function close(actual: number | string | null, expected: string | null, what: string): void {

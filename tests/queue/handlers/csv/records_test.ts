@@ -2,7 +2,7 @@ import { parse } from "@std/csv";
 import { RecordReader, type RecordSyntax } from "../../../../queue/handlers/csv/text/records.ts";
 import { Random } from "../../../../queue/handlers/random.ts";
 import { assertEquals, ok } from "../../../support/assert.ts";
-import { recordsInBlocks } from "../../../support/csv.ts";
+import { recordsInBlocks } from "../../../support/csv/read.ts";
 import { packageFolder } from "../../../support/packages.ts";
 
 for (

@@ -1,7 +1,7 @@
 import type { ColumnStatistics } from "../../../../queue/handlers/csv/columns/statistics.ts";
 import { Random } from "../../../../queue/handlers/random.ts";
 import { assertEquals, assertRejects, ok } from "../../../support/assert.ts";
-import { KEEP_ALL, readCsv } from "../../../support/csv.ts";
+import { KEEP_ALL, readCsv } from "../../../support/csv/read.ts";
 
 const latin1 = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
 

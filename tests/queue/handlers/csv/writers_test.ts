@@ -1,8 +1,8 @@
 import { parse } from "@std/csv";
 import fc from "fast-check";
 import { assertEquals, ok } from "../../../support/assert.ts";
-import { readCsv } from "../../../support/csv.ts";
-import { encoded } from "../../../support/encodings.ts";
+import { readCsv } from "../../../support/csv/read.ts";
+import { encoded } from "../../../support/csv/encodings.ts";
 
 /** A cell: a number, a day, a text, or nothing. */
 type Cell = { number: number; digits: number } | { day: Date } | string | null;

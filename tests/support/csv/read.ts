@@ -1,13 +1,13 @@
 /** Reads CSV bytes as the workers do, block by block. */
 
-import { detectDialect, type Dialect, type StatedDialect } from "../../queue/handlers/csv/text/dialect.ts";
-import { NULL_VALUES } from "../../queue/handlers/csv/columns/nulls.ts";
-import type { StatedReadings } from "../../queue/handlers/csv/columns/readings.ts";
-import type { RowSchema } from "../../queue/handlers/csv/row_check.ts";
-import { RecordReader } from "../../queue/handlers/csv/text/records.ts";
-import type { Cleaning } from "../../queue/handlers/csv/output/cleaned.ts";
-import type { TableOptions, TableResult } from "../../queue/handlers/csv/table.ts";
-import { type CsvJob, work } from "../../queue/handlers/csv/worker.ts";
+import { detectDialect, type Dialect, type StatedDialect } from "../../../queue/handlers/csv/text/dialect.ts";
+import { NULL_VALUES } from "../../../queue/handlers/csv/columns/nulls.ts";
+import type { StatedReadings } from "../../../queue/handlers/csv/columns/readings.ts";
+import type { RowSchema } from "../../../queue/handlers/csv/row_check.ts";
+import { RecordReader } from "../../../queue/handlers/csv/text/records.ts";
+import type { Cleaning } from "../../../queue/handlers/csv/output/cleaned.ts";
+import type { TableOptions, TableResult } from "../../../queue/handlers/csv/table.ts";
+import { type CsvJob, work } from "../../../queue/handlers/csv/worker.ts";
 
 /** Keeps everything and changes nothing. */
 export const KEEP_ALL: Cleaning = { columns: [], rename: {}, dropBadRows: false, escapeFormulas: false };
