@@ -5,7 +5,7 @@
  */
 
 import { createPrivateKey } from "node:crypto";
-import { parseServerUrl } from "../queue/handlers/email/smtp_server.ts";
+import { parseServerUrl } from "../queue/handlers/email/server_url.ts";
 import { DEFAULT_SENDER, type DkimKey, parseSender } from "../queue/handlers/email/transport.ts";
 import { MAX_IMAGE_PIXELS } from "../queue/handlers/image_processing.ts";
 import { QUEUE_DEFAULTS } from "../queue/options.ts";

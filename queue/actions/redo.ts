@@ -13,7 +13,7 @@ import { decode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
 import type { Upload } from "../store/reads.ts";
 import { IllegalTransitionError, NotFoundError } from "../task/errors.ts";
-import { isTerminal, statusOf, type TaskState } from "../task/record.ts";
+import { isTerminal, STATUSES, statusOf, type TaskState } from "../task/record.ts";
 
 /** Bytes of a file that is made for the new task. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
@@ -58,7 +58,7 @@ export class Redo {
     };
     try {
       const params = await redo.params(source, only);
-      if (!params) throw new IllegalTransitionError(`Nothing of task ${task.id} is ${only}, or can be done again.`);
+      if (!params) throw new IllegalTransitionError(`Task ${task.id} has nothing left to retry (${only}).`);
       const { id, created } = await this.submitter.submit({
         task_type: task.task_type,
         input_params: params,
@@ -68,10 +68,13 @@ export class Redo {
         timeout_ms: task.timeout_ms,
         callback_url: task.callback_url ?? undefined,
         retried_from: task.id,
+        // Asked for twice, it is done once.
+        unique: { key: `redo:${task.id}:${only}`, states: [...STATUSES] },
         submitted_by: by ?? undefined,
       });
+      if (!created) throw new IllegalTransitionError(`Task ${id} does that already: retry that one.`);
       this.core.log.info("What a task left undone was submitted as a new task.", { id, from: task.id, by, only });
-      return created!;
+      return created;
     } catch (error) {
       for (const id of made) await this.uploads.discard(id);
       throw error;

@@ -93,8 +93,9 @@ async function sampleFile(
   return { name: file.name, size: file.size, ...counting(file.stream, saved?.bytes) };
 }
 
-/** @throws {NonRetryableError} If there are rows, and all of them are bad. */
+/** @throws {NonRetryableError} If there is not even a header, or there are rows and all of them are bad. */
 function assertReadable({ rows, bad, result }: Reading): void {
+  if (result!.columns.length === 0) throw new NonRetryableError("The file is empty.");
   if (rows > 0 || bad === 0) return;
   const [{ line, reason }] = result!.badRows;
   throw new NonRetryableError(`No row fits its columns. The first is on line ${line}: it ${reason}.`);

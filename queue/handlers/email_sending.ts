@@ -16,8 +16,7 @@ import { MAX_ATTACHMENTS, type Params, params } from "./email/params.ts";
 import { MAX_LIST_BYTES, parseRecipients, type Recipient, recipientsOf } from "./email/recipients.ts";
 import { leftOf, redoParams } from "./email/redo.ts";
 import { Sending } from "./email/sending.ts";
-import type { Attachment } from "./email/smtp_server.ts";
-import type { MailTransport } from "./email/transport.ts";
+import type { Attachment, MailTransport } from "./email/transport.ts";
 import { randomFrom, seedOf } from "./random.ts";
 
 /** Recipients of a mailing into the outbox, which keeps a file for each. */
@@ -44,7 +43,7 @@ export function emailSending(
     timeoutMs: 24 * 60 * 60_000,
     backoff: { base: 10_000, factor: 4, cap: 900_000 },
     checkpointVersion: 2,
-    sideEffects: "It sends its messages again, but those recorded as sent only if it starts from the beginning.",
+    sideEffects: "Messages recorded as sent are sent again only if it starts from the beginning.",
     example: { num_emails: 8, delay_per_email: 0.8 },
     titleOf: ({ num_emails, recipients, upload_id, subject }, files) => {
       const to = upload_id ? files[0] ?? "list" : `${recipients?.length ?? num_emails}`;
@@ -81,6 +80,9 @@ async function run(ctx: MailingContext, transport: MailTransport, clock: Clock):
     failed: mailing.count("bounced"),
     skipped: mailing.count("skipped"),
     unknown: mailing.count("unknown"),
+    can_be_retried:
+      recipients.filter(({ fault }, i) => fault === null && ["bounced", "skipped"].includes(mailing.outcomeOf(i)![0]))
+        .length,
     failures: failures.slice(0, NAMED),
   };
 }

@@ -7,7 +7,7 @@
 import { Hono } from "hono";
 import * as z from "zod";
 import type { Suppression } from "../../queue/actions/mail_ledger.ts";
-import { MAX_ADDRESS, parseAddress } from "../../queue/handlers/email/address.ts";
+import { bareAddress, MAX_ADDRESS, parseAddress } from "../../queue/handlers/email/address.ts";
 import { NotFoundError } from "../../queue/task/errors.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
@@ -21,15 +21,10 @@ export const REASON_CHARS = 200;
 
 const bodySchema = z.strictObject({
   addresses: z.array(
-    z.string().max(MAX_ADDRESS).refine((text) => parseAddress(text) !== null, "This is no address."),
+    z.string().max(MAX_ADDRESS).refine((text) => parseAddress(text) !== null, "This is not an address."),
   ).min(1).max(MAX_SUPPRESSIONS),
   reason: z.string().max(REASON_CHARS).default(""),
 });
-
-/** An address as lists are asked for it: only the address, its domain in ASCII. */
-export function bareAddress(text: string): string {
-  return parseAddress(text)?.address ?? text;
-}
 
 function shown({ added_at, ...suppression }: Suppression): Record<string, unknown> {
   return { ...suppression, added_at: new Date(added_at).toISOString() };

@@ -8,8 +8,8 @@ import { type Context, Hono } from "hono";
 import type { JSX } from "preact";
 import { absolute } from "../../islands/app/format.ts";
 import type { Suppression } from "../../queue/actions/mail_ledger.ts";
-import { parseAddress } from "../../queue/handlers/email/address.ts";
-import { bareAddress, MAX_SUPPRESSIONS, REASON_CHARS } from "../api/suppressions.ts";
+import { bareAddress, parseAddress } from "../../queue/handlers/email/address.ts";
+import { MAX_SUPPRESSIONS, REASON_CHARS } from "../api/suppressions.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
 import { readForm } from "../http/body.ts";
@@ -108,7 +108,7 @@ export function suppressionPageRoutes({ queue }: AppOptions): Hono<AppEnv> {
     const lines = addresses.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
     const wrong = lines.find((line) => parseAddress(line) === null);
     const error = wrong !== undefined
-      ? `${wrong.slice(0, 100)} is no address.`
+      ? `${wrong.slice(0, 100)} is not an address.`
       : lines.length === 0
       ? "Enter an address."
       : lines.length > MAX_SUPPRESSIONS

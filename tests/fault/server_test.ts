@@ -46,7 +46,15 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
       await follow(second.origin, task.id, '"SUCCESS"');
       const ended = await get(second.origin, task.id);
       assertEquals(ended.attempts.map(({ outcome }) => outcome), ["interrupted", "success"]);
-      assertEquals(ended.result, { recipients: 6, sent: 6, failed: 0, skipped: 0, unknown: 0, failures: [] });
+      assertEquals(ended.result, {
+        recipients: 6,
+        sent: 6,
+        failed: 0,
+        skipped: 0,
+        unknown: 0,
+        can_be_retried: 0,
+        failures: [],
+      });
       const { lines } = await (await fetch(`${second.origin}/api/tasks/${task.id}/logs`)).json();
       const sent = lines.filter(({ text }: { text: string }) => text.endsWith(": sent"));
       assertEquals(sent.length, 6, "each message was sent once");

@@ -101,8 +101,8 @@ export const params = z.strictObject({
     }),
   cleaned: z.boolean().default(false)
     .meta({
-      title: "Write a cleaned CSV",
-      description: "As an artifact, in UTF-8, with the same delimiter.",
+      title: "Write a cleaned copy",
+      description: "As an artifact, in UTF-8; a CSV has the same delimiter.",
       "x-group": "A cleaned copy",
     }),
   cleaned_as: z.enum(["csv", "json_lines"]).default("csv").meta({
@@ -114,19 +114,19 @@ export const params = z.strictObject({
   columns: z.array(columnName).min(1).max(2_000).optional()
     .meta({
       title: "Columns to keep",
-      description: "In the cleaned CSV, one per line, in this order. Default: all.",
+      description: "In the cleaned copy, one per line, in this order. Default: all.",
       "x-group": "A cleaned copy",
     }),
   rename: z.record(columnName, columnName).optional()
     .meta({
       title: "New names",
-      description: "In the cleaned CSV: old=new, one per line.",
+      description: "In the cleaned copy: old=new, one per line.",
       "x-group": "A cleaned copy",
     }),
   drop_bad_rows: z.boolean().default(true)
     .meta({
       title: "Drop bad rows",
-      description: "From the cleaned CSV; otherwise they are padded or cut.",
+      description: "From the cleaned copy; otherwise, in a CSV, they are padded or cut.",
       "x-group": "A cleaned copy",
     }),
   escape_formulas: z.boolean().default(false)
@@ -138,6 +138,9 @@ export const params = z.strictObject({
 }).refine(({ decimal, thousands }) => decimal === undefined || decimal !== thousands, {
   path: ["thousands"],
   message: "It must differ from the decimal separator.",
+}).refine(({ cleaned, cleaned_as, drop_bad_rows }) => !cleaned || cleaned_as === "csv" || drop_bad_rows, {
+  path: ["drop_bad_rows"],
+  message: "JSON lines hold good rows only.",
 }).meta({ "x-order": ["upload_id", "num_rows", "processing_time"] });
 
 /** The parameters of a CSV task. */

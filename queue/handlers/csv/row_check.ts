@@ -66,7 +66,10 @@ export class RowCheck {
     if (!types.includes("integer") && !types.includes("number")) return text;
     const reader = this.#reader;
     if (!(reader.read(bytes, start, end) & NUMBER)) return text;
-    return reader.preferred(this.commaFirst);
+    const preferred = reader.preferred(this.commaFirst);
+    if (types.includes("number") || Number.isInteger(preferred)) return preferred;
+    // 1.234 is whole where points separate thousands.
+    return [reader.first, reader.second].find(Number.isInteger) ?? preferred;
   }
 }
 

@@ -14,6 +14,7 @@ import { type Correlation, Correlations, type CorrelationState } from "./columns
 import { TableError } from "./text/errors.ts";
 import { NullWords } from "./columns/nulls.ts";
 import type { FoundRecord } from "./text/records.ts";
+import { maySwallow } from "./text/swallowed.ts";
 import type { RowCheck } from "./row_check.ts";
 
 /** The most columns of a table. */
@@ -140,7 +141,7 @@ export class Table {
       this.#columns = this.#begin(bytes, record, nul);
       this.#useNames();
       if (this.#options.header) this.cleaned?.header();
-      if (this.#options.header) return;
+      if (this.#options.header) return this.#suspectLines(bytes, record);
     }
     const columns = this.#columns;
     const { length, starts, ends } = record;
@@ -151,7 +152,7 @@ export class Table {
     }
     const fault = this.#check?.faultOf(bytes, record, (start, end) => this.#nulls.indexOf(bytes, start, end) >= 0);
     if (fault) return this.#refuse(bytes, record, fault);
-    if (record.lines > 1) this.#suspectLines(bytes, record);
+    this.#suspectLines(bytes, record);
     this.rows++;
     for (let i = 0; i < length; i++) {
       const start = trimStart(bytes, starts[i], ends[i]);
@@ -222,27 +223,11 @@ export class Table {
     });
   }
 
-  /** A quoted value with a line in it that has as many delimiters as a record may have swallowed that record. */
-  #suspectLines(bytes: Uint8Array, { starts, ends, length, line }: FoundRecord): void {
-    if (length < 2) return;
-    for (let i = 0; i < length; i++) {
-      let lineStart = -1;
-      for (let at = starts[i]; at <= ends[i]; at++) {
-        if (at < ends[i] && bytes[at] !== 0x0a) continue;
-        if (lineStart >= 0 && this.#delimiters(bytes, lineStart, at) === length - 1) {
-          this.#suspect.count++;
-          if (this.#suspect.lines.length < SUSPECT_ROWS) this.#suspect.lines.push(line);
-          return;
-        }
-        lineStart = at + 1;
-      }
-    }
-  }
-
-  #delimiters(bytes: Uint8Array, start: number, end: number): number {
-    let count = 0;
-    for (let at = start; at < end; at++) if (bytes[at] === this.#delimiter) count++;
-    return count;
+  /** Notes a record that may have swallowed others. */
+  #suspectLines(bytes: Uint8Array, record: FoundRecord): void {
+    if (record.lines === 1 || !maySwallow(bytes, record, this.#delimiter)) return;
+    this.#suspect.count++;
+    if (this.#suspect.lines.length < SUSPECT_ROWS) this.#suspect.lines.push(record.line);
   }
 
   #refuse(bytes: Uint8Array, record: FoundRecord, reason: string): void {

@@ -53,6 +53,11 @@ function addressOf(text: string): string | null {
   return new TextEncoder().encode(address).length <= 254 ? address : null;
 }
 
+/** The address alone, its domain in ASCII; a text that is no address stays as it is. */
+export function bareAddress(text: string): string {
+  return parseAddress(text)?.address ?? text;
+}
+
 /** Whether only a server that supports SMTPUTF8 (RFC 6531) takes the address. */
 export function needsUtf8(address: string): boolean {
   // deno-lint-ignore no-control-regex

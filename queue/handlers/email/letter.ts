@@ -8,7 +8,6 @@ import { convert, type HtmlToTextOptions } from "html-to-text";
 import { NonRetryableError } from "../../task/errors.ts";
 import { DEFAULT_BODY, type Params, templatesOf } from "./params.ts";
 import type { Recipient } from "./recipients.ts";
-import type { Attachment } from "./smtp_server.ts";
 import {
   BUILT_IN,
   escapeHtml,
@@ -20,13 +19,13 @@ import {
   unknownField,
   type Values,
 } from "./template.ts";
-import type { Message } from "./transport.ts";
+import type { Attachment, Message } from "./transport.ts";
 
 /** Characters of a message with all its fields filled in, without attachments. */
 const MAX_MESSAGE = 10_000_000;
 
 /** Whoever names a file by `cid:name` in HTML gets it shown there. */
-const CID = /\bcid:([^"'\s)>]+)/gi;
+const CID = /(?<=["'(=]\s*)cid:([^"'\s)>]+)/gi;
 
 /** How HTML becomes text: fields keep their names, and pictures that are attached leave nothing. */
 const TO_TEXT: HtmlToTextOptions = {

@@ -68,8 +68,9 @@ export class Mailing {
   readonly #outcomes: (Outcome | undefined)[];
   readonly #counts = { sent: 0, bounced: 0, skipped: 0, unknown: 0, deferred: 0 };
   readonly #onWire = new Set<number>();
-  /** Recipients that an earlier attempt has passed over, and the first that none has come to. */
+  /** Recipients that an earlier attempt has passed over. */
   readonly #holes: number[] = [];
+  /** The first recipient that no attempt has come to. */
   #next: number;
   /** What the next save resolves. */
   #waiting: PromiseWithResolvers<void> | null = null;
@@ -148,7 +149,8 @@ export class Mailing {
 
   /** Records that a message is about to be sent. Only then may it be. */
   async begin(index: number): Promise<void> {
-    this.#saved.sending.push(index);
+    // By a second server it is the same message.
+    if (!this.#saved.sending.includes(index)) this.#saved.sending.push(index);
     await this.#save();
   }
 
@@ -159,6 +161,7 @@ export class Mailing {
 
   /** A message was not sent after all: another attempt may send it. */
   release(index: number): void {
+    if (!this.#saved.sending.includes(index)) return;
     this.#leave(index);
     void this.#save().catch(() => {});
   }

@@ -27,7 +27,9 @@ const oneLine = (text: z.ZodString) => text.regex(/^[^\r\n]*$/, "This must be a 
 export const params = z.strictObject({
   num_emails: z.int().min(1).max(100).default(10)
     .meta({ title: "Emails", description: "Number of messages to generated addresses." }),
-  recipients: z.array(z.string().max(MAX_ADDRESS).refine((text) => parseAddress(text) !== null, "This is no address."))
+  recipients: z.array(
+    z.string().max(MAX_ADDRESS).refine((text) => parseAddress(text) !== null, "This is not an address."),
+  )
     .min(1).max(100).optional()
     .meta({
       title: "Recipients",

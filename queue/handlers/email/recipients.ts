@@ -16,6 +16,9 @@ const [MAX_VALUE, MAX_ROW] = [32_768, 262_144];
 /** The largest list of recipients in bytes. */
 export const MAX_LIST_BYTES = 8_000_000;
 
+/** Characters of a row that cannot be read which stand for it. */
+const SHOWN = 200;
+
 /** Somebody who gets a message, or the reason why not. */
 export interface Recipient {
   /** As it stands in the list. */
@@ -73,8 +76,12 @@ export async function parseRecipients(bytes: Uint8Array): Promise<Recipient[]> {
   assertNames(header, names);
   const [email, name] = [/^e-?mail$/i, /^name$/i].map((pattern) => names.findIndex((each) => pattern.test(each)));
   if (email < 0) throw new NonRetryableError("The list has no column named email.");
-  return withoutRepeats(rows.map(({ values, fault, line }, i) => {
+  return withoutRepeats(rows.map(({ values, fault, line, text: raw }, i) => {
     assertSizes(names, values, i);
+    if (fault !== null) {
+      const shown = raw.slice(0, SHOWN);
+      return { email: shown, to: null, values: { email: shown }, fault: `line ${line} of the list ${fault}` };
+    }
     const text = (values[email] ?? "").trim();
     const parsed = parseAddress(text);
     const to = parsed && { name: parsed.name || (values[name] ?? "").trim(), address: parsed.address };
@@ -83,7 +90,7 @@ export async function parseRecipients(bytes: Uint8Array): Promise<Recipient[]> {
       email: text,
       to,
       values: { ...filled, email: to?.address ?? text },
-      fault: fault !== null ? `line ${line} of the list ${fault}` : to ? null : "not an address",
+      fault: to ? null : "not an address",
     };
   }));
 }

@@ -12,8 +12,8 @@ import { parseRecipients, type Recipient, recipientsOf } from "./recipients.ts";
 
 /** How many recipients of a mailing did not get it, and of how many that is unknown. */
 export function leftOf(result: Json): { failed: number; unknown: number } {
-  const { failed = 0, skipped = 0, unknown = 0 } = (result ?? {}) as Record<string, number>;
-  return { failed: failed + skipped, unknown };
+  const { can_be_retried = 0, unknown = 0 } = (result ?? {}) as Record<string, number>;
+  return { failed: can_be_retried, unknown };
 }
 
 /**
@@ -49,8 +49,10 @@ export async function redoParams(task: RedoSource<Params>, only: RedoOnly): Prom
 function rowOf({ values, to }: Recipient, number: number, total: number): Record<string, string> {
   const { email: _, ...others } = values;
   const own = Object.keys(others).filter((name) => !/^(e-?mail)?$/i.test(name));
+  // The column keeps its name: a field may be filled in from it.
+  const column = Object.keys(others).find((name) => /^e-?mail$/i.test(name)) ?? "email";
   return {
-    email: to!.name && !own.some((name) => /^name$/i.test(name))
+    [column]: to!.name && !own.some((name) => /^name$/i.test(name))
       ? `"${to!.name.replaceAll(/["\\]/g, "\\$&")}" <${to!.address}>`
       : to!.address,
     number: String(number),

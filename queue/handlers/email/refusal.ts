@@ -38,6 +38,8 @@ export function understand({ stage, code, words }: Reply, recipient: string): Re
   const permanent = match ? match[1] === "5" : code >= 500;
   // Authentication: required, failed, too weak, not encrypted (RFC 4954, 6).
   if ([530, 534, 535, 538].includes(code)) return { fault: "sender", permanent };
+  // Whoever may not relay has no account there, whomever they send to.
+  if (/\brelay(ing)?\b/i.test(words) && permanent) return { fault: "sender", permanent };
   const names = words.toLowerCase().includes(recipient.toLowerCase());
   const fault = (match && byEnhancedCode(stage, Number(match[2]), Number(match[3]), names)) ??
     byReplyCode(stage, code, names);
@@ -56,10 +58,12 @@ function byEnhancedCode(stage: Stage, subject: number, detail: number, names: bo
       return detail === 4 ? "message" : "server";
     case 4: // Network and routing.
       return atRecipient ? "recipient" : "server";
+    case 5: // Protocol: 3 is too many recipients.
+      return detail === 3 ? "server" : null;
     case 6: // Content: 7 and 9 are about addresses that are not ASCII.
       return atRecipient && (detail === 7 || detail === 9) ? "recipient" : "message";
-    case 7: // Security and policy: 8 and 9 are about the sign-in.
-      if (detail === 8 || detail === 9) return "sender";
+    case 7: // Security and policy: 8 and 9 are about the sign-in, 20 to 27 about SPF and DKIM (RFC 7372).
+      if (detail === 8 || detail === 9 || detail >= 20 && detail <= 27) return "sender";
       return atRecipient ? "recipient" : stage === "sender" ? "sender" : names ? "recipient" : "message";
     default:
       return null;

@@ -9,7 +9,7 @@ import { AbortedError, NonRetryableError } from "../../task/errors.ts";
 import type { Letter } from "./letter.ts";
 import { type Deferred, type Mailing, type MailingContext, MAX_DEFERRED, type Outcome } from "./mailing.ts";
 import { understand } from "./refusal.ts";
-import { SendError } from "./smtp_server.ts";
+import { AHEAD, SendError, type SmtpServer } from "./smtp_server.ts";
 import type { MailTransport, Message } from "./transport.ts";
 
 /** Delays before a deferred message is retried: 30 s, 2 min, 8 min, 32 min; then it has failed. */
@@ -24,7 +24,7 @@ const MAX_UNKNOWN_IN_A_ROW = 3;
 /** Recipients that are looked up in the suppression list at once. */
 const LOOK_UP = 100;
 
-/** Milliseconds. */
+/** Shorter waits than this add up to one: timers are no finer. Milliseconds. */
 const FINEST_WAIT_MS = 5;
 
 const COUNT = new Intl.NumberFormat("en");
@@ -42,8 +42,8 @@ export class Sending {
   #failure: { error: unknown } | null = null;
   #unknownInARow = 0;
   #limitToldAt = -Infinity;
-  /** Whether a time was waited for: until a deferred message is due. */
-  readonly #late = new Set<number>();
+  /** Deferred recipients whose next try is under way. */
+  readonly #retried = new Set<number>();
 
   constructor(
     private readonly ctx: MailingContext,
@@ -59,8 +59,7 @@ export class Sending {
   /** Sends everything; resolves when each recipient has an outcome. */
   async run(): Promise<void> {
     const pace = this.#pace();
-    // As many messages are made ready as are on their way.
-    const most = 2 * Math.max(1, this.transport.connections);
+    const most = AHEAD * Math.max(1, this.transport.connections);
     try {
       while (!this.#failure) {
         const turn = this.#next();
@@ -68,7 +67,7 @@ export class Sending {
           if (!await this.#wait()) break;
           continue;
         }
-        const reason = turn.tries === 0 ? await this.#reasonToSkip(turn.index) : null;
+        const reason = await this.#reasonToSkip(turn);
         if (reason !== null) {
           this.#settle(turn.index, ["skipped", reason]);
           continue;
@@ -101,11 +100,11 @@ export class Sending {
 
   /** Who is next: a new recipient, or a deferred one that is due. */
   #next(): Turn | null {
-    const due = this.mailing.deferred.find(({ index, due }) => !this.#late.has(index) && due <= this.clock.now());
+    const due = this.mailing.deferred.find(({ index, due }) => !this.#retried.has(index) && due <= this.clock.now());
     const index = this.mailing.claim(this.letter.recipients.length);
     if (index !== null) return { index, tries: 0 };
     if (!due) return null;
-    this.#late.add(due.index);
+    this.#retried.add(due.index);
     return { index: due.index, tries: due.tries };
   }
 
@@ -132,9 +131,11 @@ export class Sending {
   }
 
   /** Why a recipient gets nothing; null if nothing is against it. */
-  async #reasonToSkip(index: number): Promise<string | null> {
+  async #reasonToSkip({ index, tries }: Turn): Promise<string | null> {
     const { to, fault } = this.letter.recipients[index];
     if (fault !== null) return fault;
+    // The list may have grown since the last try.
+    if (tries > 0) this.#suppressed.clear();
     if (await this.#isSuppressed(index)) return "on the suppression list";
     if (!await this.transport.takesAddress(to!.address)) {
       return "the mail server does not take this address: no SMTPUTF8";
@@ -166,21 +167,13 @@ export class Sending {
       const [size, most] = [bytes.length, maxBytes].map((n) => n.toLocaleString("en"));
       throw new NonRetryableError(`The message has ${size} bytes; the mail server takes ${most}.`);
     }
-    await mailing.begin(index);
-    let outcome: Outcome | Deferred | null = null;
     try {
-      outcome = await this.#deliver(index, tries, message, bytes);
+      await this.#deliver(index, tries, message, bytes);
     } finally {
-      this.#late.delete(index);
-      if (outcome === null) mailing.release(index);
-    }
-    if (Array.isArray(outcome)) return this.#settle(index, outcome);
-    if (tries === 0 && mailing.putOff >= MAX_DEFERRED) {
+      this.#retried.delete(index);
+      // Without an outcome it was not sent.
       mailing.release(index);
-      throw new Error(`The mail server deferred too many messages: ${outcome.words}`);
     }
-    this.ctx.log.warn(`${message.to.address}: deferred: ${outcome.words}`);
-    mailing.settle(index, ["deferred", outcome.words], outcome);
   }
 
   /** The outcome of a message that goes to the built-in outbox. */
@@ -198,29 +191,51 @@ export class Sending {
   }
 
   /** Hands a message to a server, and to another one if the first cannot be used. */
-  async #deliver(index: number, tries: number, message: Message, bytes: Uint8Array): Promise<Outcome | Deferred> {
+  async #deliver(index: number, tries: number, message: Message, bytes: Uint8Array): Promise<void> {
     while (true) {
       const { server, end } = await this.transport.turn(this.#signal, (ms) => this.#tellLimit(ms));
       try {
-        this.#signal.throwIfAborted();
-        this.mailing.markOnWire(index);
-        const sending = server.send(this.transport.from.address, message.to.address, message.messageId, bytes);
-        const words = await this.#untilStopped(sending);
-        this.#unknownInARow = 0;
-        return words === null ? ["unknown", "was on its way when the task was stopped"] : ["sent", words];
-      } catch (error) {
-        if (!(error instanceof SendError)) throw error;
-        const outcome = this.#outcomeOf(error, index, tries, message.to.address);
-        if (outcome) return outcome;
-        server.markDown();
-        if (this.transport.servers.every(({ isDown }) => isDown)) {
-          this.#giveUp(new Error(`The mail server could not be used: ${error.words}`, { cause: error }));
+        await this.mailing.begin(index);
+        const hangUp = await server.connection(this.#signal);
+        // Whoever is next on this connection must know the outcome first.
+        try {
+          this.mailing.markOnWire(index);
+          const sending = server.send(this.transport.from.address, message.to.address, message.messageId, bytes);
+          const words = await this.#untilStopped(sending);
+          this.#unknownInARow = 0;
+          const stopped: Outcome = ["unknown", "was on its way when the task was stopped"];
+          return this.#settle(index, words === null ? stopped : ["sent", words]);
+        } catch (error) {
+          if (!(error instanceof SendError)) throw error;
+          const outcome = this.#outcomeOf(error, index, tries, message.to.address);
+          if (outcome) return Array.isArray(outcome) ? this.#settle(index, outcome) : this.#defer(outcome);
+          this.#passOver(server, error);
+        } finally {
+          hangUp();
         }
-        this.ctx.log.warn(`${server.name} could not be used: ${error.words}`);
       } finally {
         end();
       }
     }
+  }
+
+  /** Puts a message off. */
+  #defer(deferred: Deferred): void {
+    const { index, tries, words } = deferred;
+    if (tries === 1 && this.mailing.putOff >= MAX_DEFERRED) {
+      this.#giveUp(new Error(`The mail server deferred too many messages: ${words}`));
+    }
+    this.ctx.log.warn(`${this.letter.recipients[index].email}: deferred: ${words}`);
+    this.mailing.settle(index, ["deferred", words], deferred);
+  }
+
+  /** Leaves the message to another server, if there is one. */
+  #passOver(server: SmtpServer, error: SendError): void {
+    server.markDown();
+    if (this.transport.servers.every(({ isDown }) => isDown)) {
+      this.#giveUp(new Error(`The mail server could not be used: ${error.words}`, { cause: error }));
+    }
+    this.ctx.log.warn(`${server.name} could not be used: ${error.words}`);
   }
 
   /** What an error means for the recipient; null: nothing, it is the server's. */
@@ -228,11 +243,12 @@ export class Sending {
     const { words, reply } = error;
     if (error.isLogin) this.#giveUp(new NonRetryableError(`The mail server refused the login: ${words}`));
     if (error.mayBeTaken) {
+      const outcome: Outcome = ["unknown", `the server gave no clear answer: ${words}`];
       if (++this.#unknownInARow >= MAX_UNKNOWN_IN_A_ROW) {
-        this.#settle(index, ["unknown", `the connection broke before the server answered: ${words}`]);
+        this.#settle(index, outcome);
         this.#giveUp(new Error(`The mail server did not answer ${MAX_UNKNOWN_IN_A_ROW} messages in a row: ${words}`));
       }
-      return ["unknown", `the connection broke before the server answered: ${words}`];
+      return outcome;
     }
     if (!reply) return null;
     const { fault, permanent } = understand(reply, to);
@@ -309,7 +325,6 @@ export class Sending {
     return async () => {
       const now = clock.monotonic();
       next = Math.max(next, now - gap);
-      // Timers are no finer than this: shorter waits add up to one.
       if (next - now >= FINEST_WAIT_MS) await ctx.sleep(next - now);
       next += gap;
     };

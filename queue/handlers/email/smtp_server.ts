@@ -4,20 +4,20 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
 import { Readable } from "node:stream";
 import nodemailer from "nodemailer";
 import SMTPConnection from "nodemailer/lib/smtp-connection";
 import type { Clock } from "../../task/clock.ts";
 import type { Reply, Stage } from "./refusal.ts";
+import { parseServerUrl, type SendLimits } from "./server_url.ts";
 
 /** How long the answer to the end of a message is waited for: 10 minutes (RFC 5321, 4.5.3.2.6). */
 export const ANSWER_TIMEOUT_MS = 600_000;
 
-/** Connections to one server, unless its URL says otherwise. */
-const CONNECTIONS = 5;
 /** Messages by one connection. A server that wants fewer closes it, which costs no message. */
 const MESSAGES = 1_000;
+/** Messages for each connection that are recorded as being sent: one that is, and some that follow at once. */
+export const AHEAD = 3;
 /** Bytes of a message that are handed over at once. */
 const PIECE = 64 * 1024;
 /** How long what a server says it can do is believed. */
@@ -26,12 +26,6 @@ const CAPABILITIES_MS = 3_600_000;
 const DOWN_MS = 60_000;
 /** Characters of a server's words that are kept. */
 const WORDS = 200;
-
-/** How much may be sent by a server. */
-export interface SendLimits {
-  perHour: number | null;
-  perDay: number | null;
-}
 
 /** What a server says it can do. */
 export interface Capabilities {
@@ -91,54 +85,6 @@ class Body extends Readable {
 
 const STAGES: [RegExp, Stage][] = [[/^MAIL FROM/, "sender"], [/^RCPT TO/, "recipient"], [/^DATA/, "data"]];
 
-/** What the URL of a mail server says. */
-export interface ServerUrl {
-  host: string;
-  port: number;
-  secure: boolean;
-  login: { user: string; pass: string } | undefined;
-  connections: number;
-  /** Messages a second; null: as fast as it takes them. */
-  rate: number | null;
-  limits: SendLimits;
-}
-
-/**
- * Reads `smtp://user:password@host:587` or `smtps://…`, with `?connections=5&rate=10&per_hour=1000&per_day=10000` as
- * needed.
- *
- * @throws {RangeError} If it is something else. The URL, which may hold a password, is in no error.
- */
-export function parseServerUrl(text: string): ServerUrl {
-  const url = URL.parse(text);
-  if (!url || !/^smtps?:$/.test(url.protocol) || url.hostname === "") {
-    throw new RangeError("this is not smtp://user:password@host:587 or smtps://user:password@host.");
-  }
-  const query = url.searchParams;
-  const known = ["connections", "rate", "per_hour", "per_day"];
-  const unknown = [...query.keys()].find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new RangeError(`${unknown} is none of ${known.join(", ")}.`);
-  const number = (name: string, least: number, most: number): number | null => {
-    const value = query.get(name);
-    if (value === null) return null;
-    const n = value === "" ? NaN : Number(value);
-    if (n >= least && n <= most && (name === "rate" || Number.isInteger(n))) return n;
-    throw new RangeError(`${name} must be a number from ${least} to ${most}.`);
-  };
-  const secure = url.protocol === "smtps:";
-  return {
-    host: url.hostname,
-    port: Number(url.port) || (secure ? 465 : 587),
-    secure,
-    login: url.username === ""
-      ? undefined
-      : { user: decodeURIComponent(url.username), pass: decodeURIComponent(url.password) },
-    connections: number("connections", 1, 100) ?? CONNECTIONS,
-    rate: number("rate", 0.001, 10_000),
-    limits: { perHour: number("per_hour", 1, 1e9), perDay: number("per_day", 1, 1e9) },
-  };
-}
-
 /** A mail server. */
 export class SmtpServer {
   /** `host:port`. */
@@ -146,11 +92,17 @@ export class SmtpServer {
   readonly connections: number;
   readonly limits: SendLimits;
   readonly #options: Record<string, unknown>;
-  readonly #pool: { send(mail: unknown, done: (error: unknown, info: { response: string }) => void): void };
+  readonly #pool: {
+    send(mail: unknown, done: (error: unknown, info: { response: string }) => void): void;
+    close(): void;
+  };
   readonly #clock: Clock;
   /** Milliseconds between two messages. */
   readonly #gap: number;
+  /** Messages that are made ready or sent, those that are sent, and those that wait to be. */
   #inUse = 0;
+  #sending = 0;
+  readonly #waiting = new Set<() => void>();
   #nextAt = -Infinity;
   #downUntil = -Infinity;
   #capabilities: { value: Promise<Capabilities>; until: number } | null = null;
@@ -190,9 +142,9 @@ export class SmtpServer {
     } as any).transporter as any;
   }
 
-  /** Whether a message could be sent now, apart from limits by hour and day. */
+  /** Whether it takes another message, apart from its limits. */
   get isFree(): boolean {
-    return this.#inUse < this.connections;
+    return this.#inUse < AHEAD * this.connections;
   }
 
   /** Whether it could not be used a moment ago. */
@@ -205,18 +157,48 @@ export class SmtpServer {
     this.#downUntil = this.#clock.monotonic() + DOWN_MS;
   }
 
-  /** Takes a connection. Returns how long to wait before it is used, in milliseconds. */
-  take(): number {
+  /** Takes a place, which {@linkcode giveBack} gives back. */
+  take(): void {
     this.#inUse++;
+  }
+
+  /** Gives a place back. */
+  giveBack(): void {
+    this.#inUse--;
+  }
+
+  /** Waits for a connection. Returns what gives it back. */
+  async connection(signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    if (this.#sending >= this.connections) {
+      await new Promise<void>((resolve, reject) => {
+        const onAbort = () => {
+          this.#waiting.delete(next);
+          reject(signal.reason);
+        };
+        const next = () => {
+          signal.removeEventListener("abort", onAbort);
+          resolve();
+        };
+        this.#waiting.add(next);
+        signal.addEventListener("abort", onAbort, { once: true });
+      });
+    } else this.#sending++;
+    return () => {
+      const [next] = this.#waiting;
+      // A connection is handed on, or free.
+      if (!next) return void this.#sending--;
+      this.#waiting.delete(next);
+      next();
+    };
+  }
+
+  /** Takes the next moment by its rate. Returns how long that is to wait for, in milliseconds. */
+  next(): number {
     const now = this.#clock.monotonic();
     const at = Math.max(now, this.#nextAt);
     this.#nextAt = at + this.#gap;
     return at - now;
-  }
-
-  /** Gives a connection back. */
-  giveBack(): void {
-    this.#inUse--;
   }
 
   /**
@@ -263,7 +245,7 @@ export class SmtpServer {
     try {
       return await this.#try(from, to, messageId, bytes);
     } catch (error) {
-      // The connection was closed before anything was sent by it, as idle ones are: another one is opened, once.
+      // Nothing was taken, and no command refused: often an idle connection that had been closed. Once more by another.
       if (!(error instanceof SendError) || error.reply || error.mayBeTaken || error.isLogin) throw error;
       return await this.#try(from, to, messageId, bytes);
     }
@@ -287,31 +269,27 @@ export class SmtpServer {
 
   /** Closes idle connections. */
   close(): void {
-    (this.#pool as unknown as { close(): void }).close();
+    this.#pool.close();
   }
 }
 
 function sendError(error: SmtpError, isHandedOver: boolean): SendError {
   const { responseCode: code, response = error.message, command = "" } = error;
   const words = shortened(response);
-  const isLogin = error.code === "EAUTH";
+  // A temporary failure of the sign-in is the server's.
+  const isLogin = error.code === "EAUTH" && !(code !== undefined && code < 500);
   const stage = STAGES.find(([pattern]) => pattern.test(command))?.[1];
   let reply: Reply | null = null;
   if (!isLogin && stage && code !== undefined && code >= 400) reply = { stage, code, words };
   // The library itself compares with the size that the server has announced.
   else if (error.code === "EMESSAGE" && stage === "sender") reply = { stage, code: 552, words };
-  return new SendError(words, reply, code === undefined && reply === null && isHandedOver, isLogin, error);
+  // Only a refusal says that a message which was handed over has not been taken.
+  const isRefused = reply !== null || code !== undefined && code >= 400;
+  return new SendError(words, reply, isHandedOver && !isRefused, isLogin, error);
 }
 
 /** A server's words on one line. */
 export function shortened(words: string): string {
   // deno-lint-ignore no-control-regex
   return words.replaceAll(/[\u0000-\u001f\u007f]+/g, " ").slice(0, WORDS);
-}
-
-/** A file that goes with each message. */
-export interface Attachment {
-  filename: string;
-  content: Buffer;
-  contentType: string;
 }

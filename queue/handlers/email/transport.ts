@@ -10,7 +10,8 @@ import DKIM from "nodemailer/lib/dkim";
 import MailComposer from "nodemailer/lib/mail-composer";
 import { type Clock, delay } from "../../task/clock.ts";
 import { type Address, needsUtf8, parseAddress } from "./address.ts";
-import { type Attachment, type Capabilities, type SendLimits, SmtpServer } from "./smtp_server.ts";
+import type { SendLimits } from "./server_url.ts";
+import { type Capabilities, SmtpServer } from "./smtp_server.ts";
 
 /** A key to sign messages with (RFC 6376). */
 export interface DkimKey {
@@ -21,7 +22,7 @@ export interface DkimKey {
 }
 
 /** What is shared by all instances: how much was sent, and to whom nothing may be sent. */
-export interface MailLedger {
+export interface SharedMail {
   /**
    * Counts one more message by a server, if its limits allow that.
    *
@@ -34,7 +35,7 @@ export interface MailLedger {
 
 /** Where messages are sent to and from. */
 export interface MailOptions {
-  /** URLs as {@linkcode SmtpServer} takes them; empty or undefined: messages are only kept as files. */
+  /** URLs as {@linkcode parseServerUrl} reads them; empty or undefined: messages are only kept as files. */
   servers?: string[];
   /** Who sends. Default {@linkcode DEFAULT_SENDER}. */
   from?: string;
@@ -43,7 +44,14 @@ export interface MailOptions {
   /** Certificates in PEM that are trusted besides the system's. */
   ca?: string;
   /** Needed by limits by hour and day. Default: nothing is suppressed. */
-  ledger?: () => MailLedger;
+  ledger?: () => SharedMail;
+}
+
+/** A file that goes with each message. */
+export interface Attachment {
+  filename: string;
+  content: Buffer;
+  contentType: string;
 }
 
 /** A message that is ready to be made. */
@@ -80,9 +88,9 @@ export class MailTransport {
   readonly from: Address;
   readonly servers: readonly SmtpServer[];
   readonly #clock: Clock;
-  readonly #ledger: (() => MailLedger) | undefined;
+  readonly #ledger: (() => SharedMail) | undefined;
   readonly #dkim: DKIM | null;
-  #wake: (() => void)[] = [];
+  readonly #wake = new Set<() => void>();
   #last = -1;
 
   /** @throws {RangeError} If a URL or the sender is wrong. */
@@ -188,23 +196,21 @@ export class MailTransport {
       let wait = Infinity;
       for (const server of order) {
         if (!server.isFree) continue;
-        const pause = server.take();
-        const turn: Turn = {
-          server,
-          end: () => {
-            server.giveBack();
-            for (const wake of this.#wake.splice(0)) wake();
-          },
+        server.take();
+        const end = () => {
+          server.giveBack();
+          for (const wake of [...this.#wake]) wake();
         };
         try {
           const limited = await this.#limit(server);
           if (limited === 0) {
+            const pause = server.next();
             if (pause > 0) await delay(this.#clock, pause, signal);
-            return turn;
+            return { server, end };
           }
           wait = Math.min(wait, limited);
         } catch (error) {
-          turn.end();
+          end();
           throw error;
         }
         server.giveBack();
@@ -223,13 +229,14 @@ export class MailTransport {
   #sleep(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const wake = () => {
+        this.#wake.delete(wake);
         cancel();
         signal.removeEventListener("abort", wake);
         resolve();
       };
       const cancel = ms < Infinity ? this.#clock.after(ms, wake) : () => {};
       signal.addEventListener("abort", wake, { once: true });
-      this.#wake.push(wake);
+      this.#wake.add(wake);
     });
   }
 

@@ -38,7 +38,7 @@ Deno.test("the page of the suppression list works without a script", async () =>
     const added = await post("/suppressions", { addresses: "a@x.example\r\n<b>@x.example", reason: "" });
     const text = await added.text();
     assertEquals(added.status, 422);
-    assertMatch(text, /Error: &lt;b(>|&gt;)@x\.example is no address\./);
+    assertMatch(text, /Error: &lt;b(>|&gt;)@x\.example is not an address\./);
     ok(!text.includes("<b>@"));
     const right = await post("/suppressions", { addresses: "A@x.example\r\nb@x.example", reason: "<i>asked</i>" });
     await right.body?.cancel();

@@ -190,7 +190,7 @@ export class ValueReader {
       }
       if (isWhole && digits.length > 15) fit |= Fit.LARGE;
     }
-    if (neutral === undefined) fit |= this.#readGroups(body, negative);
+    if (neutral === undefined && !isInternetAddress(body)) fit |= this.#readGroups(body, negative);
     if ((fit & NUMBER) === 0) return 0;
     if (!Number.isNaN(this.first) && !Number.isNaN(this.second) && this.first !== this.second) fit |= Fit.DIFFERS;
     return fit;
@@ -224,7 +224,7 @@ export class ValueReader {
     const shift = offset === undefined ? 0 : offsetMs(offset);
     if (Number.isNaN(shift)) return 0;
     const at = (year: string, month: string, day: string) => dayMs(+year, +month, +day) + ofDay - shift;
-    const kind = offset !== undefined ? Fit.OFFSET : time[1] === undefined ? 0 : Fit.LOCAL;
+    const kind = offset === undefined ? Fit.LOCAL : Fit.OFFSET;
     if (yearFirst) {
       this.first = this.second = at(match[1], match[3], match[4]);
       return Number.isNaN(this.first) ? 0 : Fit.DAY_FIRST | Fit.MONTH_FIRST | kind;
@@ -235,6 +235,12 @@ export class ValueReader {
     if (fit === 0) return 0;
     return fit | kind | (fit === DATE && this.first !== this.second ? Fit.DIFFERS : 0);
   }
+}
+
+/** Whether digits in groups are an IPv4 address: four of at most 255. */
+function isInternetAddress(text: string): boolean {
+  const groups = text.split(".");
+  return groups.length === 4 && groups.every((group) => /^\d{1,3}$/.test(group) && Number(group) <= 255);
 }
 
 /** The start of a day in UTC; NaN if there is no such day. */

@@ -29,7 +29,8 @@ function propertyOf({ type, min, max, lengths, distinct, distinct_estimated, cou
   if (type === "decimal") return { type: "number", ...range };
   if (type !== "text" || !lengths) return type === "empty" ? {} : { type: "string" };
   // Values that repeat, all of them among the most frequent ones, are a list of choices.
-  const isChoice = !distinct_estimated && distinct <= top_values.length && count >= 2 * distinct;
+  // Longer ones are cut in the statistics.
+  const isChoice = !distinct_estimated && distinct <= top_values.length && count >= 2 * distinct && lengths.max <= 25;
   return {
     type: "string",
     minLength: lengths.min,

@@ -154,7 +154,7 @@ function detectLayout(text: string, whole: boolean, stated: StatedDialect): Layo
   let { delimiter } = stated;
   if (!delimiter) assertTable(text);
   // The line that Excel writes and reads before the header.
-  const separator = /^sep=(.)$/i.exec(lines[skip]?.trim() ?? "")?.[1];
+  const separator = /^sep=(.) *$/i.exec(lines[skip] ?? "")?.[1];
   if (separator) {
     if (!delimiter && !(DELIMITERS as readonly string[]).includes(separator)) {
       throw new TableError(`The file says sep=${separator}: this delimiter is not supported.`);
@@ -172,8 +172,12 @@ function detectLayout(text: string, whole: boolean, stated: StatedDialect): Layo
   const isOpen = !syntax.backslash && !stated.escape && quote !== "" && rest.includes("\\\\") &&
     sampleOf(rest, syntax, whole).some(({ values }) => values.some((value) => value.includes("\\\\")));
   const doubts = isOpen
-    ? ["Values with two backslashes in a row were read as they stand; with escape = backslash they are one."]
+    ? ["Doubled backslashes were kept as written; set escape to backslash to read each pair as one."]
     : [];
+  const header = rest.split(/\r\n|\n|\r/).slice(skip - (stated.skip_rows ?? 0))[0] ?? "";
+  if (comment === "" && stated.header !== false && /^#(?!\S*$)/.test(header)) {
+    doubts.push("The first row begins with #: if it is a comment, set comment or skip_rows.");
+  }
   return { ...syntax, delimiter, skip, skipped, warnings: doubts };
 }
 
@@ -200,6 +204,8 @@ export function detectDelimiter(text: string): Delimiter {
   };
   const best = ([";", "\t", "|"] as const).reduce((a, b) => evenness(b) > evenness(a) ? b : a);
   if (evenness(best) >= EVEN) return best;
+  // Where rows are ragged, names tell: there are no decimals among them.
+  if (evenness(best) >= 0.5 && lines[0]?.includes(best) && !lines[0].includes(",")) return best;
   return evenness(best) > evenness(",") ? best : ",";
 }
 

@@ -222,13 +222,15 @@ export class RecordReader implements FoundRecord {
       }
       counted = end;
     };
+    let quoteAt = -2;
     while (true) {
-      let quoteAt = bytes.indexOf(quote, at);
+      // Not searched for again behind each backslash.
+      if (quoteAt < at && quoteAt !== -1) quoteAt = bytes.indexOf(quote, at);
       if (this.#backslash) {
-        const slash = bytes.subarray(at, quoteAt < 0 ? total : quoteAt).indexOf(BACKSLASH);
+        const slash = indexOfWithin(bytes, BACKSLASH, at, quoteAt < 0 ? total : quoteAt);
         if (slash >= 0) {
           escaped = true;
-          at += slash + 2;
+          at = slash + 2;
           if (at <= total) continue;
           quoteAt = -1;
         }
@@ -320,4 +322,10 @@ export class RecordReader implements FoundRecord {
     }
     return to;
   }
+}
+
+/** The first index of a byte from `from` to before `until`; -1 if it is not there. */
+function indexOfWithin(bytes: Uint8Array, byte: number, from: number, until: number): number {
+  for (let i = from; i < until; i++) if (bytes[i] === byte) return i;
+  return -1;
 }

@@ -109,14 +109,27 @@ async function openZip(ctx: Opener, upload: string, { name, size }: OpenedFile, 
   if (entry.encrypted) throw new TableError(`${name} is encrypted.`);
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   // A failure also reaches the reader, as an error of the stream.
-  entry.getData(writable).catch((error) => writable.abort(error).catch(() => {}));
+  entry.getData(writable, { checkSignature: true }).catch((error) => writable.abort(error).catch(() => {}));
   read = 0;
   return {
     name: `${name}, ${entry.filename}`,
     size,
     readBytes: () => read,
-    stream: rest(bounded(readable, name, size), from),
+    stream: rest(bounded(whole(readable, name), name, size), from),
   };
+}
+
+/** What is unpacked from a zip file; a file that is damaged is refused by its name. */
+function whole(stream: ReadableStream<Uint8Array>, name: string): ReadableStream<Uint8Array> {
+  return ReadableStream.from((async function* () {
+    try {
+      yield* stream;
+    } catch (error) {
+      // An error with a code is one of the queue or the system: it may be over soon.
+      if (!(error instanceof Error) || "code" in error) throw error;
+      throw new TableError(`${name} is damaged: ${error.message}.`);
+    }
+  })());
 }
 
 /** The first `length` bytes of a stream. */

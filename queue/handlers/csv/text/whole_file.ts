@@ -7,6 +7,7 @@
 import { detectDialect, type Dialect, type StatedDialect } from "./dialect.ts";
 import { assertUtf8, toUtf8 } from "./encoding.ts";
 import { RecordReader } from "./records.ts";
+import { maySwallow } from "./swallowed.ts";
 
 /** A row of a file. */
 export interface Row {
@@ -15,6 +16,8 @@ export interface Row {
   values: string[];
   /** Why it cannot be read; null if it can. */
   fault: string | null;
+  /** Its first line as it stands in the file. */
+  text: string;
 }
 
 /**
@@ -28,10 +31,13 @@ export async function readWholeFile(
   stated: StatedDialect = {},
 ): Promise<{ dialect: Dialect; rows: Row[] }> {
   const dialect = await detectDialect(bytes, true, stated);
-  const source = bytes.slice(dialect.mark);
-  if (dialect.encoding === "utf-8") assertUtf8(source, true, dialect.mark);
-  const { text } = toUtf8(source, dialect.encoding, true);
+  const unmarked = bytes.slice(dialect.mark);
+  if (dialect.encoding === "utf-8") assertUtf8(unmarked, true, dialect.mark);
+  const { text } = toUtf8(unmarked, dialect.encoding, true);
+  // The reader replaces escapes in place.
+  const source = text.slice();
   const reader = new RecordReader(text, dialect, 1, true);
+  const delimiter = dialect.delimiter.charCodeAt(0);
   reader.skipLines(dialect.skip);
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   const rows: Row[] = [];
@@ -45,7 +51,13 @@ export async function readWholeFile(
         : length === width
         ? null
         : `has ${length} value${length === 1 ? "" : "s"} instead of ${width}`);
-    rows.push({ line, values, fault });
+    const raw = source.subarray(from, to);
+    const lines = decoder.decode(raw).replace(/\r?\n$|\r$/, "").split(/\r\n|\n|\r/);
+    if (reader.lines > 1 && maySwallow(text, reader, delimiter)) {
+      // Each of its lines may be somebody of their own.
+      const swallowed = "is part of a quoted value over several lines that may hold other rows: a quote may be missing";
+      rows.push(...lines.map((text, i) => ({ line: line + i, values: [], fault: swallowed, text })));
+    } else rows.push({ line, values, fault, text: lines[0] });
   }
   return { dialect, rows };
 }

@@ -157,6 +157,62 @@ Deno.test("a value that holds a whole record is told, and counted as what it is"
   ]);
 });
 
+const SWALLOWED: [name: string, file: string, line: number][] = [
+  ["in the last column", 'n,t\n1,"a\n2,b"\n3,c\n', 2],
+  ["not in the last column", 'a,b,c\n1,"x,1\n2,y",2\n3,z,3\n', 2],
+  ["in a file of lone carriage returns", 'a,b\r1,"x\r2,y\r3,w"\r4,z\r', 2],
+  ["in the header", 'id,"name\n1,x\n2,y"\n3,z\n', 1],
+  ["with CRLF", 'a;b\r\n1;"x\r\n2;y"\r\n', 2],
+];
+
+for (const [name, file, line] of SWALLOWED) {
+  Deno.test(`a row that quotes have swallowed ${name} is suspected and told`, async () => {
+    const { warnings } = await readCsv(file);
+    assertEquals(warnings, [
+      `A row has a quoted value with whole records in it (line ${line}). A quote may be missing there.`,
+    ]);
+  });
+}
+
+Deno.test("values over several lines that are no rows are not suspected", async () => {
+  for (const file of ['n,t\n1,"a\nb"\n2,c\n', 'n,t,u\n1,"two, with\n\na comma",x\n2,c,y\n', 'a,b\n"x\ny","u\nv"\n']) {
+    assertEquals((await readCsv(file)).warnings, []);
+  }
+});
+
+Deno.test("a long quoted value full of backslashes is read in one pass", async () => {
+  const value = "x\\n".repeat(100_000);
+  const { rows, columns } = await readCsv(`a,b\n1,"${value}"\n2,"say \\"hi\\""\n`, {
+    escape: "backslash",
+    cleaning: null,
+  });
+  assertEquals([rows, columns[1].lengths?.max], [2, 199_999]);
+});
+
+Deno.test("internet addresses are text, and prove nothing about other columns", async () => {
+  const { columns } = await readCsv("ip,bytes\n192.168.178.101,1.25\n192.168.178.102,5.5\n");
+  assertEquals(columns.map(({ type, sum }) => [type, sum]), [["text", null], ["decimal", 6.75]]);
+});
+
+Deno.test("Excel's line says tabs, too; names tell the delimiter of ragged rows; a first row with # is told", async () => {
+  const tabs = await readCsv("sep=\t\r\na\tb\r\n1\t2\r\n");
+  assertEquals([tabs.rows, tabs.columns.map(({ name }) => name)], [1, ["a", "b"]]);
+  const ragged = await readCsv("a;b;c\n1,5;2;x\n2,5;3;y\n3,5;4\n4,5;5;z\n");
+  assertEquals([ragged.dialect.delimiter, ragged.rows, ragged.bad, ragged.columns[0].sum], [";", 3, 1, 8.5]);
+  const hash = await readCsv("# made by x, today\na,b\n1,2\n");
+  assertEquals(hash.warnings, ["The first row begins with #: if it is a comment, set comment or skip_rows."]);
+  assertEquals((await readCsv("#id,name\n1,x\n")).warnings, []);
+});
+
+Deno.test("days beside times with offsets are in UTC, and that is told", async () => {
+  const { columns: [column] } = await readCsv("t\n2024-01-01\n2024-01-01T00:00:00+02:00\n");
+  assertEquals([column.type, column.note, column.min], [
+    "date",
+    "Times without an offset are in UTC.",
+    "2024-01-01T00:00:00+02:00",
+  ]);
+});
+
 Deno.test("a NUL makes its row bad, wherever it stands", async () => {
   for (const at of [1, 5_000]) {
     const lines = Array.from({ length: 9_000 }, (_, i) => i === at ? `${i},a\0b` : `${i},ab`);

@@ -147,6 +147,37 @@ Deno.test("rows are checked by a JSON Schema, and one is made of the file", asyn
   });
 });
 
+Deno.test("the schema of a file fits it: values that are long, and thousands that are separated by points", async () => {
+  const long = `id,note\n${Array.from({ length: 6 }, (_, i) => `${i},${"ä".repeat(80)}${i % 2}`).join("\n")}\n`;
+  const german = "n\tp\n1.234\t12,50\n5.678\t1,25\n";
+  for (const [name, text] of [["long.csv", long], ["german.tsv", german]]) {
+    await process(name, text, {}, async ({ result, file }) => {
+      const schema = await file("schema.json");
+      await process(name, text, { schema }, (again) => {
+        assertEquals([again.status, again.result.rows, again.result.bad_rows], ["SUCCESS", result.rows, 0]);
+      });
+    });
+  }
+});
+
+Deno.test("a zip file that was damaged is refused", async () => {
+  const zip = await zipOf({ "a.csv": "a,b\n1,2\n" }, { level: 0 });
+  zip[zip.indexOf("1".charCodeAt(0), 30 + "a.csv".length)] = "9".charCodeAt(0);
+  await process("a.zip", zip, {}, ({ status, error }) => {
+    assertEquals(status, "FAILED");
+    assertMatch(error, /a\.zip/);
+  });
+});
+
+Deno.test("what holds nothing at all is refused by one rule; a header alone is a file", async () => {
+  for (const text of ["\n\n", "\ufeff", " "]) {
+    await process("a.csv", text, {}, ({ status, error, result }) => {
+      if (text === " ") assertEquals(result.rows, 0);
+      else assertEquals([status, error], ["FAILED", "The file is empty."]);
+    });
+  }
+});
+
 Deno.test("a copy as JSON lines has numbers, exact integers as text, and null for what is missing", async () => {
   const text = 'id,name,price,flag\n9007199254740993,Ana,1.50,true\n12,,NA,false\n7,"a,b",2,true,extra\n';
   await process("a.csv", text, { cleaned: true, cleaned_as: "json_lines" }, async ({ result, file }) => {

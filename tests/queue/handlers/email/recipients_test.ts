@@ -88,6 +88,20 @@ Deno.test("quotes in a list merge nobody, and each row is somebody or says why n
   ]);
 });
 
+Deno.test("rows that a quote may have swallowed are each named, and nobody gets another's address", async () => {
+  const list = await read('email,name,town\nann@x.example,"Ann,A\nbob@x.example,Bob",B\ncid@x.example,Cid,C\n');
+  assertEquals(list.map(({ email, to }) => [email, to?.address]), [
+    ['ann@x.example,"Ann,A', undefined],
+    ['bob@x.example,Bob",B', undefined],
+    ["cid@x.example", "cid@x.example"],
+  ]);
+  assertEquals(list[1].fault!.startsWith("line 3 of the list is part of a quoted value over several lines"), true);
+  await assertRejects(
+    read('email,"name\nann@x.example,Ann\nbob@x.example,Bob"\ncid@x.example,Cid\n'),
+    /first row of the list/,
+  );
+});
+
 Deno.test("the same mailbox gets one message, by whatever case; the others name the first", async () => {
   assertEquals(await seen("email\nAna@x.example\nben@x.example\nana@X.example\nana@x.example\n"), [
     "<Ana@x.example>",

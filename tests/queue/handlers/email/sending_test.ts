@@ -17,7 +17,15 @@ Deno.test("each message is in the outbox once, with its address, subject and a M
     const params = { recipients, subject: "Grüße {{number}}", body: "To {{email}}", delay_per_email: 0.5 };
     const task = await submit("email_sending", params);
     const { task: { result } } = await reaches(queue, task.id, "SUCCESS");
-    assertEquals(result, { recipients: 2, sent: 2, failed: 0, skipped: 0, unknown: 0, failures: [] });
+    assertEquals(result, {
+      recipients: 2,
+      sent: 2,
+      failed: 0,
+      skipped: 0,
+      unknown: 0,
+      can_be_retried: 0,
+      failures: [],
+    });
     const files = await queue.artifacts.list(task.id);
     assertEquals(files.map(({ name }) => name), ["0001.eml", "0002.eml", "outcomes.csv", "preview.html"]);
     const message = await (await call(`/api/tasks/${task.id}/artifacts/0002.eml`)).text();
@@ -112,6 +120,7 @@ Deno.test("a mailing by SMTP fills in text, subject and HTML from the list, and 
       failed: 0,
       skipped: 1,
       unknown: 0,
+      can_be_retried: 0,
       failures: [{ email: "nobody", outcome: "skipped", reason: "not an address" }],
     });
     assertEquals(mailbox.mails.map(({ to }) => to), ["ana@example.com", "ben@example.com"]);

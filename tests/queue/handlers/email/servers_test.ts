@@ -1,4 +1,4 @@
-import { parseServerUrl } from "../../../../queue/handlers/email/smtp_server.ts";
+import { parseServerUrl } from "../../../../queue/handlers/email/server_url.ts";
 import { emailSending } from "../../../../queue/handlers/email_sending.ts";
 import { MailTransport } from "../../../../queue/handlers/email/transport.ts";
 import { Queue } from "../../../../queue/queue.ts";
@@ -20,6 +20,8 @@ Deno.test("the URL of a server says how it may be used; a wrong one is refused w
     rate: 0.5,
     limits: { perHour: 10, perDay: 100 },
   });
+  assertThrows(() => parseServerUrl("smtp://user:12#s3cr3t@host"), RangeError);
+  assertThrows(() => parseServerUrl("smtp://user:12?s3cr3t@host"), (error: Error) => !error.message.includes("s3cr3t"));
   for (const query of ["rate=0", "rate=fast", "connections=1.5", "per_hour=", "per_day=-1", "speed=9"]) {
     assertThrows(() => parseServerUrl(`smtp://me:s3cret@mail.example?${query}`), (error: Error) => {
       ok(error instanceof RangeError && !error.message.includes("s3cret"));
@@ -177,6 +179,8 @@ Deno.test("a mailing to those who did not get it is a new task: the failed, and 
     const unknownAgain = await driven(clock, queue.redo(id, "unknown"));
     await ends(unknownAgain.task.id);
     assertEquals(mailbox.mails.map(({ to }) => to), ["gone@x.example", "lost@x.example"]);
+    // Asked for twice, it is done once.
+    assertEquals(await driven(clock, queue.redo(id, "failed").catch((error) => error.code)), "illegal_transition");
     assertEquals(
       await driven(clock, queue.redo(first.task.id, "failed").catch((error) => error.code)),
       "illegal_transition",
