@@ -52,6 +52,21 @@ Deno.test("the page of the suppression list works without a script", async () =>
   });
 });
 
+Deno.test("the form of a task retries only what failed, and leads to the new task", async () => {
+  await withApp({}, async ({ submit, call, queue }) => {
+    const { id } = await submit("email_sending", { num_emails: 1, delay_per_email: 0.5, failure_rate: 1 });
+    await reaches(queue, id, "SUCCESS");
+    const page = await (await call(`/?task=${id}`)).text();
+    assertMatch(page, /<input type="hidden" name="only" value="failed"\/?>/);
+    assertMatch(page, />Retry 1 failed<\/button>/);
+    const body = new URLSearchParams({ only: "failed", back: "/" });
+    const answer = await call(`/tasks/${id}/retry`, { method: "POST", body, redirect: "manual" });
+    await answer.body?.cancel();
+    const [, again] = /task=([0-9A-Z]{26})/.exec(answer.headers.get("Location")!)!;
+    assertEquals([answer.status, (await queue.get(again)).task.retried_from], [303, id]);
+  });
+});
+
 Deno.test("a retry of only what failed answers with a new task; where nothing is left, or with a place to begin, it is refused", async () => {
   await withApp({}, async ({ submit, send, call, queue }) => {
     const task = await submit("email_sending", { num_emails: 3, delay_per_email: 0.5, failure_rate: 1 });

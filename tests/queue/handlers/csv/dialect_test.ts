@@ -189,6 +189,11 @@ Deno.test("a long quoted value full of backslashes is read in one pass", async (
   assertEquals([rows, columns[1].lengths?.max], [2, 199_999]);
 });
 
+Deno.test("an escaped line end in an unquoted value counts as a line", async () => {
+  const { badRows } = await readCsv("a,b\n1,x\\\ny\n2\n", { escape: "backslash", cleaning: null });
+  assertEquals(badRows, [{ line: 4, reason: "has 1 value instead of 2" }]);
+});
+
 Deno.test("internet addresses are text, and prove nothing about other columns", async () => {
   const { columns } = await readCsv("ip,bytes\n192.168.178.101,1.25\n192.168.178.102,5.5\n");
   assertEquals(columns.map(({ type, sum }) => [type, sum]), [["text", null], ["decimal", 6.75]]);
