@@ -7,6 +7,7 @@
 
 import { Buffer, isAscii } from "node:buffer";
 import { deserialize, serialize } from "node:v8";
+import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { JobResult } from "../../workers/pool_worker.ts";
 import { joined } from "./text/blocks.ts";
 import { detectDialect, type Dialect, lateWarnings, type StatedDialect } from "./text/dialect.ts";
@@ -86,7 +87,7 @@ export async function work(job: CsvJob): Promise<JobResult<CsvAnswer>> {
   const value: CsvAnswer = {
     dialect,
     state: after,
-    saved: stateSize <= saveUpTo ? Buffer.from(serialize(after)).toString("base64") : null,
+    saved: stateSize <= saveUpTo ? deflateRawSync(serialize(after), { level: 1 }).toString("base64") : null,
     rows: table.rows,
     bad: table.bad,
     stateSize,
@@ -180,5 +181,5 @@ function restored(saved: string): ReadingState {
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, own(part)]));
   };
-  return own(deserialize(Buffer.from(saved, "base64"))) as ReadingState;
+  return own(deserialize(inflateRawSync(Buffer.from(saved, "base64")))) as ReadingState;
 }
