@@ -174,7 +174,7 @@ function detectLayout(text: string, whole: boolean, stated: StatedDialect): Layo
   const doubts = isOpen
     ? ["Doubled backslashes were kept as written; set escape to backslash to read each pair as one."]
     : [];
-  const header = rest.split(/\r\n|\n|\r/).slice(skip - (stated.skip_rows ?? 0))[0] ?? "";
+  const header = lines[skip] ?? "";
   if (comment === "" && stated.header !== false && /^#(?!\S*$)/.test(header)) {
     doubts.push("The first row begins with #: if it is a comment, set comment or skip_rows.");
   }
@@ -188,7 +188,7 @@ const EVEN = 0.9;
  * The delimiter: a semicolon, tab or pipe that occurs, outside quotes, equally often in nearly all lines; otherwise the
  * comma, which also occurs in numbers and sentences.
  */
-export function detectDelimiter(text: string): Delimiter {
+function detectDelimiter(text: string): Delimiter {
   const unquoted = text.slice(0, SAMPLE_BYTES).replaceAll(/"[^"]*"/g, "");
   const lines = unquoted.split(/\r\n|\n|\r/).filter((line) => line !== "").slice(0, SAMPLE_RECORDS);
   // The last one may have been cut off.

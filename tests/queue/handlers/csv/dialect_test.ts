@@ -206,6 +206,10 @@ Deno.test("Excel's line says tabs, too; names tell the delimiter of ragged rows;
   assertEquals([ragged.dialect.delimiter, ragged.rows, ragged.bad, ragged.columns[0].sum], [";", 3, 1, 8.5]);
   const hash = await readCsv("# made by x, today\na,b\n1,2\n");
   assertEquals(hash.warnings, ["The first row begins with #: if it is a comment, set comment or skip_rows."]);
+  const both = await readCsv("sep=,\n# of,b\n1,2\n");
+  assertEquals(both.warnings, hash.warnings);
+  const second = await readCsv("sep=,\na,b\n# 1,2\n");
+  assertEquals(second.warnings, []);
   assertEquals((await readCsv("#id,name\n1,x\n")).warnings, []);
 });
 
