@@ -154,7 +154,7 @@ export class Queue {
     this.#actions = new TaskActions(core, this.#runner);
     this.sessions = new Sessions(core);
     this.mail = new MailLedger(core);
-    this.#redo = new Redo(core, this.#submitter, this.uploads, this.artifacts);
+    this.#redo = new Redo(core, this.#submitter, this.uploads);
     this.schedules = new Schedules(core, this.#submitter, this.uploads);
     this.bulk = new Bulk(core, this.#searches, this.#actions, this.#submitter);
     this.registry.add(this.bulk.definition);

@@ -6,12 +6,10 @@
 
 import type { Core } from "../core.ts";
 import type { RedoOnly, RedoSource } from "../define.ts";
-import type { StoredArtifacts } from "../store/artifacts.ts";
+import { Artifacts } from "../run/artifacts.ts";
 import type { Submitter } from "../submit/submit.ts";
 import type { Uploads } from "../submit/uploads.ts";
-import { decode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
-import type { Upload } from "../store/reads.ts";
 import { IllegalTransitionError, NotFoundError } from "../task/errors.ts";
 import { isTerminal, STATUSES, statusOf, type TaskState } from "../task/record.ts";
 
@@ -24,7 +22,6 @@ export class Redo {
     private readonly core: Core,
     private readonly submitter: Submitter,
     private readonly uploads: Uploads,
-    private readonly artifacts: StoredArtifacts,
   ) {}
 
   /** See {@linkcode Queue.redo}. */
@@ -33,22 +30,19 @@ export class Redo {
     if (!redo) throw new IllegalTransitionError(`Tasks of type ${task.task_type} can only be run again as a whole.`);
     const status = statusOf({ task, run });
     if (!isTerminal(status)) throw new IllegalTransitionError(`Task ${task.id} has not ended: it is ${status}.`);
+    const { kv, blobs, clock } = this.core;
+    const files = new Artifacts(kv, blobs, clock, task.id);
     const made: string[] = [];
     const source: RedoSource<unknown> = {
       sent: task.input_params as Record<string, unknown>,
       readArtifact: async (name) => {
-        try {
-          return await new Response((await this.artifacts.open(task.id, name)).read()).text();
-        } catch (error) {
-          if (error instanceof NotFoundError) return null;
-          throw error;
-        }
+        const file = await files.open(keys.artifact(task.id, name));
+        return file && await new Response(file.stream).text();
       },
       readUpload: async (id) => {
-        const { value } = await this.core.kv.get<Uint8Array<ArrayBuffer>>(keys.upload(id));
-        if (!value) throw new NotFoundError(`Upload ${id}`);
-        const file = decode<Upload>(value);
-        return await new Response(this.core.blobs.read(file.blob, file.chunks)).bytes();
+        const file = await files.open(keys.upload(id));
+        if (!file) throw new NotFoundError(`Upload ${id}`);
+        return await new Response(file.stream).bytes();
       },
       storeUpload: async (name, mediaType, text) => {
         const { id } = await this.uploads.store(name, mediaType, new Blob([text]).stream(), MAX_FILE_BYTES);

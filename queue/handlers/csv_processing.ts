@@ -15,7 +15,7 @@ import { artifactStream, writeJsonLines } from "./csv/output/artifacts.ts";
 import { format, summaryCsv } from "./csv/output/result.ts";
 import { rowSchemaOf } from "./csv/output/row_schema.ts";
 import { type Params, params } from "./csv/params.ts";
-import { BLOCK_BYTES, checkpoint, Reading, type Saved } from "./csv/reading.ts";
+import { BLOCK_BYTES, checkpoint, Reading, type Saved, writesCleanedCsv } from "./csv/reading.ts";
 import { sampleOrders } from "./csv/sample_orders.ts";
 import { blocksOf } from "./csv/text/blocks.ts";
 import { counting, openSource, type TextSource } from "./csv/text/source.ts";
@@ -50,8 +50,7 @@ async function run(ctx: TaskContext<Params, Saved>, pool: Pool<CsvJobs>, clock: 
   const { upload_id, num_rows, processing_time, cleaned_as } = ctx.params;
   const saved = ctx.resume;
   let source: TextSource | null = null;
-  const asCsv = ctx.params.cleaned && cleaned_as === "csv";
-  const cleaned = asCsv ? artifactStream(ctx, "cleaned.csv", "text/csv") : null;
+  const cleaned = writesCleanedCsv(ctx.params) ? artifactStream(ctx, "cleaned.csv", "text/csv") : null;
   try {
     source = upload_id ? await openSource(ctx, upload_id, saved?.bytes) : await sampleFile(ctx, num_rows, saved);
     const blocks = blocksOf(source.stream, upload_id ? BLOCK_BYTES : Math.ceil(source.size / STEPS));

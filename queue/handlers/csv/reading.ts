@@ -14,6 +14,7 @@ import { NULL_VALUES } from "./columns/nulls.ts";
 import type { Cleaning } from "./output/cleaned.ts";
 import { format, lasting } from "./output/result.ts";
 import type { Params } from "./params.ts";
+import type { RowSchema } from "./row_check.ts";
 import { buffersOf } from "./state.ts";
 import type { TableOptions, TableResult } from "./table.ts";
 import type { Block } from "./text/blocks.ts";
@@ -67,6 +68,8 @@ export class Reading {
   cleaned: CsvAnswer["cleaned"] = null;
   dialect: Dialect | null;
   options: TableOptions | null = null;
+  /** What rows are checked by. */
+  readonly schema: RowSchema | null;
   readonly #ctx: TaskContext<Params, Saved>;
   readonly #pool: Pool<CsvJobs>;
   readonly #clock: Clock;
@@ -87,9 +90,10 @@ export class Reading {
     this.#state = saved?.state ?? null;
     this.#done = this.#savedAt = saved?.bytes ?? 0;
     this.#started = { at: clock.monotonic(), bytes: source.readBytes(), rows: saved?.rows ?? 0 };
-    const { cleaned, cleaned_as, upload_id } = ctx.params;
+    const { upload_id, schema } = ctx.params;
+    this.schema = schema === undefined ? null : JSON.parse(schema);
     // A partly written file cannot be continued: with a cleaned file, a new attempt starts from the beginning.
-    this.#interval = cleaned && cleaned_as === "csv" ? Infinity : upload_id ? BLOCK_BYTES : Math.ceil(source.size / 10);
+    this.#interval = writesCleanedCsv(ctx.params) ? Infinity : upload_id ? BLOCK_BYTES : Math.ceil(source.size / 10);
     const from = this.#done > 0 ? ` from byte ${format(this.#done)} on` : "";
     ctx.log.info(`reading ${source.name}, ${format(source.size)} bytes${from}`);
   }
@@ -108,7 +112,7 @@ export class Reading {
     const state = this.#state;
     const job: CsvJob = {
       ...{ dialect, options, state, bytes, last },
-      schema: ctx.params.schema === undefined ? null : JSON.parse(ctx.params.schema),
+      schema: this.schema,
       offset: position - bytes.length,
       saveUpTo: save ? MAX_STATE_BYTES : 0,
     };
@@ -176,8 +180,13 @@ function optionsOf(params: Params, { delimiter }: Dialect): TableOptions {
         ",",
     nullValues: null_values ?? NULL_VALUES,
     maxBadRows: params.max_bad_rows,
-    cleaning: params.cleaned && params.cleaned_as === "csv" ? cleaningOf(params) : null,
+    cleaning: writesCleanedCsv(params) ? cleaningOf(params) : null,
   };
+}
+
+/** Whether a cleaned CSV is written while the file is read. */
+export function writesCleanedCsv({ cleaned, cleaned_as }: Params): boolean {
+  return cleaned && cleaned_as === "csv";
 }
 
 /** How a cleaned file is written. */

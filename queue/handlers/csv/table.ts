@@ -13,7 +13,7 @@ import { trimEnd, trimStart } from "./columns/values.ts";
 import { type Correlation, Correlations, type CorrelationState } from "./columns/correlation.ts";
 import { TableError } from "./text/errors.ts";
 import { NullWords } from "./columns/nulls.ts";
-import type { FoundRecord } from "./text/records.ts";
+import { type FoundRecord, rowFault } from "./text/records.ts";
 import { maySwallow } from "./text/swallowed.ts";
 import type { RowCheck } from "./row_check.ts";
 
@@ -145,12 +145,8 @@ export class Table {
     }
     const columns = this.#columns;
     const { length, starts, ends } = record;
-    if (record.broken !== null) return this.#refuse(bytes, record, record.broken);
-    if (nul) return this.#refuse(bytes, record, "contains a NUL character");
-    if (length !== columns.length) {
-      return this.#refuse(bytes, record, `has ${length} value${length === 1 ? "" : "s"} instead of ${columns.length}`);
-    }
-    const fault = this.#check?.faultOf(bytes, record, (start, end) => this.#nulls.indexOf(bytes, start, end) >= 0);
+    const fault = rowFault(record, columns.length, nul) ??
+      this.#check?.faultOf(bytes, record, (start, end) => this.#nulls.indexOf(bytes, start, end) >= 0);
     if (fault) return this.#refuse(bytes, record, fault);
     this.#suspectLines(bytes, record);
     this.rows++;

@@ -15,7 +15,7 @@ import { assertUtf8, detectEncoding, toUtf8 } from "./text/encoding.ts";
 import { TableError } from "./text/errors.ts";
 import { JsonLinesWriter, type LineColumn } from "./output/json_lines.ts";
 import { MAX_RECORD_BYTES, RecordReader } from "./text/records.ts";
-import type { RowSchema } from "./row_check.ts";
+import type { RowCheck, RowSchema } from "./row_check.ts";
 import { buffersOf, type ReadingState } from "./state.ts";
 import { Table, type TableOptions, type TableResult } from "./table.ts";
 
@@ -74,7 +74,7 @@ export async function work(job: CsvJob): Promise<JobResult<CsvAnswer>> {
   const { options, last, saveUpTo } = job;
   const before = typeof job.state === "string" ? restored(job.state) : job.state;
   const dialect = await decided(job.dialect, job.bytes, last);
-  const check = job.schema && new (await import("./row_check.ts")).RowCheck(job.schema, options.commaFirst);
+  const check = await rowCheckOf(job.schema, options.commaFirst);
   const table = new Table(options, dialect.delimiter, check, before?.table ?? undefined);
   const { reader, text, state } = readerOf(dialect, before, job);
   const hasNul = text.includes(0);
@@ -120,7 +120,7 @@ export async function writeJsonLines(
   job: JsonLinesJob,
 ): Promise<JobResult<{ state: ReadingState; lines: Uint8Array<ArrayBuffer> }>> {
   const { reader, text, state } = readerOf(job.dialect, job.state, job);
-  const check = job.schema && new (await import("./row_check.ts")).RowCheck(job.schema, job.commaFirst);
+  const check = await rowCheckOf(job.schema, job.commaFirst);
   check?.choose(job.names);
   const writer = new JsonLinesWriter(job.columns, job.names.length, job.nullValues, check);
   const after: ReadingState = { ...state };
@@ -129,6 +129,11 @@ export async function writeJsonLines(
   finishBlock(after, reader, text);
   const lines = writer.take();
   return { value: { state: after, lines }, transfer: [lines.buffer, ...buffersOf(after)] };
+}
+
+/** Checks rows by a schema, if there is one: without one, a worker does without the library for it. */
+async function rowCheckOf(schema: RowSchema | null, commaFirst: boolean): Promise<RowCheck | null> {
+  return schema && new (await import("./row_check.ts")).RowCheck(schema, commaFirst);
 }
 
 /** A reader of the records of a block, behind the lines to skip. */

@@ -58,7 +58,7 @@ const WINDOW = 3 * PAGE;
 /** Most recipients that may be deferred in one mailing. */
 export const MAX_DEFERRED = 1_000;
 
-const STOPPED = "was on its way when the task was stopped";
+export const STOPPED = "was on its way when the task was stopped";
 
 /** The outcomes of a mailing. */
 export class Mailing {

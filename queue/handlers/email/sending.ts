@@ -7,7 +7,7 @@
 import type { Clock } from "../../task/clock.ts";
 import { AbortedError, NonRetryableError } from "../../task/errors.ts";
 import type { Letter } from "./letter.ts";
-import { type Deferred, type Mailing, type MailingContext, MAX_DEFERRED, type Outcome } from "./mailing.ts";
+import { type Deferred, type Mailing, type MailingContext, MAX_DEFERRED, type Outcome, STOPPED } from "./mailing.ts";
 import { understand } from "./refusal.ts";
 import { AHEAD, SendError, type SmtpServer } from "./smtp_server.ts";
 import type { MailTransport, Message } from "./transport.ts";
@@ -37,7 +37,8 @@ export class Sending {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   readonly #underWay = new Set<Promise<void>>();
-  readonly #suppressed = new Map<number, Promise<boolean[]>>();
+  /** Which recipients of one page are on the suppression list. */
+  #suppressed: { page: number; known: Promise<boolean[]> } | null = null;
   /** What ends the attempt. */
   #failure: { error: unknown } | null = null;
   #unknownInARow = 0;
@@ -135,7 +136,7 @@ export class Sending {
     const { to, fault } = this.letter.recipients[index];
     if (fault !== null) return fault;
     // The list may have grown since the last try.
-    if (tries > 0) this.#suppressed.clear();
+    if (tries > 0) this.#suppressed = null;
     if (await this.#isSuppressed(index)) return "on the suppression list";
     if (!await this.transport.takesAddress(to!.address)) {
       return "the mail server does not take this address: no SMTPUTF8";
@@ -145,14 +146,12 @@ export class Sending {
 
   async #isSuppressed(index: number): Promise<boolean> {
     const page = Math.floor(index / LOOK_UP);
-    let known = this.#suppressed.get(page);
-    if (!known) {
+    if (this.#suppressed?.page !== page) {
       const recipients = this.letter.recipients.slice(page * LOOK_UP, (page + 1) * LOOK_UP);
-      known = this.transport.suppressed(recipients.map(({ to, email }) => to?.address ?? email));
-      this.#suppressed.clear();
-      this.#suppressed.set(page, known);
+      const known = this.transport.suppressed(recipients.map(({ to, email }) => to?.address ?? email));
+      this.#suppressed = { page, known };
     }
-    return (await known)[index % LOOK_UP];
+    return (await this.#suppressed.known)[index % LOOK_UP];
   }
 
   /** Sends one message, or puts it off. */
@@ -203,8 +202,7 @@ export class Sending {
           const sending = server.send(this.transport.from.address, message.to.address, message.messageId, bytes);
           const words = await this.#untilStopped(sending);
           this.#unknownInARow = 0;
-          const stopped: Outcome = ["unknown", "was on its way when the task was stopped"];
-          return this.#settle(index, words === null ? stopped : ["sent", words]);
+          return this.#settle(index, words === null ? ["unknown", STOPPED] : ["sent", words]);
         } catch (error) {
           if (!(error instanceof SendError)) throw error;
           const outcome = this.#outcomeOf(error, index, tries, message.to.address);

@@ -289,7 +289,7 @@ function sendError(error: SmtpError, isHandedOver: boolean): SendError {
 }
 
 /** A server's words on one line. */
-export function shortened(words: string): string {
+function shortened(words: string): string {
   // deno-lint-ignore no-control-regex
   return words.replaceAll(/[\u0000-\u001f\u007f]+/g, " ").slice(0, WORDS);
 }

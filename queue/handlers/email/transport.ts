@@ -70,14 +70,14 @@ export interface Message {
 /** Who sends by default. */
 export const DEFAULT_SENDER = "Millrace <millrace@localhost>";
 
-/** How long a free connection is waited for before it is asked again. Connections that are given back wake at once. */
+/** How long a free place is waited for before it is asked again. One that is given back wakes at once. */
 const RECHECK_MS = 1_000;
 
 /** Header fields that a signature covers: those of RFC 6376, 5.4.1, and both of one-click unsubscribing (RFC 8058, 4). */
 const SIGNED = "From:Reply-To:Subject:Date:To:Message-ID:MIME-Version:Content-Type:Content-Transfer-Encoding:" +
   "List-Unsubscribe:List-Unsubscribe-Post";
 
-/** A connection that may be used for one message. */
+/** Permission to send one message by a server, by one of its connections. */
 export interface Turn {
   server: SmtpServer;
   end(): void;
@@ -181,7 +181,7 @@ export class MailTransport {
   }
 
   /**
-   * Waits for a connection of a server whose rate and limits allow another message.
+   * Waits for a server that has a place for another message and whose rate and limits allow it.
    *
    * @param onLimit Told how long all servers have to wait for their limits by hour or day, in milliseconds.
    */
@@ -234,7 +234,7 @@ export class MailTransport {
         signal.removeEventListener("abort", wake);
         resolve();
       };
-      const cancel = ms < Infinity ? this.#clock.after(ms, wake) : () => {};
+      const cancel = this.#clock.after(ms, wake);
       signal.addEventListener("abort", wake, { once: true });
       this.#wake.add(wake);
     });

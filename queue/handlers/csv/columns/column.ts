@@ -319,8 +319,7 @@ function addValue(
   whole: number,
 ): void {
   const exact = fit & whole && fit & Fit.LARGE ? exactOf(shownText(bytes.subarray(start, end))) : null;
-  if (times === 1) moments.addOne(value, exact);
-  else moments.add(value, times, exact);
+  moments.add(value, times, exact);
   if (value < moments.min) {
     moments.min = value;
     if (fit & DATE) moments.minText = shownText(bytes.subarray(start, end));

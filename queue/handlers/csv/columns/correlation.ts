@@ -21,7 +21,7 @@ interface Tracked {
 }
 
 /** Columns that are correlated: the first ones with numbers. */
-export const MAX_CORRELATED = 16;
+const MAX_CORRELATED = 16;
 /** Rows from which these are chosen. */
 const CHOOSING_ROWS = 100;
 /** Sums of a pair: rows, x, y, x², y², xy. */

@@ -73,19 +73,7 @@ export class Moments {
     };
   }
 
-  /** Adds a number; `exact` is it where a double may not hold it. As `add`, but twice as fast. */
-  addOne(value: number, exact: bigint | null = null): void {
-    if (this.count === 0) this.#shift = shiftBy(value);
-    const sum = this.#sum + value;
-    this.#compensation += Math.abs(this.#sum) >= Math.abs(value) ? this.#sum - sum + value : value - sum + this.#sum;
-    this.#sum = sum;
-    const distance = exact === null ? value - this.#shift : Number(exact - BigInt(this.#shift));
-    const delta = distance - this.#mean;
-    this.#mean += delta / ++this.count;
-    this.#m2 += delta * (distance - this.#mean);
-  }
-
-  /** Adds a number that occurs `times` times. */
+  /** Adds a number that occurs `times` times; `exact` is it where a double may not hold it. */
   add(value: number, times: number, exact: bigint | null = null): void {
     if (this.count === 0) this.#shift = shiftBy(value);
     const total = this.count + times;

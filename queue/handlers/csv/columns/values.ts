@@ -50,7 +50,7 @@ const [TAB, SPACE, DOLLAR, PLUS, MINUS, DOT, ZERO, NINE] = [9, 0x20, 0x24, 0x2b,
 const SIGNS = [0xc2, 0xe2];
 
 /** Characters of the longest value that is read as a number or a date. */
-export const LONGEST = 100;
+const LONGEST = 100;
 
 /** Powers of ten that are exact in binary floating point. */
 const POWERS = Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));

@@ -36,7 +36,7 @@ export async function writeJsonLines(
       const { header, nullValues } = reading.options!;
       const job: JsonLinesJob = {
         ...{ dialect, columns: lines, names: columns.map(({ name }) => name), header, nullValues, state, bytes, last },
-        schema: ctx.params.schema === undefined ? null : JSON.parse(ctx.params.schema),
+        schema: reading.schema,
         commaFirst: reading.options!.commaFirst,
         offset: offset - bytes.length,
       };

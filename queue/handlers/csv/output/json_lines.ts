@@ -8,7 +8,7 @@ import type { ColumnStatistics } from "../columns/statistics.ts";
 import type { Reading } from "../columns/readings.ts";
 import { Fit, trimEnd, trimStart, ValueReader } from "../columns/values.ts";
 import { NullWords } from "../columns/nulls.ts";
-import type { FoundRecord } from "../text/records.ts";
+import { type FoundRecord, rowFault } from "../text/records.ts";
 import type { RowCheck } from "../row_check.ts";
 
 /** A column of the JSON lines. */
@@ -41,8 +41,8 @@ export class JsonLinesWriter {
 
   /** Writes a record, unless it does not fit the columns. */
   add(bytes: Uint8Array, record: FoundRecord): void {
-    const { starts, ends, length, broken, from, to } = record;
-    if (broken !== null || length !== this.#width || bytes.subarray(from, to).includes(0)) return;
+    const { starts, ends, from, to } = record;
+    if (rowFault(record, this.#width, bytes.subarray(from, to).includes(0)) !== null) return;
     if (this.#check?.faultOf(bytes, record, (start, end) => this.#nulls.indexOf(bytes, start, end) >= 0)) return;
     const members = this.#columns.map((column) => {
       const start = trimStart(bytes, starts[column.at], ends[column.at]);

@@ -325,6 +325,13 @@ export class RecordReader implements FoundRecord {
   }
 }
 
+/** Why a record is not a row of a table with `width` columns; null if it is one. */
+export function rowFault({ broken, length }: FoundRecord, width: number, hasNul: boolean): string | null {
+  if (broken !== null) return broken;
+  if (hasNul) return "contains a NUL character";
+  return length === width ? null : `has ${length} value${length === 1 ? "" : "s"} instead of ${width}`;
+}
+
 /** The first index of a byte from `from` to before `until`; -1 if it is not there. */
 function indexOfWithin(bytes: Uint8Array, byte: number, from: number, until: number): number {
   for (let i = from; i < until; i++) if (bytes[i] === byte) return i;

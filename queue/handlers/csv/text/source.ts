@@ -71,13 +71,29 @@ export async function openSource(ctx: Opener, upload: string, from = 0): Promise
 function unpacked(stream: ReadableStream<Uint8Array>, name: string): ReadableStream<Uint8Array> {
   const gunzip = createGunzip();
   const source = Readable.fromWeb(stream as Parameters<typeof Readable.fromWeb>[0]);
+  async function* bytes(): AsyncGenerator<Uint8Array> {
+    // A failure of either is one of the last stream; a reader that leaves ends both.
+    yield* pipeline(source, gunzip, () => {});
+  }
+  return explained(
+    bytes(),
+    `${name} is not a gzip file that can be read`,
+    (error) => /^Z_/.test((error as { code?: string }).code ?? ""),
+  );
+}
+
+/** A stream whose failures are those of the file in it where `isDamage` says so; others may be over soon. */
+function explained(
+  bytes: AsyncIterable<Uint8Array>,
+  words: string,
+  isDamage: (error: unknown) => boolean,
+): ReadableStream<Uint8Array> {
   return ReadableStream.from((async function* () {
     try {
-      // A failure of either is one of the last stream; a reader that leaves ends both.
-      for await (const chunk of pipeline(source, gunzip, () => {})) yield chunk as Uint8Array;
+      yield* bytes;
     } catch (error) {
-      if (!/^Z_/.test((error as { code?: string }).code ?? "")) throw error;
-      throw new TableError(`${name} is not a gzip file that can be read: ${(error as Error).message}.`);
+      if (!isDamage(error)) throw error;
+      throw new TableError(`${words}: ${(error as Error).message}.`);
     }
   })());
 }
@@ -111,25 +127,14 @@ async function openZip(ctx: Opener, upload: string, { name, size }: OpenedFile, 
   // A failure also reaches the reader, as an error of the stream.
   entry.getData(writable, { checkSignature: true }).catch((error) => writable.abort(error).catch(() => {}));
   read = 0;
+  // An error with a code is one of the queue or the system.
+  const text = explained(readable, `${name} is damaged`, (error) => error instanceof Error && !("code" in error));
   return {
     name: `${name}, ${entry.filename}`,
     size,
     readBytes: () => read,
-    stream: rest(bounded(whole(readable, name), name, size), from),
+    stream: rest(bounded(text, name, size), from),
   };
-}
-
-/** What is unpacked from a zip file; a file that is damaged is refused by its name. */
-function whole(stream: ReadableStream<Uint8Array>, name: string): ReadableStream<Uint8Array> {
-  return ReadableStream.from((async function* () {
-    try {
-      yield* stream;
-    } catch (error) {
-      // An error with a code is one of the queue or the system: it may be over soon.
-      if (!(error instanceof Error) || "code" in error) throw error;
-      throw new TableError(`${name} is damaged: ${error.message}.`);
-    }
-  })());
 }
 
 /** The first `length` bytes of a stream. */

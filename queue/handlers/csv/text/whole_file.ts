@@ -6,7 +6,7 @@
 
 import { detectDialect, type Dialect, type StatedDialect } from "./dialect.ts";
 import { assertUtf8, toUtf8 } from "./encoding.ts";
-import { RecordReader } from "./records.ts";
+import { RecordReader, rowFault } from "./records.ts";
 import { maySwallow } from "./swallowed.ts";
 
 /** A row of a file. */
@@ -42,15 +42,10 @@ export async function readWholeFile(
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   const rows: Row[] = [];
   while (reader.next()) {
-    const { starts, ends, length, line, broken, from, to } = reader;
+    const { starts, ends, length, line, from, to } = reader;
     const values = Array.from({ length }, (_, i) => decoder.decode(text.subarray(starts[i], ends[i])));
     const width = rows[0]?.values.length ?? length;
-    const fault = broken ??
-      (text.subarray(from, to).includes(0)
-        ? "contains a NUL character"
-        : length === width
-        ? null
-        : `has ${length} value${length === 1 ? "" : "s"} instead of ${width}`);
+    const fault = rowFault(reader, width, text.subarray(from, to).includes(0));
     const raw = source.subarray(from, to);
     const lines = decoder.decode(raw).replace(/\r?\n$|\r$/, "").split(/\r\n|\n|\r/);
     if (reader.lines > 1 && maySwallow(text, reader, delimiter)) {
