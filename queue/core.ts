@@ -27,6 +27,8 @@ export interface Core {
   readonly notifier: Notifier;
   /** What one atomic may hold. */
   readonly limits: AtomicLimits;
+  /** Into how many parts new tasks of a type are spread while they are ready: 1 keeps their order exact. */
+  readonly shards: number;
   /** Whether other instances share the store. */
   readonly distributed: boolean;
   /** How long ended tasks are kept. */

@@ -49,6 +49,11 @@ export interface QueueOptions {
   limits?: AtomicLimits;
   /** Atomics in flight. Default: 16 if distributed, else 2. */
   lanes?: number;
+  /**
+   * Parts of each type's ready tasks, 1 to 16: instances that claim from different parts do not get in each other's
+   * way, but the order is exact within a part only. Default: 16 if distributed, else 1.
+   */
+  shards?: number;
   /** Overrides the janitor's numbers. */
   janitor?: Partial<JanitorOptions>;
   /** After this time a call fails with an unknown outcome. Milliseconds, default 10,000. */

@@ -23,7 +23,7 @@ import { TaskActions } from "./actions/task_actions.ts";
 import { type Counts, type OpenWork, readCounts, readTally } from "./store/counts.ts";
 import { type AnyTaskDefinition, type RedoOnly, Registry } from "./define.ts";
 import { Heartbeat } from "./background/heartbeat.ts";
-import { newId } from "./task/ids.ts";
+import { MAX_SHARDS, newId } from "./task/ids.ts";
 import { Janitor } from "./background/janitor.ts";
 import { silent } from "./log.ts";
 import { Notifier } from "./watch/notifier.ts";
@@ -135,6 +135,7 @@ export class Queue {
     const removal = new Removal(kv, committer, blobs, log);
     const core: Core = {
       ...{ kv, clock, log, committer, blobs, removal, notifier, limits, distributed },
+      shards: options.shards ?? (distributed ? MAX_SHARDS : 1),
       registry: this.registry,
       retention: this.retention,
     };
@@ -178,7 +179,7 @@ export class Queue {
       this.#scheduler.start();
       this.#effects.start();
       this.#janitor.start();
-      this.#runner.start();
+      await this.#runner.start();
     }
   }
 
@@ -228,6 +229,11 @@ export class Queue {
   /** Atomics and task mutations committed since the start. */
   get commitStats(): { atomics: number; mutations: number } {
     return this.#core.committer.stats;
+  }
+
+  /** Claims of ready tasks since the start: committed, and refused because someone else came first. */
+  get claimStats(): { committed: number; refused: number } {
+    return this.#runner.claimStats;
   }
 
   /**

@@ -79,7 +79,7 @@ export class TaskActions {
 
   /** Asks the instance that runs a task to cancel it, and waits for the result. */
   async #askHolder(instance: string, id: string, by: string | null): Promise<TaskState | null> {
-    const changeset = emptyChangeset(`command:${id}`);
+    const changeset = emptyChangeset(`cancel_request:${id}`);
     changeset.puts.push({
       key: keys.cancelRequest(instance, id),
       value: encode({ at: this.core.clock.now(), by } satisfies CancelRequest),

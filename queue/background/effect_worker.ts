@@ -79,7 +79,7 @@ export class EffectWorker {
     const found = new Set<string>();
     for await (const entry of this.core.kv.list({ prefix: keys.effects() }, { batchSize: BATCH })) {
       entries.push(entry);
-      if (entry.key[1] === "task") found.add(entry.key[2] as string);
+      if (entry.key[1] === "dependents") found.add(entry.key[2] as string);
       if (entries.length < BATCH) continue;
       await this.#handleAll(entries);
       entries = [];
@@ -91,8 +91,8 @@ export class EffectWorker {
   }
 
   async #handleAll(entries: Entry[]): Promise<void> {
-    const tasks = entries.filter(({ key }) => key[1] === "task");
-    const concurrencyKeys = entries.filter(({ key }) => key[1] === "slot");
+    const tasks = entries.filter(({ key }) => key[1] === "dependents");
+    const concurrencyKeys = entries.filter(({ key }) => key[1] === "key");
     const callbacks = entries.filter(({ key }) => key[1] === "callback");
     await Promise.all([
       this.#handleParents(tasks),
@@ -112,7 +112,7 @@ export class EffectWorker {
       const states = await readTasks(this.core.kv, ids);
       const holders = ids.filter((_, i) => states[i] && occupies(states[i]));
       const room = Math.max(0, limit - holders.length);
-      const changeset = emptyChangeset(`slot:${type}:${key}`);
+      const changeset = emptyChangeset(`key_holders:${type}:${key}`);
       const wanted = Math.min(room, ADMITTED_AT_ONCE);
       const next = await this.#head(keys.keyWaitingOf(type, key), wanted);
       for (const { at, state } of next) {

@@ -7,7 +7,7 @@
 import type { Core } from "../core.ts";
 import { emptyChangeset } from "../store/changeset.ts";
 import { decode, encode } from "../store/codec.ts";
-import { keys } from "../store/keys.ts";
+import { isFence, keys } from "../store/keys.ts";
 import { within } from "../task/clock.ts";
 import { ClosedError, OutcomeUnknownError } from "../task/errors.ts";
 
@@ -39,13 +39,27 @@ export async function checkHealth(
     const changeset = { ...emptyChangeset("probe"), puts: [{ key: probe, value: at, expireIn: PROBE_KEPT_MS }] };
     if (!await within(clock, STORE_WAIT_MS, committer.commit(changeset))) throw new OutcomeUnknownError();
     isStored = decode<number>((await kv.get(probe)).value) === decode<number>(at);
-    for (const { type } of registry.all()) {
-      for await (const entry of kv.list({ prefix: keys.readyOf(type) }, { limit: 1 })) {
-        backlog = Math.max(backlog, clock.now() - decode<number>(entry.value));
-      }
-    }
+    const since = (await Promise.all(registry.all().map(({ type }) => heads(kv, type)))).flat();
+    backlog = since.reduce((age, at) => Math.max(age, clock.now() - at), 0);
   } catch (error) {
     if (!(error instanceof ClosedError)) log.error("The health check could not use the store.", { error });
   }
   return { kv: isStored, runner: isRunning, backlog_age_ms: Math.max(0, backlog) };
+}
+
+/** Since when the first task of each shard of a type has been ready. */
+async function heads(kv: Deno.Kv, type: string): Promise<number[]> {
+  const found: number[] = [];
+  const prefix = keys.readyOf(type);
+  let start = prefix;
+  while (true) {
+    let shard: number | null = null;
+    // The fence of a shard, and the first of its tasks.
+    for await (const { key, value } of kv.list({ prefix, start }, { limit: 2 })) {
+      shard ??= key[2] as number;
+      if (key[2] === shard && !isFence(key)) found.push(decode<number>(value));
+    }
+    if (shard === null) return found;
+    start = keys.fence(type, shard + 1);
+  }
 }

@@ -88,7 +88,7 @@ export class Recoverer {
       const [, instance, id] = entry.key as string[];
       if (living.has(instance)) continue;
       const [state] = await readTasks(this.core.kv, [id]);
-      const changeset = emptyChangeset(`command:${id}`);
+      const changeset = emptyChangeset(`cancel_request:${id}`);
       changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       changeset.deletes.push(entry.key);
       if (state?.run?.instance === instance) continue; // It is handed back first, with the cancel request.

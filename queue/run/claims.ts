@@ -1,42 +1,85 @@
 /**
- * Claims of ready tasks: reads the head of a type's queue and claims tasks for this instance, in order of score.
+ * Claims of ready tasks. A claim reads the head of a type's queue together with the fences of the shards that it is
+ * in, then deletes the entries of all its tasks in one atomic that checks and rewrites these fences. Whoever else
+ * changes or deletes a ready entry rewrites its fence too: so one check proves that nothing which the claim has read
+ * has changed. Whoever adds an entry leaves the fence alone.
  *
  * @module
  */
 
 import type { Core } from "../core.ts";
 import type { AnyTaskDefinition } from "../define.ts";
-import { type Changeset, emptyChangeset, merge, transition } from "../store/changeset.ts";
+import { type Changeset, emptyChangeset, merge, move, putFence, transition } from "../store/changeset.ts";
 import { decode, encode } from "../store/codec.ts";
-import { keys } from "../store/keys.ts";
+import { AtomicSize } from "../store/commit/atomic_size.ts";
+import { isFence, keys } from "../store/keys.ts";
 import { readReady } from "../store/reads.ts";
 import { ConflictError } from "../task/errors.ts";
+import { MAX_SHARDS } from "../task/ids.ts";
 import { allowance, type Rate } from "../task/rate_limit.ts";
 import type { RunRecord, TaskState } from "../task/record.ts";
 import { claim, expire, mayExpire } from "../task/transitions.ts";
 import { RecentMap } from "../recent_map.ts";
 
+/** The most tasks of one claim. */
+export const CLAIM_BATCH = 400;
 /** The most newly placed tasks that are cached, so that a claim need not read them back. */
 const REMEMBERED = 4_000;
-/** When distributed, a claim picks its tasks from a head of this many times the number it needs. */
-const SPREAD = 4;
+/** Checks of a claim besides its fences: those of the lane and of the rate limit. */
+const OTHER_CHECKS = 2;
+/**
+ * After so many refused claims of a type in a row, its next claim checks each entry instead of the fences: it takes
+ * fewer tasks, but fails only if one of these tasks was taken, however many others are cancelled meanwhile.
+ */
+const REFUSALS = 2;
 
 /** Called with a task whose claim is committed. */
 export type OnClaimed = (state: TaskState & { run: RunRecord }) => void;
 
-/** The result of a claim under a rate limit. */
+/** The first ready tasks of a type. */
+interface Head {
+  /** By score within each shard. */
+  entries: Deno.KvEntry<unknown>[];
+  /** The versionstamps of the fences of their shards; null: never written. */
+  fences: Map<number, string | null>;
+  /** Whether these are all the ready tasks of the type. */
+  complete: boolean;
+}
+
+/** The result of a claim. */
 export interface Claimed {
+  /** How many tasks were claimed. */
+  count: number;
   /** Whether there may be more to claim at once. */
   more: boolean;
   /** Milliseconds until the rate limit allows the next start. */
   again?: number;
 }
 
+const NONE: Claimed = { count: 0, more: false };
+
 /** Claims tasks for one instance. */
 export class Claims {
+  /** Claims that were committed, and those that were refused because others changed what they had read. */
+  readonly stats = { committed: 0, refused: 0 };
   readonly #fresh = new RecentMap<string, { versionstamp: string; state: TaskState }>(REMEMBERED);
+  /** By type, the shard that the next claim begins with: each gets its turn. */
+  readonly #shard = new Map<string, number>();
+  /** Types with tasks in shards that new tasks no longer go to. */
+  readonly #spread = new Set<string>();
+  /** By type, how many claims were refused in a row. */
+  readonly #refusals = new Map<string, number>();
 
   constructor(private readonly core: Core) {}
+
+  /** Looks for tasks that were stored with more shards. */
+  async open(types: string[]): Promise<void> {
+    const { kv, shards } = this.core;
+    await Promise.all(types.map(async (type) => {
+      const beyond = { prefix: keys.readyOf(type), start: keys.fence(type, shards) };
+      for await (const _ of kv.list(beyond, { limit: 1 })) this.#spread.add(type);
+    }));
+  }
 
   /** Caches a task that has just become ready, or drops one that is no longer ready. */
   remember(id: string, versionstamp: string, state: TaskState | null): void {
@@ -44,109 +87,150 @@ export class Claims {
     else this.#fresh.delete(id);
   }
 
-  /** Claims as many tasks as a rate limit allows: the starts are counted in the same atomic. */
-  async claimWithin(definition: AnyTaskDefinition, free: number, rate: Rate, onClaimed: OnClaimed): Promise<Claimed> {
-    const { kv, clock, committer, limits } = this.core;
-    const { type } = definition;
-    const stored = await kv.get(keys.rate(type));
-    const now = clock.now();
-    const window = allowance(stored.value ? decode<number[]>(stored.value) : [], rate, now);
-    if (window.free <= 0) {
-      if (window.setBack) await committer.commitUnlessConflict(rewriteStarts(stored, window.counting, rate));
-      return { more: false, again: Math.max(1, window.nextAt - now) };
-    }
-    // The lane and the rate window need one check each.
-    const entries = await this.head(type, Math.min(free, window.free, limits.checks - 2));
-    if (entries.length === 0) return { more: false };
-    const states = await this.#read(entries);
-    const valid: { entry: Deno.KvEntry<unknown>; state: TaskState }[] = [];
-    for (const [i, entry] of entries.entries()) {
-      const state = states[i];
-      if (!state || !this.#hasPlacement(state, entry)) await committer.deleteIfUnchanged(entry);
-      else if (this.#hasExpired(state)) await this.#expire(state, entry);
-      else valid.push({ entry, state });
-    }
-    if (valid.length === 0) return { more: true };
+  /**
+   * Claims tasks of a type, as many as there are free slots; each is handed to `onClaimed` once all are committed.
+   *
+   * @param free The number of free slots: asked before the queue is read and again before anything is claimed.
+   * @param rate The type's rate limit: the starts are counted in the same atomic.
+   * @param onRead Called with the number of ready tasks, if all of them were read.
+   */
+  async claim(
+    { type }: AnyTaskDefinition,
+    free: () => number,
+    rate: Rate | null,
+    onClaimed: OnClaimed,
+    onRead: (ready: number) => void = () => {},
+  ): Promise<Claimed> {
+    const window = rate && await this.#window(type, rate);
+    if (window && window.free <= 0) return { ...NONE, again: window.again };
+    const { committer, clock, limits } = this.core;
+    const checksEach = (this.#refusals.get(type) ?? 0) >= REFUSALS;
+    const most = Math.min(free(), window?.free ?? Infinity, checksEach ? limits.checks - OTHER_CHECKS : CLAIM_BATCH);
+    const head = await this.#head(type, most);
+    if (head.complete) onRead(head.entries.length);
+    const states = await this.#read(head.entries);
+    if (await this.#clear(head.entries, states)) return { ...NONE, more: true };
     // No await from here to the commit: the claims must be made under the current instance id.
-    const changeset = emptyChangeset();
-    const claimed = valid.map(({ state }) => claim(state, committer.instance, now));
-    for (const [i, { entry, state }] of valid.entries()) {
-      merge(changeset, transition(state, claimed[i]));
-      changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+    const now = clock.now();
+    const claimed = (states as TaskState[]).slice(0, free()).map((state) => claim(state, committer.instance, now));
+    if (claimed.length === 0) return NONE;
+    const write = () => {
+      const changeset = emptyChangeset();
+      claimed.forEach((after, i) => move(changeset, states[i], after));
+      for (const [shard, versionstamp] of head.fences) {
+        if (!checksEach) changeset.checks.push({ key: keys.fence(type, shard), versionstamp });
+        putFence(changeset, type, shard);
+      }
+      if (checksEach) changeset.checks.push(...head.entries.slice(0, claimed.length));
+      if (window) merge(changeset, window.count(claimed.map(() => now)));
+      return changeset;
+    };
+    let changeset = write();
+    // Tasks with long keys, or that could have expired, take more room.
+    while (claimed.length > 1 && !this.#fits(changeset)) {
+      claimed.length = Math.ceil(claimed.length / 2);
+      changeset = write();
     }
-    merge(changeset, rewriteStarts(stored, [...window.counting, ...claimed.map(() => now)], rate));
     try {
       await committer.commit(changeset, { asTaskOwner: true });
     } catch (error) {
-      if (error instanceof ConflictError) return { more: true };
-      throw error;
+      if (!(error instanceof ConflictError)) throw error;
+      this.stats.refused++;
+      this.#refusals.set(type, (this.#refusals.get(type) ?? 0) + 1);
+      return { ...NONE, more: true };
     }
+    this.stats.committed++;
+    this.#refusals.delete(type);
     claimed.forEach(onClaimed);
-    return { more: true };
+    return { count: claimed.length, more: true };
   }
 
-  #hasPlacement(state: TaskState, entry: Deno.KvEntry<unknown>): boolean {
-    const { placement } = state.task;
-    return placement?.kind === "ready" && placement.score === entry.key[2];
-  }
-
-  #hasExpired(state: TaskState): boolean {
-    return mayExpire(state) && state.task.expires_at! <= this.core.clock.now();
-  }
-
-  async #expire(state: TaskState, entry: Deno.KvEntry<unknown>): Promise<void> {
-    const changeset = transition(state, expire(state, this.core.clock.now()));
-    changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-    await this.core.committer.commitUnlessConflict(changeset);
-  }
-
-  /** The first `wanted` entries of a type, or as many as there are. */
-  async head(type: string, wanted: number): Promise<Deno.KvEntry<unknown>[]> {
-    const { kv, distributed } = this.core;
-    const limit = distributed ? wanted * SPREAD : wanted;
-    const entries: Deno.KvEntry<unknown>[] = [];
-    for await (const entry of kv.list({ prefix: keys.readyOf(type) }, { limit, batchSize: Math.min(limit, 500) })) {
-      entries.push(entry);
+  /** How many starts a rate limit allows now, and the changeset that counts some. */
+  async #window(type: string, rate: Rate) {
+    const { kv, clock, committer } = this.core;
+    const stored = await kv.get(keys.rate(type));
+    const now = clock.now();
+    const window = allowance(stored.value ? decode<number[]>(stored.value) : [], rate, now);
+    if (window.free <= 0 && window.setBack) {
+      await committer.commitUnlessConflict(rewriteStarts(stored, window.counting, rate));
     }
-    if (entries.length <= wanted) return entries;
-    // Instances that claimed the same head would mostly conflict with each other.
-    const start = Math.floor(Math.random() * (entries.length - wanted + 1));
-    return entries.slice(start, start + wanted);
+    return {
+      free: window.free,
+      again: Math.max(1, window.nextAt - now),
+      count: (starts: number[]) => rewriteStarts(stored, [...window.counting, ...starts], rate),
+    };
   }
 
-  /** Claims the tasks of some entries; each is handed to `onClaimed` as soon as its claim is committed. */
-  async claim(entries: Deno.KvEntry<unknown>[], onClaimed: OnClaimed): Promise<void> {
-    const { clock, committer } = this.core;
-    const states = await this.#read(entries);
-    const { instance } = committer;
-    await Promise.all(entries.map(async (entry, i) => {
-      const state = states[i];
-      if (!state || !this.#hasPlacement(state, entry)) return await committer.deleteIfUnchanged(entry);
-      if (this.#hasExpired(state)) return await this.#expire(state, entry);
-      const claimed = claim(state, instance, clock.now());
-      const changeset = transition(state, claimed);
-      changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-      try {
-        await committer.commit(changeset, { asTaskOwner: true });
-      } catch (error) {
-        if (error instanceof ConflictError) return;
-        throw error;
+  #fits(changeset: Changeset): boolean {
+    const size = new AtomicSize(this.core.limits);
+    size.add(changeset);
+    return size.excess === null;
+  }
+
+  /** Reads the head of a type, from the shard whose turn it is. Each list is a snapshot, of entries and fences. */
+  async #head(type: string, wanted: number): Promise<Head> {
+    const { kv, limits, shards, distributed } = this.core;
+    const all = this.#spread.has(type) ? MAX_SHARDS : shards;
+    // Instances begin at different shards, and then go round.
+    const first = this.#shard.get(type) ?? (distributed ? Math.floor(Math.random() * all) : 0);
+    const prefix = keys.readyOf(type);
+    const from = keys.fence(type, first);
+    const head: Head = { entries: [], fences: new Map(), complete: false };
+    const found = new Map<number, string>();
+    for (const selector of first === 0 ? [{ prefix }] : [{ prefix, start: from }, { prefix, end: from }]) {
+      const limit = wanted - head.entries.length + MAX_SHARDS;
+      for await (const entry of kv.list(selector, { limit, batchSize: limit })) {
+        const shard = entry.key[2] as number;
+        if (isFence(entry.key)) {
+          found.set(shard, entry.versionstamp);
+          continue;
+        }
+        const isNew = !head.fences.has(shard);
+        if (head.entries.length === wanted || isNew && head.fences.size === limits.checks - OTHER_CHECKS) return head;
+        if (isNew) head.fences.set(shard, found.get(shard) ?? null);
+        head.entries.push(entry);
+        this.#shard.set(type, (shard + 1) % all);
       }
-      onClaimed(claimed);
-    }));
+    }
+    head.complete = true;
+    return head;
+  }
+
+  /** Deletes entries that place no task, and expires tasks whose time is over; false if there are none of these. */
+  async #clear(entries: Deno.KvEntry<unknown>[], states: (TaskState | null)[]): Promise<boolean> {
+    const { committer, clock } = this.core;
+    const now = clock.now();
+    const work = entries.flatMap((entry, i): Promise<unknown>[] => {
+      const state = states[i];
+      if (!state || !hasPlacement(state, entry)) return [committer.deleteIfUnchanged(entry)];
+      if (!mayExpire(state) || state.task.expires_at! > now) return [];
+      const changeset = transition(state, expire(state, now));
+      changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      return [committer.commitUnlessConflict(changeset)];
+    });
+    await Promise.all(work);
+    return work.length > 0;
   }
 
   /** The tasks of `ready` entries. */
   async #read(entries: Deno.KvEntry<unknown>[]): Promise<(TaskState | null)[]> {
+    const unknown: string[] = [];
     const states = entries.map(({ key, versionstamp }) => {
-      const fresh = this.#fresh.get(key[3] as string);
+      const id = key[4] as string;
+      const fresh = this.#fresh.get(id);
       // An entry and its record are written in one commit: equal versionstamps mean the same record.
-      return fresh?.versionstamp === versionstamp ? fresh.state : null;
+      if (fresh?.versionstamp === versionstamp) return fresh.state;
+      unknown.push(id);
+      return null;
     });
-    const unknown = entries.map(({ key }) => key[3] as string).filter((_, i) => !states[i]);
-    const read = await readReady(this.core.kv, unknown);
-    return states.map((state) => state ?? read.shift() ?? null);
+    if (unknown.length === 0) return states;
+    const read = (await readReady(this.core.kv, unknown)).values();
+    return states.map((state) => state ?? read.next().value ?? null);
   }
+}
+
+function hasPlacement({ task }: TaskState, { key }: Deno.KvEntry<unknown>): boolean {
+  return task.placement?.kind === "ready" && task.shard === key[2] && task.placement.score === key[3];
 }
 
 /** The changeset that replaces the starts counted by a rate limit, unless someone else has. */

@@ -8,21 +8,19 @@
 import { repeat, type Repeating, within } from "../task/clock.ts";
 import { requestedBy } from "./cancel_requests.ts";
 import { ClaimOnSubmit } from "./claim_on_submit.ts";
-import { Claims, type OnClaimed } from "./claims.ts";
+import { Claims } from "./claims.ts";
 import type { Core } from "../core.ts";
 import type { AnyTaskDefinition } from "../define.ts";
 import { FencedError } from "../task/errors.ts";
 import { Execution } from "./execution.ts";
 import { keys } from "../store/keys.ts";
 import type { Pauses } from "./pauses.ts";
-import { parseRate, type Rate } from "../task/rate_limit.ts";
+import { parseRate } from "../task/rate_limit.ts";
 import { readTasks } from "../store/reads.ts";
 import type { RunRecord, TaskState } from "../task/record.ts";
 import { claim } from "../task/transitions.ts";
 import type { Change } from "../store/changeset.ts";
 
-/** The most tasks claimed at once: one read of `ready`. */
-const CLAIM_BATCH = 500;
 /** The most tasks that an instance owns per slot, counting those that run and those that end. */
 const MOST_HELD = 4;
 /** How often cancel requests of other instances are polled, in milliseconds. */
@@ -66,15 +64,22 @@ export class Runner {
     this.#claims = new Claims(core);
   }
 
+  /** Claims that were committed, and those that were refused. */
+  get claimStats(): { committed: number; refused: number } {
+    return this.#claims.stats;
+  }
+
   /** Whether tasks are being claimed. */
   get alive(): boolean {
     return this.#open;
   }
 
   /** Starts claiming. */
-  start(): void {
+  async start(): Promise<void> {
     const { registry, notifier, clock, log } = this.#core;
-    for (const { type } of registry.all()) this.#running.set(type, new Set());
+    const types = registry.all().map(({ type }) => type);
+    for (const type of types) this.#running.set(type, new Set());
+    if (!this.#core.distributed) await this.#claims.open(types);
     this.#open = true;
     this.#unlisten = [notifier.on("ready", (type) => {
       if (type !== undefined) this.#fill(type);
@@ -212,47 +217,27 @@ export class Runner {
 
   async #claimAll(type: string): Promise<void> {
     const definition = this.#core.registry.get(type)!;
-    const rate = this.rateOf(definition);
+    const limit = this.rateOf(definition);
+    const rate = limit === null ? null : parseRate(limit);
     while (this.#open && !this.#closing) {
-      const free = this.#free(definition);
-      if (free <= 0) return;
+      if (this.#free(definition) <= 0) return;
       this.#again.delete(type);
       if (await this.#pauses.isPaused(type)) return;
-      const onClaimed: OnClaimed = (state) => this.#start(definition, state);
-      const more = rate === null
-        ? await this.#claimHead(definition, free, onClaimed)
-        : await this.#claimWithin(definition, free, parseRate(rate), onClaimed);
+      const arrivals = this.#onSubmit.arrivalsOf(type);
+      const { count, more, again } = await this.#claims.claim(
+        definition,
+        () => this.#free(definition),
+        rate,
+        (state) => this.#start(definition, state),
+        (ready) => this.#onSubmit.allRead(type, ready, arrivals),
+      );
+      this.#onSubmit.claimed(type, count);
+      if (again !== undefined) {
+        this.#timers.get(type)?.();
+        this.#timers.set(type, this.#core.clock.after(again, () => this.#fill(type)));
+      }
       if (!more) return;
     }
-  }
-
-  async #claimHead(definition: AnyTaskDefinition, free: number, onClaimed: OnClaimed): Promise<boolean> {
-    const { type } = definition;
-    const wanted = Math.min(free, CLAIM_BATCH);
-    const arrivals = this.#onSubmit.arrivalsOf(type);
-    const entries = await this.#claims.head(type, wanted);
-    // A head shorter than requested is everything, except for tasks that have arrived meanwhile.
-    if (entries.length < wanted) this.#onSubmit.allRead(type, entries.length, arrivals);
-    const claimed = entries.slice(0, this.#free(definition));
-    if (claimed.length === 0) return false;
-    await this.#claims.claim(claimed, onClaimed);
-    this.#onSubmit.claimed(type, claimed.length);
-    return true;
-  }
-
-  async #claimWithin(
-    definition: AnyTaskDefinition,
-    free: number,
-    rate: Rate,
-    onClaimed: OnClaimed,
-  ): Promise<boolean> {
-    const { type } = definition;
-    const { more, again } = await this.#claims.claimWithin(definition, free, rate, onClaimed);
-    if (again !== undefined) {
-      this.#timers.get(type)?.();
-      this.#timers.set(type, this.#core.clock.after(again, () => this.#fill(type)));
-    }
-    return more;
   }
 
   #start(definition: AnyTaskDefinition, state: TaskState & { run: RunRecord }): void {

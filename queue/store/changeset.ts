@@ -7,28 +7,8 @@
 
 import { decode, encode, MAX_VALUE_BYTES } from "./codec.ts";
 import { type Bucket, keys, placementKey, sameKey } from "./keys.ts";
-import { isTerminal, type Status, statusOf, type TaskRecord, type TaskState } from "../task/record.ts";
+import { type Attempt, isTerminal, statusOf, type TaskRecord, type TaskState } from "../task/record.ts";
 import { mayExpire, occupies, PRIORITY_STEP_MS } from "../task/transitions.ts";
-
-/** A change to the number of tasks of a type in a status. */
-export interface Count {
-  /** The type. */
-  task_type: string;
-  /** The status. */
-  status: Status;
-  /** By how much the number of tasks changes. */
-  delta: 1 | -1;
-}
-
-/** A change to a caller's open work: tasks that have not ended. */
-export interface OpenChange {
-  /** Who submitted. */
-  caller: string;
-  /** Tasks, or bytes of their parameters. */
-  of: "tasks" | "bytes";
-  /** By how much it changes. */
-  delta: number;
-}
 
 /** A task that a changeset moves. `before` is null when it is new, `after` when it is deleted. */
 export interface Change {
@@ -56,14 +36,13 @@ export interface Changeset {
   checks: Deno.AtomicCheck[];
   puts: Put[];
   deletes: Deno.KvKey[];
-  counts: Count[];
-  open: OpenChange[];
+  /** The tasks that it moves: counters, series and the change feed follow from these. */
   changes: Change[];
 }
 
 /** An empty changeset with these locks. */
 export function emptyChangeset(...locks: string[]): Changeset {
-  return { locks, checks: [], puts: [], deletes: [], counts: [], open: [], changes: [] };
+  return { locks, checks: [], puts: [], deletes: [], changes: [] };
 }
 
 /** Merges one changeset into another: both are committed or neither. */
@@ -72,8 +51,6 @@ export function merge(into: Changeset, from: Changeset): void {
   into.checks.push(...from.checks);
   into.puts.push(...from.puts);
   into.deletes.push(...from.deletes);
-  into.counts.push(...from.counts);
-  into.open.push(...from.open);
   into.changes.push(...from.changes);
 }
 
@@ -111,32 +88,59 @@ const COMMON = {
   actions: [],
   uploads: [],
   record_only: false,
+  shard: 0,
 } satisfies Partial<TaskRecord>;
 
-type Packed = Partial<StoredTask>;
+/** As stored: usual values are left out, and so is the one attempt of a task that succeeded at once. */
+type Packed = Partial<StoredTask> & { ran_by?: string };
 
 function encodeTask(task: StoredTask): Uint8Array<ArrayBuffer> {
   const packed: Record<string, unknown> = {};
-  for (const [field, value] of Object.entries(task)) {
-    const common = (COMMON as Record<string, unknown>)[field];
-    if (value === common || Array.isArray(common) && (value as unknown[]).length === 0) continue;
+  const common: Record<string, unknown> = COMMON;
+  let field: keyof StoredTask;
+  for (field in task) {
+    const value = task[field];
+    if (value === common[field] || Array.isArray(value) && value.length === 0) continue;
     packed[field] = value;
+  }
+  if (task.attempts.length === 1 && isOnly(task, task.attempts[0])) {
+    packed.ran_by = task.attempts[0].instance;
+    delete packed.attempts;
   }
   return encode(packed);
 }
 
+/** Whether an attempt says nothing but its instance that the record does not say. */
+function isOnly({ status, attempt, started_at, completed_at }: TaskRecord, only: Attempt): boolean {
+  return status === "SUCCESS" && only.outcome === "success" && only.error === null && only.attempt === attempt &&
+    only.started_at === started_at && only.completed_at === completed_at;
+}
+
 /** Decodes a stored cold record. */
 export function decodeTask(bytes: unknown): StoredTask {
+  const { ran_by, ...stored } = decode<Packed>(bytes);
   // Fresh arrays: a reader's change to a task must not affect another reader.
-  return {
+  const task = {
     ...COMMON,
     tags: [],
     depends_on: [],
     attempts: [],
     actions: [],
     uploads: [],
-    ...decode<Packed>(bytes),
+    ...stored,
   } as StoredTask;
+  if (ran_by !== undefined) {
+    const { attempt, started_at, completed_at } = task;
+    task.attempts = [{
+      attempt,
+      instance: ran_by,
+      started_at: started_at!,
+      completed_at: completed_at!,
+      outcome: "success",
+      error: null,
+    }];
+  }
+  return task;
 }
 
 function bucketOf(state: TaskState): Bucket {
@@ -178,9 +182,16 @@ function putTask(changeset: Changeset, task: TaskRecord): void {
  * (record, run, index) and 4 to end.
  */
 export function transition(before: TaskState | null, after: TaskState): Changeset {
+  const changeset = emptyChangeset();
+  move(changeset, before, after);
+  return changeset;
+}
+
+/** Adds a {@linkcode transition} to a changeset. */
+export function move(changeset: Changeset, before: TaskState | null, after: TaskState): void {
   const { task, run } = after;
   const { id, task_type } = task;
-  const changeset = emptyChangeset(id);
+  changeset.locks.push(id);
 
   if (task !== before?.task) putTask(changeset, task);
   if (run) changeset.puts.push({ key: keys.run(id), value: encode(run) });
@@ -194,6 +205,8 @@ export function transition(before: TaskState | null, after: TaskState): Changese
   const keyBefore = placeBefore && placementKey(placeBefore, task);
   if (keyBefore && !(key && sameKey(key, keyBefore))) changeset.deletes.push(keyBefore);
   if (key && place !== placeBefore) changeset.puts.push({ key, value: encode(placementValue(task)) });
+  // A claim in flight has read the old entry. Claims themselves check and rewrite the fence once for all their tasks.
+  if (placeBefore?.kind === "ready" && !run) putFence(changeset, task_type, task.shard);
 
   const bucket = bucketOf(after);
   const bucketBefore = before && bucketOf(before);
@@ -203,28 +216,12 @@ export function transition(before: TaskState | null, after: TaskState): Changese
   }
   moveEntries(changeset, entriesOf(before), entriesOf(after));
   for (const key of effectsOf(before, after)) changeset.puts.push({ key, value: encode(0) });
-
-  const status = statusOf(after);
-  const statusBefore = before && statusOf(before);
-  if (statusBefore !== status) {
-    if (statusBefore) changeset.counts.push({ task_type, status: statusBefore, delta: -1 });
-    changeset.counts.push({ task_type, status, delta: 1 });
-  }
-
-  changeset.open.push(...openChanges(before, after));
   changeset.changes.push({ id, before, after });
-  return changeset;
 }
 
-/** How a change of a task affects the open work of its submitter. */
-export function openChanges(before: TaskState | null, after: TaskState): OpenChange[] {
-  const { submitted_by: caller, params_bytes } = after.task;
-  const isOpen = (state: TaskState | null) => state !== null && !isTerminal(statusOf(state));
-  if (caller === null || isOpen(before) === isOpen(after)) return [];
-  const sign = isOpen(after) ? 1 : -1;
-  const changes: OpenChange[] = [{ caller, of: "tasks", delta: sign }];
-  if (params_bytes > 0) changes.push({ caller, of: "bytes", delta: sign * params_bytes });
-  return changes;
+/** Rewrites the fence of a part of `ready`: every claim that has read an entry of it fails and reads again. */
+export function putFence(changeset: Changeset, type: string, shard: number): void {
+  changeset.puts.push({ key: keys.fence(type, shard), value: encode(0) });
 }
 
 /** The value of a placement entry: since when a task is ready, which its score alone does not tell. */

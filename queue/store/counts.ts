@@ -7,13 +7,14 @@
 
 import { decode } from "./codec.ts";
 import { keys } from "./keys.ts";
-import type { Changeset, Count, OpenChange } from "./changeset.ts";
+import type { Change } from "./changeset.ts";
+import { isTerminal, type Status, statusOf, type TaskState } from "../task/record.ts";
 
 /** How many tasks there are, by type and status. */
-export type Counts = Record<string, Partial<Record<Count["status"], number>>>;
+export type Counts = Record<string, Partial<Record<Status, number>>>;
 
 /** Open work by caller: number of tasks that have not ended, and bytes of their parameters. */
-export type OpenWork = Record<string, Partial<Record<OpenChange["of"], number>>>;
+export type OpenWork = Record<string, Partial<Record<"tasks" | "bytes", number>>>;
 
 /** What a lane counts. */
 export interface Tally {
@@ -29,21 +30,25 @@ export interface LaneRecord extends Tally {
 
 type Table<K extends string> = Record<string, Partial<Record<K, number>>>;
 
-/** Adds changes to a table; zeros are dropped. */
-function add<K extends string>(table: Table<K>, changes: [row: string, column: K, delta: number][]): Table<K> {
-  if (changes.length === 0) return table;
-  const sum: Table<K> = { ...table };
-  const copied = new Set<string>();
-  for (const [row, column, delta] of changes) {
-    if (!copied.has(row)) {
-      sum[row] = { ...sum[row] };
-      copied.add(row);
-    }
-    const value = (sum[row][column] ?? 0) + delta;
-    if (value === 0) delete sum[row][column];
-    else sum[row][column] = value;
+/** A table to which numbers are added: its rows are copied when they first change, and zeros are dropped. */
+class Sums<K extends string> {
+  readonly table: Table<K>;
+  readonly #copied = new Set<string>();
+
+  constructor(table: Table<K>) {
+    this.table = { ...table };
   }
-  return sum;
+
+  add(row: string, column: K, delta: number): void {
+    if (!this.#copied.has(row)) {
+      this.table[row] = { ...this.table[row] };
+      this.#copied.add(row);
+    }
+    const columns = this.table[row];
+    const value = (columns[column] ?? 0) + delta;
+    if (value === 0) delete columns[column];
+    else columns[column] = value;
+  }
 }
 
 /** The sum of tables. */
@@ -60,17 +65,27 @@ function sumOf<K extends string>(all: Table<K>[]): Table<K> {
   return sum;
 }
 
-/** Adds changes to counters; zeros are dropped. */
-export function addCounts(counts: Counts, changes: Count[]): Counts {
-  return add(counts, changes.map(({ task_type, status, delta }) => [task_type, status, delta]));
+/** A tally after some changes. */
+export function addChanges({ counts, open = {} }: Tally, changes: readonly Omit<Change, "id">[]): Required<Tally> {
+  const tasks = new Sums<Status>(counts);
+  const work = new Sums<"tasks" | "bytes">(open);
+  for (const { before, after } of changes) {
+    const { task_type, submitted_by, params_bytes } = (after ?? before)!.task;
+    const [from, to] = [before && statusOf(before), after && statusOf(after)];
+    if (from !== to) {
+      if (from) tasks.add(task_type, from, -1);
+      if (to) tasks.add(task_type, to, 1);
+    }
+    if (submitted_by === null || isOpen(before) === isOpen(after)) continue;
+    const sign = isOpen(after) ? 1 : -1;
+    work.add(submitted_by, "tasks", sign);
+    if (params_bytes > 0) work.add(submitted_by, "bytes", sign * params_bytes);
+  }
+  return { counts: tasks.table, open: work.table };
 }
 
-/** A tally plus the changes of some changesets. */
-export function addChangesets({ counts, open = {} }: Tally, writes: Pick<Changeset, "counts" | "open">[]): Tally {
-  return {
-    counts: addCounts(counts, writes.flatMap((changeset) => changeset.counts)),
-    open: add(open, writes.flatMap((changeset) => changeset.open).map(({ caller, of, delta }) => [caller, of, delta])),
-  };
+function isOpen(state: TaskState | null): boolean {
+  return state !== null && !isTerminal(statusOf(state));
 }
 
 /** The sum of tallies. */

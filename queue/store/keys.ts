@@ -1,23 +1,25 @@
 /**
- * Every key of the store, in one table, with what it holds and who may write it. No other code builds keys.
+ * Every key of the store, in one table, with what it holds and who may write it. No other code builds keys. A change to
+ * the table is a new format of the store: see `format.ts`.
  *
  * | key | holds | written by |
  * |---|---|---|
  * | `task, id` | the cold record | submit; the task owner at the end; a cancel or retry while it does not run |
  * | `result, id` | a result too large for the record | the task owner, with the record |
  * | `run, id` | the hot record | the task owner; the recoverer after the owner is fenced |
- * | `ready, type, score, id` | a task that may start | each change of placement |
+ * | `ready, type, shard, score, id` | a task that may start | each change of placement |
+ * | `ready, type, shard` | the fence of these: a claim checks and rewrites it instead of each entry that it deletes | claims; whoever else changes or deletes such an entry |
  * | `scheduled, due, id` | a task that is not due yet | each change of placement |
  * | `blocked, id` | a task whose parents have not all succeeded | each change of placement |
- * | `limited, type, key, score, id` | a task that waits for its concurrency key | each change of placement |
- * | `slot, type, key` | which tasks occupy a concurrency key | the effect worker |
+ * | `key_waiting, type, key, score, id` | a task that waits for its concurrency key | each change of placement |
+ * | `key_holders, type, key` | which tasks occupy a concurrency key | the effect worker |
  * | `child, parent, id` | that a task depends on another, and whether that has succeeded | submit, retry; the effect worker; removed when the task ends |
- * | `follow, task, id` | pending effect: tasks depend on the outcome of this one | its end, or a new dependent; the effect worker removes it |
- * | `follow, slot, type, key` | pending effect: a concurrency key became free or wanted | a change of a task with the key; the effect worker removes it |
- * | `follow, callback, id` | pending effect: an ended task's callback is not made yet | its end; the effect worker removes it |
+ * | `effect, dependents, id` | pending effect: tasks depend on the outcome of this one | its end, or a new dependent; the effect worker removes it |
+ * | `effect, key, type, key` | pending effect: a concurrency key became free or wanted | a change of a task with the key; the effect worker removes it |
+ * | `effect, callback, id` | pending effect: an ended task's callback is not made yet | its end; the effect worker removes it |
  * | `expiry, at, id` | when a task that has not been started is cancelled | submit; removed by its start or end |
- * | `drop, at, id` | when a task with a retention of its own is deleted | whoever ends it |
- * | `removed, id` | tombstone: entries of a deleted task may be left | its delete; removed with the last entry |
+ * | `retention, at, id` | when a task with a retention of its own is deleted | whoever ends it |
+ * | `tombstone, id` | entries of a deleted task may be left | its delete; removed with the last entry |
  * | `unique, type, key` | the newest task with a unique key | submit; removed with the task |
  * | `retried_as, old, new` | that a task is an edited resubmission of another | submit; removed with the old task |
  * | `step, id, generation, name` | the result of a finished step | the task owner |
@@ -39,17 +41,18 @@
  * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
  * | `blob_pending, blob` | that a file is being written | whoever writes the file; the janitor |
  * | `idempotency, scope, key` | which task a key has created | submit |
- * | `command, instance, id` | a cancel request to the task owner | any instance |
+ * | `cancel_request, instance, id` | a cancel request to the task owner | any instance |
+ * | `meta, format` | the format of the store | its first start; a migration |
  * | `instance, instance` | heartbeat of a living instance | that instance; the recoverer deletes it |
  * | `lane, instance, n` | last operation and counters of a stream of commits: the fence | that instance; the recoverer folds it |
  * | `lane, "", 0` | the counters of all lanes that are gone | whoever folds a lane |
  * | `change, versionstamp` | which tasks a commit moved | every commit that moves a task |
  * | `series, minute, at, type, instance, n` | what happened to the tasks of a type in a minute, as counted by one lane | that lane, with its commits; the janitor deletes it |
  * | `series, hour, at, type` | the same of an hour, of all lanes | the janitor |
- * | `mark, at, by` | an instance started, a type was paused or resumed | with that; the janitor deletes it |
+ * | `annotation, at, by` | an instance started, a type was paused or resumed | with that; the janitor deletes it |
  * | `change_floor` | newest change that was trimmed | the janitor |
  * | `probe, instance` | that the store can be written and read | the health check; expires after a minute |
- * | `bell` | the wake-up: written where instances share a store | every commit |
+ * | `wakeup` | written where instances share a store | every commit |
  *
  * @module
  */
@@ -67,27 +70,28 @@ export const keys = {
   result: (id: string): Key => ["result", id],
   run: (id: string): Key => ["run", id],
   runs: (): Key => ["run"],
-  ready: (type: string, score: number, id: string): Key => ["ready", type, score, id],
+  ready: (type: string, shard: number, score: number, id: string): Key => ["ready", type, shard, score, id],
+  fence: (type: string, shard: number): Key => ["ready", type, shard],
   readyOf: (type: string): Key => ["ready", type],
   scheduled: (due: number, id: string): Key => ["scheduled", due, id],
   allScheduled: (): Key => ["scheduled"],
   blocked: (id: string): Key => ["blocked", id],
-  keyWaiting: (type: string, key: string, score: number, id: string): Key => ["limited", type, key, score, id],
-  keyWaitingOf: (type: string, key: string): Key => ["limited", type, key],
-  keyHolders: (type: string, key: string): Key => ["slot", type, key],
+  keyWaiting: (type: string, key: string, score: number, id: string): Key => ["key_waiting", type, key, score, id],
+  keyWaitingOf: (type: string, key: string): Key => ["key_waiting", type, key],
+  keyHolders: (type: string, key: string): Key => ["key_holders", type, key],
   child: (parent: string, id: string): Key => ["child", parent, id],
   children: (): Key => ["child"],
   childrenOf: (parent: string): Key => ["child", parent],
-  dependentsEffect: (id: string): Key => ["follow", "task", id],
-  concurrencyKeyEffect: (type: string, key: string): Key => ["follow", "slot", type, key],
-  callbackEffect: (id: string): Key => ["follow", "callback", id],
-  effects: (): Key => ["follow"],
+  dependentsEffect: (id: string): Key => ["effect", "dependents", id],
+  concurrencyKeyEffect: (type: string, key: string): Key => ["effect", "key", type, key],
+  callbackEffect: (id: string): Key => ["effect", "callback", id],
+  effects: (): Key => ["effect"],
   expiry: (at: number, id: string): Key => ["expiry", at, id],
   expiries: (): Key => ["expiry"],
-  retentionDue: (at: number, id: string): Key => ["drop", at, id],
-  retentionDues: (): Key => ["drop"],
-  tombstone: (id: string): Key => ["removed", id],
-  tombstones: (): Key => ["removed"],
+  retentionDue: (at: number, id: string): Key => ["retention", at, id],
+  retentionDues: (): Key => ["retention"],
+  tombstone: (id: string): Key => ["tombstone", id],
+  tombstones: (): Key => ["tombstone"],
   unique: (type: string, key: string): Key => ["unique", type, key],
   retriedAs: (old: string, id: string): Key => ["retried_as", old, id],
   allRetriedAs: (): Key => ["retried_as"],
@@ -118,9 +122,9 @@ export const keys = {
   blobPending: (blob: string): Key => ["blob_pending", blob],
   allBlobPending: (): Key => ["blob_pending"],
   idempotency: (scope: string, key: string): Key => ["idempotency", scope, key],
-  cancelRequest: (instance: string, id: string): Key => ["command", instance, id],
-  cancelRequests: (): Key => ["command"],
-  cancelRequestsOf: (instance: string): Key => ["command", instance],
+  cancelRequest: (instance: string, id: string): Key => ["cancel_request", instance, id],
+  cancelRequests: (): Key => ["cancel_request"],
+  cancelRequestsOf: (instance: string): Key => ["cancel_request", instance],
   instance: (instance: string): Key => ["instance", instance],
   instances: (): Key => ["instance"],
   lane: (instance: string, n: number): Key => ["lane", instance, n],
@@ -133,23 +137,24 @@ export const keys = {
   minutes: (): Key => ["series", "minute"],
   hour: (at: number, type: string): Key => ["series", "hour", at, type],
   hours: (): Key => ["series", "hour"],
-  annotation: (at: number, by: string): Key => ["mark", at, by],
-  annotations: (): Key => ["mark"],
+  annotation: (at: number, by: string): Key => ["annotation", at, by],
+  annotations: (): Key => ["annotation"],
   changeFloor: (): Key => ["change_floor"],
-  wakeup: (): Key => ["bell"],
+  wakeup: (): Key => ["wakeup"],
   suppressed: (address: string): Key => ["suppressed", address],
   allSuppressed: (): Key => ["suppressed"],
   mailSent: (server: string): Key => ["mail_sent", server],
   role: (role: string): Key => ["role", role],
+  format: (): Key => ["meta", "format"],
   endedSession: (id: string): Key => ["ended_session", id],
   probe: (instance: string): Key => ["probe", instance],
 };
 
 /** The key of a waiting task's placement entry. */
-export function placementKey(at: Placement, { id, task_type, concurrency_key }: TaskRecord): Key {
+export function placementKey(at: Placement, { id, task_type, concurrency_key, shard }: TaskRecord): Key {
   switch (at.kind) {
     case "ready":
-      return keys.ready(task_type, at.score, id);
+      return keys.ready(task_type, shard, at.score, id);
     case "scheduled":
       return keys.scheduled(at.due, id);
     case "blocked":
@@ -157,6 +162,11 @@ export function placementKey(at: Placement, { id, task_type, concurrency_key }: 
     case "limited":
       return keys.keyWaiting(task_type, concurrency_key!, at.score, id);
   }
+}
+
+/** Whether a key below `ready` is that of a fence. */
+export function isFence(key: Key): boolean {
+  return key[0] === "ready" && key.length === 3;
 }
 
 /** Whether two keys are the same. */

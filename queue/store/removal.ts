@@ -130,7 +130,6 @@ export class Removal {
         changeset.deletes.push(unique.key);
       }
     }
-    changeset.counts.push({ task_type, status, delta: -1 });
     changeset.changes.push({ id, before: { task, run: null }, after: null });
     return await this.committer.commitUnlessConflict(changeset) ? "removed" : "moved";
   }

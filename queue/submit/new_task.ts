@@ -11,7 +11,7 @@ import { onlyChecks, parseParams, uploadsOf } from "../params.ts";
 import { jsonSize } from "../store/codec.ts";
 import { DELIVERY_TYPE } from "../task/callback_url.ts";
 import { InvalidInputError } from "../task/errors.ts";
-import { newId } from "../task/ids.ts";
+import { newId, shardOf } from "../task/ids.ts";
 import type { Json, TaskState } from "../task/record.ts";
 import { placementAt } from "../task/transitions.ts";
 import type { Unique } from "./deduplication.ts";
@@ -104,7 +104,7 @@ export function checkParams({ registry }: Core, submission: Submission, root: st
  * @throws {InvalidInputError} If something is wrong with it.
  */
 export function newTask(
-  { registry, clock }: Core,
+  { registry, clock, shards }: Core,
   submission: Submission,
   { definition, params, stored, bytes, uploads }: CheckedParams,
   fileNames: string[],
@@ -134,10 +134,11 @@ export function newTask(
     const detail = `A task may depend on at most ${MAX_DEPENDENCIES} others.`;
     throw new InvalidInputError([{ pointer: `${root}/depends_on`, detail }]);
   }
+  const id = newId(now);
   return {
     run: null,
     task: {
-      id: newId(now),
+      id,
       task_type: definition.type,
       title: (definition.titleOf?.(params, fileNames) || definition.title).slice(0, 200),
       status: "PENDING",
@@ -176,6 +177,7 @@ export function newTask(
       actions: [],
       uploads,
       record_only: false,
+      shard: shardOf(id, shards),
       version: 1,
     },
   };

@@ -153,6 +153,8 @@ export interface TaskRecord {
   uploads: string[];
   /** Whether nothing is stored for it besides its record: no log, no file, no step, no checkpoint. */
   record_only: boolean;
+  /** Which part of `ready` it waits in: 0, or one of several by its id where instances share a store. */
+  shard: number;
   /** Grows with each change. */
   version: number;
 }

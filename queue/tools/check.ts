@@ -9,8 +9,8 @@
 import type { CheckpointRecord, StoredFile } from "../store/reads.ts";
 import { CHECKED_KINDS, Findings, READABLE, type StoreProblem } from "./findings.ts";
 import { decode } from "../store/codec.ts";
-import { addChangesets, readTally, type Tally } from "../store/counts.ts";
-import { keys, placementKey, sameKey } from "../store/keys.ts";
+import { addChanges, readTally, type Tally } from "../store/counts.ts";
+import { isFence, keys, placementKey, sameKey } from "../store/keys.ts";
 import type { Schedule } from "../actions/schedules.ts";
 import {
   isTerminal,
@@ -21,7 +21,7 @@ import {
   type TaskState,
 } from "../task/record.ts";
 import { interrupt, occupies, placementAt } from "../task/transitions.ts";
-import { decodeTask, emptyChangeset, entriesOf, indexValue, openChanges, placementValue } from "../store/changeset.ts";
+import { decodeTask, emptyChangeset, entriesOf, indexValue, placementValue } from "../store/changeset.ts";
 
 /** What a check has found. */
 export interface StoreReport {
@@ -64,20 +64,20 @@ class StoreCheck {
 
   async run(): Promise<StoreReport> {
     await this.#findings.each(["instance"], ({ key }) => this.#instances.add(key[1] as string));
-    await this.#findings.each(["removed"], ({ key }) => this.#removed.add(key[1] as string));
-    await this.#findings.each(["follow"], ({ key }) => this.#effects.add(text(key)));
+    await this.#findings.each(keys.tombstones(), ({ key }) => this.#removed.add(key[1] as string));
+    await this.#findings.each(keys.effects(), ({ key }) => this.#effects.add(text(key)));
     await this.#findings.each(["task"], ({ key, value }) => {
       // The large parts are not needed here.
       const task: TaskRecord = { ...decodeTask(value), input_params: null, result: null };
       this.#states.set(key[1] as string, { task, run: null });
     });
     await this.#findings.each(["run"], (entry) => this.#checkRun(entry));
-    for (const kind of ["ready", "scheduled", "blocked", "limited"]) {
+    for (const kind of ["ready", "scheduled", "blocked", "key_waiting"]) {
       await this.#findings.each([kind], (entry) => this.#checkPlacement(entry));
     }
     await this.#findings.each(["index"], (entry) => this.#checkIndex(entry));
     await this.#findings.each(
-      ["slot"],
+      ["key_holders"],
       ({ key, value }) => this.#keyHolders.set(text(key.slice(1)), decode<string[]>(value)),
     );
     await this.#findings.each(["child"], (entry) => this.#checkChild(entry));
@@ -85,7 +85,7 @@ class StoreCheck {
       const state = this.#state(entry, 2);
       if (state && !owns(state, entry.key)) this.#findings.remove(entry, "does not expire");
     });
-    await this.#findings.each(["drop"], (entry) => {
+    await this.#findings.each(keys.retentionDues(), (entry) => {
       const state = this.#state(entry, 2);
       if (state && !owns(state, entry.key)) this.#findings.remove(entry, "is not deleted at this time");
     });
@@ -109,7 +109,7 @@ class StoreCheck {
     await this.#findings.each(["step"], (entry) => this.#state(entry, 1));
     await this.#findings.each(["log"], (entry) => this.#state(entry, 1));
     await this.#findings.each(["result"], (entry) => this.#state(entry, 1));
-    await this.#findings.each(["command"], (entry) => {
+    await this.#findings.each(keys.cancelRequests(), (entry) => {
       if (!this.#instances.has(entry.key[1] as string)) this.#findings.remove(entry, "is for an instance that is gone");
     });
     await this.#findings.each(["lane"], ({ key }) => {
@@ -118,7 +118,7 @@ class StoreCheck {
         this.#findings.report(key, "is of an instance that is gone");
       }
     });
-    await this.#findings.each(["removed"], (entry) => {
+    await this.#findings.each(keys.tombstones(), (entry) => {
       if (this.#states.has(entry.key[1] as string)) this.#findings.remove(entry, "is of a task that still exists");
     });
     await this.#findings.each(["retried_as"], (entry) => {
@@ -171,6 +171,7 @@ class StoreCheck {
   }
 
   #checkPlacement(entry: Entry): void {
+    if (isFence(entry.key)) return;
     const state = this.#state(entry, entry.key.length - 1);
     if (!state) return;
     const { task, run } = state;
@@ -325,11 +326,7 @@ class StoreCheck {
   }
 
   async #checkCounts(): Promise<Tally> {
-    let full: Required<Tally> = { counts: {}, open: {} };
-    for (const state of this.#states.values()) {
-      const count = { task_type: state.task.task_type, status: statusOf(state), delta: 1 } as const;
-      full = addChangesets(full, [{ counts: [count], open: openChanges(null, state) }]) as Required<Tally>;
-    }
+    const full = addChanges({ counts: {} }, [...this.#states.values()].map((after) => ({ before: null, after })));
     const kept = await readTally(this.#kv);
     const compare = (is: Table, says: Table, tell: (row: string, column: string) => string) => {
       for (const row of new Set([...Object.keys(is), ...Object.keys(says)])) {

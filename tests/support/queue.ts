@@ -3,7 +3,7 @@
 import { driven, FakeClock } from "./fake_clock.ts";
 import * as z from "zod";
 import { type AnyTaskDefinition, defineTask, type TaskContext } from "../../queue/define.ts";
-import { addCounts, type Counts } from "../../queue/store/counts.ts";
+import { addChanges, type Counts } from "../../queue/store/counts.ts";
 import { decode } from "../../queue/store/codec.ts";
 import type { QueueOptions } from "../../queue/options.ts";
 import { Queue } from "../../queue/queue.ts";
@@ -108,13 +108,9 @@ export async function allReach(queue: Queue, total: number, ...statuses: Status[
 
 /** Counts by reading every task of the store. */
 export async function fullCount(kv: Deno.Kv): Promise<Counts> {
-  let counts: Counts = {};
   const ids: string[] = [];
   for await (const entry of kv.list({ prefix: ["task"] })) ids.push(decode<{ id: string }>(entry.value).id);
-  for (const state of await readTasks(kv, ids)) {
-    counts = addCounts(counts, [{ task_type: state!.task.task_type, status: statusOf(state!), delta: 1 }]);
-  }
-  return counts;
+  return addChanges({ counts: {} }, (await readTasks(kv, ids)).map((after) => ({ before: null, after }))).counts;
 }
 
 /** Counters without their zeros, so that they compare. */

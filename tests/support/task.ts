@@ -43,6 +43,7 @@ export function pending(placement: Placement = { kind: "ready", score: T }): Tas
       submitted_by: null,
       params_bytes: 0,
       record_only: false,
+      shard: 0,
       actions: [],
       attempts: [],
       uploads: [],

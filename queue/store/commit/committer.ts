@@ -5,6 +5,7 @@
  * @module
  */
 
+import { nextTick } from "node:process";
 import { type Clock, within } from "../../task/clock.ts";
 import { ClosedError, ConflictError, FencedError, OutcomeUnknownError, RefusedWriteError } from "../../task/errors.ts";
 import type { Logger } from "../../log.ts";
@@ -19,6 +20,8 @@ import { Lane, type LaneOwner, Operation, type Outcome } from "./lane.ts";
 import { annotationPut } from "./lane_series.ts";
 
 const SWEEP_MS = 1_000;
+/** A queue is divided among idle lanes into parts of at least so many operations. */
+const SMALLEST_PART = 50;
 
 /** Options of a {@linkcode Committer}. */
 export interface CommitterOptions {
@@ -155,14 +158,18 @@ export class Committer implements LaneOwner {
       this.#queue.push(operation);
       this.#outstanding.add(operation);
       this.#cancelSweep ??= this.options.clock.after(SWEEP_MS, () => this.#sweep());
-      if (!this.#scheduled) {
-        // Let other commits of the same turn join this atomic.
-        this.#scheduled = true;
-        queueMicrotask(() => {
-          this.#scheduled = false;
-          this.#pump();
-        });
-      }
+      // An idle committer writes at once, with the other commits of the same turn.
+      if (this.#inFlight.size === 0) this.#schedule(queueMicrotask);
+    });
+  }
+
+  /** Pumps soon, once. */
+  #schedule(soon: (pump: () => void) => void): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    soon(() => {
+      this.#scheduled = false;
+      this.#pump();
     });
   }
 
@@ -226,9 +233,12 @@ export class Committer implements LaneOwner {
 
   #pump(): void {
     if (this.#fenced) return;
-    for (const lane of this.#lanes) {
-      if (lane.busy) continue;
-      const batch = this.#take();
+    const idle = this.#lanes.filter(({ busy }) => !busy);
+    // One atomic is written while the answers to another lead to new writes: so a long queue is divided, like cards.
+    let parts = Math.max(1, Math.min(idle.length, Math.floor(this.#queue.length / SMALLEST_PART)));
+    for (const lane of idle) {
+      const batch = this.#take(parts);
+      parts = Math.max(1, parts - 1);
       if (batch.length === 0) return;
       lane.busy = true;
       const commit = lane.commit(batch).catch((error) => {
@@ -238,14 +248,15 @@ export class Committer implements LaneOwner {
         lane.busy = false;
         this.#inFlight.delete(commit);
         this.#release(batch);
-        this.#pump();
+        // What was committed leads to new writes within this turn of the event loop: they share the next atomic.
+        this.#schedule(nextTick);
       });
       this.#inFlight.add(commit);
     }
   }
 
-  /** Takes operations from the head of the queue that fit into one atomic and share no lock with any in flight. */
-  #take(): Operation[] {
+  /** Takes one of `parts` operations, from the head of the queue on, that fit into one atomic and whose locks are free. */
+  #take(parts: number): Operation[] {
     const batch: Operation[] = [];
     const passed: Operation[] = [];
     const passedLocks = new Set<string>();
@@ -254,7 +265,7 @@ export class Committer implements LaneOwner {
     for (; i < this.#queue.length; i++) {
       const operation = this.#queue[i];
       const { locks } = operation.changeset;
-      if (locks.some((lock) => this.#locked.has(lock) || passedLocks.has(lock))) {
+      if (i % parts > 0 || locks.some((lock) => this.#locked.has(lock) || passedLocks.has(lock))) {
         for (const lock of locks) passedLocks.add(lock);
         passed.push(operation);
         continue;

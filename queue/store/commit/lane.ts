@@ -19,10 +19,10 @@ import { statusOf, versionOf } from "../../task/record.ts";
 import type { Logger } from "../../log.ts";
 import type { Change, Changeset, ChangesetSize } from "../changeset.ts";
 import { decode, encode } from "../codec.ts";
-import { addChangesets, type LaneRecord, type Tally } from "../counts.ts";
+import { addChanges, type LaneRecord, type Tally } from "../counts.ts";
 import { keys } from "../keys.ts";
 import { backoff, getAll, isLimitError, isLocked, persist } from "../kv.ts";
-import { addChanges, type LaneSeries, NO_SERIES, seriesPuts } from "./lane_series.ts";
+import { addSamples, type LaneSeries, NO_SERIES, seriesPuts } from "./lane_series.ts";
 
 /** The change feed's record of one commit: when, and what it did to which task. */
 export interface ChangeRecord {
@@ -81,6 +81,14 @@ export interface LaneOwner {
   fence(): void;
 }
 
+/** What the tasks that some operations move add to an atomic. */
+interface Part {
+  changes: Change[];
+  series: LaneSeries;
+  /** The encoded {@linkcode ChangeRecord}. */
+  record: Uint8Array<ArrayBuffer>;
+}
+
 /** One stream of atomics. */
 export class Lane {
   busy = false;
@@ -102,14 +110,14 @@ export class Lane {
   async commit(batch: Operation[]): Promise<void> {
     let operations = batch;
     let op = this.#owner.nextOp();
-    let series = this.#seriesOf(operations);
+    let part = this.#partOf(operations);
     let failures = 0;
     while (operations.length > 0 && !this.#owner.fenced && !this.#owner.closing) {
-      const tally = addChangesets(this.#tally, operations.map(({ changeset }) => changeset));
+      const tally = addChanges(this.#tally, part.changes);
       let error: unknown;
       try {
-        const result = await this.#atomic(operations, op, tally, series).commit();
-        if (result.ok) return this.#committed(operations, result.versionstamp, tally, series);
+        const result = await this.#atomic(operations, op, tally, part).commit();
+        if (result.ok) return this.#committed(operations, result.versionstamp, tally, part);
       } catch (thrown) {
         error = thrown;
       }
@@ -121,7 +129,7 @@ export class Lane {
         break;
       }
       const stored = decode<LaneRecord>(entry.value);
-      if (stored.op === op) return this.#committed(operations, entry.versionstamp, tallyOf(stored), series);
+      if (stored.op === op) return this.#committed(operations, entry.versionstamp, tallyOf(stored), part);
       this.#versionstamp = entry.versionstamp;
       this.#tally = tallyOf(stored);
 
@@ -131,7 +139,7 @@ export class Lane {
         if (refused.size > 0) {
           operations = operations.filter((operation) => !refused.has(operation));
           op = this.#owner.nextOp();
-          series = this.#seriesOf(operations);
+          part = this.#partOf(operations);
           continue;
         }
       } else if (isLimitError(error)) {
@@ -151,7 +159,7 @@ export class Lane {
       failures++;
       // Operations settled as unknown need not be retried forever: this attempt was not committed.
       const left = operations.filter((operation) => !operation.settled);
-      if (left.length < operations.length) series = this.#seriesOf(left);
+      if (left.length < operations.length) part = this.#partOf(left);
       operations = left;
       await delay(this.#owner.options.clock, backoff(failures));
     }
@@ -174,23 +182,21 @@ export class Lane {
     }
   }
 
-  #seriesOf(operations: Operation[]): LaneSeries {
-    return addChanges(
-      this.#series,
-      operations.flatMap(({ changeset }) => changeset.changes),
-      this.#owner.options.clock.now(),
-    );
+  #partOf(operations: Operation[]): Part {
+    const now = this.#owner.options.clock.now();
+    const changes = operations.flatMap(({ changeset }) => changeset.changes);
+    const record: ChangeRecord = { at: now, changes: changes.map(toEntry) };
+    return { changes, series: addSamples(this.#series, changes, now), record: encode(record) };
   }
 
   #atomic(
     operations: Operation[],
     op: string,
     tally: Tally,
-    series: LaneSeries,
+    { changes, series, record }: Part,
   ): Deno.AtomicOperation {
-    const { kv, clock, distributed } = this.#owner.options;
+    const { kv, distributed } = this.#owner.options;
     const atomic = kv.atomic().check({ key: this.#key, versionstamp: this.#versionstamp });
-    const record: ChangeRecord = { at: clock.now(), changes: [] };
     // All deletes go first. One changeset may put a key that another, which shares no lock but checks what it has
     // read, deletes: then the put must win.
     for (const { changeset } of operations) {
@@ -201,12 +207,11 @@ export class Lane {
       for (const { key, value, expireIn } of changeset.puts) {
         atomic.set(key, value, expireIn ? { expireIn } : undefined);
       }
-      for (const change of changeset.changes) record.changes.push(toEntry(change));
     }
     atomic.set(this.#key, encode({ op, ...tally } satisfies LaneRecord));
     for (const { key, value } of seriesPuts(series, this.#owner.instance, this.#n)) atomic.set(key, value);
-    if (record.changes.length > 0) {
-      atomic.set([...keys.changes(), kv.commitVersionstamp()] as unknown as Deno.KvKey, encode(record));
+    if (changes.length > 0) {
+      atomic.set([...keys.changes(), kv.commitVersionstamp()] as unknown as Deno.KvKey, record);
     }
     if (distributed) atomic.set(keys.wakeup(), encode(op));
     return atomic;
@@ -216,17 +221,13 @@ export class Lane {
     operations: Operation[],
     versionstamp: string,
     tally: Tally,
-    series: LaneSeries,
+    { changes, series }: Part,
   ): void {
     this.#versionstamp = versionstamp;
     this.#tally = tally;
     this.#series = series;
     this.#owner.stats.atomics++;
-    const changes: Change[] = [];
-    for (const { changeset, size } of operations) {
-      this.#owner.stats.mutations += size.mutations;
-      changes.push(...changeset.changes);
-    }
+    for (const { size } of operations) this.#owner.stats.mutations += size.mutations;
     try {
       if (changes.length > 0) this.#owner.options.onCommitted(versionstamp, changes);
     } catch (error) {

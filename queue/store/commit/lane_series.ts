@@ -88,7 +88,7 @@ export const NO_SERIES: LaneSeries = { minute: 0, samples: {}, touched: [] };
 const ENDED = { SUCCESS: "succeeded", FAILED: "failed", CANCELLED: "cancelled" } as const;
 
 /** Adds changes to a lane's series. */
-export function addChanges(series: LaneSeries, changes: Change[], now: number): LaneSeries {
+export function addSamples(series: LaneSeries, changes: Change[], now: number): LaneSeries {
   const minute = Math.max(series.minute, Math.floor(now / 60_000));
   const samples = minute === series.minute ? { ...series.samples } : {};
   const touched = new Set<string>();

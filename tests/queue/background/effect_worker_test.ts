@@ -44,7 +44,7 @@ Deno.test("a task waits until all its parents are SUCCESS and reads their result
     await assertRejects(queue.delete(a.task.id), { code: "illegal_transition" });
     handler.finish();
     await reaches(queue, child.task.id, "SUCCESS");
-    assertEquals(await left(kv, "child", "follow", "blocked"), []);
+    assertEquals(await left(kv, "child", "effect", "blocked"), []);
     await queue.delete(a.task.id);
   });
 });
@@ -125,7 +125,7 @@ Deno.test("circles, unknown parents, refs that are there twice or nowhere are re
     assertEquals(await pointers(batch({}, { depends_on: ["x"] })), ["/tasks/1/depends_on/0"]);
     assertEquals(await pointers(batch({}, { depends_on: [nobody] })), ["/tasks/1/depends_on/0"]);
     assertEquals(await pointers(queue.submit({ task_type: "noop", depends_on: [nobody] })), ["/depends_on/0"]);
-    assertEquals(await left(kv, "task", "child", "follow"), []);
+    assertEquals(await left(kv, "task", "child", "effect"), []);
   });
 });
 
@@ -176,7 +176,7 @@ Deno.test("tasks with one concurrency key run one after another, in order; other
     (await held.next()).finish();
     await reaches(queue, last, "SUCCESS");
     // The key is given back after the end of its last task.
-    while ((await left(kv, "slot", "limited", "follow")).length > 0) await turn();
+    while ((await left(kv, "key_holders", "key_waiting", "effect")).length > 0) await turn();
   });
 });
 
@@ -328,7 +328,7 @@ Deno.test("a running parent is watched only until another instance has released 
     await untilWatching(1);
     handler.finish();
     (await held.next()).finish();
-    while ((await left(kv, "follow")).length > 0) await turn();
+    while ((await left(kv, "effect")).length > 0) await turn();
     await clock.advance(5_000);
     await untilWatching(0);
     await other.stop();

@@ -67,6 +67,6 @@ Deno.test("ended tasks are kept by their status, or for as long as they say them
     assertEquals(await there(), [long]);
     clock.set(clock.now() + 3 * DAY);
     assertEquals(await there(), []);
-    for await (const { key } of kv.list({ prefix: ["drop"] })) throw new Error(`left: ${key.join()}`);
+    for await (const { key } of kv.list({ prefix: ["retention"] })) throw new Error(`left: ${key.join()}`);
   });
 });

@@ -245,7 +245,7 @@ Deno.test("a callback that cannot be made is let go, and holds up nothing else",
   }
   await second.stop();
   const follows = [];
-  for await (const { key } of kv.list({ prefix: ["follow", "callback"] })) follows.push(key);
+  for await (const { key } of kv.list({ prefix: ["effect", "callback"] })) follows.push(key);
   assertEquals(follows, []);
   kv.close();
 });

@@ -26,7 +26,7 @@ Deno.test("a task that left nothing is deleted without a look for it; one that l
       await queue.submit({ task_type: "noop", retried_from: bare, run_at: Date.now() + 3_600_000 });
       await delay(systemClock, 5);
       await queue.clean();
-      assertEquals((await keysOf(kv, "log", "retried_as", "removed", "index")).length, 1);
+      assertEquals((await keysOf(kv, "log", "retried_as", "tombstone", "index")).length, 1);
       await assertRejects(queue.get(bare), { code: "not_found" });
     },
   );

@@ -71,8 +71,8 @@ const DAMAGES: Record<string, (kv: Deno.Kv, ids: Ids) => Promise<Deno.KvKey>> = 
     return ["ready", "noop", ready];
   },
   "a second place": async (kv, { scheduled }) => {
-    await kv.set(keys.ready("noop", 5, scheduled), bytes(0));
-    return keys.ready("noop", 5, scheduled);
+    await kv.set(keys.ready("noop", 0, 5, scheduled), bytes(0));
+    return keys.ready("noop", 0, 5, scheduled);
   },
   "a place without a task": async (kv) => {
     await kv.set(keys.scheduled(5, "nobody"), bytes(0));
@@ -137,7 +137,7 @@ const DAMAGES: Record<string, (kv: Deno.Kv, ids: Ids) => Promise<Deno.KvKey>> = 
   },
   "a time of deletion that is gone": async (kv) => {
     for await (const { key } of kv.list({ prefix: keys.retentionDues() })) await kv.delete(key);
-    return ["drop"];
+    return ["retention"];
   },
   "a tick that is gone": async (kv) => {
     for await (const { key } of kv.list({ prefix: keys.ticks() })) await kv.delete(key);
@@ -240,7 +240,7 @@ Deno.test("the check finds what was left of older tasks, marks of removals and k
     const problems = await found();
     assertEquals(problems.length, 4, problems.join("\n"));
     assertMatch(problems.join("\n"), new RegExp(`retried_as,${nobody},${id} is of a task that does not exist`));
-    assertMatch(problems.join("\n"), /removed,.* is of a task that still exists/);
+    assertMatch(problems.join("\n"), /tombstone,.* is of a task that still exists/);
     assertMatch(problems.join("\n"), /pause,noop cannot be read/);
     assertMatch(problems.join("\n"), /stranger is an unknown kind of entry/);
     await kv.delete(["stranger", 1]);

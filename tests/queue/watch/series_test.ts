@@ -116,7 +116,7 @@ Deno.test("minutes are kept for a day and summed up by the hour, hours and marks
     clock.sleep(31 * 24 * HOUR);
     await queue.clean();
     await queue.clean();
-    assertEquals([await count(["series"]), await count(["mark"])], [0, 0]);
+    assertEquals([await count(["series"]), await count(["annotation"])], [0, 0]);
     assertEquals(sum((await queue.series.read("30d")).buckets, "submitted"), 0);
   });
 });

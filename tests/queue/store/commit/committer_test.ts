@@ -50,7 +50,7 @@ function rigs(name: string, test: (rig: Rig) => Promise<void>): void {
 function put(name: string, value: unknown, count = true): Changeset {
   const changeset = emptyChangeset(name);
   changeset.puts.push({ key: ["x", name], value: encode(value) });
-  if (count) changeset.counts.push({ task_type: "t", status: "PENDING", delta: 1 });
+  if (count) changeset.changes.push({ id: name, before: null, after: pending() });
   return changeset;
 }
 
