@@ -1,7 +1,7 @@
 import { keys } from "../../../queue/store/keys.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { statusOf } from "../../../queue/task/record.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assertEquals, ok } from "../../support/assert.ts";
 import { FakeClock, turn } from "../../support/fake_clock.ts";
 import { faulty } from "../../support/kv/faulty_kv.ts";
 import { allReach, heldType, noop, reaches, withQueue } from "../../support/queue.ts";
