@@ -123,8 +123,8 @@ export class Queue {
       deadlineMs: options.commitDeadlineMs ?? QUEUE_DEFAULTS.commitDeadlineMs,
       // In this order: tasks claimed on submit must have their slot before free slots are counted; the stream
       // comes before the notifier, so that woken listeners find the change in it; effects come last.
-      onCommitted: (versionstamp, changes) => {
-        this.#runner.committed(versionstamp, changes);
+      onCommitted: (changes) => {
+        this.#runner.committed(changes);
         this.stream.committed(changes);
         notifier.committed(changes);
         this.#effects.committed(changes);

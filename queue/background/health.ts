@@ -5,9 +5,10 @@
  */
 
 import type { Core } from "../core.ts";
-import { emptyChangeset } from "../store/changeset.ts";
+import { emptyChangeset, readySince } from "../store/changeset.ts";
 import { decode, encode } from "../store/codec.ts";
 import { isFence, keys } from "../store/keys.ts";
+import { recordIn } from "../store/task_codec.ts";
 import { within } from "../task/clock.ts";
 import { ClosedError, OutcomeUnknownError } from "../task/errors.ts";
 
@@ -57,7 +58,9 @@ async function heads(kv: Deno.Kv, type: string): Promise<number[]> {
     // The fence of a shard, and the first of its tasks.
     for await (const { key, value } of kv.list({ prefix, start }, { limit: 2 })) {
       shard ??= key[2] as number;
-      if (key[2] === shard && !isFence(key)) found.push(decode<number>(value));
+      if (key[2] !== shard || isFence(key)) continue;
+      const record = recordIn(value);
+      found.push(record ? readySince(record) : decode<number>(value));
     }
     if (shard === null) return found;
     start = keys.fence(type, shard + 1);

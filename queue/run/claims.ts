@@ -12,19 +12,16 @@ import type { AnyTaskDefinition } from "../define.ts";
 import { type Changeset, emptyChangeset, merge, move, putFence, transition } from "../store/changeset.ts";
 import { decode, encode } from "../store/codec.ts";
 import { AtomicSize } from "../store/commit/atomic_size.ts";
-import { isFence, keys } from "../store/keys.ts";
+import { isFence, keys, sameKey } from "../store/keys.ts";
 import { readReady } from "../store/reads.ts";
 import { ConflictError } from "../task/errors.ts";
 import { MAX_SHARDS } from "../task/ids.ts";
 import { allowance, type Rate } from "../task/rate_limit.ts";
 import type { RunRecord, TaskState } from "../task/record.ts";
 import { claim, expire, mayExpire } from "../task/transitions.ts";
-import { RecentMap } from "../recent_map.ts";
 
 /** The most tasks of one claim. */
 export const CLAIM_BATCH = 400;
-/** The most newly placed tasks that are cached, so that a claim need not read them back. */
-const REMEMBERED = 4_000;
 /** Checks of a claim besides its fences: those of the lane and of the rate limit. */
 const OTHER_CHECKS = 2;
 /**
@@ -36,14 +33,22 @@ const REFUSALS = 2;
 /** Called with a task whose claim is committed. */
 export type OnClaimed = (state: TaskState & { run: RunRecord }) => void;
 
+type Entry = Deno.KvEntry<unknown>;
+
 /** The first ready tasks of a type. */
 interface Head {
   /** By score within each shard. */
-  entries: Deno.KvEntry<unknown>[];
+  entries: Entry[];
   /** The versionstamps of the fences of their shards; null: never written. */
   fences: Map<number, string | null>;
   /** Whether these are all the ready tasks of the type. */
   complete: boolean;
+}
+
+/** A head and its tasks; null: there is none for this entry. */
+interface Read {
+  head: Head;
+  states: (TaskState | null)[];
 }
 
 /** The result of a claim. */
@@ -56,17 +61,21 @@ export interface Claimed {
   again?: number;
 }
 
+/** From so many tasks on, a claim reads ahead of the next one. */
+const READ_AHEAD = 100;
+
 const NONE: Claimed = { count: 0, more: false };
 
 /** Claims tasks for one instance. */
 export class Claims {
   /** Claims that were committed, and those that were refused because others changed what they had read. */
   readonly stats = { committed: 0, refused: 0 };
-  readonly #fresh = new RecentMap<string, { versionstamp: string; state: TaskState }>(REMEMBERED);
   /** By type, the shard that the next claim begins with: each gets its turn. */
   readonly #shard = new Map<string, number>();
   /** Types with tasks in shards that new tasks no longer go to. */
   readonly #spread = new Set<string>();
+  /** By type, what was read ahead, and the lowest score of a task that has become ready since. */
+  readonly #ahead = new Map<string, { read: Promise<Read | null>; lowest: number }>();
   /** By type, how many claims were refused in a row. */
   readonly #refusals = new Map<string, number>();
 
@@ -81,10 +90,10 @@ export class Claims {
     }));
   }
 
-  /** Caches a task that has just become ready, or drops one that is no longer ready. */
-  remember(id: string, versionstamp: string, state: TaskState | null): void {
-    if (state) this.#fresh.set(id, { versionstamp, state });
-    else this.#fresh.delete(id);
+  /** A task has become ready here. */
+  arrived(state: TaskState): void {
+    const ahead = this.#ahead.get(state.task.task_type);
+    if (ahead) ahead.lowest = Math.min(ahead.lowest, scoreOf(state));
   }
 
   /**
@@ -106,9 +115,9 @@ export class Claims {
     const { committer, clock, limits } = this.core;
     const checksEach = (this.#refusals.get(type) ?? 0) >= REFUSALS;
     const most = Math.min(free(), window?.free ?? Infinity, checksEach ? limits.checks - OTHER_CHECKS : CLAIM_BATCH);
-    const head = await this.#head(type, most);
+    const { head, states } = await this.#takeAhead(type, window || checksEach ? Infinity : READ_AHEAD) ??
+      await this.#read(type, most);
     if (head.complete) onRead(head.entries.length);
-    const states = await this.#read(head.entries);
     if (await this.#clear(head.entries, states)) return { ...NONE, more: true };
     // No await from here to the commit: the claims must be made under the current instance id.
     const now = clock.now();
@@ -132,7 +141,9 @@ export class Claims {
       changeset = write();
     }
     try {
-      await committer.commit(changeset, { asTaskOwner: true });
+      const committed = committer.commit(changeset, { asTaskOwner: true, first: true });
+      if (claimed.length >= READ_AHEAD && claimed.length === states.length) this.#readAhead(type, head, committed);
+      await committed;
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;
       this.stats.refused++;
@@ -167,20 +178,55 @@ export class Claims {
     return size.excess === null;
   }
 
+  /** While a claim is committed and its tasks are started, reads what comes after it. */
+  #readAhead(type: string, claimed: Head, committed: Promise<string>): void {
+    const after = this.core.shards === 1 && !this.#spread.has(type) ? claimed.entries.at(-1) : undefined;
+    const read = async () => {
+      const { head, states } = await this.#read(type, CLAIM_BATCH, after);
+      const versionstamp = await committed;
+      // The claim has rewritten this fence: whatever was changed before that has refused the claim.
+      if (after) head.fences.set(after.key[2] as number, versionstamp);
+      else if ([...head.fences.keys()].some((shard) => claimed.fences.has(shard))) return null;
+      return { head: { ...head, complete: false }, states };
+    };
+    // If it fails, so has the claim, or the next one reads for itself.
+    this.#ahead.set(type, { read: read().catch(() => null), lowest: Infinity });
+  }
+
+  /** What was read ahead, if it is at least `least` tasks and none became ready since that goes before one of them. */
+  async #takeAhead(type: string, least: number): Promise<Read | null> {
+    const ahead = this.#ahead.get(type);
+    const read = await ahead?.read;
+    this.#ahead.delete(type);
+    if (!read || read.states.length < least) return null;
+    return read.states.every((state) => state && scoreOf(state) <= ahead!.lowest) ? read : null;
+  }
+
+  /** Reads the tasks at the head of a type, or after an entry. */
+  async #read(type: string, wanted: number, after?: Entry): Promise<Read> {
+    const head = await this.#head(type, wanted, after);
+    return { head, states: await readReady(this.core.kv, head.entries) };
+  }
+
   /** Reads the head of a type, from the shard whose turn it is. Each list is a snapshot, of entries and fences. */
-  async #head(type: string, wanted: number): Promise<Head> {
+  async #head(type: string, wanted: number, after?: Entry): Promise<Head> {
     const { kv, limits, shards, distributed } = this.core;
     const all = this.#spread.has(type) ? MAX_SHARDS : shards;
     // Instances begin at different shards, and then go round.
     const first = this.#shard.get(type) ?? (distributed ? Math.floor(Math.random() * all) : 0);
     const prefix = keys.readyOf(type);
-    const from = keys.fence(type, first);
+    const from = after ? after.key : keys.fence(type, first);
     const head: Head = { entries: [], fences: new Map(), complete: false };
     const found = new Map<number, string>();
-    for (const selector of first === 0 ? [{ prefix }] : [{ prefix, start: from }, { prefix, end: from }]) {
+    for (
+      const selector of after || first === 0
+        ? [{ prefix, start: from }]
+        : [{ prefix, start: from }, { prefix, end: from }]
+    ) {
       const limit = wanted - head.entries.length + MAX_SHARDS;
       for await (const entry of kv.list(selector, { limit, batchSize: limit })) {
         const shard = entry.key[2] as number;
+        if (after && sameKey(entry.key, after.key)) continue;
         if (isFence(entry.key)) {
           found.set(shard, entry.versionstamp);
           continue;
@@ -197,7 +243,7 @@ export class Claims {
   }
 
   /** Deletes entries that place no task, and expires tasks whose time is over; false if there are none of these. */
-  async #clear(entries: Deno.KvEntry<unknown>[], states: (TaskState | null)[]): Promise<boolean> {
+  async #clear(entries: Entry[], states: (TaskState | null)[]): Promise<boolean> {
     const { committer, clock } = this.core;
     const now = clock.now();
     const work = entries.flatMap((entry, i): Promise<unknown>[] => {
@@ -211,25 +257,13 @@ export class Claims {
     await Promise.all(work);
     return work.length > 0;
   }
-
-  /** The tasks of `ready` entries. */
-  async #read(entries: Deno.KvEntry<unknown>[]): Promise<(TaskState | null)[]> {
-    const unknown: string[] = [];
-    const states = entries.map(({ key, versionstamp }) => {
-      const id = key[4] as string;
-      const fresh = this.#fresh.get(id);
-      // An entry and its record are written in one commit: equal versionstamps mean the same record.
-      if (fresh?.versionstamp === versionstamp) return fresh.state;
-      unknown.push(id);
-      return null;
-    });
-    if (unknown.length === 0) return states;
-    const read = (await readReady(this.core.kv, unknown)).values();
-    return states.map((state) => state ?? read.next().value ?? null);
-  }
 }
 
-function hasPlacement({ task }: TaskState, { key }: Deno.KvEntry<unknown>): boolean {
+function scoreOf({ task: { placement } }: TaskState): number {
+  return placement?.kind === "ready" ? placement.score : Infinity;
+}
+
+function hasPlacement({ task }: TaskState, { key }: Entry): boolean {
   return task.placement?.kind === "ready" && task.shard === key[2] && task.placement.score === key[3];
 }
 

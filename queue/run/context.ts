@@ -37,66 +37,106 @@ export interface OpenAttempt {
   setFinalArtifact(artifact: FinalArtifact): void;
 }
 
-/** Makes the context of a handler. Every call passes {@linkcode OpenAttempt.assertOpen} first. */
-export function createContext(
-  attempt: OpenAttempt,
-  params: unknown,
-  n: number,
-  resume: unknown,
-): TaskContext<unknown, unknown> {
-  const { id, kv, clock, signal, artifacts, checkpoints } = attempt;
-  const logAt = (level: string) => (text: string) => attempt.log(level, text);
-  return {
-    id,
-    params,
-    attempt: n,
-    resume,
-    signal,
-    log: { info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
-    progress: (percent, message) => attempt.report(percent, message),
-    checkpoint: async (state) => {
-      attempt.assertOpen();
-      await attempt.save(await checkpoints.prepare(state as Json));
-    },
-    step: async <T extends Json>(name: string, run: () => Promise<T> | T) => {
-      attempt.assertOpen();
+/**
+ * The context of a handler. Every call passes {@linkcode OpenAttempt.assertOpen} first. What is a function can be taken
+ * out of the context; it is made when it is asked for, since most handlers use a few of them.
+ */
+export class HandlerContext implements TaskContext<unknown, unknown> {
+  readonly #attempt: OpenAttempt;
+
+  constructor(
+    open: OpenAttempt,
+    readonly params: unknown,
+    readonly attempt: number,
+    readonly resume: unknown,
+  ) {
+    this.#attempt = open;
+  }
+
+  get id(): string {
+    return this.#attempt.id;
+  }
+
+  get signal(): AbortSignal {
+    return this.#attempt.signal;
+  }
+
+  get log(): TaskContext["log"] {
+    const logAt = (level: string) => (text: string) => this.#attempt.log(level, text);
+    return { info: logAt("info"), warn: logAt("warn"), error: logAt("error") };
+  }
+
+  get progress(): TaskContext["progress"] {
+    return (percent, message) => this.#attempt.report(percent, message);
+  }
+
+  get checkpoint(): TaskContext<unknown, unknown>["checkpoint"] {
+    return async (state) => {
+      this.#attempt.assertOpen();
+      await this.#attempt.save(await this.#attempt.checkpoints.prepare(state as Json));
+    };
+  }
+
+  get step(): TaskContext["step"] {
+    return async <T extends Json>(name: string, run: () => Promise<T> | T) => {
+      this.#attempt.assertOpen();
       const runOpen = () => {
-        attempt.assertOpen();
+        this.#attempt.assertOpen();
         return run();
       };
-      return await checkpoints.step(name, runOpen, (fill) => attempt.save(fill)) as T;
-    },
-    parents: async () => {
-      const states = await Promise.all(attempt.dependsOn.map((parent) => readTask(kv, parent)));
+      return await this.#attempt.checkpoints.step(name, runOpen, (fill) => this.#attempt.save(fill)) as T;
+    };
+  }
+
+  get parents(): TaskContext["parents"] {
+    return async () => {
+      const { kv, dependsOn } = this.#attempt;
+      const states = await Promise.all(dependsOn.map((parent) => readTask(kv, parent)));
       return states.flatMap((state) => {
         if (!state) return [];
         const { id, task_type, title, result } = state.task;
         return [{ id, task_type, title, result }];
       });
-    },
-    artifact: async (name, content, mediaType) => {
-      attempt.assertOpen();
+    };
+  }
+
+  get artifact(): TaskContext["artifact"] {
+    return async (name, content, mediaType) => {
+      const { artifacts } = this.#attempt;
+      this.#attempt.assertOpen();
       assertArtifactName(name);
       const written = await artifacts.write(content);
       await artifacts.put(name, written, mediaType, async (changeset) => {
-        if (!await attempt.commitWithProgress(changeset)) await artifacts.discard(written);
-        attempt.assertOpen();
+        if (!await this.#attempt.commitWithProgress(changeset)) await artifacts.discard(written);
+        this.#attempt.assertOpen();
       });
-    },
-    artifactAtEnd: (name, content, mediaType) => {
-      attempt.assertOpen();
+    };
+  }
+
+  get artifactAtEnd(): TaskContext["artifactAtEnd"] {
+    return (name, content, mediaType) => {
+      this.#attempt.assertOpen();
       assertArtifactName(name);
-      attempt.setFinalArtifact({ name, content, mediaType });
-    },
-    openArtifact: (name, from) => artifacts.open(keys.artifact(id, name), from),
-    openUpload: async (upload, from) => {
-      const file = await artifacts.open(keys.upload(upload), from);
+      this.#attempt.setFinalArtifact({ name, content, mediaType });
+    };
+  }
+
+  get openArtifact(): TaskContext["openArtifact"] {
+    return (name, from) => this.#attempt.artifacts.open(keys.artifact(this.id, name), from);
+  }
+
+  get openUpload(): TaskContext["openUpload"] {
+    return async (upload, from) => {
+      const file = await this.#attempt.artifacts.open(keys.upload(upload), from);
       if (!file) throw new NotFoundError(`Upload ${upload}`);
       return file;
-    },
-    sleep: async (ms) => {
-      await delay(clock, ms, signal);
-      attempt.assertOpen();
-    },
-  };
+    };
+  }
+
+  get sleep(): TaskContext["sleep"] {
+    return async (ms) => {
+      await delay(this.#attempt.clock, ms, this.signal);
+      this.#attempt.assertOpen();
+    };
+  }
 }

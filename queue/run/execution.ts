@@ -23,11 +23,12 @@ import {
   QueueError,
 } from "../task/errors.ts";
 import { Artifacts, type FinalArtifact } from "./artifacts.ts";
-import { createContext, type OpenAttempt } from "./context.ts";
+import { HandlerContext, type OpenAttempt } from "./context.ts";
 import { LogBuffer } from "./task_log.ts";
 import * as task from "../task/transitions.ts";
 import type { Json, RunRecord, TaskError, TaskState } from "../task/record.ts";
-import { type Changeset, MAX_MESSAGE, merge, transition } from "../store/changeset.ts";
+import { type Changeset, merge, transition } from "../store/changeset.ts";
+import { MAX_MESSAGE } from "../store/task_codec.ts";
 
 /** The minimum time between commits of progress and log. */
 const FLUSH_MS = 250;
@@ -36,16 +37,22 @@ const ABANDON_MS = 5_000;
 
 type RunningState = TaskState & { run: RunRecord };
 
+/** How a handler has ended. */
+type Outcome = { result: Json } | { error: unknown };
+
 /** One attempt. */
 export class Execution implements OpenAttempt {
   readonly id: string;
+  /** Resolves when the end of the attempt is committed. */
+  done: Promise<void> = Promise.resolve();
   readonly #core: Core;
   readonly #holdsLease: () => boolean;
   readonly #definition: AnyTaskDefinition;
-  readonly #controller = new AbortController();
-  readonly #log: LogBuffer;
-  readonly checkpoints: Checkpoints;
-  readonly artifacts: Artifacts;
+  /** These are made when a handler first uses them: most tasks are short and use few. */
+  #controller: AbortController | null = null;
+  #lines: LogBuffer | null = null;
+  #checkpoints: Checkpoints | null = null;
+  #artifacts: Artifacts | null = null;
   #state: TaskState;
   /** The last state before the end. */
   #running: TaskState;
@@ -56,7 +63,11 @@ export class Execution implements OpenAttempt {
   /** Whether anything besides its record was stored for the task. */
   #hasPieces = false;
   #cancelFlush: (() => void) | null = null;
-  #cancelTimeout: () => void = () => {};
+  #cancelTimeout: (() => void) | null = null;
+  /** Why the attempt must stop; null: it need not. */
+  #reason: AbortedError | null = null;
+  /** When the handler was started, by the monotonic clock; null: not yet, or it has returned. */
+  #runningSince: number | null = null;
   /** The artifact that is written if the attempt does not succeed. */
   #atEnd: FinalArtifact | null = null;
   /** The commit that ends the attempt, once something has ended it. */
@@ -71,9 +82,6 @@ export class Execution implements OpenAttempt {
     this.#definition = definition;
     this.#state = state;
     this.#running = state;
-    this.#log = new LogBuffer(this.id, state.run.attempt);
-    this.checkpoints = new Checkpoints(core.kv, core.blobs, state.task, definition);
-    this.artifacts = new Artifacts(core.kv, core.blobs, core.clock, this.id);
   }
 
   /** The store that the handler's reads go to. */
@@ -88,7 +96,25 @@ export class Execution implements OpenAttempt {
 
   /** Aborted when the attempt must stop. */
   get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#reason) this.#controller.abort(this.#reason);
+    }
     return this.#controller.signal;
+  }
+
+  /** The checkpoints and steps of the task. */
+  get checkpoints(): Checkpoints {
+    return this.#checkpoints ??= new Checkpoints(this.#core.kv, this.#core.blobs, this.#state.task, this.#definition);
+  }
+
+  /** The files of the task. */
+  get artifacts(): Artifacts {
+    return this.#artifacts ??= new Artifacts(this.#core.kv, this.#core.blobs, this.#core.clock, this.id);
+  }
+
+  get #log(): LogBuffer {
+    return this.#lines ??= new LogBuffer(this.id, this.#state.run!.attempt);
   }
 
   /** The tasks that this one depends on. */
@@ -104,41 +130,53 @@ export class Execution implements OpenAttempt {
   /**
    * Runs the handler and ends the attempt; resolves when the end is committed. Never rejects.
    *
-   * @param onReturned Called when the handler has returned or is abandoned: its slot is free.
+   * @param onReturned Called when the handler has returned or is abandoned, with the milliseconds that it took: its
+   * slot is free.
    */
-  async run(onReturned: () => void = () => {}): Promise<void> {
+  async run(onReturned: (ms: number) => void): Promise<void> {
     const { clock } = this.#core;
-    const abandoned = new Promise<void>((resolve) => {
-      let cancel = () => {};
-      const onAbort = () => cancel = clock.after(ABANDON_MS, resolve);
-      this.#controller.signal.addEventListener("abort", onAbort, { once: true });
-      this.#abandon = () => {
-        this.#controller.signal.removeEventListener("abort", onAbort);
-        cancel();
-        resolve();
-      };
-    });
-    this.#cancelTimeout = clock.after(
-      this.#state.task.timeout_ms,
-      () => this.#controller.abort(new AbortedError("timeout")),
-    );
-    let outcome: { result: Json } | { error: unknown } | null = null;
-    await Promise.race([
-      this.#handle().then((result) => outcome = { result }, (error) => outcome = { error }),
-      abandoned,
-    ]);
-    this.#abandon();
-    this.#cancelTimeout();
-    onReturned();
-    if (outcome === null) {
-      const text = `The handler did not stop within ${ABANDON_MS / 1000} s of its signal and was abandoned.`;
-      outcome = { error: new Error(text) };
-      this.#core.log.warn(text, { id: this.id, task_type: this.#definition.type });
-      if (!this.#end) this.#log.add(clock.now(), "warn", text);
-    }
-    await this.#finish(outcome).catch((error) => this.#salvage(error)).catch(() => {
+    const since = this.#runningSince = clock.monotonic();
+    const outcome = await this.#outcome();
+    this.#runningSince = null;
+    this.#cancelTimeout?.();
+    onReturned(clock.monotonic() - since);
+    try {
+      await this.#finish(outcome);
+    } catch (error) {
       // Fenced or closed: this instance may no longer write the attempt's end; recovery will.
+      await this.#salvage(error).catch(() => {});
+    }
+  }
+
+  /** How the handler ends; if it is abandoned, an error that says so. */
+  #outcome(): Promise<Outcome> {
+    return new Promise((resolve) => {
+      this.#abandon = () => {
+        const text = `The handler did not stop within ${ABANDON_MS / 1000} s of its signal and was abandoned.`;
+        this.#core.log.warn(text, { id: this.id, task_type: this.#definition.type });
+        if (!this.#end) this.#log.add(this.#core.clock.now(), "warn", text);
+        resolve({ error: new Error(text) });
+      };
+      this.#handle().then((result) => resolve({ result }), (error) => resolve({ error }));
     });
+  }
+
+  /** Limits the time of a handler that is still running. Handlers that return within one turn need no timer. */
+  watch(): void {
+    if (this.#runningSince === null || this.#reason) return;
+    const { clock } = this.#core;
+    const left = this.#state.task.timeout_ms - (clock.monotonic() - this.#runningSince);
+    this.#cancelTimeout = clock.after(left, () => this.#abort("timeout"));
+  }
+
+  /** Asks the handler to stop; one that does not is abandoned. Only the first reason counts. */
+  #abort(code: AbortedError["code"]): void {
+    if (this.#reason) return;
+    this.#reason = new AbortedError(code);
+    this.#controller?.abort(this.#reason);
+    if (this.#runningSince === null) return;
+    this.#cancelTimeout?.();
+    this.#cancelTimeout = this.#core.clock.after(ABANDON_MS, this.#abandon);
   }
 
   /** The end could not be stored (its result is not JSON, its record is too large): fail the attempt instead. */
@@ -164,7 +202,7 @@ export class Execution implements OpenAttempt {
     }
     const params = this.#parse(task.input_params);
     this.assertOpen();
-    return await this.#definition.run(createContext(this, params, run!.attempt, resume)) ?? null;
+    return await this.#definition.run(new HandlerContext(this, params, run!.attempt, resume)) ?? null;
   }
 
   /** @throws {NonRetryableError} If the parameters, valid when submitted, are no longer valid. */
@@ -178,10 +216,10 @@ export class Execution implements OpenAttempt {
     }
   }
 
-  async #finish(outcome: { result: Json } | { error: unknown }): Promise<void> {
+  async #finish(outcome: Outcome): Promise<void> {
     if (this.#end) return void await this.#end;
     const now = this.#core.clock.now();
-    const reason = (this.#controller.signal.reason as AbortedError | undefined)?.code;
+    const reason = this.#reason?.code;
     if (reason === "timeout") {
       const seconds = this.#state.task.timeout_ms / 1000;
       await this.#fail({ code: "timeout", message: `The attempt ran longer than ${seconds} s.` }, true);
@@ -217,14 +255,20 @@ export class Execution implements OpenAttempt {
     }
     const now = this.#core.clock.now();
     const end = this.#endWith((state) => task.cancel(state, now, by));
-    this.#controller.abort(new AbortedError("cancelled"));
+    this.#abort("cancelled");
     await end;
     return this.#state;
   }
 
+  /** Gives the task back before its handler was started: this was no attempt. */
+  async giveBack(): Promise<void> {
+    if (this.#end) return;
+    await this.#endWith(task.giveBack);
+  }
+
   /** Asks the handler to stop, so that the task can go on elsewhere or later. */
   interrupt(): void {
-    this.#controller.abort(new AbortedError("shutdown"));
+    this.#abort("shutdown");
   }
 
   /** The instance lost its lease: nothing of this attempt may be written any more. */
@@ -232,24 +276,24 @@ export class Execution implements OpenAttempt {
     this.#lost ||= this.#end === null;
     this.#end ??= Promise.resolve();
     this.#cancelFlush?.();
-    this.#controller.abort(new AbortedError("lost"));
+    this.#abort("lost");
   }
 
   #endWith(next: (state: TaskState) => TaskState): Promise<unknown> {
     this.#cancelFlush?.();
     // The part of the log that fits is committed with the end; the rest is committed first.
-    while (this.#log.large) this.#commit(this.#advance({})).catch(() => {});
+    while (this.#lines?.large) this.#commit(this.#advance({})).catch(() => {});
     const before = this.#state;
     if (!before.run) return Promise.resolve();
     this.#running = before;
     const last: RunRecord = { ...before.run, progress: this.#progress, message: this.#message };
     let after = next({ task: before.task, run: last });
     // A task with nothing but its record is deleted without looking for more.
-    const bare = last.attempt === 1 && before.task.generation === 0 && !this.#hasPieces && !this.#log.dirty;
+    const bare = last.attempt === 1 && before.task.generation === 0 && !this.#hasPieces && !this.#lines?.dirty;
     if (bare && after.task.status === "SUCCESS") after = { ...after, task: { ...after.task, record_only: true } };
     const changeset = transition(before, after);
-    this.#log.drainInto(changeset);
-    if (after.task.status === "SUCCESS") this.checkpoints.remove(changeset);
+    this.#lines?.drainInto(changeset);
+    if (after.task.status === "SUCCESS") this.#checkpoints?.remove(changeset);
     this.#state = after;
     const file = after.task.status === "SUCCESS" ? null : this.#atEnd;
     this.#end = file ? this.#commitWithFinal(file, changeset) : this.#commit(changeset);
@@ -291,9 +335,9 @@ export class Execution implements OpenAttempt {
     };
     this.#state = { task: before.task, run };
     this.#dirty = false;
-    if (this.#log.dirty) this.#hasPieces = true;
+    if (this.#lines?.dirty) this.#hasPieces = true;
     const changeset = transition(before, this.#state);
-    this.#log.drainInto(changeset);
+    this.#lines?.drainInto(changeset);
     return changeset;
   }
 
@@ -347,9 +391,9 @@ export class Execution implements OpenAttempt {
     if (this.#end || this.#cancelFlush) return;
     this.#cancelFlush = this.#core.clock.after(FLUSH_MS, () => {
       this.#cancelFlush = null;
-      if (this.#end || !(this.#dirty || this.#log.dirty)) return;
+      if (this.#end || !(this.#dirty || this.#lines?.dirty)) return;
       this.#commit(this.#advance({})).catch(() => {});
-      if (this.#log.dirty) this.#touch();
+      if (this.#lines?.dirty) this.#touch();
     });
   }
 
@@ -360,10 +404,10 @@ export class Execution implements OpenAttempt {
    * @throws {AbortedError} If the attempt may not go on.
    */
   assertOpen(): void {
-    if (this.#end) throw this.#controller.signal.reason ?? new AbortedError("lost");
+    if (this.#end) throw this.#reason ?? new AbortedError("lost");
     if (this.#holdsLease()) return;
-    this.#controller.abort(new AbortedError("lost"));
-    throw this.#controller.signal.reason;
+    this.#abort("lost");
+    throw this.#reason;
   }
 }
 

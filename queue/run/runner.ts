@@ -5,6 +5,7 @@
  * @module
  */
 
+import { nextTick } from "node:process";
 import { repeat, type Repeating, within } from "../task/clock.ts";
 import { requestedBy } from "./cancel_requests.ts";
 import { ClaimOnSubmit } from "./claim_on_submit.ts";
@@ -13,6 +14,7 @@ import type { Core } from "../core.ts";
 import type { AnyTaskDefinition } from "../define.ts";
 import { FencedError } from "../task/errors.ts";
 import { Execution } from "./execution.ts";
+import { HeldTasks } from "./held_tasks.ts";
 import { keys } from "../store/keys.ts";
 import type { Pauses } from "./pauses.ts";
 import { parseRate } from "../task/rate_limit.ts";
@@ -21,8 +23,10 @@ import type { RunRecord, TaskState } from "../task/record.ts";
 import { claim } from "../task/transitions.ts";
 import type { Change } from "../store/changeset.ts";
 
-/** The most tasks that an instance owns per slot, counting those that run and those that end. */
+/** The most tasks that an instance owns for each task that it may claim: those that run, and those that end. */
 const MOST_HELD = 4;
+/** How long a task that was claimed ahead may wait for a slot before it is given back, in milliseconds. */
+const GIVE_BACK_MS = 100;
 /** How often cancel requests of other instances are polled, in milliseconds. */
 const CANCEL_POLL_MS = 1_000;
 
@@ -43,11 +47,12 @@ export class Runner {
   readonly #options: RunnerOptions;
   readonly #claims: Claims;
   readonly #onSubmit = new ClaimOnSubmit();
-  /** By type; a task may appear twice while a cancelled attempt has not stopped yet. */
-  readonly #running = new Map<string, Set<Execution>>();
-  /** By type, how many of them have returned but are still committing their end: they no longer have a slot. */
-  readonly #returned = new Map<string, number>();
-  readonly #done = new Set<Promise<void>>();
+  /** The types that tasks are claimed of. */
+  readonly #types = new Map<string, HeldTasks>();
+  /** The newest attempt of each task that is held here. */
+  readonly #newest = new Map<string, Execution>();
+  /** Attempts that were started in this turn of the event loop. */
+  #started: Execution[] = [];
   readonly #filling = new Map<string, Promise<void>>();
   readonly #again = new Set<string>();
   /** By type, cancels the timer for the next start that a rate limit allows. */
@@ -78,7 +83,9 @@ export class Runner {
   async start(): Promise<void> {
     const { registry, notifier, clock, log } = this.#core;
     const types = registry.all().map(({ type }) => type);
-    for (const type of types) this.#running.set(type, new Set());
+    for (const definition of registry.all()) {
+      this.#types.set(definition.type, new HeldTasks(this.slotsOf(definition), this.rateOf(definition) === null));
+    }
     if (!this.#core.distributed) await this.#claims.open(types);
     this.#open = true;
     this.#unlisten = [notifier.on("ready", (type) => {
@@ -95,12 +102,14 @@ export class Runner {
   }
 
   /** Handles a commit of this instance: tasks that became ready may be claimed here next. */
-  committed(versionstamp: string, changes: Change[]): void {
+  committed(changes: Change[]): void {
     if (!this.#open) return;
-    for (const { id, before, after } of changes) {
+    for (const { before, after } of changes) {
       const isReady = after !== null && !after.run && after.task.placement?.kind === "ready";
-      this.#claims.remember(id, versionstamp, isReady ? after : null);
-      if (isReady) this.#onSubmit.arrived(after.task.task_type);
+      if (isReady) {
+        this.#claims.arrived(after);
+        this.#onSubmit.arrived(after.task.task_type);
+      }
       if (before === null && after?.run) this.#startSubmitted(after);
     }
   }
@@ -132,30 +141,33 @@ export class Runner {
     // Claimed by another instance, or under an earlier id of this one: recovery hands it back.
     if (run!.instance !== this.#core.committer.instance) return this.submitAnswered(task);
     this.#onSubmit.release(task.task_type, task.id);
-    this.#start(this.#core.registry.get(task.task_type)!, { task, run: run! });
+    this.#hold(this.#core.registry.get(task.task_type)!, { task, run: run! });
   }
 
-  #free(definition: AnyTaskDefinition): number {
-    const { type } = definition;
-    const slots = this.slotsOf(definition);
+  /** How many tasks of a type may be started now. */
+  #free({ type }: AnyTaskDefinition): number {
+    const held = this.#types.get(type)!;
     const starting = this.#onSubmit.reserved(type);
-    const free = slots - this.runningOf(type) - starting;
     // Returned tasks must not pile up while the store is slow to commit their ends.
-    return Math.min(free, MOST_HELD * slots - this.#running.get(type)!.size - starting);
+    return Math.min(held.free - starting, MOST_HELD * held.slots - held.size - starting);
   }
 
-  /** The execution of a task that runs here. */
+  /** How many tasks of a type may be claimed now: those that would start soon are claimed while all slots are busy. */
+  #claimable({ type }: AnyTaskDefinition): number {
+    const held = this.#types.get(type)!;
+    const starting = this.#onSubmit.reserved(type);
+    const wanted = held.free + held.ahead - held.waiting.length - starting;
+    return Math.min(wanted, MOST_HELD * (held.slots + held.ahead) - held.size - starting);
+  }
+
+  /** The newest attempt of a task that is held here. */
   execution(id: string): Execution | undefined {
-    let newest: Execution | undefined;
-    for (const executions of this.#running.values()) {
-      for (const execution of executions) if (execution.id === id) newest = execution;
-    }
-    return newest;
+    return this.#newest.get(id);
   }
 
   /** How many handlers of a type run here. */
   runningOf(type: string): number {
-    return (this.#running.get(type)?.size ?? 0) - (this.#returned.get(type) ?? 0);
+    return this.#types.get(type)?.running ?? 0;
   }
 
   /** How many tasks of a type may run here at once. */
@@ -172,6 +184,18 @@ export class Runner {
   async settle(type: string): Promise<void> {
     await this.#onSubmit.settled([type]);
     while (this.#filling.has(type)) await this.#filling.get(type);
+    await this.#giveBack(type);
+  }
+
+  /** Gives tasks back that were claimed ahead and have not been started. */
+  async #giveBack(type: string): Promise<void> {
+    const held = this.#types.get(type);
+    held?.cancelWait();
+    const waiting = held?.waiting.splice(0) ?? [];
+    await Promise.all(waiting.map(async (execution) => {
+      await execution.giveBack();
+      this.#remove(type, execution);
+    }));
   }
 
   /** Stops claiming, asks every handler to stop and waits up to `ms` until all have stopped or are abandoned. */
@@ -182,23 +206,23 @@ export class Runner {
     for (const unlisten of this.#unlisten) unlisten();
     for (const cancel of this.#timers.values()) cancel();
     await Promise.all(this.#filling.values());
-    for (const executions of this.#running.values()) {
-      for (const execution of executions) execution.interrupt();
-    }
-    await within(this.#core.clock, ms, Promise.all(this.#done));
+    const given = [...this.#types.keys()].map((type) => this.#giveBack(type));
+    const held = [...this.#types.values()].flatMap(({ executions }) => [...executions]);
+    for (const execution of held) execution.interrupt();
+    await within(this.#core.clock, ms, Promise.all([...given, ...held.map(({ done }) => done)]));
     await this.#cancelRequests?.stop();
     this.loseLease();
   }
 
   /** The instance is fenced: every handler is aborted and can write nothing more. */
   loseLease(): void {
-    for (const executions of this.#running.values()) {
+    for (const { executions } of this.#types.values()) {
       for (const execution of executions) execution.loseLease();
     }
   }
 
   #fill(type: string): void {
-    if (!this.#open || !this.#running.has(type)) return;
+    if (!this.#open || !this.#types.has(type)) return;
     if (this.#filling.has(type)) {
       this.#again.add(type);
       return;
@@ -220,15 +244,15 @@ export class Runner {
     const limit = this.rateOf(definition);
     const rate = limit === null ? null : parseRate(limit);
     while (this.#open && !this.#closing) {
-      if (this.#free(definition) <= 0) return;
+      if (this.#claimable(definition) <= 0) return;
       this.#again.delete(type);
       if (await this.#pauses.isPaused(type)) return;
       const arrivals = this.#onSubmit.arrivalsOf(type);
       const { count, more, again } = await this.#claims.claim(
         definition,
-        () => this.#free(definition),
+        () => this.#claimable(definition),
         rate,
-        (state) => this.#start(definition, state),
+        (state) => this.#hold(definition, state),
         (ready) => this.#onSubmit.allRead(type, ready, arrivals),
       );
       this.#onSubmit.claimed(type, count);
@@ -240,22 +264,54 @@ export class Runner {
     }
   }
 
-  #start(definition: AnyTaskDefinition, state: TaskState & { run: RunRecord }): void {
+  /** Runs a claimed task: now, or as soon as there is a slot. */
+  #hold(definition: AnyTaskDefinition, state: TaskState & { run: RunRecord }): void {
     const { type } = definition;
+    const held = this.#types.get(type)!;
     const execution = new Execution(this.#core, this.#options.holdsLease, definition, state);
-    const executions = this.#running.get(type)!;
-    const count = (change: number) => this.#returned.set(type, (this.#returned.get(type) ?? 0) + change);
-    executions.add(execution);
-    const done = execution.run(() => {
-      count(1);
+    held.executions.add(execution);
+    this.#newest.set(execution.id, execution);
+    if (held.free > 0) return this.#start(type, execution);
+    held.waiting.push(execution);
+    if (held.waiting.length === 1) this.#limitWait(type, execution);
+  }
+
+  /** Gives what waits back if the first of it is not started in time: the handlers are not as fast as they were. */
+  #limitWait(type: string, first: Execution): void {
+    const held = this.#types.get(type)!;
+    held.cancelWait = this.#core.clock.after(GIVE_BACK_MS, () => {
+      if (held.waiting[0] !== first) return this.#limitWait(type, held.waiting[0]);
+      held.slowDown();
+      this.#giveBack(type).catch((error) => this.#core.log.warn("A task was not given back.", { error }));
+    });
+  }
+
+  #start(type: string, execution: Execution): void {
+    const held = this.#types.get(type)!;
+    held.running++;
+    if (this.#started.push(execution) === 1) nextTick(() => this.#watchStarted());
+    const onReturned = (ms: number) => {
+      held.returned(ms);
+      // What has ended meanwhile was cancelled.
+      while (held.free > 0 && held.waiting.length > 0) this.#start(type, held.waiting.shift()!);
+      if (held.waiting.length === 0) held.cancelWait();
       this.#fill(type);
-    }).finally(() => {
-      executions.delete(execution);
-      count(-1);
-      this.#done.delete(done);
+    };
+    execution.done = execution.run(onReturned).then(() => {
+      this.#remove(type, execution);
       this.#fill(type);
     });
-    this.#done.add(done);
+  }
+
+  #watchStarted(): void {
+    const started = this.#started;
+    this.#started = [];
+    for (const execution of started) execution.watch();
+  }
+
+  #remove(type: string, execution: Execution): void {
+    this.#types.get(type)!.executions.delete(execution);
+    if (this.#newest.get(execution.id) === execution) this.#newest.delete(execution.id);
   }
 
   /** Carries out other instances' cancel requests for tasks that run here. */

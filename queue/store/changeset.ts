@@ -5,9 +5,10 @@
  * @module
  */
 
-import { decode, encode, MAX_VALUE_BYTES } from "./codec.ts";
+import { encode } from "./codec.ts";
 import { type Bucket, keys, placementKey, sameKey } from "./keys.ts";
-import { type Attempt, isTerminal, statusOf, type TaskRecord, type TaskState } from "../task/record.ts";
+import { isTerminal, statusOf, type TaskRecord, type TaskState } from "../task/record.ts";
+import { MAX_IN_READY, packTask } from "./task_codec.ts";
 import { mayExpire, occupies, PRIORITY_STEP_MS } from "../task/transitions.ts";
 
 /** A task that a changeset moves. `before` is null when it is new, `after` when it is deleted. */
@@ -54,123 +55,17 @@ export function merge(into: Changeset, from: Changeset): void {
   into.changes.push(...from.changes);
 }
 
-/** A cold record as stored: a result that does not fit is stored separately. */
-export type StoredTask = TaskRecord & { result_apart?: true };
-
-/** The usual values of these fields: they are omitted when stored, which halves the size of a record. */
-const COMMON = {
-  placement: null,
-  progress: 0,
-  message: "",
-  result: null,
-  error: null,
-  attempt: 0,
-  failures: 0,
-  interruptions: 0,
-  priority: 0,
-  tags: [],
-  run_at: null,
-  expires_at: null,
-  started_at: null,
-  completed_at: null,
-  retention_ms: null,
-  concurrency_key: null,
-  unique_key: null,
-  depends_on: [],
-  has_dependents: false,
-  generation: 0,
-  schedule_id: null,
-  callback_url: null,
-  retried_from: null,
-  submitted_by: null,
-  params_bytes: 0,
-  attempts: [],
-  actions: [],
-  uploads: [],
-  record_only: false,
-  shard: 0,
-} satisfies Partial<TaskRecord>;
-
-/** As stored: usual values are left out, and so is the one attempt of a task that succeeded at once. */
-type Packed = Partial<StoredTask> & { ran_by?: string };
-
-function encodeTask(task: StoredTask): Uint8Array<ArrayBuffer> {
-  const packed: Record<string, unknown> = {};
-  const common: Record<string, unknown> = COMMON;
-  let field: keyof StoredTask;
-  for (field in task) {
-    const value = task[field];
-    if (value === common[field] || Array.isArray(value) && value.length === 0) continue;
-    packed[field] = value;
-  }
-  if (task.attempts.length === 1 && isOnly(task, task.attempts[0])) {
-    packed.ran_by = task.attempts[0].instance;
-    delete packed.attempts;
-  }
-  return encode(packed);
-}
-
-/** Whether an attempt says nothing but its instance that the record does not say. */
-function isOnly({ status, attempt, started_at, completed_at }: TaskRecord, only: Attempt): boolean {
-  return status === "SUCCESS" && only.outcome === "success" && only.error === null && only.attempt === attempt &&
-    only.started_at === started_at && only.completed_at === completed_at;
-}
-
-/** Decodes a stored cold record. */
-export function decodeTask(bytes: unknown): StoredTask {
-  const { ran_by, ...stored } = decode<Packed>(bytes);
-  // Fresh arrays: a reader's change to a task must not affect another reader.
-  const task = {
-    ...COMMON,
-    tags: [],
-    depends_on: [],
-    attempts: [],
-    actions: [],
-    uploads: [],
-    ...stored,
-  } as StoredTask;
-  if (ran_by !== undefined) {
-    const { attempt, started_at, completed_at } = task;
-    task.attempts = [{
-      attempt,
-      instance: ran_by,
-      started_at: started_at!,
-      completed_at: completed_at!,
-      outcome: "success",
-      error: null,
-    }];
-  }
-  return task;
-}
-
 function bucketOf(state: TaskState): Bucket {
   const status = statusOf(state);
   return isTerminal(status) ? status : "OPEN";
 }
 
-/** The longest message of an error, in characters. */
-export const MAX_MESSAGE = 1_000;
-/** Characters of an earlier attempt's message in a record that would otherwise be too large. */
-const SHORT_MESSAGE = 80;
-
-function putTask(changeset: Changeset, task: TaskRecord): void {
-  let stored: StoredTask = task;
-  let value = encodeTask(stored);
-  if (value.length > MAX_VALUE_BYTES && task.result !== null) {
-    changeset.puts.push({ key: keys.result(task.id), value: encode(task.result) });
-    stored = { ...stored, result: null, result_apart: true };
-    value = encodeTask(stored);
-  }
-  // Drop the stacks of earlier attempts first, then most of their messages.
-  for (const chars of [MAX_MESSAGE, SHORT_MESSAGE]) {
-    if (value.length <= MAX_VALUE_BYTES) break;
-    const attempts = task.attempts.map(({ error, ...attempt }) => ({
-      ...attempt,
-      error: error && { code: error.code, message: error.message.slice(0, chars) },
-    }));
-    value = encodeTask({ ...stored, attempts });
-  }
+/** Puts a cold record, and returns it as it is stored. */
+function putTask(changeset: Changeset, task: TaskRecord): Uint8Array<ArrayBuffer> {
+  const { value, result } = packTask(task);
+  if (result) changeset.puts.push({ key: keys.result(task.id), value: result });
   changeset.puts.push({ key: keys.task(task.id), value });
+  return value;
 }
 
 /**
@@ -193,7 +88,7 @@ export function move(changeset: Changeset, before: TaskState | null, after: Task
   const { id, task_type } = task;
   changeset.locks.push(id);
 
-  if (task !== before?.task) putTask(changeset, task);
+  const stored = task === before?.task ? null : putTask(changeset, task);
   if (run) changeset.puts.push({ key: keys.run(id), value: encode(run) });
   else if (before?.run) changeset.deletes.push(keys.run(id));
 
@@ -204,7 +99,10 @@ export function move(changeset: Changeset, before: TaskState | null, after: Task
   const key = place && placementKey(place, task);
   const keyBefore = placeBefore && placementKey(placeBefore, task);
   if (keyBefore && !(key && sameKey(key, keyBefore))) changeset.deletes.push(keyBefore);
-  if (key && place !== placeBefore) changeset.puts.push({ key, value: encode(placementValue(task)) });
+  if (key && place !== placeBefore) {
+    const isSmall = place.kind === "ready" && stored !== null && stored.length <= MAX_IN_READY;
+    changeset.puts.push({ key, value: isSmall ? stored : encode(readySince(task)) });
+  }
   // A claim in flight has read the old entry. Claims themselves check and rewrite the fence once for all their tasks.
   if (placeBefore?.kind === "ready" && !run) putFence(changeset, task_type, task.shard);
 
@@ -224,8 +122,8 @@ export function putFence(changeset: Changeset, type: string, shard: number): voi
   changeset.puts.push({ key: keys.fence(type, shard), value: encode(0) });
 }
 
-/** The value of a placement entry: since when a task is ready, which its score alone does not tell. */
-export function placementValue({ placement, priority }: TaskRecord): number {
+/** Since when a task is ready, which its score alone does not tell; 0: it is not. */
+export function readySince({ placement, priority }: TaskRecord): number {
   return placement?.kind === "ready" ? placement.score + priority * PRIORITY_STEP_MS : 0;
 }
 

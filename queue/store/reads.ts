@@ -9,7 +9,8 @@ import { decode } from "./codec.ts";
 import { keys } from "./keys.ts";
 import type { Json, RunRecord, TaskState } from "../task/record.ts";
 import type { ArtifactInfo } from "../task/summary.ts";
-import { type Changeset, decodeTask, type StoredTask } from "./changeset.ts";
+import type { Changeset } from "./changeset.ts";
+import { decodeTask, recordIn, type StoredTask } from "./task_codec.ts";
 
 /** A stored artifact: what it is and where its bytes are. */
 export interface StoredFile extends Omit<ArtifactInfo, "created_at"> {
@@ -59,10 +60,19 @@ export async function readTasks(
   });
 }
 
-/** Reads the cold records of tasks that stand in `ready`, and so do not run; null where there is none. */
-export async function readReady(kv: Deno.Kv, ids: readonly string[]): Promise<(TaskState | null)[]> {
-  const entries = await getAll(kv, ids.map((id) => keys.task(id)));
-  return entries.map(({ value }) => value ? { task: decodeTask(value), run: null } : null);
+/** The tasks of `ready` entries, which do not run; null where there is none. Most entries hold the record. */
+export async function readReady(
+  kv: Deno.Kv,
+  entries: readonly Deno.KvEntry<unknown>[],
+): Promise<(TaskState | null)[]> {
+  const records = entries.map(({ value }) => recordIn(value));
+  const others = entries.filter((_, i) => !records[i]).map(({ key }) => keys.task(key[4] as string));
+  const read = others.length > 0 ? (await getAll(kv, others)).values() : null;
+  return records.map((record) => {
+    if (record) return { task: record, run: null };
+    const value = read!.next().value!.value;
+    return value ? { task: decodeTask(value), run: null } : null;
+  });
 }
 
 /** Adds checks to a changeset that hold only while a task is unchanged and not running; null: it has changed. */

@@ -27,6 +27,7 @@ export const EVENTS = [
   "fail",
   "retry_later",
   "interrupt",
+  "give_back",
   "cancel",
   "retry",
 ] as const;
@@ -42,6 +43,7 @@ const TRANSITIONS: Readonly<Record<TaskEvent, Partial<Record<Status, Status>>>> 
   fail: { RUNNING: "FAILED" },
   retry_later: { RUNNING: "PENDING" },
   interrupt: { RUNNING: "PENDING" },
+  give_back: { RUNNING: "PENDING" },
   cancel: { PENDING: "CANCELLED", RUNNING: "CANCELLED" },
   retry: { FAILED: "PENDING", CANCELLED: "PENDING" },
 };
@@ -250,6 +252,12 @@ export function interrupt(state: TaskState, now: number, crashed = false): TaskS
   }
   const score = Math.min(task.run_at ?? task.created_at, now) - task.priority * PRIORITY_STEP_MS;
   return { run: null, task: { ...task, status: "PENDING", placement: { kind: "ready", score } } };
+}
+
+/** The task was claimed, but its handler was not started: it is ready again, as it was. */
+export function giveBack(state: TaskState): TaskState {
+  assertLegal("give_back", state);
+  return { run: null, task: { ...state.task, version: state.run!.version + 1 } };
 }
 
 /** Why a task was cancelled on request. */

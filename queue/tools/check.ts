@@ -21,7 +21,8 @@ import {
   type TaskState,
 } from "../task/record.ts";
 import { interrupt, occupies, placementAt } from "../task/transitions.ts";
-import { decodeTask, emptyChangeset, entriesOf, indexValue, placementValue } from "../store/changeset.ts";
+import { emptyChangeset, entriesOf, indexValue, readySince } from "../store/changeset.ts";
+import { decodeTask, recordIn } from "../store/task_codec.ts";
 
 /** What a check has found. */
 export interface StoreReport {
@@ -177,7 +178,11 @@ class StoreCheck {
     const { task, run } = state;
     const placement = run ? null : task.placement;
     if (!placement || text(placementKey(placement, task)) !== text(entry.key)) {
-      this.#findings.remove(entry, run ? "is of a task that is running" : "is not the placement of its task");
+      return this.#findings.remove(entry, run ? "is of a task that is running" : "is not the placement of its task");
+    }
+    const record = placement.kind === "ready" ? recordIn(entry.value) : null;
+    if (record && record.version !== task.version) {
+      this.#findings.put(entry.key, "holds an older record of its task", readySince(task));
     }
   }
 
@@ -245,7 +250,7 @@ class StoreCheck {
     if (!placement) {
       return this.#findings.move(keys.task(id), "has no placement", id, place(placementAt(this.#now, task, this.#now)));
     }
-    need(placementKey(placement, task), "the placement", placementValue(task));
+    need(placementKey(placement, task), "the placement", readySince(task));
     if (placement.kind !== "blocked") return;
     const unmet = this.#unmet.get(id) ?? 0;
     if (placement.unmet === unmet) return;

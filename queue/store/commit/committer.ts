@@ -36,7 +36,7 @@ export interface CommitterOptions {
   /** Milliseconds after which a commit fails with an unknown outcome. */
   deadlineMs: number;
   /** Called after each commit that moved tasks, before its callers go on. */
-  onCommitted(versionstamp: string, changes: Change[]): void;
+  onCommitted(changes: Change[]): void;
   /** Called once when this instance was found to be fenced. */
   onFenced(): void;
 }
@@ -133,6 +133,7 @@ export class Committer implements LaneOwner {
    *
    * @param options.asTaskOwner Whether the task's owner writes: then it is retried until it is committed or the
    * instance is fenced. Default false.
+   * @param options.first Whether it goes before the changesets that wait already. Default false.
    * @returns The versionstamp of the commit.
    * @throws {ConflictError} If one of the write's checks failed. Nothing was written.
    * @throws {FencedError} If the instance was recovered (only with `asTaskOwner`). Nothing was written.
@@ -140,7 +141,7 @@ export class Committer implements LaneOwner {
    * @throws {RefusedWriteError} If KV refuses the write itself, for example for its size. Nothing was written.
    * @throws {ClosedError} If the committer is closed. Nothing was written.
    */
-  commit(changeset: Changeset, { asTaskOwner = false } = {}): Promise<string> {
+  commit(changeset: Changeset, { asTaskOwner = false, first = false } = {}): Promise<string> {
     if (this.#closing) return Promise.reject(new ClosedError());
     if (this.#fenced && asTaskOwner) return Promise.reject(new FencedError());
     const size = sizeOf(changeset);
@@ -155,7 +156,8 @@ export class Committer implements LaneOwner {
         if (this.#outstanding.size === 0) { for (const done of this.#idle.splice(0)) done(); }
       };
       const operation = new Operation(changeset, size, asTaskOwner, deadline, onSettled);
-      this.#queue.push(operation);
+      if (first) this.#queue.unshift(operation);
+      else this.#queue.push(operation);
       this.#outstanding.add(operation);
       this.#cancelSweep ??= this.options.clock.after(SWEEP_MS, () => this.#sweep());
       // An idle committer writes at once, with the other commits of the same turn.

@@ -73,7 +73,7 @@ export interface LaneOwner {
     clock: Clock;
     log: Logger;
     distributed: boolean;
-    onCommitted(versionstamp: string, changes: Change[]): void;
+    onCommitted(changes: Change[]): void;
   };
   /** An id for the next operation. */
   nextOp(): string;
@@ -229,7 +229,7 @@ export class Lane {
     this.#owner.stats.atomics++;
     for (const { size } of operations) this.#owner.stats.mutations += size.mutations;
     try {
-      if (changes.length > 0) this.#owner.options.onCommitted(versionstamp, changes);
+      if (changes.length > 0) this.#owner.options.onCommitted(changes);
     } catch (error) {
       // It is committed, even if a listener fails.
       this.#owner.options.log.error("A listener of a commit failed.", { error });

@@ -10,7 +10,7 @@ import { encode } from "../codec.ts";
 import { keys } from "../keys.ts";
 import type { SeriesAnnotation } from "../../task/api_types.ts";
 import { isTerminal, statusOf } from "../../task/record.ts";
-import { type Change, placementValue, type Put } from "../changeset.ts";
+import { type Change, type Put, readySince } from "../changeset.ts";
 
 /**
  * A histogram of times: how many fell into each of its buckets. Bucket `i` holds what is over `RATIO ** (i - 1)` and up
@@ -106,7 +106,7 @@ export function addSamples(series: LaneSeries, changes: Change[], now: number): 
     if (from === "PENDING") sample.waiting--;
     if (to === "PENDING") sample.waiting++;
     if (to === "RUNNING") {
-      observe(sample.wait, before?.task.placement ? after!.run!.started_at - placementValue(before.task) : 0);
+      observe(sample.wait, before?.task.placement ? after!.run!.started_at - readySince(before.task) : 0);
     }
     if (!to || !isTerminal(to)) continue;
     sample[ENDED[to]]++;

@@ -2,7 +2,8 @@ import { encode } from "../../../queue/store/codec.ts";
 import { keys } from "../../../queue/store/keys.ts";
 import type { TaskRecord } from "../../../queue/task/record.ts";
 import { cancel } from "../../../queue/task/transitions.ts";
-import { decodeTask, transition } from "../../../queue/store/changeset.ts";
+import { transition } from "../../../queue/store/changeset.ts";
+import { decodeTask } from "../../../queue/store/task_codec.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { pending, T } from "../../support/task.ts";
 

@@ -22,6 +22,7 @@ const happen: Record<TaskEvent, (state: TaskState) => TaskState> = {
   fail: (state) => task.fail(state, error, T + 3),
   retry_later: (state) => task.retryLater(state, error, T + 3, T + 9),
   interrupt: (state) => task.interrupt(state, T + 3),
+  give_back: task.giveBack,
   cancel: (state) => task.cancel(state, T + 3),
   retry: (state) => task.retry(state, T + 3),
 };
@@ -34,6 +35,7 @@ const EXPECTED: Record<Status, Partial<Record<TaskEvent, Status>>> = {
     fail: "FAILED",
     retry_later: "PENDING",
     interrupt: "PENDING",
+    give_back: "PENDING",
     cancel: "CANCELLED",
   },
   SUCCESS: {},
