@@ -6,11 +6,12 @@
 
 import { Hono } from "hono";
 import type { Clock } from "../queue/task/clock.ts";
-import { authenticate, checkHost, checkOrigin } from "./http/auth.ts";
+import { guard } from "./http/auth.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { AuthThrottle } from "./http/auth_throttle.ts";
 import { StreamLimits } from "./live/stream_limits.ts";
 import { loginRoutes } from "./page/login.tsx";
+import { COMMON_HEADERS } from "./http/json.ts";
 import { pageRoutes } from "./page/page.ts";
 import { Problem, problemResponse, toProblem } from "./http/problem.ts";
 import { Quotas } from "./api/quotas.ts";
@@ -23,18 +24,6 @@ import { suppressionRoutes } from "./api/suppressions.ts";
 import { systemRoutes } from "./api/system.ts";
 import { taskRoutes } from "./api/tasks.ts";
 import { uploadRoutes } from "./api/uploads.ts";
-
-const CONTENT_SECURITY_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self'",
-  "connect-src 'self'",
-  "frame-src 'self'",
-  "form-action 'self'",
-  "base-uri 'none'",
-  "frame-ancestors 'none'",
-].join("; ");
 
 /** Makes the application; `close` ends its sockets. */
 export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Promise<void> } {
@@ -50,14 +39,12 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
     if (c.res.status === 101) return;
     // Nobody reads the body: release it.
     if (c.req.method === "HEAD") await c.res.body?.cancel();
-    const headers = c.res.headers;
-    if (!headers.has("Content-Security-Policy")) headers.set("Content-Security-Policy", CONTENT_SECURITY_POLICY);
-    if (!headers.has("Cache-Control")) headers.set("Cache-Control", "no-store");
-    headers.set("X-Content-Type-Options", "nosniff");
-    headers.set("Referrer-Policy", "same-origin");
-    headers.set("Cross-Origin-Resource-Policy", "same-origin");
+    if (c.get("hasCommonHeaders")) return;
+    for (const [name, value] of Object.entries(COMMON_HEADERS)) {
+      if (!c.res.headers.has(name)) c.res.headers.set(name, value);
+    }
   });
-  app.use(checkHost(options), checkOrigin(), authenticate(options, guesses), quotas.assertRoom());
+  app.use(guard(options, guesses), quotas.assertRoom());
 
   app.route("/api/tasks", taskRoutes(options, streams, quotas));
   app.route("/api/schedules", scheduleRoutes(options, quotas));

@@ -72,5 +72,9 @@ export interface Bindings {
 /** The types of Hono's context here. */
 export interface AppEnv {
   Bindings: Bindings;
-  Variables: { principal: Principal };
+  Variables: {
+    principal: Principal;
+    /** Whether the response was made with the common headers. */
+    hasCommonHeaders?: true;
+  };
 }

@@ -14,6 +14,7 @@ import { summaryOf, taskOf } from "../../queue/task/summary.ts";
 import { RETRY_FROM } from "../../queue/task/transitions.ts";
 import { mayActAs, requireRole } from "../http/auth.ts";
 import { readJson, readOptionalJson } from "../http/body.ts";
+import { json } from "../http/json.ts";
 import { idempotencyOf } from "../http/idempotency.ts";
 import type { StreamLimits } from "../live/stream_limits.ts";
 import type { Quotas } from "./quotas.ts";
@@ -46,8 +47,8 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     const submission = { ...toSubmission(body, clock.now()), submitted_by: c.get("principal").name };
     await quotas.takeTasks(c, 1);
     const { task, created } = await queue.submit(submission, idempotencyOf(c, body));
-    c.header("Location", `/api/tasks/${task.task.id}`);
-    return c.json(created ? taskOf(task, [], queue.retention) : await whole(c, task), created ? 201 : 200);
+    const answer = created ? taskOf(task, [], queue.retention) : await whole(c, task);
+    return json(c, answer, created ? 201 : 200, { Location: `/api/tasks/${task.task.id}` });
   });
 
   app.post("/batch", requireRole("operator"), async (c) => {
@@ -59,7 +60,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     }));
     await quotas.takeTasks(c, submissions.length);
     const { tasks, created } = await queue.submitBatch(submissions, idempotencyOf(c, body));
-    return c.json({ tasks: tasks.map(summary) }, created ? 201 : 200);
+    return json(c, { tasks: tasks.map(summary) }, created ? 201 : 200);
   });
 
   app.get("/", async (c) => {

@@ -81,10 +81,12 @@ export async function fromCookie(c: Context, { tokens, clock, queue }: AppOption
   return undefined;
 }
 
-/** Identifies the caller. Rejects callers without a token if tokens are set. */
-export function authenticate(options: AppOptions, guesses: AuthThrottle): MiddlewareHandler<AppEnv> {
+/** Refuses foreign hosts and origins, and callers without a token if tokens are set; then the caller is known. */
+export function guard(options: AppOptions, guesses: AuthThrottle): MiddlewareHandler<AppEnv> {
   const { tokens } = options;
   return async (c, next) => {
+    assertHost(c, options);
+    assertOrigin(c);
     if (tokens.length === 0) {
       c.set("principal", { name: "local", role: "admin" });
       return await next();
@@ -144,25 +146,19 @@ function hostName(host: string): string {
 /**
  * Without tokens, only local host names are accepted: a foreign name that resolves here means DNS rebinding.
  */
-export function checkHost({ tokens, host }: AppOptions): MiddlewareHandler<AppEnv> {
-  return async (c, next) => {
-    const asked = c.req.header("Host") ?? new URL(c.req.url).host;
-    if (tokens.length === 0 && isLoopback(host) && !isLoopback(hostName(asked))) {
-      throw new Problem(421, "misdirected", "This service answers only to localhost unless API_TOKENS is set.");
-    }
-    await next();
-  };
+function assertHost(c: Context<AppEnv>, { tokens, host }: AppOptions): void {
+  if (tokens.length > 0 || !isLoopback(host)) return;
+  const asked = c.req.header("Host") ?? new URL(c.req.url).host;
+  if (isLoopback(hostName(asked))) return;
+  throw new Problem(421, "misdirected", "This service answers only to localhost unless API_TOKENS is set.");
 }
 
 /** Rejects cross-site requests that change something or open the socket. */
-export function checkOrigin(): MiddlewareHandler<AppEnv> {
-  return async (c, next) => {
-    const guarded = !SAFE_METHODS.has(c.req.method) || c.req.path === "/ws";
-    if (guarded && !isSameOrigin(c)) {
-      throw new Problem(403, "foreign_origin", "Requests from another origin are rejected.");
-    }
-    await next();
-  };
+function assertOrigin(c: Context<AppEnv>): void {
+  const guarded = !SAFE_METHODS.has(c.req.method) || c.req.path === "/ws";
+  if (guarded && !isSameOrigin(c)) {
+    throw new Problem(403, "foreign_origin", "Requests from another origin are rejected.");
+  }
 }
 
 function isSameOrigin(c: Context): boolean {

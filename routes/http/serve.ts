@@ -82,7 +82,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
       });
     },
     hostname: host,
-    overrideGlobalObjects: false,
+    overrideGlobalObjects: true,
     serverOptions: {
       headersTimeout: headMs,
       // A large upload may take its time, as long as it moves.
