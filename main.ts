@@ -11,7 +11,7 @@ import { createLogger } from "./queue/log.ts";
 import { prepareStore, StoreFileError } from "./queue/tools/store_file.ts";
 import { lockStore, OwnedError } from "./queue/tools/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
-import { isTrusted } from "./routes/http/network.ts";
+import { isTrusted } from "./routes/network.ts";
 import { createApp } from "./routes/app.ts";
 import { Faults } from "./routes/http/faults.ts";
 import { boundedByFiles, serve, serveOnDeploy } from "./routes/http/serve.ts";

@@ -7,7 +7,7 @@
 import type { Clock } from "../queue/task/clock.ts";
 import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
-import type { Network } from "./http/network.ts";
+import type { Network } from "./network.ts";
 import type { QuotaLimits } from "./limits.ts";
 import type { Role, Token } from "./settings.ts";
 

@@ -12,7 +12,7 @@ import { QUEUE_DEFAULTS } from "../queue/options.ts";
 import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
 import { parseRate } from "../queue/task/rate_limit.ts";
 import type { Retention } from "../queue/task/summary.ts";
-import { type Network, parseNetwork } from "./http/network.ts";
+import { type Network, parseNetwork } from "./network.ts";
 import { DEFAULT_QUOTAS, MAX_CONNECTIONS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, type QuotaLimits } from "./limits.ts";
 
 /** What a caller may do: each role includes those before it. */

@@ -6,7 +6,7 @@
 
 import type { Context } from "hono";
 import ipaddr from "ipaddr.js";
-import { isTrusted } from "./network.ts";
+import { isTrusted } from "../network.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 
 type Options = Pick<AppOptions, "trustedProxies">;

@@ -2,7 +2,7 @@
 
 import type { Token } from "../../routes/settings.ts";
 import { AuthThrottle } from "../../routes/http/auth_throttle.ts";
-import { parseNetwork } from "../../routes/http/network.ts";
+import { parseNetwork } from "../../routes/network.ts";
 import { silent } from "../../queue/log.ts";
 import { assertEquals, assertMatch, assertThrows, ok } from "../support/assert.ts";
 import { type Served, withApp } from "../support/http/app.ts";
