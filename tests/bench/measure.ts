@@ -25,6 +25,16 @@ export const noop = defineTask({
   },
 });
 
+/** Takes 200 ms. */
+export const sleepy = defineTask({
+  type: "sleepy",
+  title: "Sleep",
+  description: "Waits for 200 ms.",
+  params: z.strictObject({}),
+  concurrency: 100,
+  run: (ctx) => ctx.sleep(200).then(() => null),
+});
+
 /** A store on a file of its own. */
 export async function onFile<T>(work: (kv: Deno.Kv) => Promise<T>): Promise<T> {
   const directory = await Deno.makeTempDir();

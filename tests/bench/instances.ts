@@ -1,0 +1,111 @@
+/**
+ * Instances that share one KV Connect server: 1, 2 and 4 processes on one `denokv`, with tasks that do nothing and with
+ * tasks that take 200 ms, and how many of their claims were refused because another instance came first. The server and
+ * all instances share the cores of this machine.
+ */
+
+import { Queue } from "../../queue/queue.ts";
+import { totalOf } from "../../queue/store/listing.ts";
+import { STORES } from "../support/kv/stores.ts";
+import { noop, perSecond, rate, sleepy } from "./measure.ts";
+
+const NOOPS = 10_000;
+const SLEEPS = 10_000;
+const CHILD = new URL("instance_child.ts", import.meta.url).pathname;
+
+interface Instance {
+  /** Sends a line and gives the answer. */
+  ask(): Promise<string>;
+  process: Deno.ChildProcess;
+}
+
+async function instance(path: string): Promise<Instance> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", CHILD, path],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const [input, output] = [process.stdin.getWriter(), process.stdout.getReader()];
+  const answer = async () => new TextDecoder().decode((await output.read()).value).trim();
+  await answer();
+  return {
+    process,
+    async ask() {
+      await input.write(new TextEncoder().encode("\n"));
+      return await answer();
+    },
+  };
+}
+
+/** Submits tasks in batches of 200, four at a time. */
+async function submit(queue: Queue, task_type: string, count: number): Promise<void> {
+  let left = count / 200;
+  const batch = Array.from({ length: 200 }, () => ({ task_type }));
+  await Promise.all(Array.from({ length: 4 }, async () => {
+    while (left-- > 0) await queue.submitBatch(batch);
+  }));
+}
+
+async function ended(queue: Queue, count: number): Promise<void> {
+  while (totalOf(await queue.counts(), { statuses: ["SUCCESS"] }) < count) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Tasks a second of waiting tasks, from the start of the instances to the last end. */
+async function measure(
+  task_type: string,
+  count: number,
+  instances: number,
+): Promise<{ speed: number; refused: number }> {
+  const store = await STORES["over KV Connect"]!();
+  const queue = new Queue({ kv: store.kv, definitions: [noop, sleepy], distributed: true, worker: false });
+  await queue.start();
+  try {
+    await submit(queue, task_type, count);
+    const all = await Promise.all(Array.from({ length: instances }, () => instance(store.path)));
+    const speed = await rate(count, async () => {
+      await Promise.all(all.map(({ ask }) => ask()));
+      await ended(queue, count);
+    });
+    const claims = (await Promise.all(all.map(({ ask }) => ask()))).map((text) => JSON.parse(text));
+    await Promise.all(all.map(({ process }) => process.status));
+    const [committed, refused] = ["committed", "refused"].map((name) =>
+      claims.reduce((sum, one) => sum + one[name], 0)
+    );
+    return { speed, refused: refused / (committed + refused) };
+  } finally {
+    await queue.stop();
+    await store.close();
+  }
+}
+
+async function submits(): Promise<number> {
+  const store = await STORES["over KV Connect"]!();
+  const queue = new Queue({ kv: store.kv, definitions: [noop, sleepy], distributed: true, worker: false });
+  await queue.start();
+  try {
+    return await rate(NOOPS, () => submit(queue, "noop", NOOPS));
+  } finally {
+    await queue.stop();
+    await store.close();
+  }
+}
+
+if (!STORES["over KV Connect"]) {
+  console.log("Left out: denokv is not installed (cargo install denokv).");
+  Deno.exit(0);
+}
+console.log(`Deno ${Deno.version.deno}, ${navigator.hardwareConcurrency} cores, one denokv on the same machine\n`);
+console.log(`submits in batches of 200                 ${perSecond(await submits())}`);
+for (const [name, type, count] of [["no-op", "noop", NOOPS], ["200 ms", "sleepy", SLEEPS]] as const) {
+  for (const instances of [1, 2, 4]) {
+    const { speed, refused } = await measure(type, count, instances);
+    const most = type === "sleepy" ? `, of ${(instances * 500).toLocaleString("en")} /s that 100 slots each allow` : "";
+    console.log(
+      `${name.padEnd(6)} ${instances} ${instances === 1 ? "instance " : "instances"}                       ` +
+        `${perSecond(speed)}   ${(100 * refused).toFixed(1)} % of the claims refused${most}`,
+    );
+  }
+}
+Deno.exit(0);
