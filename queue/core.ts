@@ -29,6 +29,8 @@ export interface Core {
   readonly limits: AtomicLimits;
   /** Into how many parts new tasks of a type are spread while they are ready: 1 keeps their order exact. */
   readonly shards: number;
+  /** Which of the instances that work on the store this one is, as last seen: they prefer different shards. */
+  readonly peers: { index: number; count: number };
   /** Whether other instances share the store. */
   readonly distributed: boolean;
   /** How long ended tasks are kept. */

@@ -118,6 +118,7 @@ export class Queue {
       clock,
       log,
       distributed,
+      worker: this.#worker,
       limits,
       lanes: options.lanes ?? (distributed ? 16 : 2),
       deadlineMs: options.commitDeadlineMs ?? QUEUE_DEFAULTS.commitDeadlineMs,
@@ -135,6 +136,7 @@ export class Queue {
     const removal = new Removal(kv, committer, blobs, log);
     const core: Core = {
       ...{ kv, clock, log, committer, blobs, removal, notifier, limits, distributed },
+      peers: { index: 0, count: 1 },
       shards: options.shards ?? (distributed ? MAX_SHARDS : 1),
       registry: this.registry,
       retention: this.retention,

@@ -11,15 +11,20 @@ import { repeat, type Repeating } from "../task/clock.ts";
 import { decode } from "../store/codec.ts";
 import { requestedBy } from "../run/cancel_requests.ts";
 import { retire } from "../store/commit/instances.ts";
+import type { InstanceRecord } from "../store/commit/committer.ts";
 import { keys } from "../store/keys.ts";
 import { addUnchangedChecks, readTasks } from "../store/reads.ts";
 import { isTerminal, type RunRecord, statusOf } from "../task/record.ts";
 import { cancel, interrupt } from "../task/transitions.ts";
 import { emptyChangeset, merge, transition } from "../store/changeset.ts";
 
+/** When an instance looks at the others for the second time, in milliseconds after its start. */
+const SECOND_LOOK_MS = 1_000;
+
 /** Fences dead instances and hands their tasks back. */
 export class Recoverer {
   #job: Repeating | null = null;
+  #cancelLook: () => void = () => {};
   /** When the current value of each heartbeat was first seen. */
   #seen = new Map<string, { versionstamp: string; since: number }>();
 
@@ -33,10 +38,13 @@ export class Recoverer {
       () => this.#run(this.leaseMs),
       (error) => this.core.log.warn("A recovery failed; will retry.", { error }),
     );
+    // Instances are often started together: soon they know of each other.
+    this.#cancelLook = this.core.clock.after(Math.min(SECOND_LOOK_MS, this.leaseMs / 3), () => this.#job?.kick());
   }
 
   /** Stops and waits for a run under way. */
   async stop(): Promise<void> {
+    this.#cancelLook();
     await this.#job?.stop();
   }
 
@@ -53,6 +61,7 @@ export class Recoverer {
       held.push({ id: entry.key[1] as string, instance, versionstamp: entry.versionstamp });
     }
     const living = new Set<string>();
+    const workers: string[] = [];
     const now = this.core.clock.monotonic();
     for await (const entry of this.core.kv.list({ prefix: keys.instances() }, { batchSize: 500 })) {
       const instance = entry.key[1] as string;
@@ -68,7 +77,13 @@ export class Recoverer {
         }
       }
       living.add(instance);
+      if (decode<InstanceRecord>(entry.value).worker) workers.push(instance);
     }
+    const { peers, committer } = this.core;
+    Object.assign(peers, {
+      index: Math.max(0, workers.indexOf(committer.instance)),
+      count: Math.max(1, workers.length),
+    });
     for (const instance of this.#seen.keys()) {
       if (!living.has(instance)) this.#seen.delete(instance);
     }

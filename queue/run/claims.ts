@@ -16,6 +16,7 @@ import { isFence, keys, sameKey } from "../store/keys.ts";
 import { readReady } from "../store/reads.ts";
 import { ConflictError } from "../task/errors.ts";
 import { MAX_SHARDS } from "../task/ids.ts";
+import type { Pauses } from "./pauses.ts";
 import { allowance, type Rate } from "../task/rate_limit.ts";
 import type { RunRecord, TaskState } from "../task/record.ts";
 import { claim, expire, mayExpire } from "../task/transitions.ts";
@@ -61,6 +62,10 @@ export interface Claimed {
   again?: number;
 }
 
+/** One in so many claims begins with any shard, the others with a shard of the instance's own. */
+const COMMON_TURN = 16;
+/** With so many tasks, a claim does not go on to the next shard, where it could meet another instance. */
+const ENOUGH = 16;
 /** From so many tasks on, a claim reads ahead of the next one. */
 const READ_AHEAD = 100;
 
@@ -70,8 +75,9 @@ const NONE: Claimed = { count: 0, more: false };
 export class Claims {
   /** Claims that were committed, and those that were refused because others changed what they had read. */
   readonly stats = { committed: 0, refused: 0 };
-  /** By type, the shard that the next claim begins with: each gets its turn. */
+  /** By type, the shard that follows those of the last claim: each gets its turn. */
   readonly #shard = new Map<string, number>();
+  #turn = 0;
   /** Types with tasks in shards that new tasks no longer go to. */
   readonly #spread = new Set<string>();
   /** By type, what was read ahead, and the lowest score of a task that has become ready since. */
@@ -79,7 +85,7 @@ export class Claims {
   /** By type, how many claims were refused in a row. */
   readonly #refusals = new Map<string, number>();
 
-  constructor(private readonly core: Core) {}
+  constructor(private readonly core: Core, private readonly pauses: Pauses) {}
 
   /** Looks for tasks that were stored with more shards. */
   async open(types: string[]): Promise<void> {
@@ -115,8 +121,14 @@ export class Claims {
     const { committer, clock, limits } = this.core;
     const checksEach = (this.#refusals.get(type) ?? 0) >= REFUSALS;
     const most = Math.min(free(), window?.free ?? Infinity, checksEach ? limits.checks - OTHER_CHECKS : CLAIM_BATCH);
-    const { head, states } = await this.#takeAhead(type, window || checksEach ? Infinity : READ_AHEAD) ??
-      await this.#read(type, most);
+    const [paused, ahead] = await Promise.all([
+      this.pauses.isPaused(type),
+      this.#takeAhead(type, window || checksEach ? Infinity : READ_AHEAD).then((read) =>
+        read ?? this.#read(type, most)
+      ),
+    ]);
+    if (paused) return NONE;
+    const { head, states } = ahead;
     if (head.complete) onRead(head.entries.length);
     if (await this.#clear(head.entries, states)) return { ...NONE, more: true };
     // No await from here to the commit: the claims must be made under the current instance id.
@@ -210,10 +222,9 @@ export class Claims {
 
   /** Reads the head of a type, from the shard whose turn it is. Each list is a snapshot, of entries and fences. */
   async #head(type: string, wanted: number, after?: Entry): Promise<Head> {
-    const { kv, limits, shards, distributed } = this.core;
+    const { kv, limits, shards } = this.core;
     const all = this.#spread.has(type) ? MAX_SHARDS : shards;
-    // Instances begin at different shards, and then go round.
-    const first = this.#shard.get(type) ?? (distributed ? Math.floor(Math.random() * all) : 0);
+    const first = this.#firstShard(type, all);
     const prefix = keys.readyOf(type);
     const from = after ? after.key : keys.fence(type, first);
     const head: Head = { entries: [], fences: new Map(), complete: false };
@@ -232,7 +243,8 @@ export class Claims {
           continue;
         }
         const isNew = !head.fences.has(shard);
-        if (head.entries.length === wanted || isNew && head.fences.size === limits.checks - OTHER_CHECKS) return head;
+        const mostShards = head.entries.length >= ENOUGH ? head.fences.size : limits.checks - OTHER_CHECKS;
+        if (head.entries.length === wanted || isNew && head.fences.size === mostShards) return head;
         if (isNew) head.fences.set(shard, found.get(shard) ?? null);
         head.entries.push(entry);
         this.#shard.set(type, (shard + 1) % all);
@@ -240,6 +252,18 @@ export class Claims {
     }
     head.complete = true;
     return head;
+  }
+
+  /**
+   * The shard whose turn it is. Instances go round all of them, so that no task is left out, but mostly through those
+   * of their own, so that they seldom meet.
+   */
+  #firstShard(type: string, all: number): number {
+    const { index, count } = this.core.peers;
+    const next = this.#shard.get(type) ?? (this.core.distributed ? Math.floor(Math.random() * all) : 0);
+    if (count === 1 || count > all || this.#turn++ % COMMON_TURN === 0) return next;
+    const own = Math.ceil((all - index) / count);
+    return index + count * (this.#turn % own);
   }
 
   /** Deletes entries that place no task, and expires tasks whose time is over; false if there are none of these. */

@@ -8,10 +8,12 @@
 import { CLAIM_BATCH } from "./claims.ts";
 import type { Execution } from "./execution.ts";
 
-/** Tasks are claimed ahead if they are expected to start within this time. Milliseconds. */
-const AHEAD_MS = 20;
 /** Handlers that must have returned before their time is trusted. */
 const TRUSTED = 64;
+/** A handler counts as taking at least this time, in milliseconds. */
+const LEAST_MS = 0.01;
+/** The most tasks that an instance holds for each task that it may claim: those that run, and those that end. */
+const MOST_HELD = 4;
 /** The weight of the newest handler in the average time. */
 const WEIGHT = 1 / 32;
 
@@ -28,8 +30,8 @@ export class HeldTasks {
   #measured = 0;
   #averageMs = 0;
 
-  /** @param mayWait Whether tasks may be claimed ahead. */
-  constructor(readonly slots: number, private readonly mayWait: boolean) {}
+  /** @param aheadMs Tasks are claimed ahead that are expected to start within so many milliseconds; 0: none. */
+  constructor(readonly slots: number, private readonly aheadMs: number) {}
 
   /** How many are held. */
   get size(): number {
@@ -41,10 +43,18 @@ export class HeldTasks {
     return this.slots - this.running;
   }
 
-  /** How many tasks may be claimed while all slots are busy: as many as would start within {@linkcode AHEAD_MS}. */
+  /** How many tasks may wait for a slot. */
   get ahead(): number {
-    if (!this.mayWait || this.#measured < TRUSTED || this.#averageMs > AHEAD_MS) return 0;
-    return Math.min(CLAIM_BATCH, Math.floor(this.slots * AHEAD_MS / this.#averageMs));
+    if (this.#measured < TRUSTED) return 0;
+    return Math.min(CLAIM_BATCH, Math.floor(this.slots * this.aheadMs / Math.max(this.#averageMs, LEAST_MS)));
+  }
+
+  /** How many tasks to claim now. While all slots are busy, that is none until half of those that may wait are gone. */
+  get wanted(): number {
+    const { ahead, free, waiting: { length } } = this;
+    if (free <= 0 && length > ahead / 2) return 0;
+    // Returned tasks must not pile up while the store is slow to commit their ends.
+    return Math.min(free + ahead - length, MOST_HELD * (this.slots + ahead) - this.executions.size);
   }
 
   /** A handler has returned, after so many milliseconds. */

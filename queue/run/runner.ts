@@ -6,6 +6,7 @@
  */
 
 import { nextTick } from "node:process";
+import { setImmediate } from "node:timers";
 import { repeat, type Repeating, within } from "../task/clock.ts";
 import { requestedBy } from "./cancel_requests.ts";
 import { ClaimOnSubmit } from "./claim_on_submit.ts";
@@ -23,10 +24,13 @@ import type { RunRecord, TaskState } from "../task/record.ts";
 import { claim } from "../task/transitions.ts";
 import type { Change } from "../store/changeset.ts";
 
-/** The most tasks that an instance owns for each task that it may claim: those that run, and those that end. */
-const MOST_HELD = 4;
-/** How long a task that was claimed ahead may wait for a slot before it is given back, in milliseconds. */
-const GIVE_BACK_MS = 100;
+/**
+ * Tasks are claimed ahead that are expected to start within this time: about what a claim takes. Milliseconds, on a file
+ * and where instances share a store.
+ */
+const AHEAD_MS = { file: 20, shared: 100 };
+/** A task that was claimed ahead is given back if it has waited for a slot for so many times that long. */
+const GIVE_BACK_AFTER = 5;
 /** How often cancel requests of other instances are polled, in milliseconds. */
 const CANCEL_POLL_MS = 1_000;
 
@@ -66,7 +70,7 @@ export class Runner {
     this.#core = core;
     this.#pauses = pauses;
     this.#options = options;
-    this.#claims = new Claims(core);
+    this.#claims = new Claims(core, pauses);
   }
 
   /** Claims that were committed, and those that were refused. */
@@ -84,7 +88,10 @@ export class Runner {
     const { registry, notifier, clock, log } = this.#core;
     const types = registry.all().map(({ type }) => type);
     for (const definition of registry.all()) {
-      this.#types.set(definition.type, new HeldTasks(this.slotsOf(definition), this.rateOf(definition) === null));
+      this.#types.set(
+        definition.type,
+        new HeldTasks(this.slotsOf(definition), this.rateOf(definition) === null ? this.#aheadMs : 0),
+      );
     }
     if (!this.#core.distributed) await this.#claims.open(types);
     this.#open = true;
@@ -125,7 +132,11 @@ export class Runner {
     // The waiting tasks are only known for certain where no other instance shares the store.
     if (!this.#open || this.#closing || distributed || placement?.kind !== "ready") return state;
     if (this.rateOf(definition) !== null || this.#pauses.isKnown(task_type)) return state;
-    if (!this.#onSubmit.mayReserve(task_type, this.#free(definition))) return state;
+    const free = Math.min(
+      this.#types.get(task_type)!.free - this.#onSubmit.reserved(task_type),
+      this.#wanted(task_type),
+    );
+    if (!this.#onSubmit.mayReserve(task_type, free)) return state;
     this.#onSubmit.reserve(task_type, id);
     return claim(state, committer.instance, clock.now());
   }
@@ -144,20 +155,13 @@ export class Runner {
     this.#hold(this.#core.registry.get(task.task_type)!, { task, run: run! });
   }
 
-  /** How many tasks of a type may be started now. */
-  #free({ type }: AnyTaskDefinition): number {
-    const held = this.#types.get(type)!;
-    const starting = this.#onSubmit.reserved(type);
-    // Returned tasks must not pile up while the store is slow to commit their ends.
-    return Math.min(held.free - starting, MOST_HELD * held.slots - held.size - starting);
+  get #aheadMs(): number {
+    return this.#core.distributed ? AHEAD_MS.shared : AHEAD_MS.file;
   }
 
-  /** How many tasks of a type may be claimed now: those that would start soon are claimed while all slots are busy. */
-  #claimable({ type }: AnyTaskDefinition): number {
-    const held = this.#types.get(type)!;
-    const starting = this.#onSubmit.reserved(type);
-    const wanted = held.free + held.ahead - held.waiting.length - starting;
-    return Math.min(wanted, MOST_HELD * (held.slots + held.ahead) - held.size - starting);
+  /** How many tasks of a type may be claimed now. */
+  #wanted(type: string): number {
+    return this.#types.get(type)!.wanted - this.#onSubmit.reserved(type);
   }
 
   /** The newest attempt of a task that is held here. */
@@ -244,13 +248,14 @@ export class Runner {
     const limit = this.rateOf(definition);
     const rate = limit === null ? null : parseRate(limit);
     while (this.#open && !this.#closing) {
-      if (this.#claimable(definition) <= 0) return;
+      if (this.#wanted(type) <= 0) return;
       this.#again.delete(type);
-      if (await this.#pauses.isPaused(type)) return;
+      // Other handlers may return in this turn of the event loop: one claim is for all of them.
+      if (this.#core.distributed) await new Promise<void>((resolve) => setImmediate(resolve));
       const arrivals = this.#onSubmit.arrivalsOf(type);
       const { count, more, again } = await this.#claims.claim(
         definition,
-        () => this.#claimable(definition),
+        () => this.#wanted(type),
         rate,
         (state) => this.#hold(definition, state),
         (ready) => this.#onSubmit.allRead(type, ready, arrivals),
@@ -279,7 +284,7 @@ export class Runner {
   /** Gives what waits back if the first of it is not started in time: the handlers are not as fast as they were. */
   #limitWait(type: string, first: Execution): void {
     const held = this.#types.get(type)!;
-    held.cancelWait = this.#core.clock.after(GIVE_BACK_MS, () => {
+    held.cancelWait = this.#core.clock.after(GIVE_BACK_AFTER * this.#aheadMs, () => {
       if (held.waiting[0] !== first) return this.#limitWait(type, held.waiting[0]);
       held.slowDown();
       this.#giveBack(type).catch((error) => this.#core.log.warn("A task was not given back.", { error }));

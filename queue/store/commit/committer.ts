@@ -31,6 +31,8 @@ export interface CommitterOptions {
   limits: AtomicLimits;
   /** Number of lanes, and so of atomics in flight. */
   lanes: number;
+  /** Whether tasks run in this instance. Default false. */
+  worker?: boolean;
   /** Whether other instances share the store, so that each commit writes a wake-up. */
   distributed: boolean;
   /** Milliseconds after which a commit fails with an unknown outcome. */
@@ -39,6 +41,14 @@ export interface CommitterOptions {
   onCommitted(changes: Change[]): void;
   /** Called once when this instance was found to be fenced. */
   onFenced(): void;
+}
+
+/** The value of `instance, instance`. */
+export interface InstanceRecord {
+  /** When it was written. Milliseconds since the epoch. */
+  beat_at: number;
+  /** Whether tasks run there. */
+  worker: boolean;
 }
 
 /** Coalesces the writes of one instance into atomics. */
@@ -92,7 +102,7 @@ export class Committer implements LaneOwner {
     const opened = Array.from({ length: lanes }, (_, n) => keys.lane(instance, n));
     const result = await persist(clock, () => {
       const mark = annotationPut(clock.now(), instance, { kind: "start", task_type: null });
-      const atomic = kv.atomic().set(keys.instance(instance), encode({ started_at: clock.now() }))
+      const atomic = kv.atomic().set(keys.instance(instance), encode(this.#instanceRecord()))
         .set(mark.key, mark.value);
       for (const key of opened) atomic.set(key, encode({ op: "open", counts: {} } satisfies LaneRecord));
       return atomic.commit();
@@ -105,6 +115,10 @@ export class Committer implements LaneOwner {
     this.#pump();
   }
 
+  #instanceRecord(): InstanceRecord {
+    return { beat_at: this.options.clock.now(), worker: this.options.worker ?? false };
+  }
+
   /**
    * Renews this instance's heartbeat.
    *
@@ -114,7 +128,7 @@ export class Committer implements LaneOwner {
     const { kv, clock } = this.options;
     const key = keys.instance(this.#instance);
     const result = await kv.atomic().check({ key, versionstamp: this.#beat })
-      .set(key, encode({ beat_at: clock.now() })).commit();
+      .set(key, encode(this.#instanceRecord())).commit();
     if (result.ok) {
       this.#beat = result.versionstamp;
       return;
