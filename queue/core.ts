@@ -6,7 +6,7 @@
 
 import type { Registry } from "./define.ts";
 import type { Logger } from "./log.ts";
-import type { Blobs } from "./store/blobs.ts";
+import type { Blobs } from "./store/files/blobs.ts";
 import type { AtomicLimits } from "./store/commit/atomic_size.ts";
 import type { Committer } from "./store/commit/committer.ts";
 import type { Removal } from "./store/removal.ts";

@@ -75,7 +75,7 @@ export type { Filter, Order, Page } from "./store/listing.ts";
 export type { StoredFile, Upload } from "./store/reads.ts";
 export type { Counts, OpenWork } from "./store/counts.ts";
 export type { Change } from "./store/changeset.ts";
-export type { ArtifactFile, StoredArtifacts } from "./store/artifacts.ts";
+export type { ArtifactFile, StoredArtifacts } from "./store/files/artifacts.ts";
 export { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
 export type { LogLine, LogPart, LogPosition, TaskLogs } from "./run/task_log.ts";
 export {

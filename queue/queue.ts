@@ -7,13 +7,13 @@
 
 import { checkHealth, type Health } from "./background/health.ts";
 import type { Core } from "./core.ts";
-import { StoredArtifacts } from "./store/artifacts.ts";
+import { StoredArtifacts } from "./store/files/artifacts.ts";
 import { Series } from "./watch/series.ts";
 import { TaskLogs } from "./run/task_log.ts";
 import { Uploads } from "./submit/uploads.ts";
 import { readRetriedAs, readTasks } from "./store/reads.ts";
 import { QUEUE_DEFAULTS, type QueueOptions } from "./options.ts";
-import { Blobs } from "./store/blobs.ts";
+import { Blobs } from "./store/files/blobs.ts";
 import { Bulk } from "./actions/bulk.ts";
 import { Callbacks } from "./actions/callbacks.ts";
 import { delay, systemClock } from "./task/clock.ts";
@@ -23,12 +23,14 @@ import { TaskActions } from "./actions/task_actions.ts";
 import { type Counts, type OpenWork, readCounts, readTally } from "./store/counts.ts";
 import { type AnyTaskDefinition, type RedoOnly, Registry } from "./define.ts";
 import { Heartbeat } from "./background/heartbeat.ts";
+import { StoreFormatError } from "./task/errors.ts";
 import { MAX_SHARDS, newId } from "./task/ids.ts";
 import { Janitor } from "./background/janitor.ts";
 import { silent } from "./log.ts";
 import { Notifier } from "./watch/notifier.ts";
 import { Pauses } from "./run/pauses.ts";
 import { type Filter, listTasks, type Order, type Page } from "./store/listing.ts";
+import { migrate } from "./store/format.ts";
 import { Removal } from "./store/removal.ts";
 import { RoleLease } from "./background/role_lease.ts";
 import { Recoverer } from "./background/recoverer.ts";
@@ -167,8 +169,15 @@ export class Queue {
     this.#janitor = new Janitor(core, new RoleLease(core, "janitor"), options.janitor);
   }
 
-  /** Registers this instance, recovers the tasks of dead instances, and starts working. */
+  /**
+   * Registers this instance, recovers the tasks of dead instances, and starts working. A store of an older version is
+   * migrated first.
+   *
+   * @throws {StoreFormatError} If the store is of a newer version, or instances of an older one still use it.
+   */
   async start(): Promise<void> {
+    const { kv, clock, log, distributed } = this.#core;
+    await migrate({ kv, clock, log, distributed, leaseMs: this.#leaseMs });
     await this.#core.committer.open(newId(this.#core.clock.now()));
     if (!this.#core.distributed) await this.#recoverer.recoverAll();
     this.#started = true;
@@ -217,6 +226,11 @@ export class Queue {
         await this.#core.committer.open(newId(this.#core.clock.now()));
         return;
       } catch (error) {
+        if (error instanceof StoreFormatError) {
+          return this.#core.log.error("A newer version has migrated the store; this instance does nothing more.", {
+            error,
+          });
+        }
         this.#core.log.error("The store does not respond; retrying.", { error });
         await delay(this.#core.clock, 1_000);
       }

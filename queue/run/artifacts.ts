@@ -5,7 +5,7 @@
  */
 
 import type { OpenedFile } from "../define.ts";
-import type { Blobs, WrittenBlob } from "../store/blobs.ts";
+import type { Blobs, WrittenBlob } from "../store/files/blobs.ts";
 import { type Changeset, emptyChangeset } from "../store/changeset.ts";
 import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";

@@ -7,7 +7,7 @@
 
 import type * as z from "zod";
 import type { AnyTaskDefinition } from "../define.ts";
-import type { Blobs, WrittenBlob } from "../store/blobs.ts";
+import type { Blobs, WrittenBlob } from "../store/files/blobs.ts";
 import { decode, encode } from "../store/codec.ts";
 import { InvalidInputError } from "../task/errors.ts";
 import type { CheckpointRecord } from "../store/reads.ts";

@@ -43,6 +43,7 @@
  * | `idempotency, scope, key` | which task a key has created | submit |
  * | `cancel_request, instance, id` | a cancel request to the task owner | any instance |
  * | `meta, format` | the format of the store | its first start; a migration |
+ * | `meta, migration` | the right to migrate the store | whoever migrates it |
  * | `instance, instance` | heartbeat of a living instance | that instance; the recoverer deletes it |
  * | `lane, instance, n` | last operation and counters of a stream of commits: the fence | that instance; the recoverer folds it |
  * | `lane, "", 0` | the counters of all lanes that are gone | whoever folds a lane |
@@ -146,6 +147,7 @@ export const keys = {
   mailSent: (server: string): Key => ["mail_sent", server],
   role: (role: string): Key => ["role", role],
   format: (): Key => ["meta", "format"],
+  migration: (): Key => ["meta", "migration"],
   endedSession: (id: string): Key => ["ended_session", id],
   probe: (instance: string): Key => ["probe", instance],
 };

@@ -8,7 +8,7 @@
 import type { Logger } from "../log.ts";
 import { ClosedError } from "../task/errors.ts";
 import { isTerminal, type TaskState } from "../task/record.ts";
-import type { Blobs } from "./blobs.ts";
+import type { Blobs } from "./files/blobs.ts";
 import { type Changeset, emptyChangeset, entriesOf } from "./changeset.ts";
 import { decodeTask, type StoredTask } from "./task_codec.ts";
 import { decode, encode } from "./codec.ts";

@@ -161,6 +161,18 @@ export class AbortedError extends QueueError {
   }
 }
 
+/** The store is of a format that this version cannot work on. */
+export class StoreFormatError extends QueueError {
+  /** Takes the format of the store, that of this version, and why. */
+  constructor(
+    format: number,
+    own: number,
+    why = "Use the version of the program that has written it, or a newer one.",
+  ) {
+    super("store_format", `The store is of format ${format}, this version's is ${own}. ${why}`);
+  }
+}
+
 /** A name as a part of a JSON pointer (RFC 6901). */
 export function escapePointer(part: string): string {
   return part.replaceAll("~", "~0").replaceAll("/", "~1");

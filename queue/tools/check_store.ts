@@ -5,6 +5,7 @@
  * @module
  */
 
+import { assertFormat, FORMAT, readFormat } from "../store/format.ts";
 import { systemClock } from "../task/clock.ts";
 import { checkStore, type StoreReport } from "./check.ts";
 import { copyStore, storePath, whyNotAFile } from "./copy.ts";
@@ -29,11 +30,21 @@ async function withStore<T>(path: string, work: (kv: Deno.Kv) => Promise<T>): Pr
   }
 }
 
+/** A store of another format is full of entries that this version does not know. */
+async function check(kv: Deno.Kv): Promise<StoreReport> {
+  const format = await readFormat(kv);
+  if (format !== null && format < FORMAT) {
+    fail(`The store is of format ${format}, this version's is ${FORMAT}: start the service, or run deno task migrate.`);
+  }
+  assertFormat(format ?? FORMAT);
+  return await checkStore(kv, systemClock.now());
+}
+
 async function checkCopy(path: string): Promise<StoreReport> {
   const directory = await Deno.makeTempDir({ prefix: "millrace-check-" });
   try {
     await copyStore(path, `${directory}/copy.db`);
-    return await withStore(`${directory}/copy.db`, (kv) => checkStore(kv, systemClock.now()));
+    return await withStore(`${directory}/copy.db`, check);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
@@ -74,7 +85,7 @@ try {
 const unreadable = (error: unknown): never => fail(`${path} cannot be read as a store: ${(error as Error).message}`);
 let report: StoreReport;
 if (lock) {
-  report = await withStore(path, (kv) => checkStore(kv, systemClock.now())).catch(unreadable);
+  report = await withStore(path, check).catch(unreadable);
   print(report);
   if (fix && report.problems.length > 0) {
     report = await withStore(path, repairStore);

@@ -6,14 +6,15 @@
  */
 
 import { nextTick } from "node:process";
-import { type Clock, within } from "../../task/clock.ts";
+import { type Clock, delay, within } from "../../task/clock.ts";
 import { ClosedError, ConflictError, FencedError, OutcomeUnknownError, RefusedWriteError } from "../../task/errors.ts";
 import type { Logger } from "../../log.ts";
 import { type Change, type Changeset, emptyChangeset, sizeOf } from "../changeset.ts";
-import { encode } from "../codec.ts";
+import { decode, encode } from "../codec.ts";
 import type { LaneRecord } from "../counts.ts";
+import { assertFormat, FORMAT } from "../format.ts";
 import { keys } from "../keys.ts";
-import { persist } from "../kv.ts";
+import { backoff, persist } from "../kv.ts";
 import { type AtomicLimits, AtomicSize } from "./atomic_size.ts";
 import { retire } from "./instances.ts";
 import { Lane, type LaneOwner, Operation, type Outcome } from "./lane.ts";
@@ -94,20 +95,36 @@ export class Committer implements LaneOwner {
     return `${this.#instance}:${++this.#sequence}`;
   }
 
-  /** Registers `instance` with fresh lanes. Called again, with a new id, after the instance was fenced. */
+  /**
+   * Registers `instance` with fresh lanes. Called again, with a new id, after the instance was fenced.
+   *
+   * @throws {StoreFormatError} If the store is not of this version's format.
+   */
   async open(instance: string): Promise<void> {
     const { kv, clock, lanes } = this.options;
     // A commit of the old lanes may still land: new commits must not overtake it.
     await Promise.all(this.#inFlight);
     const opened = Array.from({ length: lanes }, (_, n) => keys.lane(instance, n));
-    const result = await persist(clock, () => {
+    const register = async () => {
+      // Once a newer version has migrated the store, this one must not write to it any more.
+      const format = await persist(clock, () => kv.get(keys.format()));
+      if (format.value) assertFormat(decode<number>(format.value));
       const mark = annotationPut(clock.now(), instance, { kind: "start", task_type: null });
-      const atomic = kv.atomic().set(keys.instance(instance), encode(this.#instanceRecord()))
+      const atomic = kv.atomic().check(format).set(format.key, encode(FORMAT)).set(
+        keys.instance(instance),
+        encode(this.#instanceRecord()),
+      )
         .set(mark.key, mark.value);
       for (const key of opened) atomic.set(key, encode({ op: "open", counts: {} } satisfies LaneRecord));
-      return atomic.commit();
-    });
-    if (!result.ok) throw new ConflictError();
+      return await persist(clock, () => atomic.commit());
+    };
+    let result = await register();
+    // Another instance has registered at the same time, as the first on this store, or answers were lost.
+    for (let tries = 1; !result.ok; tries++) {
+      if (tries === 10) throw new ConflictError();
+      await delay(clock, backoff(tries));
+      result = await register();
+    }
     this.#instance = instance;
     this.#beat = result.versionstamp;
     this.#lanes = opened.map((_, n) => new Lane(n, result.versionstamp, this));

@@ -1,4 +1,4 @@
-import { Blobs } from "../../../queue/store/blobs.ts";
+import { Blobs } from "../../../queue/store/files/blobs.ts";
 import { systemClock } from "../../../queue/task/clock.ts";
 import type { Committer } from "../../../queue/store/commit/committer.ts";
 import { createLogger } from "../../../queue/log.ts";

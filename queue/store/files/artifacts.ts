@@ -4,14 +4,14 @@
  * @module
  */
 
-import type { OpenedFile } from "../define.ts";
-import { NotFoundError } from "../task/errors.ts";
-import { isId } from "../task/ids.ts";
-import type { ArtifactInfo } from "../task/summary.ts";
+import type { OpenedFile } from "../../define.ts";
+import { NotFoundError } from "../../task/errors.ts";
+import { isId } from "../../task/ids.ts";
+import type { ArtifactInfo } from "../../task/summary.ts";
 import type { Blobs } from "./blobs.ts";
-import { decode } from "./codec.ts";
-import { keys } from "./keys.ts";
-import { readArtifacts, type StoredFile } from "./reads.ts";
+import { decode } from "../codec.ts";
+import { keys } from "../keys.ts";
+import { readArtifacts, type StoredFile } from "../reads.ts";
 
 /** A stored file that can be read. */
 export interface ArtifactFile extends Omit<OpenedFile, "stream"> {

@@ -6,13 +6,13 @@
  */
 
 import { createHash } from "node:crypto";
-import type { Clock } from "../task/clock.ts";
-import { encode } from "./codec.ts";
-import type { Committer } from "./commit/committer.ts";
-import { TooLargeError } from "../task/errors.ts";
-import { keys } from "./keys.ts";
-import { newId } from "../task/ids.ts";
-import { type Changeset, emptyChangeset } from "./changeset.ts";
+import type { Clock } from "../../task/clock.ts";
+import { encode } from "../codec.ts";
+import type { Committer } from "../commit/committer.ts";
+import { TooLargeError } from "../../task/errors.ts";
+import { keys } from "../keys.ts";
+import { newId } from "../../task/ids.ts";
+import { type Changeset, emptyChangeset } from "../changeset.ts";
 
 /** Bytes in a chunk. */
 const CHUNK_BYTES = 60 * 1024;

@@ -1,0 +1,49 @@
+/**
+ * `deno task migrate`: brings a store of an older version to the format of this one, after a copy was made beside it. The
+ * service does the same when it starts, without the copy. Not while a server runs.
+ *
+ * @module
+ */
+
+import { createLogger } from "../log.ts";
+import { QUEUE_DEFAULTS } from "../options.ts";
+import { FORMAT, migrate, readFormat } from "../store/format.ts";
+import { systemClock } from "../task/clock.ts";
+import { StoreFormatError } from "../task/errors.ts";
+import { copyStore, storePath, whyNotAFile } from "./copy.ts";
+import { lockStore, OwnedError } from "./owner_lock.ts";
+import { assertStore, StoreFileError } from "./store_file.ts";
+
+function fail(text: string): never {
+  console.error(text);
+  Deno.exit(2);
+}
+
+const path = storePath();
+const problem = await whyNotAFile(path);
+if (problem) fail(problem);
+try {
+  await assertStore(path, Infinity);
+  const lock = await lockStore(path);
+  const kv = await Deno.openKv(path);
+  const format = await readFormat(kv);
+  if (format === null || format >= FORMAT) {
+    if (format !== null && format > FORMAT) throw new StoreFormatError(format, FORMAT);
+    console.log(`${path} is of format ${format ?? FORMAT}: there is nothing to migrate.`);
+  } else {
+    const backup = `${path}.format-${format}`;
+    await copyStore(path, backup);
+    console.log(`Copied ${path} to ${backup}.`);
+    const clock = systemClock;
+    const log = createLogger("info", "text", () => clock.now(), (line) => console.log(line));
+    await migrate({ kv, clock, log, distributed: false, leaseMs: QUEUE_DEFAULTS.leaseMs });
+  }
+  kv.close();
+  lock.release();
+} catch (error) {
+  const isKnown = [OwnedError, StoreFileError, StoreFormatError, Deno.errors.AlreadyExists].some((kind) =>
+    error instanceof kind
+  );
+  if (!isKnown) throw error;
+  fail((error as Error).message);
+}
