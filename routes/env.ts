@@ -60,6 +60,8 @@ export interface Bindings {
   address: string;
   /** Whether the client disconnected in the middle of the request. */
   isGone(): boolean;
+  /** Sends a small response at once, without the detour of a Response; missing where the server cannot. */
+  answer?(status: number, headers: Record<string, string>, body: string): Response;
   /**
    * Answers a WebSocket handshake. Calls `take` with the socket once it is open, or `drop` if that fails. Null if
    * this is not a handshake.

@@ -15,7 +15,7 @@ import type { InstanceRecord } from "../store/commit/committer.ts";
 import { keys } from "../store/keys.ts";
 import { addUnchangedChecks, readTasks } from "../store/reads.ts";
 import { isTerminal, type RunRecord, statusOf } from "../task/record.ts";
-import { cancel, interrupt } from "../task/transitions.ts";
+import { cancel, giveBack, interrupt } from "../task/transitions.ts";
 import { emptyChangeset, merge, transition } from "../store/changeset.ts";
 
 /** When an instance looks at the others for the second time, in milliseconds after its start. */
@@ -127,10 +127,9 @@ export class Recoverer {
     if (state?.run?.instance !== instance) return;
     const now = this.core.clock.now();
     const command = await this.core.kv.get(keys.cancelRequest(instance, id));
-    const changeset = transition(
-      state,
-      command.value ? cancel(state, now, requestedBy(command.value)) : interrupt(state, now, true),
-    );
+    // What was claimed ahead has waited for a slot: that was no attempt.
+    const unended = () => state.run!.waiting ? giveBack(state) : interrupt(state, now, true);
+    const changeset = transition(state, command.value ? cancel(state, now, requestedBy(command.value)) : unended());
     changeset.checks.push({ key: keys.run(id), versionstamp });
     if (command.value) changeset.deletes.push(command.key);
     await this.core.committer.commitUnlessConflict(changeset);

@@ -103,14 +103,16 @@ export class Claims {
   }
 
   /**
-   * Claims tasks of a type, as many as there are free slots; each is handed to `onClaimed` once all are committed.
+   * Claims tasks of a type, as many as are wanted; each is handed to `onClaimed` once all are committed.
    *
-   * @param free The number of free slots: asked before the queue is read and again before anything is claimed.
+   * @param wanted How many tasks to claim: asked before the queue is read and again before anything is claimed.
+   * @param free How many of these have a slot; the others will wait for one.
    * @param rate The type's rate limit: the starts are counted in the same atomic.
    * @param onRead Called with the number of ready tasks, if all of them were read.
    */
   async claim(
     { type }: AnyTaskDefinition,
+    wanted: () => number,
     free: () => number,
     rate: Rate | null,
     onClaimed: OnClaimed,
@@ -120,7 +122,7 @@ export class Claims {
     if (window && window.free <= 0) return { ...NONE, again: window.again };
     const { committer, clock, limits } = this.core;
     const checksEach = (this.#refusals.get(type) ?? 0) >= REFUSALS;
-    const most = Math.min(free(), window?.free ?? Infinity, checksEach ? limits.checks - OTHER_CHECKS : CLAIM_BATCH);
+    const most = Math.min(wanted(), window?.free ?? Infinity, checksEach ? limits.checks - OTHER_CHECKS : CLAIM_BATCH);
     const [paused, ahead] = await Promise.all([
       this.pauses.isPaused(type),
       this.#takeAhead(type, window || checksEach ? Infinity : READ_AHEAD).then((read) =>
@@ -133,7 +135,9 @@ export class Claims {
     if (await this.#clear(head.entries, states)) return { ...NONE, more: true };
     // No await from here to the commit: the claims must be made under the current instance id.
     const now = clock.now();
-    const claimed = (states as TaskState[]).slice(0, free()).map((state) => claim(state, committer.instance, now));
+    const slots = free();
+    const claimed = (states as TaskState[]).slice(0, wanted())
+      .map((state, i) => claim(state, committer.instance, now, i >= slots));
     if (claimed.length === 0) return NONE;
     const write = () => {
       const changeset = emptyChangeset();

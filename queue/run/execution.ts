@@ -60,6 +60,7 @@ export class Execution implements OpenAttempt {
   #progress = 0;
   #message = "";
   #dirty = false;
+  #startIsStored = true;
   /** Whether anything besides its record was stored for the task. */
   #hasPieces = false;
   #cancelFlush: (() => void) | null = null;
@@ -136,6 +137,12 @@ export class Execution implements OpenAttempt {
   async run(onReturned: (ms: number) => void): Promise<void> {
     const { clock } = this.#core;
     const since = this.#runningSince = clock.monotonic();
+    const { task, run: claimed } = this.#state;
+    if (claimed?.waiting) {
+      const { waiting: _, ...run } = claimed;
+      this.#state = this.#running = { task, run: { ...run, started_at: clock.now() } };
+      this.#startIsStored = false;
+    }
     const outcome = await this.#outcome();
     this.#runningSince = null;
     this.#cancelTimeout?.();
@@ -161,9 +168,13 @@ export class Execution implements OpenAttempt {
     });
   }
 
-  /** Limits the time of a handler that is still running. Handlers that return within one turn need no timer. */
+  /**
+   * Limits the time of a handler that is still running, and stores that it was started if it was claimed ahead. Handlers
+   * that return within one turn need neither.
+   */
   watch(): void {
-    if (this.#runningSince === null || this.#reason) return;
+    if (this.#runningSince === null || this.#reason || this.#end) return;
+    if (!this.#startIsStored) this.#commit(this.#advance({})).catch(() => {});
     const { clock } = this.#core;
     const left = this.#state.task.timeout_ms - (clock.monotonic() - this.#runningSince);
     this.#cancelTimeout = clock.after(left, () => this.#abort("timeout"));

@@ -256,6 +256,7 @@ export class Runner {
       const { count, more, again } = await this.#claims.claim(
         definition,
         () => this.#wanted(type),
+        () => this.#types.get(type)!.free - this.#onSubmit.reserved(type),
         rate,
         (state) => this.#hold(definition, state),
         (ready) => this.#onSubmit.allRead(type, ready, arrivals),

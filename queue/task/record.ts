@@ -177,6 +177,8 @@ export interface RunRecord {
   progress_at: number;
   /** Whether this attempt has saved a checkpoint. */
   checkpointed: boolean;
+  /** Set while the task was claimed ahead and has not been seen to be started: it still waits for a slot. */
+  waiting?: true;
   /** Grows with each change. */
   version: number;
 }

@@ -17,6 +17,7 @@ import {
   type TaskError,
   type TaskRecord,
   type TaskState,
+  versionOf,
 } from "./record.ts";
 
 /** What can happen to a task after it was submitted. */
@@ -134,8 +135,17 @@ export function mayExpire({ task, run }: TaskState): boolean {
   return run === null && task.status === "PENDING" && task.attempt === 0 && task.expires_at !== null;
 }
 
-/** An instance claims the task for one of its slots. The cold record stays as it is. */
-export function claim(state: TaskState, instance: string, now: number): TaskState & { run: RunRecord } {
+/**
+ * An instance claims the task for one of its slots. The cold record stays as it is.
+ *
+ * @param waiting Whether it is claimed ahead: it will wait for a slot.
+ */
+export function claim(
+  state: TaskState,
+  instance: string,
+  now: number,
+  waiting = false,
+): TaskState & { run: RunRecord } {
   assertLegal("claim", state);
   const { task } = state;
   return {
@@ -149,6 +159,7 @@ export function claim(state: TaskState, instance: string, now: number): TaskStat
       message: "",
       progress_at: now,
       checkpointed: false,
+      ...waiting ? { waiting } : {},
       version: task.version + 1,
     },
   };
@@ -254,7 +265,7 @@ export function interrupt(state: TaskState, now: number, crashed = false): TaskS
   return { run: null, task: { ...task, status: "PENDING", placement: { kind: "ready", score } } };
 }
 
-/** The task was claimed, but its handler was not started: it is ready again, as it was. */
+/** The task was claimed ahead, and its handler was not started: it is ready again, as it was. */
 export function giveBack(state: TaskState): TaskState {
   assertLegal("give_back", state);
   return { run: null, task: { ...state.task, version: state.run!.version + 1 } };
@@ -279,9 +290,9 @@ export function cancel(
   error: TaskError = ON_REQUEST,
 ): TaskState {
   assertLegal("cancel", state);
-  const task = state.run
+  const task = state.run && !state.run.waiting
     ? endAttempt(state, now, "cancelled", error)
-    : { ...state.task, placement: null, version: state.task.version + 1 };
+    : { ...state.task, placement: null, version: versionOf(state) + 1 };
   const completed_at = Math.max(now, task.created_at);
   const actions = withAction(task, {
     action: "cancel",

@@ -7,6 +7,8 @@
  */
 
 import { createAdaptorServer } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { Buffer } from "node:buffer";
 import { type AddressInfo, connect } from "node:net";
 import { type IncomingMessage, type Server, type ServerOptions, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
@@ -79,10 +81,15 @@ export async function serve(options: ServeOptions): Promise<Listening> {
         address: incoming.socket.remoteAddress ?? "",
         upgrade: null,
         isGone: () => incoming.destroyed && !incoming.complete,
+        answer(status, headers, body) {
+          outgoing.writeHead(status, { ...headers, "Content-Length": Buffer.byteLength(body) });
+          outgoing.end(body);
+          return RESPONSE_ALREADY_SENT;
+        },
       });
     },
     hostname: host,
-    overrideGlobalObjects: true,
+    overrideGlobalObjects: false,
     serverOptions: {
       headersTimeout: headMs,
       // A large upload may take its time, as long as it moves.

@@ -9,11 +9,12 @@ import { defineTask } from "../../queue/define.ts";
 import { prepareStore } from "../../queue/tools/store_file.ts";
 import { lockStore } from "../../queue/tools/owner_lock.ts";
 import { Queue } from "../../queue/queue.ts";
-import { allReach } from "../support/queue.ts";
+import { readTasks } from "../../queue/store/reads.ts";
+import { allReach, until } from "../support/queue.ts";
 
 const [path, log, submit, finish] = Deno.args;
 let left = Number(finish);
-let hanging = 0;
+const hanging: string[] = [];
 const SLOTS = 50;
 
 const effect = defineTask({
@@ -24,7 +25,7 @@ const effect = defineTask({
   concurrency: SLOTS,
   async run(ctx) {
     if (left <= 0) {
-      if (++hanging === SLOTS) console.log("hanging");
+      if (hanging.push(ctx.id) === SLOTS) void announce();
       await new Promise(() => {});
     }
     left--;
@@ -32,6 +33,15 @@ const effect = defineTask({
     return { done: true };
   },
 });
+
+/** Says that the tasks hang, once the store says so too. */
+async function announce(): Promise<void> {
+  await until(queue, async () => {
+    const states = await readTasks(kv, hanging);
+    return states.every((state) => state?.run && !state.run.waiting) ? true : null;
+  });
+  console.log("hanging");
+}
 
 await prepareStore(path);
 await lockStore(path);

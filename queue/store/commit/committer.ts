@@ -110,11 +110,9 @@ export class Committer implements LaneOwner {
       const format = await persist(clock, () => kv.get(keys.format()));
       if (format.value) assertFormat(decode<number>(format.value));
       const mark = annotationPut(clock.now(), instance, { kind: "start", task_type: null });
-      const atomic = kv.atomic().check(format).set(format.key, encode(FORMAT)).set(
-        keys.instance(instance),
-        encode(this.#instanceRecord()),
-      )
+      const atomic = kv.atomic().check(format).set(keys.instance(instance), encode(this.#instanceRecord()))
         .set(mark.key, mark.value);
+      if (!format.value) atomic.set(format.key, encode(FORMAT));
       for (const key of opened) atomic.set(key, encode({ op: "open", counts: {} } satisfies LaneRecord));
       return await persist(clock, () => atomic.commit());
     };
