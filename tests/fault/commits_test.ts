@@ -5,8 +5,8 @@ import { faulty } from "../support/kv/faulty_kv.ts";
 import { allReach, fullCount, nonZero, noop } from "../support/queue.ts";
 
 for (const fault of ["applied, then error", "applied twice", "locked"] as const) {
-  for (const limits of [FILE_LIMITS, CONNECT_LIMITS]) {
-    Deno.test(`300 tasks end once each while commits are ${fault} (${limits.checks} checks an atomic)`, async () => {
+  for (const [limits, shards] of [[FILE_LIMITS, 1], [CONNECT_LIMITS, 16]] as const) {
+    Deno.test(`300 tasks end once each while commits are ${fault} (${limits.checks} checks, ${shards} shards)`, async () => {
       const kv = await Deno.openKv(":memory:");
       const rig = faulty(kv);
       const runs = new Map<string, number>();
@@ -17,7 +17,7 @@ for (const fault of ["applied, then error", "applied twice", "locked"] as const)
           return Promise.resolve(null);
         },
       };
-      const queue = new Queue({ kv: rig.kv, definitions: [counted], limits });
+      const queue = new Queue({ kv: rig.kv, definitions: [counted], limits, shards });
       await queue.start();
       rig.fault = (commit) => commit % 3 === 0 ? fault : null;
       const cancelled = await queue.submit({ task_type: "noop", run_at: Date.now() + 3_600_000 });

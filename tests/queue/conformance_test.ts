@@ -3,6 +3,7 @@
 import type { AnyTaskDefinition } from "../../queue/define.ts";
 import type { QueueOptions } from "../../queue/options.ts";
 import { Queue } from "../../queue/queue.ts";
+import { CONNECT_LIMITS, FILE_LIMITS } from "../../queue/store/commit/atomic_size.ts";
 import { totalOf } from "../../queue/store/listing.ts";
 import { checkStore } from "../../queue/tools/check.ts";
 import { statusOf, type TaskState } from "../../queue/task/record.ts";
@@ -22,13 +23,17 @@ interface Rig {
 
 const idOf = (submitted: { task: TaskState }) => submitted.task.task.id;
 
-async function withRig(store: Store, test: (rig: Rig) => Promise<void>): Promise<void> {
+async function withRig(
+  store: Store,
+  layout: Partial<QueueOptions>,
+  test: (rig: Rig) => Promise<void>,
+): Promise<void> {
   const { kv, distributed } = store;
   const held = heldType("held", { maxAttempts: 2, backoff: { base: 1, factor: 1, cap: 1 } });
   const definitions: AnyTaskDefinition[] = [held.definition, noop];
   const queues: Queue[] = [];
   const start = async (options: Partial<QueueOptions> = {}) => {
-    const queue = new Queue({ kv, distributed, definitions, ...options });
+    const queue = new Queue({ kv, distributed, definitions, ...layout, ...options });
     queues.push(queue);
     await queue.start();
     return queue;
@@ -181,14 +186,25 @@ const SHARED: Record<string, (rig: Rig) => Promise<void>> = {
   },
 };
 
+/** Other shards and checks than those that a store has by default. */
+const LAYOUTS: Record<string, Partial<QueueOptions>[]> = {
+  "in memory": [{ shards: 16, limits: CONNECT_LIMITS }],
+  "in memory, shared": [{ shards: 1, limits: FILE_LIMITS }],
+  "over KV Connect": [{ shards: 1 }],
+};
+
 for (const [name, open] of Object.entries(STORES)) {
   if (!open) console.warn(`Skipped for want of denokv (cargo install denokv): the queue ${name}`);
   const shared = name === "in memory, shared" || name === "over KV Connect";
-  for (const [promise, test] of Object.entries({ ...PROMISES, ...shared ? SHARED : {} })) {
-    Deno.test({
-      name: `${name}: ${promise}`,
-      ignore: !open,
-      fn: async () => await withRig(await open!(), test),
-    });
+  for (const layout of [{}, ...LAYOUTS[name] ?? []]) {
+    const { shards, limits } = layout;
+    const also = [shards && `${shards} shards`, limits && `${limits.checks} checks`].filter(Boolean).join(", ");
+    for (const [promise, test] of Object.entries({ ...PROMISES, ...shared ? SHARED : {} })) {
+      Deno.test({
+        name: `${name}${also && ` (${also})`}: ${promise}`,
+        ignore: !open,
+        fn: async () => await withRig(await open!(), layout, test),
+      });
+    }
   }
 }

@@ -4,7 +4,9 @@ import fc from "fast-check";
 import * as z from "zod";
 import { defineTask, type TaskContext } from "../../queue/define.ts";
 import { NonRetryableError } from "../../queue/task/errors.ts";
+import type { QueueOptions } from "../../queue/options.ts";
 import { Queue } from "../../queue/queue.ts";
+import { CONNECT_LIMITS, FILE_LIMITS } from "../../queue/store/commit/atomic_size.ts";
 import { totalOf } from "../../queue/store/listing.ts";
 import { checkStore } from "../../queue/tools/check.ts";
 import { type Json, STATUSES, type TaskState } from "../../queue/task/record.ts";
@@ -26,10 +28,10 @@ class Real {
   queue!: Queue;
   #kill: () => void = () => {};
 
-  private constructor(readonly kv: Deno.Kv, readonly clock: FakeClock) {}
+  private constructor(readonly kv: Deno.Kv, readonly clock: FakeClock, readonly options: Partial<QueueOptions>) {}
 
-  static async open(): Promise<Real> {
-    const real = new Real(await Deno.openKv(":memory:"), new FakeClock());
+  static async open(options: Partial<QueueOptions>): Promise<Real> {
+    const real = new Real(await Deno.openKv(":memory:"), new FakeClock(), options);
     await real.start();
     return real;
   }
@@ -51,7 +53,7 @@ class Real {
           ctx.signal.addEventListener("abort", () => fail(ctx.signal.reason));
         }),
     });
-    this.queue = new Queue({ kv, clock: this.clock, definitions: [definition], leaseMs: 86_400_000 });
+    this.queue = new Queue({ kv, clock: this.clock, definitions: [definition], leaseMs: 86_400_000, ...this.options });
     await this.queue.start();
   }
 
@@ -215,10 +217,14 @@ const commands = [
   })),
 ];
 
+/** With one shard and many, many checks an atomic and few. */
+const LAYOUTS = [{ shards: 1, limits: FILE_LIMITS }, { shards: 16, limits: CONNECT_LIMITS }];
+
 Deno.test(`${RUNS} runs of random commands leave the queue as the model says, and the store clean`, async () => {
+  const script = fc.commands(commands, { maxCommands: MOST_COMMANDS, size: "max" });
   await fc.assert(
-    fc.asyncProperty(fc.commands(commands, { maxCommands: MOST_COMMANDS, size: "max" }), async (run) => {
-      const real = await Real.open();
+    fc.asyncProperty(fc.constantFrom(...LAYOUTS), script, async (layout, run) => {
+      const real = await Real.open(layout);
       try {
         await fc.asyncModelRun(() => ({ model: new Model(SLOTS, real.clock.now()), real }), run);
       } finally {
