@@ -1,6 +1,6 @@
 /**
- * What a large store costs: reading and claiming with 1,000, 100,000 and 1,000,000 tasks waiting, running 100,000 that
- * wait already, and the memory of a server while they wait.
+ * What a large store costs: reading, and submitting and running tasks, with 1,000, 100,000 and 1,000,000 tasks waiting,
+ * and the memory of a server while they wait.
  *
  * `deno task bench --quick` leaves the million out.
  */
@@ -15,8 +15,9 @@ const SIZES = Deno.args.includes("--quick") ? [1_000, 100_000] : [1_000, 100_000
 const MEMORY_TASKS = 100_000;
 const ROUNDS = 500;
 const WARM_UP = 100;
-/** Tasks that are claimed and run to tell what a claim costs. */
-const CLAIMED = 2_000;
+/** Tasks that are run to tell what the depth of the queue costs, after some that compile the code. */
+const STEADY = 40_000;
+const STEADY_WARM_UP = 10_000;
 
 const types = ["red", "green", "blue"].map((type) =>
   defineTask({
@@ -38,6 +39,8 @@ const amber = defineTask({
   run: () => Promise.resolve(started()).then(() => null),
 });
 
+const batchOf200 = () => Array.from({ length: 200 }, (_, i) => ({ task_type: types[i % 3].type, priority: i % 10 }));
+
 /** Fills a store with tasks of three types and ten priorities that wait. */
 async function fill(kv: Deno.Kv, count: number): Promise<void> {
   const queue = new Queue({ kv, definitions: types, worker: false });
@@ -45,9 +48,7 @@ async function fill(kv: Deno.Kv, count: number): Promise<void> {
   let left = count / 200;
   const submit = async () => {
     while (left-- > 0) {
-      await queue.submitBatch(
-        Array.from({ length: 200 }, (_, i) => ({ task_type: types[i % 3].type, priority: i % 10 })),
-      );
+      await queue.submitBatch(batchOf200());
     }
   };
   await Promise.all([submit(), submit(), submit()]);
@@ -104,28 +105,29 @@ async function atSize(size: number): Promise<void> {
     line("submit to start of another type", starts);
     await other.stop();
 
-    // The head of one type alone is claimed, so that what waits is the same before and after.
-    const worker = new Queue({ kv, definitions: types, concurrency: { red: 64, green: 1, blue: 1 } });
+    // As many tasks are submitted as end, so that what waits is the same before and after.
+    const worker = new Queue({ kv, definitions: types });
     await worker.start();
-    await worker.resume("red");
-    const before = totalOf(await worker.counts(), { statuses: ["SUCCESS"] });
-    const wanted = Math.min(CLAIMED, Math.floor(size / 3));
-    const speed = await rate(wanted, () => ended(worker, before + wanted));
-    console.log(`  ${"claimed and run from the head".padEnd(46)} ${perSecond(speed)}`);
+    for (const { type } of types) await worker.resume(type);
+    await steady(worker, STEADY_WARM_UP);
+    console.log(`  ${"submitted and run, at this depth".padEnd(46)} ${perSecond(await steady(worker, STEADY))}`);
     await worker.stop();
   });
 }
 
-async function drain(): Promise<void> {
-  await onFile(async (kv) => {
-    await fill(kv, 100_000);
-    const queue = new Queue({ kv, definitions: types });
-    const speed = await rate(100_000, async () => {
-      await queue.start();
-      await ended(queue, 100_000);
-    });
-    console.log(`\n100,000 waiting tasks of 3 types and 10 priorities, run to their end ${perSecond(speed)}`);
-    await queue.stop();
+/** Tasks a second, while a batch is submitted for each 200 that end. */
+async function steady(queue: Queue, count: number): Promise<number> {
+  const done = async () => totalOf(await queue.counts(), { statuses: ["SUCCESS"] });
+  const before = await done();
+  let submitted = 0;
+  return await rate(count, async () => {
+    while (true) {
+      const ends = await done() - before;
+      if (ends >= count) return;
+      const submits: Promise<unknown>[] = [];
+      for (; submitted < ends; submitted += 200) submits.push(queue.submitBatch(batchOf200()));
+      await Promise.all([...submits, new Promise((resolve) => setTimeout(resolve, 1))]);
+    }
   });
 }
 
@@ -160,7 +162,6 @@ async function memory(): Promise<void> {
   }
 }
 
-await drain();
 await memory();
 for (const size of SIZES) await atSize(size);
 Deno.exit(0);
