@@ -21,6 +21,7 @@ import {
   quantiles,
   rate,
   ratio,
+  submitBatches,
   TASKS,
   untilEnded,
   withQueue,
@@ -54,15 +55,6 @@ async function rawAtomics(): Promise<number> {
       await Promise.all([lane(), lane()]);
     })
   );
-}
-
-/** Submits no-op tasks in batches of 200, four at a time. */
-async function submitBatches(queue: Queue, count: number): Promise<void> {
-  let left = count / 200;
-  const batch = Array.from({ length: 200 }, () => ({ task_type: "noop" }));
-  await Promise.all(Array.from({ length: 4 }, async () => {
-    while (left-- > 0) await queue.submitBatch(batch);
-  }));
 }
 
 async function batches(): Promise<number> {

@@ -67,6 +67,15 @@ export async function rate(count: number, work: () => Promise<void>): Promise<nu
   return count / ((performance.now() - start) / 1000);
 }
 
+/** Submits no-op tasks in batches of 200, four at a time. */
+export async function submitBatches(queue: Queue, count: number): Promise<void> {
+  let left = count / 200;
+  const batch = Array.from({ length: 200 }, () => ({ task_type: "noop" }));
+  await Promise.all(Array.from({ length: 4 }, async () => {
+    while (left-- > 0) await queue.submitBatch(batch);
+  }));
+}
+
 /** Waits until so many tasks have succeeded. */
 export async function untilEnded(queue: Queue, count: number): Promise<void> {
   while (((await queue.counts()).noop?.SUCCESS ?? 0) < count) await new Promise((resolve) => setTimeout(resolve, 2));

@@ -1,18 +1,20 @@
 /**
  * The same no-op load on Millrace and on queues that people know, in one run on one machine, each as durable as it
  * can be: Millrace with one fsync a commit, BullMQ on Redis with `appendfsync always`, graphile-worker on PostgreSQL
- * with its defaults. A peer whose server is not installed is left out, with a line that says so.
+ * with its defaults, River on PostgreSQL and on SQLite with `synchronous=FULL`, bunqueue on SQLite with `durable` on. A
+ * peer whose tools are not installed is left out, with a line that says so.
  */
 
 import { defineTask } from "../../queue/define.ts";
 import { Queue } from "../../queue/queue.ts";
 import * as z from "zod";
-import { ms, perSecond, type Quantiles, quantiles } from "./measure.ts";
+import { ms, perSecond, type Quantiles, quantiles, rate, submitBatches, untilEnded, withQueue } from "./measure.ts";
 
 // Not in deno.json: whoever starts the service would download them. Named by variables, they are no part of any graph.
 const BULLMQ = "npm:bullmq@6.7.0";
 const IOREDIS = "npm:ioredis@5.11.1";
 const GRAPHILE_WORKER = "npm:graphile-worker@0.18.0";
+const [BUN, BUNQUEUE] = ["bun@1.4.5", "bunqueue@2.9.5"];
 
 const TASKS = 40_000;
 /** Tasks that run before the clock does: all are measured with warm code. */
@@ -119,9 +121,8 @@ const bullmq = (redis: string): Open => async (run) => {
   };
 };
 
-const graphile = (folder: string): Open => async (done) => {
-  const { Logger, makeWorkerUtils, run } = await import(GRAPHILE_WORKER);
-  const quiet = new Logger(() => () => {});
+/** A PostgreSQL server of its own, with its defaults. */
+async function startPostgres(folder: string): Promise<{ url: string; close(): Promise<void> }> {
   // PostgreSQL does not run as root.
   const prefix = Deno.uid() === 0 ? ["runuser", "-u", "postgres", "--"] : [];
   const command = (...words: string[]) => {
@@ -134,7 +135,22 @@ const graphile = (folder: string): Open => async (done) => {
   await command(`${folder}/initdb`, "-A", "trust", "-U", "bench", data).output();
   const port = freePort();
   const server = command(`${folder}/postgres`, "-D", data, "-p", `${port}`, "-k", directory, "-h", "127.0.0.1").spawn();
-  const connectionString = `postgres://bench@127.0.0.1:${port}/postgres`;
+  await eventually(async () => (await Deno.connect({ hostname: "127.0.0.1", port })).close());
+  return {
+    url: `postgres://bench@127.0.0.1:${port}/postgres`,
+    async close() {
+      await command("kill", "-INT", (await Deno.readTextFile(`${data}/postmaster.pid`)).split("\n")[0]).output();
+      await server.status;
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+}
+
+const graphile = (folder: string): Open => async (done) => {
+  const { Logger, makeWorkerUtils, run } = await import(GRAPHILE_WORKER);
+  const quiet = new Logger(() => () => {});
+  const server = await startPostgres(folder);
+  const connectionString = server.url;
   const utils = await eventually(() => makeWorkerUtils({ connectionString, logger: quiet }));
   await utils.migrate();
   let ended = 0;
@@ -162,12 +178,73 @@ const graphile = (folder: string): Open => async (done) => {
     async close() {
       await runner.stop();
       await utils.release();
-      await command("kill", "-INT", (await Deno.readTextFile(`${data}/postmaster.pid`)).split("\n")[0]).output();
-      await server.status;
-      await Deno.remove(directory, { recursive: true });
+      await server.close();
     },
   };
 };
+
+/** What a peer that runs in a process of its own has measured. */
+interface Measured {
+  /** Tasks a second, each inserted alone by one of 100 submitters. */
+  single: number;
+  /** Tasks a second, inserted many at a time. */
+  bulk: number;
+  /** What its SQLite connection syncs. */
+  pragma?: string;
+}
+
+async function output(command: string, args: string[], cwd?: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(command, { args, cwd }).output();
+  if (!success) throw new Error(`${command} failed: ${new TextDecoder().decode(stderr).slice(-2_000)}`);
+  return new TextDecoder().decode(stdout);
+}
+
+/** River, built from `river/`; see there for its load. */
+async function river(go: string, postgres: string | null): Promise<void> {
+  const directory = await Deno.makeTempDir();
+  try {
+    const program = `${directory}/river`;
+    await output(go, ["build", "-o", program, "."], new URL("river", import.meta.url).pathname);
+    if (postgres === null) leftOut("River, PostgreSQL");
+    else {
+      const server = await startPostgres(postgres);
+      pair("River, PostgreSQL, 1,000 an insert", JSON.parse(await output(program, ["postgres", server.url])));
+      await server.close();
+    }
+    pair("River, SQLite, 1,000 an insert", JSON.parse(await output(program, ["sqlite", `${directory}/river.db`])));
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+async function bunqueue(npm: string): Promise<void> {
+  const directory = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${directory}/package.json`, "{}");
+    await output(npm, ["install", "--no-audit", "--no-fund", BUN, BUNQUEUE], directory);
+    await Deno.copyFile(new URL("bunqueue.js", import.meta.url), `${directory}/bunqueue.js`);
+    const args = [`${directory}/bunqueue.js`, `${directory}/bunqueue.db`, `${directory}/node_modules/bunqueue`];
+    pair(
+      "bunqueue, SQLite, 200 an insert",
+      JSON.parse(await output(`${directory}/node_modules/.bin/bun`, args, directory)),
+    );
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+/** Millrace in batches of 200, as the peers that insert many at a time. */
+async function ownBulk(): Promise<number> {
+  return await withQueue(async (queue) => {
+    const run = (count: number, before: number) =>
+      rate(count, async () => {
+        await submitBatches(queue, count);
+        await untilEnded(queue, before + count);
+      });
+    await run(WARM_UP, 0);
+    return await run(TASKS, WARM_UP);
+  });
+}
 
 async function measure(open: Open): Promise<{ speed: number; idle: Quantiles }> {
   let started: () => void = () => {};
@@ -202,7 +279,7 @@ async function measure(open: Open): Promise<{ speed: number; idle: Quantiles }> 
 }
 
 const row = (name: string, speed: number, { p50, p99 }: Quantiles) =>
-  console.log(`${name.padEnd(34)} ${perSecond(speed)}   idle submit to start p50 ${ms(p50)}   p99 ${ms(p99)}`);
+  console.log(`${name.padEnd(36)} ${perSecond(speed)}   idle submit to start p50 ${ms(p50)}   p99 ${ms(p99)}`);
 
 console.log(
   `${TASKS.toLocaleString("en-US")} no-op tasks, ${SUBMITTERS} submitters, from the first submit to the last end\n`,
@@ -210,25 +287,45 @@ console.log(
 const own = await measure(millrace);
 row("Millrace", own.speed, own.idle);
 
+const ownBulkSpeed = await ownBulk();
+console.log(`${"Millrace, batches of 200".padEnd(36)} ${perSecond(ownBulkSpeed)}`);
+
+function leftOut(name: string): void {
+  console.log(`${name.padEnd(36)} left out: its tools are not installed`);
+}
+
+function pair(name: string, { single, bulk, pragma }: Measured): void {
+  const synced = pragma === undefined ? "" : `   (PRAGMA synchronous: ${pragma})`;
+  console.log(`${name.padEnd(36)} ${perSecond(bulk)}${synced}`);
+  console.log(`${"  one an insert, 100 submitters".padEnd(36)} ${perSecond(single)}`);
+  const [all, each] = [ownBulkSpeed / bulk, own.speed / single].map((times) => times.toFixed(2));
+  console.log(`${"  Millrace does".padEnd(36)} ${all} and ${each} times as many tasks a second`);
+}
+
 const redis = await which("/usr/bin/redis-server", "/usr/local/bin/redis-server", "/opt/homebrew/bin/redis-server");
-const postgres = await Array.fromAsync(
+const postgresVersions = await Array.fromAsync(
   await Deno.stat("/usr/lib/postgresql").then(() => Deno.readDir("/usr/lib/postgresql"), () => []),
   ({ name }) => `/usr/lib/postgresql/${name}/bin`,
 );
-const peers: [string, Open | null][] = [
-  ["BullMQ, Redis appendfsync always", redis ? bullmq(redis) : null],
-  ["graphile-worker, PostgreSQL", postgres.length > 0 ? graphile(postgres[postgres.length - 1]) : null],
-];
-for (const [name, open] of peers) {
-  if (!open) {
-    console.log(`${name.padEnd(34)} left out: its server is not installed`);
-    continue;
-  }
+const postgres = postgresVersions.length > 0 ? await which(`${postgresVersions.at(-1)}/postgres`) : null;
+const servers = postgres?.replace(/\/postgres$/, "") ?? null;
+async function compare(name: string, open: Open | null): Promise<void> {
+  if (!open) return leftOut(name);
   const { speed, idle } = await measure(open);
   row(name, speed, idle);
   console.log(
-    `${"  Millrace does".padEnd(34)} ${(own.speed / speed).toFixed(2)} times as many tasks a second, ` +
+    `${"  Millrace does".padEnd(36)} ${(own.speed / speed).toFixed(2)} times as many tasks a second, ` +
       `and starts an idle one in ${(own.idle.p50 / idle.p50).toFixed(2)} of the time`,
   );
 }
+
+await compare("BullMQ, Redis appendfsync always", redis ? bullmq(redis) : null);
+const onPath = (name: string) => which(...(Deno.env.get("PATH") ?? "").split(":").map((folder) => `${folder}/${name}`));
+const [go, npm] = [await onPath("go"), await onPath("npm")];
+if (go) await river(go, servers);
+else leftOut("River");
+if (npm) await bunqueue(npm);
+else leftOut("bunqueue");
+// The last: its pool fails when its server stops.
+await compare("graphile-worker, PostgreSQL", servers ? graphile(servers) : null);
 Deno.exit(0);
