@@ -118,6 +118,8 @@ export class Claims {
     onClaimed: OnClaimed,
     onRead: (ready: number) => void = () => {},
   ): Promise<Claimed> {
+    // Where instances share a store, the pause is read beside the queue.
+    if (!this.core.distributed && await this.pauses.isPaused(type)) return NONE;
     const window = rate && await this.#window(type, rate);
     if (window && window.free <= 0) return { ...NONE, again: window.again };
     const { committer, clock, limits } = this.core;

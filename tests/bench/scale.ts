@@ -125,7 +125,7 @@ async function steady(queue: Queue, count: number): Promise<number> {
       const ends = await done() - before;
       if (ends >= count) return;
       const submits: Promise<unknown>[] = [];
-      for (; submitted < ends; submitted += 200) submits.push(queue.submitBatch(batchOf200()));
+      for (; submitted <= ends; submitted += 200) submits.push(queue.submitBatch(batchOf200()));
       await Promise.all([...submits, new Promise((resolve) => setTimeout(resolve, 1))]);
     }
   });
