@@ -5,6 +5,7 @@
 
 import { Hono } from "hono";
 import { systemClock } from "../../queue/task/clock.ts";
+import { silent } from "../../queue/log.ts";
 import { Queue } from "../../queue/queue.ts";
 import { createApp } from "../../routes/app.ts";
 import { type Listening, serve, type ServeOptions } from "../../routes/http/serve.ts";
@@ -117,9 +118,28 @@ async function httpSubmits(worker: boolean): Promise<number> {
   });
 }
 
-async function bareHono(): Promise<number> {
+function bareApp(): Hono {
   const app = new Hono();
-  app.post("/", async (c) => c.json(await c.req.json(), 201));
+  return app.post("/", async (c) => c.json(await c.req.json(), 201));
+}
+
+/** The same route by the server that the service uses. */
+async function bareOnNode(): Promise<number> {
+  const app = bareApp();
+  return await load(
+    await serve({
+      fetch: (request) => app.fetch(request),
+      port: 0,
+      host: "127.0.0.1",
+      clock: systemClock,
+      log: silent,
+    }),
+    "/",
+  );
+}
+
+async function bareHono(): Promise<number> {
+  const app = bareApp();
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => app.fetch(request));
   return await load({ port: server.addr.port, stop: () => server.shutdown() }, "/");
 }
@@ -177,6 +197,7 @@ await beside("no-op tasks end to end, 100 submitters", rawAtomics, () => endToEn
 await beside("no-op tasks end to end, batches of 200", rawAtomics, batches);
 await beside(`${BACKLOG.toLocaleString("en")} waiting tasks, run to their end`, rawAtomics, drain);
 console.log("\nbeside a bare Hono route on Deno.serve, 32 connections");
+await beside("the same route on node:http", bareHono, bareOnNode);
 await beside("submits over HTTP, 32 connections", bareHono, () => httpSubmits(false));
 await beside("the same while the tasks also run", bareHono, () => httpSubmits(true));
 console.log("\nbeside two checked KV commits one after another, p50, idle");

@@ -7,6 +7,7 @@
 
 import { defineTask } from "../../queue/define.ts";
 import { Queue } from "../../queue/queue.ts";
+import type { Submission } from "../../queue/submit/new_task.ts";
 import { totalOf } from "../../queue/store/listing.ts";
 import * as z from "zod";
 import { ms, onFile, perSecond, type Quantiles, quantiles, rate } from "./measure.ts";
@@ -39,16 +40,19 @@ const amber = defineTask({
   run: () => Promise.resolve(started()).then(() => null),
 });
 
-const batchOf200 = () => Array.from({ length: 200 }, (_, i) => ({ task_type: types[i % 3].type, priority: i % 10 }));
+/** Of three types and ten priorities. */
+const mixedBatch = () => Array.from({ length: 200 }, (_, i) => ({ task_type: types[i % 3].type, priority: i % 10 }));
+/** Of one type and priority. */
+const plainBatch = () => Array.from({ length: 200 }, () => ({ task_type: "red" }));
 
-/** Fills a store with tasks of three types and ten priorities that wait. */
-async function fill(kv: Deno.Kv, count: number): Promise<void> {
+/** Fills a store with tasks that wait. */
+async function fill(kv: Deno.Kv, count: number, batch: () => Submission[] = mixedBatch): Promise<void> {
   const queue = new Queue({ kv, definitions: types, worker: false });
   await queue.start();
   let left = count / 200;
   const submit = async () => {
     while (left-- > 0) {
-      await queue.submitBatch(batchOf200());
+      await queue.submitBatch(batch());
     }
   };
   await Promise.all([submit(), submit(), submit()]);
@@ -69,12 +73,6 @@ async function times(rounds: number, work: (i: number) => Promise<unknown>): Pro
 
 const line = (name: string, { p50, p99 }: Quantiles) =>
   console.log(`  ${name.padEnd(46)} p50 ${ms(p50)}   p99 ${ms(p99)}`);
-
-async function ended(queue: Queue, count: number): Promise<void> {
-  while (totalOf(await queue.counts(), { statuses: ["SUCCESS"] }) < count) {
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
 
 async function atSize(size: number): Promise<void> {
   console.log(`\n${size.toLocaleString("en-US")} tasks stored and waiting`);
@@ -104,13 +102,14 @@ async function atSize(size: number): Promise<void> {
     });
     line("submit to start of another type", starts);
     await other.stop();
-
+  });
+  await onFile(async (kv) => {
+    await fill(kv, size, plainBatch);
     // As many tasks are submitted as end, so that what waits is the same before and after.
     const worker = new Queue({ kv, definitions: types });
     await worker.start();
-    for (const { type } of types) await worker.resume(type);
     await steady(worker, STEADY_WARM_UP);
-    console.log(`  ${"submitted and run, at this depth".padEnd(46)} ${perSecond(await steady(worker, STEADY))}`);
+    console.log(`  ${"submitted and run, in order of submit".padEnd(46)} ${perSecond(await steady(worker, STEADY))}`);
     await worker.stop();
   });
 }
@@ -125,7 +124,7 @@ async function steady(queue: Queue, count: number): Promise<number> {
       const ends = await done() - before;
       if (ends >= count) return;
       const submits: Promise<unknown>[] = [];
-      for (; submitted <= ends; submitted += 200) submits.push(queue.submitBatch(batchOf200()));
+      for (; submitted <= ends; submitted += 200) submits.push(queue.submitBatch(plainBatch()));
       await Promise.all([...submits, new Promise((resolve) => setTimeout(resolve, 1))]);
     }
   });
