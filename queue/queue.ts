@@ -30,7 +30,7 @@ import { silent } from "./log.ts";
 import { Notifier } from "./watch/notifier.ts";
 import { Pauses } from "./run/pauses.ts";
 import { type Filter, listTasks, type Order, type Page } from "./store/listing.ts";
-import { migrate } from "./store/format.ts";
+import { migrate } from "./store/commit/format.ts";
 import { Removal } from "./store/removal.ts";
 import { RoleLease } from "./background/role_lease.ts";
 import { Recoverer } from "./background/recoverer.ts";

@@ -75,9 +75,9 @@ const NONE: Claimed = { count: 0, more: false };
 export class Claims {
   /** Claims that were committed, and those that were refused because others changed what they had read. */
   readonly stats = { committed: 0, refused: 0 };
-  /** By type, the shard that follows those of the last claim: each gets its turn. */
-  readonly #shard = new Map<string, number>();
-  #turn = 0;
+  /** By type, how many reads of its head there were, and the shard that the next round goes on with. */
+  readonly #turns = new Map<string, number>();
+  readonly #next = new Map<string, number>();
   /** Types with tasks in shards that new tasks no longer go to. */
   readonly #spread = new Set<string>();
   /** By type, what was read ahead, and the lowest score of a task that has become ready since. */
@@ -230,7 +230,8 @@ export class Claims {
   async #head(type: string, wanted: number, after?: Entry): Promise<Head> {
     const { kv, limits, shards } = this.core;
     const all = this.#spread.has(type) ? MAX_SHARDS : shards;
-    const first = this.#firstShard(type, all);
+    const own = this.#ownShard(type, all);
+    const first = own ?? this.#next.get(type) ?? (this.core.distributed ? Math.floor(Math.random() * all) : 0);
     const prefix = keys.readyOf(type);
     const from = after ? after.key : keys.fence(type, first);
     const head: Head = { entries: [], fences: new Map(), complete: false };
@@ -253,7 +254,7 @@ export class Claims {
         if (head.entries.length === wanted || isNew && head.fences.size === mostShards) return head;
         if (isNew) head.fences.set(shard, found.get(shard) ?? null);
         head.entries.push(entry);
-        this.#shard.set(type, (shard + 1) % all);
+        if (own === null) this.#next.set(type, (shard + 1) % all);
       }
     }
     head.complete = true;
@@ -261,15 +262,15 @@ export class Claims {
   }
 
   /**
-   * The shard whose turn it is. Instances go round all of them, so that no task is left out, but mostly through those
-   * of their own, so that they seldom meet.
+   * The shard of the instance's own whose turn it is; null: any shard's. Instances mostly go round shards of their own,
+   * so that they seldom meet, and now and then round all of them, so that no task is left out.
    */
-  #firstShard(type: string, all: number): number {
+  #ownShard(type: string, all: number): number | null {
     const { index, count } = this.core.peers;
-    const next = this.#shard.get(type) ?? (this.core.distributed ? Math.floor(Math.random() * all) : 0);
-    if (count === 1 || count > all || this.#turn++ % COMMON_TURN === 0) return next;
-    const own = Math.ceil((all - index) / count);
-    return index + count * (this.#turn % own);
+    const turn = this.#turns.get(type) ?? 0;
+    this.#turns.set(type, turn + 1);
+    if (count === 1 || count > all || turn % COMMON_TURN === 0) return null;
+    return index + count * (turn % Math.ceil((all - index) / count));
   }
 
   /** Deletes entries that place no task, and expires tasks whose time is over; false if there are none of these. */

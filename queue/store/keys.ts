@@ -1,6 +1,6 @@
 /**
  * Every key of the store, in one table, with what it holds and who may write it. No other code builds keys. A change to
- * the table is a new format of the store: see `format.ts`.
+ * the table is a new format of the store: see `commit/format.ts`.
  *
  * | key | holds | written by |
  * |---|---|---|

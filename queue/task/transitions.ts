@@ -49,6 +49,9 @@ const TRANSITIONS: Readonly<Record<TaskEvent, Partial<Record<Status, Status>>>> 
   retry: { FAILED: "PENDING", CANCELLED: "PENDING" },
 };
 
+/** A task that runs. */
+export type RunningState = TaskState & { run: RunRecord };
+
 /** Whether `event` may happen to a task in `status`. */
 export function isLegal(event: TaskEvent, status: Status): boolean {
   return TRANSITIONS[event][status] !== undefined;
@@ -135,17 +138,8 @@ export function mayExpire({ task, run }: TaskState): boolean {
   return run === null && task.status === "PENDING" && task.attempt === 0 && task.expires_at !== null;
 }
 
-/**
- * An instance claims the task for one of its slots. The cold record stays as it is.
- *
- * @param waiting Whether it is claimed ahead: it will wait for a slot.
- */
-export function claim(
-  state: TaskState,
-  instance: string,
-  now: number,
-  waiting = false,
-): TaskState & { run: RunRecord } {
+/** An instance claims the task for a slot; `waiting`: for one that is not free yet. The cold record stays as it is. */
+export function claim(state: TaskState, instance: string, now: number, waiting = false): RunningState {
   assertLegal("claim", state);
   const { task } = state;
   return {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { assertFormat, FORMAT, readFormat } from "../store/format.ts";
+import { assertFormat, FORMAT, readFormat } from "../store/commit/format.ts";
 import { systemClock } from "../task/clock.ts";
 import { checkStore, type StoreReport } from "./check.ts";
 import { copyStore, storePath, whyNotAFile } from "./copy.ts";

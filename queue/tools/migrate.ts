@@ -7,7 +7,7 @@
 
 import { createLogger } from "../log.ts";
 import { QUEUE_DEFAULTS } from "../options.ts";
-import { FORMAT, migrate, readFormat } from "../store/format.ts";
+import { FORMAT, migrate, readFormat } from "../store/commit/format.ts";
 import { systemClock } from "../task/clock.ts";
 import { StoreFormatError } from "../task/errors.ts";
 import { copyStore, storePath, whyNotAFile } from "./copy.ts";

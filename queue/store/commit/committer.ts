@@ -12,7 +12,7 @@ import type { Logger } from "../../log.ts";
 import { type Change, type Changeset, emptyChangeset, sizeOf } from "../changeset.ts";
 import { decode, encode } from "../codec.ts";
 import type { LaneRecord } from "../counts.ts";
-import { assertFormat, FORMAT } from "../format.ts";
+import { assertFormat, FORMAT } from "./format.ts";
 import { keys } from "../keys.ts";
 import { backoff, persist } from "../kv.ts";
 import { type AtomicLimits, AtomicSize } from "./atomic_size.ts";
@@ -140,7 +140,7 @@ export class Committer implements LaneOwner {
    * @throws {FencedError} If the instance was recovered.
    */
   async heartbeat(): Promise<void> {
-    const { kv, clock } = this.options;
+    const { kv } = this.options;
     const key = keys.instance(this.#instance);
     const result = await kv.atomic().check({ key, versionstamp: this.#beat })
       .set(key, encode(this.#instanceRecord())).commit();

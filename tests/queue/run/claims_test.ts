@@ -9,16 +9,7 @@ import type { Json } from "../../../queue/task/record.ts";
 import { checkStore } from "../../../queue/tools/check.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { turn } from "../../support/fake_clock.ts";
-import {
-  allReach,
-  fullCount,
-  heldType,
-  nonZero,
-  noop,
-  reaches,
-  withFakeClock,
-  withQueue,
-} from "../../support/queue.ts";
+import { allReach, heldType, nonZero, noop, reaches, withFakeClock, withQueue } from "../../support/queue.ts";
 
 const batch = (count: number, more = {}) => Array.from({ length: count }, () => ({ task_type: "held", ...more }));
 

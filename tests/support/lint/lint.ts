@@ -119,7 +119,10 @@ const plugin: Deno.lint.Plugin = {
     "only-main-opens-kv": {
       create(context) {
         // The check of a store is a program of its own.
-        if (!isProduct(context) || endsWith(context, "main.ts") || endsWith(context, "tools/check_store.ts")) return {};
+        if (
+          !isProduct(context) ||
+          ["main.ts", "tools/check_store.ts", "tools/migrate.ts"].some((name) => endsWith(context, name))
+        ) return {};
         return {
           'MemberExpression[property.name="openKv"]': (node) =>
             context.report({ node, message: "Only main.ts opens the store." }),

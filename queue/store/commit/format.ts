@@ -10,13 +10,13 @@
  * @module
  */
 
-import { type Clock, delay } from "../task/clock.ts";
-import { StoreFormatError } from "../task/errors.ts";
-import type { Logger } from "../log.ts";
-import { decode, encode } from "./codec.ts";
-import { retire } from "./commit/instances.ts";
-import { keys } from "./keys.ts";
-import { persist } from "./kv.ts";
+import { type Clock, delay } from "../../task/clock.ts";
+import { StoreFormatError } from "../../task/errors.ts";
+import type { Logger } from "../../log.ts";
+import { decode, encode } from "../codec.ts";
+import { retire } from "./instances.ts";
+import { keys } from "../keys.ts";
+import { persist } from "../kv.ts";
 
 /** The format that this version reads and writes. */
 export const FORMAT = 2;

@@ -6,19 +6,19 @@
  */
 
 import * as z from "zod";
-import { defineTask, type TaskContext } from "../../../queue/define.ts";
-import { Queue } from "../../../queue/queue.ts";
-import { decode, encode } from "../../../queue/store/codec.ts";
-import { FORMAT, migrate, readFormat } from "../../../queue/store/format.ts";
-import { keys } from "../../../queue/store/keys.ts";
-import { silent } from "../../../queue/log.ts";
-import { systemClock } from "../../../queue/task/clock.ts";
-import { type Json, statusOf } from "../../../queue/task/record.ts";
-import { checkStore } from "../../../queue/tools/check.ts";
-import { assertEquals, assertRejects } from "../../support/assert.ts";
-import { withDirectory } from "../../support/directory.ts";
-import { driven, FakeClock } from "../../support/fake_clock.ts";
-import { nonZero, until } from "../../support/queue.ts";
+import { defineTask, type TaskContext } from "../../../../queue/define.ts";
+import { Queue } from "../../../../queue/queue.ts";
+import { decode, encode } from "../../../../queue/store/codec.ts";
+import { FORMAT, migrate, readFormat } from "../../../../queue/store/commit/format.ts";
+import { keys } from "../../../../queue/store/keys.ts";
+import { silent } from "../../../../queue/log.ts";
+import { systemClock } from "../../../../queue/task/clock.ts";
+import { type Json, statusOf } from "../../../../queue/task/record.ts";
+import { checkStore } from "../../../../queue/tools/check.ts";
+import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { withDirectory } from "../../../support/directory.ts";
+import { driven, FakeClock } from "../../../support/fake_clock.ts";
+import { nonZero, until } from "../../../support/queue.ts";
 
 const FIXTURE = new URL("fixtures/format_1.db.gz", import.meta.url);
 /** A day after the copy was taken. */
