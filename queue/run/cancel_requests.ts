@@ -6,7 +6,7 @@
 
 import { decode } from "../store/codec.ts";
 
-/** The value of `command, instance, id`: who requested the cancel, and when. */
+/** The value of `cancel_request, instance, id`: who requested the cancel, and when. */
 export interface CancelRequest {
   at: number;
   by: string | null;

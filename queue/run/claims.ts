@@ -80,8 +80,10 @@ export class Claims {
   readonly #next = new Map<string, number>();
   /** Types with tasks in shards that new tasks no longer go to. */
   readonly #spread = new Set<string>();
-  /** By type, what was read ahead, and the lowest score of a task that has become ready since. */
-  readonly #ahead = new Map<string, { read: Promise<Read | null>; lowest: number }>();
+  /** By type, what was read ahead. */
+  readonly #ahead = new Map<string, Promise<Read | null>>();
+  /** By type, the lowest score of a task that has become ready here since the head was last read. */
+  readonly #lowest = new Map<string, number>();
   /** By type, how many claims were refused in a row. */
   readonly #refusals = new Map<string, number>();
 
@@ -98,8 +100,8 @@ export class Claims {
 
   /** A task has become ready here. */
   arrived(state: TaskState): void {
-    const ahead = this.#ahead.get(state.task.task_type);
-    if (ahead) ahead.lowest = Math.min(ahead.lowest, scoreOf(state));
+    const { task_type } = state.task;
+    this.#lowest.set(task_type, Math.min(this.#lowest.get(task_type) ?? Infinity, scoreOf(state)));
   }
 
   /**
@@ -125,6 +127,7 @@ export class Claims {
     const { committer, clock, limits } = this.core;
     const checksEach = (this.#refusals.get(type) ?? 0) >= REFUSALS;
     const most = Math.min(wanted(), window?.free ?? Infinity, checksEach ? limits.checks - OTHER_CHECKS : CLAIM_BATCH);
+    if (most <= 0) return NONE;
     const [paused, ahead] = await Promise.all([
       this.pauses.isPaused(type),
       this.#takeAhead(type, window || checksEach ? Infinity : READ_AHEAD).then((read) =>
@@ -159,9 +162,8 @@ export class Claims {
       changeset = write();
     }
     try {
-      const committed = committer.commit(changeset, { asTaskOwner: true, first: true });
-      if (claimed.length >= READ_AHEAD && claimed.length === states.length) this.#readAhead(type, head, committed);
-      await committed;
+      const versionstamp = await committer.commit(changeset, { asTaskOwner: true, first: true });
+      if (claimed.length >= READ_AHEAD && claimed.length === states.length) this.#readAhead(type, head, versionstamp);
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;
       this.stats.refused++;
@@ -196,28 +198,30 @@ export class Claims {
     return size.excess === null;
   }
 
-  /** While a claim is committed and its tasks are started, reads what comes after it. */
-  #readAhead(type: string, claimed: Head, committed: Promise<string>): void {
+  /**
+   * While the tasks of a claim are started, reads what comes after it. Not before the claim is committed: the same atomic
+   * may hold another change of the fence, such as a cancel, and pass.
+   */
+  #readAhead(type: string, claimed: Head, versionstamp: string): void {
     const after = this.core.shards === 1 && !this.#spread.has(type) ? claimed.entries.at(-1) : undefined;
     const read = async () => {
       const { head, states } = await this.#read(type, CLAIM_BATCH, after);
-      const versionstamp = await committed;
-      // The claim has rewritten this fence: whatever was changed before that has refused the claim.
+      // The claim has rewritten this fence: whatever has changed since then refuses the next claim.
       if (after) head.fences.set(after.key[2] as number, versionstamp);
       else if ([...head.fences.keys()].some((shard) => claimed.fences.has(shard))) return null;
       return { head: { ...head, complete: false }, states };
     };
-    // If it fails, so has the claim, or the next one reads for itself.
-    this.#ahead.set(type, { read: read().catch(() => null), lowest: Infinity });
+    // If it fails, the next claim reads for itself.
+    this.#ahead.set(type, read().catch(() => null));
   }
 
-  /** What was read ahead, if it is at least `least` tasks and none became ready since that goes before one of them. */
+  /** What was read ahead, if it is at least `least` tasks and none has become ready that goes before one of them. */
   async #takeAhead(type: string, least: number): Promise<Read | null> {
-    const ahead = this.#ahead.get(type);
-    const read = await ahead?.read;
+    const read = await this.#ahead.get(type);
     this.#ahead.delete(type);
     if (!read || read.states.length < least) return null;
-    return read.states.every((state) => state && scoreOf(state) <= ahead!.lowest) ? read : null;
+    const lowest = this.#lowest.get(type) ?? Infinity;
+    return read.states.every((state) => state && scoreOf(state) <= lowest) ? read : null;
   }
 
   /** Reads the tasks at the head of a type, or after an entry. */
@@ -236,6 +240,7 @@ export class Claims {
     const from = after ? after.key : keys.fence(type, first);
     const head: Head = { entries: [], fences: new Map(), complete: false };
     const found = new Map<number, string>();
+    if (!after) this.#lowest.delete(type);
     for (
       const selector of after || first === 0
         ? [{ prefix, start: from }]

@@ -60,7 +60,8 @@ export class Execution implements OpenAttempt {
   #progress = 0;
   #message = "";
   #dirty = false;
-  #startIsStored = true;
+  /** When a task that was claimed ahead was started. */
+  #startedAt: number | null = null;
   /** Whether anything besides its record was stored for the task. */
   #hasPieces = false;
   #cancelFlush: (() => void) | null = null;
@@ -137,12 +138,7 @@ export class Execution implements OpenAttempt {
   async run(onReturned: (ms: number) => void): Promise<void> {
     const { clock } = this.#core;
     const since = this.#runningSince = clock.monotonic();
-    const { task, run: claimed } = this.#state;
-    if (claimed?.waiting) {
-      const { waiting: _, ...run } = claimed;
-      this.#state = this.#running = { task, run: { ...run, started_at: clock.now() } };
-      this.#startIsStored = false;
-    }
+    if (this.#state.run?.waiting) this.#startedAt = clock.now();
     const outcome = await this.#outcome();
     this.#runningSince = null;
     this.#cancelTimeout?.();
@@ -174,7 +170,7 @@ export class Execution implements OpenAttempt {
    */
   watch(): void {
     if (this.#runningSince === null || this.#reason || this.#end) return;
-    if (!this.#startIsStored) this.#commit(this.#advance({})).catch(() => {});
+    if (this.#state.run?.waiting) this.#commit(this.#advance({})).catch(() => {});
     const { clock } = this.#core;
     const left = this.#state.task.timeout_ms - (clock.monotonic() - this.#runningSince);
     this.#cancelTimeout = clock.after(left, () => this.#abort("timeout"));
@@ -271,6 +267,11 @@ export class Execution implements OpenAttempt {
     return this.#state;
   }
 
+  /** Whether something has ended the attempt. */
+  get ended(): boolean {
+    return this.#end !== null;
+  }
+
   /** Gives the task back before its handler was started: this was no attempt. */
   async giveBack(): Promise<void> {
     if (this.#end) return;
@@ -297,7 +298,7 @@ export class Execution implements OpenAttempt {
     const before = this.#state;
     if (!before.run) return Promise.resolve();
     this.#running = before;
-    const last: RunRecord = { ...before.run, progress: this.#progress, message: this.#message };
+    const last: RunRecord = { ...this.#started(before.run), progress: this.#progress, message: this.#message };
     let after = next({ task: before.task, run: last });
     // A task with nothing but its record is deleted without looking for more.
     const bare = last.attempt === 1 && before.task.generation === 0 && !this.#hasPieces && !this.#lines?.dirty;
@@ -331,13 +332,20 @@ export class Execution implements OpenAttempt {
     return this.#core.committer.commit(changeset, { asTaskOwner: true });
   }
 
+  /** A run record as it is once the handler was started. */
+  #started(run: RunRecord): RunRecord {
+    if (!run.waiting || this.#startedAt === null) return run;
+    const { waiting: _, ...started } = run;
+    return { ...started, started_at: this.#startedAt };
+  }
+
   /** The changeset that updates the run record with what the handler has reported. */
   #advance(change: Partial<RunRecord>): Changeset {
     const before = this.#state;
     const { progress, message } = before.run!;
     const moved = progress !== this.#progress || message !== this.#message;
     const run: RunRecord = {
-      ...before.run!,
+      ...this.#started(before.run!),
       progress: this.#progress,
       progress_at: moved ? this.#core.clock.now() : before.run!.progress_at,
       message: this.#message,

@@ -12,7 +12,7 @@ import type { Execution } from "./execution.ts";
 const TRUSTED = 64;
 /** A handler counts as taking at least this time, in milliseconds. */
 const LEAST_MS = 0.01;
-/** The most tasks that an instance holds for each task that it may claim: those that run, and those that end. */
+/** The most tasks that an instance holds for each slot and each task that may wait for one, with those that end. */
 const MOST_HELD = 4;
 /** The weight of the newest handler in the average time. */
 const WEIGHT = 1 / 32;
@@ -54,7 +54,8 @@ export class HeldTasks {
     const { ahead, free, waiting: { length } } = this;
     if (free <= 0 && length > ahead / 2) return 0;
     // Returned tasks must not pile up while the store is slow to commit their ends.
-    return Math.min(free + ahead - length, MOST_HELD * (this.slots + ahead) - this.executions.size);
+    const most = MOST_HELD * (this.slots + ahead) - this.executions.size;
+    return Math.max(0, Math.min(free + ahead - length, most));
   }
 
   /** A handler has returned, after so many milliseconds. */

@@ -161,7 +161,7 @@ export class Runner {
 
   /** How many tasks of a type may be claimed now. */
   #wanted(type: string): number {
-    return this.#types.get(type)!.wanted - this.#onSubmit.reserved(type);
+    return Math.max(0, this.#types.get(type)!.wanted - this.#onSubmit.reserved(type));
   }
 
   /** The newest attempt of a task that is held here. */
@@ -197,9 +197,11 @@ export class Runner {
     held?.cancelWait();
     const waiting = held?.waiting.splice(0) ?? [];
     await Promise.all(waiting.map(async (execution) => {
-      await execution.giveBack();
+      // Fenced or closed: this instance may no longer write; recovery gives it back.
+      await execution.giveBack().catch(() => {});
       this.#remove(type, execution);
     }));
+    this.#fill(type);
   }
 
   /** Stops claiming, asks every handler to stop and waits up to `ms` until all have stopped or are abandoned. */
@@ -277,7 +279,9 @@ export class Runner {
     const execution = new Execution(this.#core, this.#options.holdsLease, definition, state);
     held.executions.add(execution);
     this.#newest.set(execution.id, execution);
-    if (held.free > 0) return this.#start(type, execution);
+    // Slots that are reserved for submits are not for what was claimed ahead.
+    const free = held.free - (state.run.waiting ? this.#onSubmit.reserved(type) : 0);
+    if (free > 0) return this.#start(type, execution);
     held.waiting.push(execution);
     if (held.waiting.length === 1) this.#limitWait(type, execution);
   }
@@ -288,7 +292,7 @@ export class Runner {
     held.cancelWait = this.#core.clock.after(GIVE_BACK_AFTER * this.#aheadMs, () => {
       if (held.waiting[0] !== first) return this.#limitWait(type, held.waiting[0]);
       held.slowDown();
-      this.#giveBack(type).catch((error) => this.#core.log.warn("A task was not given back.", { error }));
+      void this.#giveBack(type);
     });
   }
 
@@ -298,8 +302,12 @@ export class Runner {
     if (this.#started.push(execution) === 1) nextTick(() => this.#watchStarted());
     const onReturned = (ms: number) => {
       held.returned(ms);
-      // What has ended meanwhile was cancelled.
-      while (held.free > 0 && held.waiting.length > 0) this.#start(type, held.waiting.shift()!);
+      while (held.free > 0 && held.waiting.length > 0) {
+        const next = held.waiting.shift()!;
+        // What has ended meanwhile was cancelled.
+        if (next.ended) this.#remove(type, next);
+        else this.#start(type, next);
+      }
       if (held.waiting.length === 0) held.cancelWait();
       this.#fill(type);
     };

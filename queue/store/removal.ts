@@ -1,6 +1,6 @@
 /**
  * Removal of tasks, uploads and files with everything that belongs to them. A task may have more entries than one
- * atomic takes: a `removed` entry (a tombstone) stays until the last of them is gone.
+ * atomic takes: a `tombstone` stays until the last of them is gone.
  *
  * @module
  */

@@ -29,15 +29,16 @@ export const COMMON_HEADERS: Readonly<Record<string, string>> = {
   "Cross-Origin-Resource-Policy": "same-origin",
 };
 
-/** A JSON response with the common headers, sent at once where the server can. */
+/** A JSON response with these and the common headers alone, sent at once where the server can. */
 export function json(
   c: Context<AppEnv>,
   value: unknown,
   status: number,
   headers: Record<string, string> = {},
 ): Response {
-  c.set("hasCommonHeaders", true);
   const all = { "Content-Type": "application/json", ...COMMON_HEADERS, ...headers };
   const body = JSON.stringify(value);
-  return c.env?.answer?.(status, all, body) ?? new Response(body, { status, headers: all });
+  const response = c.env?.answer?.(status, all, body) ?? new Response(body, { status, headers: all });
+  c.set("hasCommonHeaders", true);
+  return response;
 }

@@ -16,6 +16,8 @@ import { Model } from "../support/model.ts";
 import { mortal } from "../support/kv/mortal_kv.ts";
 
 const RUNS = Number(Deno.env.get("MODEL_RUNS") ?? (Deno.env.get("CI") === "true" ? 2_000 : 300));
+/** MODEL_SEED repeats a run. */
+const SEED = Number(Deno.env.get("MODEL_SEED") ?? Math.floor(Math.random() * 2 ** 31));
 const SLOTS = 2;
 const MOST_COMMANDS = 30;
 /** Turns of the event loop within which the queue must have done all there is to do. */
@@ -220,7 +222,7 @@ const commands = [
 /** With one shard and many, many checks an atomic and few. */
 const LAYOUTS = [{ shards: 1, limits: FILE_LIMITS }, { shards: 16, limits: CONNECT_LIMITS }];
 
-Deno.test(`${RUNS} runs of random commands leave the queue as the model says, and the store clean`, async () => {
+Deno.test(`${RUNS} runs of random commands leave the queue as the model says, and the store clean (seed ${SEED})`, async () => {
   const script = fc.commands(commands, { maxCommands: MOST_COMMANDS, size: "max" });
   await fc.assert(
     fc.asyncProperty(fc.constantFrom(...LAYOUTS), script, async (layout, run) => {
@@ -231,6 +233,6 @@ Deno.test(`${RUNS} runs of random commands leave the queue as the model says, an
         await real.close();
       }
     }),
-    { numRuns: RUNS },
+    { numRuns: RUNS, seed: SEED },
   );
 });

@@ -6,6 +6,7 @@
  */
 
 import { nextTick } from "node:process";
+import { setImmediate } from "node:timers";
 import { type Clock, delay, within } from "../../task/clock.ts";
 import { ClosedError, ConflictError, FencedError, OutcomeUnknownError, RefusedWriteError } from "../../task/errors.ts";
 import type { Logger } from "../../log.ts";
@@ -63,7 +64,7 @@ export class Committer implements LaneOwner {
   #locked = new Set<string>();
   #outstanding = new Set<Operation>();
   #sequence = 0;
-  #scheduled = false;
+  readonly #scheduled = new Set<unknown>();
   #fenced = false;
   #closing = false;
   #idle: (() => void)[] = [];
@@ -189,17 +190,18 @@ export class Committer implements LaneOwner {
       else this.#queue.push(operation);
       this.#outstanding.add(operation);
       this.#cancelSweep ??= this.options.clock.after(SWEEP_MS, () => this.#sweep());
-      // An idle committer writes at once, with the other commits of the same turn.
-      if (this.#inFlight.size === 0) this.#schedule(queueMicrotask);
+      // An idle committer writes at once, with the other commits of the same turn; a busy one, on an idle lane, with
+      // those of all requests that have arrived by now.
+      this.#schedule(this.#inFlight.size === 0 ? queueMicrotask : setImmediate);
     });
   }
 
-  /** Pumps soon, once. */
-  #schedule(soon: (pump: () => void) => void): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    soon(() => {
-      this.#scheduled = false;
+  /** Pumps at a time that is near, once. */
+  #schedule(at: (pump: () => void) => void): void {
+    if (this.#scheduled.has(at)) return;
+    this.#scheduled.add(at);
+    at(() => {
+      this.#scheduled.delete(at);
       this.#pump();
     });
   }

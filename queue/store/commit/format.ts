@@ -26,8 +26,8 @@ export function assertFormat(format: number): void {
   if (format !== FORMAT) throw new StoreFormatError(format, FORMAT);
 }
 
-/** Entries that are moved in one atomic: two mutations each, and those of the lock. */
-const BATCH = 400;
+/** What is moved in one atomic at most: entries, of two mutations each, and bytes of their keys and values. */
+const BATCH = { entries: 400, keyBytes: 60_000, bytes: 400_000 };
 /** How often a migration by another instance is looked at, in milliseconds. */
 const POLL_MS = 1_000;
 
@@ -70,7 +70,8 @@ export async function migrate(options: MigrationOptions): Promise<number | null>
   if (!migration) return format;
   let moved = 0;
   for (const { from, to } of RENAMED) moved += await migration.move(from, to);
-  await migration.step((atomic) => atomic.set(keys.format(), encode(FORMAT)));
+  // The wake-up of format 1 is written anew, under its new name, by every commit.
+  await migration.step((atomic) => atomic.delete(["bell"]).set(keys.format(), encode(FORMAT)));
   log.info("The store was migrated.", { format: FORMAT, entries: moved });
   return format;
 }
@@ -91,8 +92,12 @@ const RENAMED: { from: Deno.KvKey; to: (key: Deno.KvKey) => Deno.KvKey | null }[
   { from: ["removed"], to: ([, ...rest]) => ["tombstone", ...rest] },
   { from: ["command"], to: ([, ...rest]) => ["cancel_request", ...rest] },
   { from: ["mark"], to: ([, ...rest]) => ["annotation", ...rest] },
-  { from: ["bell"], to: () => keys.wakeup() },
 ];
+
+/** The most bytes that a key takes: up to three for each UTF-16 unit of its text. */
+function keySize(key: Deno.KvKey): number {
+  return key.reduce((sum: number, part) => sum + (typeof part === "string" ? 3 * part.length + 2 : 10), 0);
+}
 
 /**
  * A migration: every step checks and rewrites one entry, so that there is one migration at a time, and a step that is
@@ -164,6 +169,8 @@ class Migration {
   async move(prefix: Deno.KvKey, to: (key: Deno.KvKey) => Deno.KvKey | null): Promise<number> {
     let moved = 0;
     let batch: [from: Deno.KvKey, to: Deno.KvKey, value: unknown][] = [];
+    let keyBytes = 0;
+    let bytes = 0;
     const commit = async () => {
       await this.step((atomic) => {
         for (const [from, to, value] of batch) atomic.set(to, value).delete(from);
@@ -171,11 +178,18 @@ class Migration {
       });
       moved += batch.length;
       batch = [];
+      keyBytes = bytes = 0;
     };
     for await (const { key, value } of this.#options.kv.list({ prefix }, { batchSize: 500 })) {
       const target = to(key);
-      if (target) batch.push([key, target, value]);
-      if (batch.length === BATCH) await commit();
+      if (!target) continue;
+      const size = { keyBytes: keySize(key) + keySize(target), bytes: (value as Uint8Array).length };
+      const isFull = batch.length === BATCH.entries || keyBytes + size.keyBytes > BATCH.keyBytes ||
+        bytes + size.bytes > BATCH.bytes;
+      if (batch.length > 0 && isFull) await commit();
+      batch.push([key, target, value]);
+      keyBytes += size.keyBytes;
+      bytes += size.bytes;
     }
     if (batch.length > 0) await commit();
     return moved;

@@ -9,7 +9,7 @@
 import { encode } from "../codec.ts";
 import { keys } from "../keys.ts";
 import type { SeriesAnnotation } from "../../task/api_types.ts";
-import { isTerminal, statusOf } from "../../task/record.ts";
+import { isTerminal, statusOf, type TaskState } from "../../task/record.ts";
 import { type Change, type Put, readySince } from "../changeset.ts";
 
 /**
@@ -102,18 +102,24 @@ export function addSamples(series: LaneSeries, changes: Change[], now: number): 
     const sample = samples[task_type];
     const [from, to] = [before && statusOf(before), after && statusOf(after)];
     if (!before) sample.submitted++;
+    const start = startOf(before, after);
+    if (start !== null) observe(sample.wait, before?.task.placement ? start - readySince(before.task) : 0);
     if (from === to) continue;
     if (from === "PENDING") sample.waiting--;
     if (to === "PENDING") sample.waiting++;
-    if (to === "RUNNING") {
-      observe(sample.wait, before?.task.placement ? after!.run!.started_at - readySince(before.task) : 0);
-    }
     if (!to || !isTerminal(to)) continue;
     sample[ENDED[to]]++;
     const { completed_at, started_at } = after!.task;
     if (to === "SUCCESS") observe(sample.run, completed_at! - started_at!);
   }
   return { minute, samples, touched: [...touched] };
+}
+
+/** When a change started a task; null: it did not. What was claimed ahead is started later, or given back. */
+function startOf(before: TaskState | null, after: TaskState | null): number | null {
+  if (before?.run && !before.run.waiting || !after) return null;
+  if (after.run) return after.run.waiting ? null : after.run.started_at;
+  return before?.run && after.task.attempt > before.task.attempt ? after.task.started_at : null;
 }
 
 /** The entries of a lane's series that a commit writes. */

@@ -5,7 +5,7 @@ import { defineTask } from "../../../queue/define.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { CONNECT_LIMITS, FILE_LIMITS } from "../../../queue/store/commit/atomic_size.ts";
 import { keys } from "../../../queue/store/keys.ts";
-import type { Json } from "../../../queue/task/record.ts";
+import { type Json, statusOf } from "../../../queue/task/record.ts";
 import { checkStore } from "../../../queue/tools/check.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { turn } from "../../support/fake_clock.ts";
@@ -146,6 +146,31 @@ Deno.test("cancels that never cease do not keep a claim from its tasks: it check
   });
 });
 
+Deno.test("a task that is cancelled while a claim reads ahead is not started; the claim is committed by then", async () => {
+  let reads = 0;
+  const { promise: acted, resolve } = Promise.withResolvers<number | undefined>();
+  const onRead = async (other: Queue, ids: string[]) => {
+    if (++reads !== 2) return;
+    const { RUNNING } = (await other.counts()).held;
+    await other.cancel(ids[150]);
+    resolve(RUNNING);
+  };
+  const submit = async (other: Queue) => [...await submitAll(other, 200), ...await submitAll(other, 100)];
+  await withReads(1, submit, onRead, async ({ queue, ids, held }) => {
+    const started = await Promise.all(Array.from({ length: 100 }, () => held.next()));
+    // A cancel in the atomic of the claim itself would have been seen by what is read after it.
+    assertEquals(await acted, 100);
+    for (const { finish } of started) finish();
+    for (let i = 100; i < 299; i++) {
+      started.push(await held.next());
+      started[i].finish();
+    }
+    assertEquals(started.map(({ ctx }) => ctx.id).toSorted(), ids.filter((_, i) => i !== 150).toSorted());
+    assertEquals(statusOf(await queue.get(ids[150])), "CANCELLED");
+    await allReach(queue, 300, "SUCCESS", "CANCELLED");
+  });
+});
+
 Deno.test("a task of higher priority that becomes ready while a claim reads ahead goes first", async () => {
   const held = heldType("held", { concurrency: 200 });
   await withQueue({ definitions: [held.definition] }, async (queue) => {
@@ -201,8 +226,13 @@ for (const how of ["slow", "pause", "cancel", "stop"] as const) {
       while (started.length < 4) await turn();
       const states = () => Promise.all(ids.map((id) => queue.get(id)));
       const waits = async () => (await states()).filter(({ run }) => run?.waiting);
-      const ahead = await waits();
-      assertEquals([ahead.length, queue.slots(definition).running], [96, 4]);
+      // Of those that were claimed ahead and have a slot by now, the store is told.
+      let ahead = await waits();
+      while (ahead.length !== 96) {
+        await turn();
+        ahead = await waits();
+      }
+      assertEquals(queue.slots(definition).running, 4);
       if (how === "slow") await clock.advance(1_000);
       if (how === "pause") await queue.pause("held", "test");
       if (how === "stop") await queue.stop();

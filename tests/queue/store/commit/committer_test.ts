@@ -248,3 +248,18 @@ rigs("a write with more checks than an atomic takes is refused at once and holds
   await rig.committer.commit(put("after", 2, false));
   assertEquals(await stored(rig.kv), { after: 2 });
 });
+
+rigs("a commit whose answer does not come holds up no other", async (rig) => {
+  let first = true;
+  rig.fault = () => {
+    if (!first) return null;
+    first = false;
+    return "silent";
+  };
+  const hanging = rig.committer.commit(put("hanging", 1));
+  await turn();
+  await rig.committer.commit(put("next", 2));
+  assertEquals(Object.keys(await stored(rig.kv)), ["next"]);
+  rig.release();
+  await hanging;
+});

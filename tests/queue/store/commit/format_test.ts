@@ -143,6 +143,19 @@ async function entriesOf(kv: Deno.Kv): Promise<string[]> {
   return found;
 }
 
+Deno.test("long names and keys are moved in steps that fit", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const key = "ä".repeat(200);
+  await kv.set(keys.retiredCounts(), encode({ op: "", counts: {} }));
+  for (let i = 0; i < 500; i++) {
+    await kv.set(["limited", "t".repeat(64), key, 1e12, `${i}`.padStart(26, "0")], encode(0));
+  }
+  await migrate({ kv, clock, log: silent, distributed: false, leaseMs: 15_000 });
+  assertEquals((await Array.fromAsync(kv.list({ prefix: ["key_waiting"] }))).length, 500);
+  assertEquals((await Array.fromAsync(kv.list({ prefix: ["limited"] }))).length, 0);
+  kv.close();
+});
+
 Deno.test("where instances share a store, one migrates it and the other waits", async () => {
   await onFixture(async (kv) => {
     const clock = new FakeClock(NEXT_DAY);
