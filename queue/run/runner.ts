@@ -144,7 +144,9 @@ export class Runner {
   /** The submit of a task claimed on submit has been answered, whatever the outcome. */
   submitAnswered({ id, task_type }: TaskState["task"]): void {
     // It was not started: its slot is free for waiting tasks.
-    if (this.#onSubmit.release(task_type, id)) this.#fill(task_type);
+    if (!this.#onSubmit.release(task_type, id)) return;
+    this.#startWaiting(task_type);
+    this.#fill(task_type);
   }
 
   #startSubmitted(state: TaskState): void {
@@ -302,19 +304,24 @@ export class Runner {
     if (this.#started.push(execution) === 1) nextTick(() => this.#watchStarted());
     const onReturned = (ms: number) => {
       held.returned(ms);
-      while (held.free > 0 && held.waiting.length > 0) {
-        const next = held.waiting.shift()!;
-        // What has ended meanwhile was cancelled.
-        if (next.ended) this.#remove(type, next);
-        else this.#start(type, next);
-      }
-      if (held.waiting.length === 0) held.cancelWait();
+      this.#startWaiting(type);
       this.#fill(type);
     };
     execution.done = execution.run(onReturned).then(() => {
       this.#remove(type, execution);
       this.#fill(type);
     });
+  }
+
+  #startWaiting(type: string): void {
+    const held = this.#types.get(type)!;
+    while (held.waiting.length > 0 && held.free > this.#onSubmit.reserved(type)) {
+      const next = held.waiting.shift()!;
+      // What has ended meanwhile was cancelled.
+      if (next.ended) this.#remove(type, next);
+      else this.#start(type, next);
+    }
+    if (held.waiting.length === 0) held.cancelWait();
   }
 
   #watchStarted(): void {
