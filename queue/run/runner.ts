@@ -7,8 +7,8 @@
 
 import { nextTick } from "node:process";
 import { setImmediate } from "node:timers";
-import { repeat, type Repeating, within } from "../task/clock.ts";
-import { requestedBy } from "./cancel_requests.ts";
+import { within } from "../task/clock.ts";
+import { CancelRequests } from "./cancel_requests.ts";
 import { ClaimOnSubmit } from "./claim_on_submit.ts";
 import { Claims } from "./claims.ts";
 import type { Core } from "../core.ts";
@@ -16,10 +16,8 @@ import type { AnyTaskDefinition } from "../define.ts";
 import { FencedError } from "../task/errors.ts";
 import { Execution } from "./execution.ts";
 import { HeldTasks } from "./held_tasks.ts";
-import { keys } from "../store/keys.ts";
 import type { Pauses } from "./pauses.ts";
 import { parseRate } from "../task/rate_limit.ts";
-import { readTasks } from "../store/reads.ts";
 import type { RunRecord, TaskState } from "../task/record.ts";
 import { claim } from "../task/transitions.ts";
 import type { Change } from "../store/changeset.ts";
@@ -31,8 +29,6 @@ import type { Change } from "../store/changeset.ts";
 const AHEAD_MS = { file: 20, shared: 100 };
 /** A task that was claimed ahead is given back if it has waited for a slot for so many times that long. */
 const GIVE_BACK_AFTER = 5;
-/** How often cancel requests of other instances are polled, in milliseconds. */
-const CANCEL_POLL_MS = 1_000;
 
 /** Options of a {@linkcode Runner}. */
 export interface RunnerOptions {
@@ -62,7 +58,7 @@ export class Runner {
   /** By type, cancels the timer for the next start that a rate limit allows. */
   readonly #timers = new Map<string, () => void>();
   #unlisten: (() => void)[] = [];
-  #cancelRequests: Repeating | null = null;
+  readonly #cancelRequests: CancelRequests;
   #open = false;
   #closing = false;
 
@@ -71,6 +67,7 @@ export class Runner {
     this.#pauses = pauses;
     this.#options = options;
     this.#claims = new Claims(core, pauses);
+    this.#cancelRequests = new CancelRequests(core, (id) => this.execution(id));
   }
 
   /** Claims that were committed, and those that were refused. */
@@ -85,7 +82,7 @@ export class Runner {
 
   /** Starts claiming. */
   async start(): Promise<void> {
-    const { registry, notifier, clock, log } = this.#core;
+    const { registry, notifier } = this.#core;
     const types = registry.all().map(({ type }) => type);
     for (const definition of registry.all()) {
       this.#types.set(
@@ -99,12 +96,7 @@ export class Runner {
       if (type !== undefined) this.#fill(type);
       else for (const definition of registry.all()) this.#fill(definition.type);
     })];
-    if (this.#core.distributed) {
-      this.#cancelRequests = repeat(clock, CANCEL_POLL_MS, () => this.#handleCancelRequests(), (error) => {
-        log.warn("The cancel requests could not be read; trying again.", { error });
-      });
-      this.#unlisten.push(notifier.on("changed", () => this.#cancelRequests?.kick()));
-    }
+    if (this.#core.distributed) this.#cancelRequests.start();
     for (const { type } of registry.all()) this.#fill(type);
   }
 
@@ -218,7 +210,7 @@ export class Runner {
     const held = [...this.#types.values()].flatMap(({ executions }) => [...executions]);
     for (const execution of held) execution.interrupt();
     await within(this.#core.clock, ms, Promise.all([...given, ...held.map(({ done }) => done)]));
-    await this.#cancelRequests?.stop();
+    await this.#cancelRequests.stop();
     this.loseLease();
   }
 
@@ -333,19 +325,5 @@ export class Runner {
   #remove(type: string, execution: Execution): void {
     this.#types.get(type)!.executions.delete(execution);
     if (this.#newest.get(execution.id) === execution) this.#newest.delete(execution.id);
-  }
-
-  /** Carries out other instances' cancel requests for tasks that run here. */
-  async #handleCancelRequests(): Promise<void> {
-    const { kv, committer } = this.#core;
-    for await (const entry of kv.list({ prefix: keys.cancelRequestsOf(committer.instance) })) {
-      const id = entry.key[2] as string;
-      const execution = this.execution(id);
-      const by = requestedBy(entry.value);
-      const held = execution ?? (await readTasks(kv, [id]))[0]?.run?.instance === committer.instance;
-      await execution?.cancel(by);
-      // A task whose claim is still in flight is owned but has no execution yet: the cancel request is kept.
-      if (execution || !held) await committer.deleteIfUnchanged(entry);
-    }
   }
 }
