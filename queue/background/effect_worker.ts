@@ -17,7 +17,7 @@ import { keys } from "../store/keys.ts";
 import { addUnchangedChecks, readTask, readTasks } from "../store/reads.ts";
 import { isTerminal, statusOf, type TaskError, type TaskState } from "../task/record.ts";
 import { becomeDue, cancel, dependencySucceeded, markHasDependents, occupies } from "../task/transitions.ts";
-import { type Change, type Changeset, effectsOf, emptyChangeset, merge, transition } from "../store/changeset.ts";
+import { type Change, type Changeset, effectsOf, emptyChangeset, move, transition } from "../store/changeset.ts";
 
 /** How often pending effects are checked without a wake-up, in milliseconds. */
 const POLL_MS = 5_000;
@@ -121,7 +121,7 @@ export class EffectWorker {
         if (state && !state.run && placement?.kind === "limited" && placement.score === at.key[3]) {
           if (holders.includes(state.task.id)) continue;
           holders.push(state.task.id);
-          merge(changeset, transition(state, becomeDue(state, this.core.clock.now())));
+          move(changeset, state, becomeDue(state, this.core.clock.now()));
         } else changeset.deletes.push(at.key);
       }
       changeset.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
@@ -219,9 +219,9 @@ export class EffectWorker {
       if (ends.length === 0) return;
       const failed = ends.find(({ state }) => state?.task.status !== "SUCCESS");
       const now = this.core.clock.now();
-      if (failed) merge(changeset, transition(state, cancel(state, now, null, whyNot(failed.id, failed.state))));
+      if (failed) move(changeset, state, cancel(state, now, null, whyNot(failed.id, failed.state)));
       else {
-        merge(changeset, transition(state, dependencySucceeded(state, now, ends.length)));
+        move(changeset, state, dependencySucceeded(state, now, ends.length));
         for (const parent of ends) changeset.puts.push({ key: keys.child(parent.id, id), value: encode(MET) });
       }
       if (await this.core.committer.commitUnlessConflict(changeset)) return;

@@ -11,14 +11,14 @@ import type { Core } from "../core.ts";
 import type { AnyTaskDefinition } from "../define.ts";
 import { type Changeset, emptyChangeset, merge, move, putFence, transition } from "../store/changeset.ts";
 import { decode, encode } from "../store/codec.ts";
-import { AtomicSize } from "../store/commit/atomic_size.ts";
+import { excessOf } from "../store/commit/atomic_size.ts";
 import { isFence, keys, sameKey } from "../store/keys.ts";
 import { readReady } from "../store/reads.ts";
 import { ConflictError } from "../task/errors.ts";
 import { MAX_SHARDS } from "../task/ids.ts";
 import type { Pauses } from "./pauses.ts";
 import { allowance, type Rate } from "../task/rate_limit.ts";
-import type { RunRecord, TaskState } from "../task/record.ts";
+import type { RunningState, TaskState } from "../task/record.ts";
 import { claim, expire, mayExpire } from "../task/transitions.ts";
 
 /** The most tasks of one claim. */
@@ -32,7 +32,7 @@ const OTHER_CHECKS = 2;
 const REFUSALS = 2;
 
 /** Called with a task whose claim is committed. */
-export type OnClaimed = (state: TaskState & { run: RunRecord }) => void;
+export type OnClaimed = (state: RunningState) => void;
 
 type Entry = Deno.KvEntry<unknown>;
 
@@ -120,16 +120,16 @@ export class Claims {
     onClaimed: OnClaimed,
     onRead: (ready: number) => void = () => {},
   ): Promise<Claimed> {
+    const { committer, clock, limits, distributed } = this.core;
     // Where instances share a store, the pause is read beside the queue.
-    if (!this.core.distributed && await this.pauses.isPaused(type)) return NONE;
+    if (!distributed && this.pauses.isKnown(type)) return NONE;
     const window = rate && await this.#window(type, rate);
     if (window && window.free <= 0) return { ...NONE, again: window.again };
-    const { committer, clock, limits } = this.core;
     const checksEach = (this.#refusals.get(type) ?? 0) >= REFUSALS;
     const most = Math.min(wanted(), window?.free ?? Infinity, checksEach ? limits.checks - OTHER_CHECKS : CLAIM_BATCH);
     if (most <= 0) return NONE;
     const [paused, ahead] = await Promise.all([
-      this.pauses.isPaused(type),
+      distributed && this.pauses.isPaused(type),
       this.#takeAhead(type, window || checksEach ? Infinity : READ_AHEAD).then((read) =>
         read ?? this.#read(type, most)
       ),
@@ -157,7 +157,7 @@ export class Claims {
     };
     let changeset = write();
     // Tasks with long keys, or that could have expired, take more room.
-    while (claimed.length > 1 && !this.#fits(changeset)) {
+    while (claimed.length > 1 && excessOf(changeset, limits)) {
       claimed.length = Math.ceil(claimed.length / 2);
       changeset = write();
     }
@@ -190,12 +190,6 @@ export class Claims {
       again: Math.max(1, window.nextAt - now),
       count: (starts: number[]) => rewriteStarts(stored, [...window.counting, ...starts], rate),
     };
-  }
-
-  #fits(changeset: Changeset): boolean {
-    const size = new AtomicSize(this.core.limits);
-    size.add(changeset);
-    return size.excess === null;
   }
 
   /**

@@ -26,7 +26,7 @@ import { Artifacts, type FinalArtifact } from "./artifacts.ts";
 import { HandlerContext, type OpenAttempt } from "./context.ts";
 import { LogBuffer } from "./task_log.ts";
 import * as task from "../task/transitions.ts";
-import type { Json, RunRecord, TaskError, TaskState } from "../task/record.ts";
+import type { Json, RunningState, RunRecord, TaskError, TaskState } from "../task/record.ts";
 import { type Changeset, merge, transition } from "../store/changeset.ts";
 import { MAX_MESSAGE } from "../store/task_codec.ts";
 
@@ -34,8 +34,6 @@ import { MAX_MESSAGE } from "../store/task_codec.ts";
 const FLUSH_MS = 250;
 /** How long a handler may take to return after its signal was aborted; then it is abandoned. */
 const ABANDON_MS = 5_000;
-
-type RunningState = TaskState & { run: RunRecord };
 
 /** How a handler has ended. */
 type Outcome = { result: Json } | { error: unknown };

@@ -33,11 +33,6 @@ export class HeldTasks {
   /** @param aheadMs Tasks are claimed ahead that are expected to start within so many milliseconds; 0: none. */
   constructor(readonly slots: number, private readonly aheadMs: number) {}
 
-  /** How many are held. */
-  get size(): number {
-    return this.executions.size;
-  }
-
   /** How many slots are free. */
   get free(): number {
     return this.slots - this.running;

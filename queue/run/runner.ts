@@ -1,6 +1,7 @@
 /**
  * The runner fills this instance's slots: it claims ready tasks in batches, per type and in order of score, and runs
- * each as an {@linkcode Execution}. A type's `ready` is read only while the type has a free slot, and only its head.
+ * each as an {@linkcode Execution}. Only the head of a type's `ready` is read, and only while the type has a free slot or
+ * is so fast that it soon will.
  *
  * @module
  */
@@ -18,7 +19,7 @@ import { Execution } from "./execution.ts";
 import { HeldTasks } from "./held_tasks.ts";
 import type { Pauses } from "./pauses.ts";
 import { parseRate } from "../task/rate_limit.ts";
-import type { RunRecord, TaskState } from "../task/record.ts";
+import type { RunningState, TaskState } from "../task/record.ts";
 import { claim } from "../task/transitions.ts";
 import type { Change } from "../store/changeset.ts";
 
@@ -83,21 +84,20 @@ export class Runner {
   /** Starts claiming. */
   async start(): Promise<void> {
     const { registry, notifier } = this.#core;
-    const types = registry.all().map(({ type }) => type);
     for (const definition of registry.all()) {
       this.#types.set(
         definition.type,
         new HeldTasks(this.slotsOf(definition), this.rateOf(definition) === null ? this.#aheadMs : 0),
       );
     }
-    if (!this.#core.distributed) await this.#claims.open(types);
+    if (!this.#core.distributed) await this.#claims.open([...this.#types.keys()]);
     this.#open = true;
     this.#unlisten = [notifier.on("ready", (type) => {
       if (type !== undefined) this.#fill(type);
-      else for (const definition of registry.all()) this.#fill(definition.type);
+      else for (const type of this.#types.keys()) this.#fill(type);
     })];
     if (this.#core.distributed) this.#cancelRequests.start();
-    for (const { type } of registry.all()) this.#fill(type);
+    for (const type of this.#types.keys()) this.#fill(type);
   }
 
   /** Handles a commit of this instance: tasks that became ready may be claimed here next. */
@@ -124,10 +124,7 @@ export class Runner {
     // The waiting tasks are only known for certain where no other instance shares the store.
     if (!this.#open || this.#closing || distributed || placement?.kind !== "ready") return state;
     if (this.rateOf(definition) !== null || this.#pauses.isKnown(task_type)) return state;
-    const free = Math.min(
-      this.#types.get(task_type)!.free - this.#onSubmit.reserved(task_type),
-      this.#wanted(task_type),
-    );
+    const free = Math.min(this.#free(task_type), this.#wanted(task_type));
     if (!this.#onSubmit.mayReserve(task_type, free)) return state;
     this.#onSubmit.reserve(task_type, id);
     return claim(state, committer.instance, clock.now());
@@ -151,6 +148,11 @@ export class Runner {
 
   get #aheadMs(): number {
     return this.#core.distributed ? AHEAD_MS.shared : AHEAD_MS.file;
+  }
+
+  /** How many slots of a type are neither occupied nor reserved for submits. */
+  #free(type: string): number {
+    return this.#types.get(type)!.free - this.#onSubmit.reserved(type);
   }
 
   /** How many tasks of a type may be claimed now. */
@@ -252,7 +254,7 @@ export class Runner {
       const { count, more, again } = await this.#claims.claim(
         definition,
         () => this.#wanted(type),
-        () => this.#types.get(type)!.free - this.#onSubmit.reserved(type),
+        () => this.#free(type),
         rate,
         (state) => this.#hold(definition, state),
         (ready) => this.#onSubmit.allRead(type, ready, arrivals),
@@ -267,14 +269,14 @@ export class Runner {
   }
 
   /** Runs a claimed task: now, or as soon as there is a slot. */
-  #hold(definition: AnyTaskDefinition, state: TaskState & { run: RunRecord }): void {
+  #hold(definition: AnyTaskDefinition, state: RunningState): void {
     const { type } = definition;
     const held = this.#types.get(type)!;
     const execution = new Execution(this.#core, this.#options.holdsLease, definition, state);
     held.executions.add(execution);
     this.#newest.set(execution.id, execution);
     // Slots that are reserved for submits are not for what was claimed ahead.
-    const free = held.free - (state.run.waiting ? this.#onSubmit.reserved(type) : 0);
+    const free = state.run.waiting ? this.#free(type) : held.free;
     if (free > 0) return this.#start(type, execution);
     held.waiting.push(execution);
     if (held.waiting.length === 1) this.#limitWait(type, execution);
@@ -307,7 +309,7 @@ export class Runner {
 
   #startWaiting(type: string): void {
     const held = this.#types.get(type)!;
-    while (held.waiting.length > 0 && held.free > this.#onSubmit.reserved(type)) {
+    while (held.waiting.length > 0 && this.#free(type) > 0) {
       const next = held.waiting.shift()!;
       // What has ended meanwhile was cancelled.
       if (next.ended) this.#remove(type, next);

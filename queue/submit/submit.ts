@@ -6,9 +6,9 @@
  */
 
 import type { Core } from "../core.ts";
-import { type Changeset, emptyChangeset, merge, transition } from "../store/changeset.ts";
+import { type Changeset, emptyChangeset, move } from "../store/changeset.ts";
 import { encode } from "../store/codec.ts";
-import { AtomicSize } from "../store/commit/atomic_size.ts";
+import { excessOf } from "../store/commit/atomic_size.ts";
 import { keys } from "../store/keys.ts";
 import { getAll } from "../store/kv.ts";
 import { InvalidInputError } from "../task/errors.ts";
@@ -161,10 +161,9 @@ export class Submitter {
 
   /** @throws {InvalidInputError} If a batch does not fit into one atomic. */
   #assertFits(changeset: Changeset): void {
-    const size = new AtomicSize(this.core.limits);
-    size.add(changeset);
-    if (!size.excess) return;
-    const [needed, limit, what] = size.excess.map((part) => part.toLocaleString("en"));
+    const excess = excessOf(changeset, this.core.limits);
+    if (!excess) return;
+    const [needed, limit, what] = excess.map((part) => part.toLocaleString("en"));
     const detail = `A batch is stored in one atomic of at most ${limit} ${what}; this one needs ${needed}. Split it.`;
     throw new InvalidInputError([{ pointer: "/tasks", detail }]);
   }
@@ -190,8 +189,7 @@ export class Submitter {
 
 /** The changeset that creates tasks. */
 function creationOf(states: TaskState[]): Changeset {
-  if (states.length === 1) return transition(null, states[0]);
   const all = emptyChangeset();
-  for (const state of states) merge(all, transition(null, state));
+  for (const state of states) move(all, null, state);
   return all;
 }

@@ -191,6 +191,9 @@ export interface TaskState {
   run: RunRecord | null;
 }
 
+/** A task that runs. */
+export type RunningState = TaskState & { run: RunRecord };
+
 /** The status of a task, from both parts. */
 export function statusOf(state: TaskState): Status {
   return state.run ? "RUNNING" : state.task.status;

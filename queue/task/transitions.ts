@@ -10,7 +10,7 @@ import {
   type AttemptOutcome,
   type Json,
   type Placement,
-  type RunRecord,
+  type RunningState,
   type Status,
   statusOf,
   type TaskAction,
@@ -48,9 +48,6 @@ const TRANSITIONS: Readonly<Record<TaskEvent, Partial<Record<Status, Status>>>> 
   cancel: { PENDING: "CANCELLED", RUNNING: "CANCELLED" },
   retry: { FAILED: "PENDING", CANCELLED: "PENDING" },
 };
-
-/** A task that runs. */
-export type RunningState = TaskState & { run: RunRecord };
 
 /** Whether `event` may happen to a task in `status`. */
 export function isLegal(event: TaskEvent, status: Status): boolean {

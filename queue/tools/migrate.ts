@@ -7,7 +7,7 @@
 
 import { createLogger } from "../log.ts";
 import { QUEUE_DEFAULTS } from "../options.ts";
-import { FORMAT, migrate, readFormat } from "../store/commit/format.ts";
+import { assertFormat, FORMAT, migrate, readFormat } from "../store/commit/format.ts";
 import { systemClock } from "../task/clock.ts";
 import { StoreFormatError } from "../task/errors.ts";
 import { copyStore, storePath, whyNotAFile } from "./copy.ts";
@@ -28,8 +28,8 @@ try {
   const kv = await Deno.openKv(path);
   const format = await readFormat(kv);
   if (format === null || format >= FORMAT) {
-    if (format !== null && format > FORMAT) throw new StoreFormatError(format, FORMAT);
-    console.log(`${path} is of format ${format ?? FORMAT}: there is nothing to migrate.`);
+    assertFormat(format ?? FORMAT);
+    console.log(`${path} is of format ${FORMAT}: there is nothing to migrate.`);
   } else {
     const backup = `${path}.format-${format}`;
     await copyStore(path, backup);

@@ -151,8 +151,7 @@ async function removals(): Promise<number> {
     const clock = { ...systemClock, now: () => systemClock.now() + later };
     const queue = new Queue({ kv, definitions: [noop], clock });
     await queue.start();
-    const batch = Array.from({ length: 200 }, () => ({ task_type: "noop" }));
-    for (let left = TASKS; left > 0; left -= 200) await queue.submitBatch(batch);
+    await submitBatches(queue, TASKS);
     await untilEnded(queue, TASKS);
     later = 8 * 24 * 3_600_000;
     const start = performance.now();

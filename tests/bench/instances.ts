@@ -5,9 +5,8 @@
  */
 
 import { Queue } from "../../queue/queue.ts";
-import { totalOf } from "../../queue/store/listing.ts";
 import { STORES } from "../support/kv/stores.ts";
-import { noop, perSecond, rate, sleepy } from "./measure.ts";
+import { batchOf, noop, perSecond, rate, sleepy, submitBatches, untilEnded } from "./measure.ts";
 
 const NOOPS = 40_000;
 /** Of tasks that take 200 ms, for each instance: its end, when there is less and less to claim, is a small part. */
@@ -38,21 +37,6 @@ async function instance(path: string): Promise<Instance> {
   };
 }
 
-/** Submits tasks in batches of 200, four at a time. */
-async function submit(queue: Queue, task_type: string, count: number): Promise<void> {
-  let left = count / 200;
-  const batch = Array.from({ length: 200 }, () => ({ task_type }));
-  await Promise.all(Array.from({ length: 4 }, async () => {
-    while (left-- > 0) await queue.submitBatch(batch);
-  }));
-}
-
-async function ended(queue: Queue, count: number): Promise<void> {
-  while (totalOf(await queue.counts(), { statuses: ["SUCCESS"] }) < count) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 /** Tasks a second of waiting tasks, from the start of the instances to the last end. */
 async function measure(
   task_type: string,
@@ -63,11 +47,11 @@ async function measure(
   const queue = new Queue({ kv: store.kv, definitions: [noop, sleepy], distributed: true, worker: false });
   await queue.start();
   try {
-    await submit(queue, task_type, count);
+    await submitBatches(queue, count, batchOf(task_type));
     const all = await Promise.all(Array.from({ length: instances }, () => instance(store.path)));
     const speed = await rate(count, async () => {
       await Promise.all(all.map(({ ask }) => ask()));
-      await ended(queue, count);
+      await untilEnded(queue, count, 20);
     });
     const claims = (await Promise.all(all.map(({ ask }) => ask()))).map((text) => JSON.parse(text));
     await Promise.all(all.map(({ process }) => process.status));
@@ -86,7 +70,7 @@ async function submits(): Promise<number> {
   const queue = new Queue({ kv: store.kv, definitions: [noop, sleepy], distributed: true, worker: false });
   await queue.start();
   try {
-    return await rate(NOOPS, () => submit(queue, "noop", NOOPS));
+    return await rate(NOOPS, () => submitBatches(queue, NOOPS));
   } finally {
     await queue.stop();
     await store.close();

@@ -2,6 +2,8 @@
 
 import { defineTask } from "../../queue/define.ts";
 import { Queue } from "../../queue/queue.ts";
+import { totalOf } from "../../queue/store/listing.ts";
+import type { Submission } from "../../queue/submit/new_task.ts";
 import * as z from "zod";
 
 /** Tasks of a run. */
@@ -10,7 +12,7 @@ export const TASKS = 40_000;
 export const IDLE_ROUNDS = 1_000;
 
 let started: () => void = () => {};
-let ended = 0;
+let calls = 0;
 /** Does nothing. */
 export const noop = defineTask({
   type: "noop",
@@ -20,7 +22,7 @@ export const noop = defineTask({
   concurrency: 512,
   run() {
     started();
-    ended++;
+    calls++;
     return Promise.resolve(null);
   },
 });
@@ -67,18 +69,27 @@ export async function rate(count: number, work: () => Promise<void>): Promise<nu
   return count / ((performance.now() - start) / 1000);
 }
 
-/** Submits no-op tasks in batches of 200, four at a time. */
-export async function submitBatches(queue: Queue, count: number): Promise<void> {
+/** 200 plain tasks of a type. */
+export function batchOf(task_type: string): Submission[] {
+  return Array.from({ length: 200 }, () => ({ task_type }));
+}
+
+/** Submits tasks in batches of 200, four at a time. */
+export async function submitBatches(queue: Queue, count: number, batch = batchOf("noop")): Promise<void> {
   let left = count / 200;
-  const batch = Array.from({ length: 200 }, () => ({ task_type: "noop" }));
   await Promise.all(Array.from({ length: 4 }, async () => {
     while (left-- > 0) await queue.submitBatch(batch);
   }));
 }
 
+/** How many tasks have succeeded. */
+export async function ended(queue: Queue): Promise<number> {
+  return totalOf(await queue.counts(), { statuses: ["SUCCESS"] });
+}
+
 /** Waits until so many tasks have succeeded. */
-export async function untilEnded(queue: Queue, count: number): Promise<void> {
-  while (((await queue.counts()).noop?.SUCCESS ?? 0) < count) await new Promise((resolve) => setTimeout(resolve, 2));
+export async function untilEnded(queue: Queue, count: number, everyMs = 2): Promise<void> {
+  while (await ended(queue) < count) await new Promise((resolve) => setTimeout(resolve, everyMs));
 }
 
 /** No-op tasks a second from the first submit to the last end, with 100 submitters. */
@@ -112,13 +123,13 @@ export async function idleStart(): Promise<Quantiles> {
   return await withQueue(async (queue) => {
     const times: number[] = [];
     for (let i = 0; i < IDLE_ROUNDS; i++) {
-      const before = ended;
+      const before = calls;
       const start = performance.now();
       const running = new Promise<void>((resolve) => started = resolve);
       await queue.submit({ task_type: "noop" });
       await running;
       times.push(performance.now() - start);
-      while (ended === before) await new Promise((resolve) => setTimeout(resolve, 0));
+      while (calls === before) await new Promise((resolve) => setTimeout(resolve, 0));
       // Let the end of the task be committed: the next one starts on an idle queue.
       await new Promise((resolve) => setTimeout(resolve, 2));
     }

@@ -307,8 +307,8 @@ const postgresVersions = await Array.fromAsync(
   await Deno.stat("/usr/lib/postgresql").then(() => Deno.readDir("/usr/lib/postgresql"), () => []),
   ({ name }) => `/usr/lib/postgresql/${name}/bin`,
 );
-const postgres = postgresVersions.length > 0 ? await which(`${postgresVersions.at(-1)}/postgres`) : null;
-const servers = postgres?.replace(/\/postgres$/, "") ?? null;
+const newest = postgresVersions.at(-1);
+const postgres = newest && await which(`${newest}/postgres`) ? newest : null;
 async function compare(name: string, open: Open | null): Promise<void> {
   if (!open) return leftOut(name);
   const { speed, idle } = await measure(open);
@@ -322,10 +322,10 @@ async function compare(name: string, open: Open | null): Promise<void> {
 await compare("BullMQ, Redis appendfsync always", redis ? bullmq(redis) : null);
 const onPath = (name: string) => which(...(Deno.env.get("PATH") ?? "").split(":").map((folder) => `${folder}/${name}`));
 const [go, npm] = [await onPath("go"), await onPath("npm")];
-if (go) await river(go, servers);
+if (go) await river(go, postgres);
 else leftOut("River");
 if (npm) await bunqueue(npm);
 else leftOut("bunqueue");
 // The last: its pool fails when its server stops.
-await compare("graphile-worker, PostgreSQL", servers ? graphile(servers) : null);
+await compare("graphile-worker, PostgreSQL", postgres ? graphile(postgres) : null);
 Deno.exit(0);

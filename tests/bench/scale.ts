@@ -8,9 +8,8 @@
 import { defineTask } from "../../queue/define.ts";
 import { Queue } from "../../queue/queue.ts";
 import type { Submission } from "../../queue/submit/new_task.ts";
-import { totalOf } from "../../queue/store/listing.ts";
 import * as z from "zod";
-import { ms, onFile, perSecond, type Quantiles, quantiles, rate } from "./measure.ts";
+import { batchOf, ended, ms, onFile, perSecond, type Quantiles, quantiles, rate, submitBatches } from "./measure.ts";
 
 const SIZES = Deno.args.includes("--quick") ? [1_000, 100_000] : [1_000, 100_000, 1_000_000];
 const MEMORY_TASKS = 100_000;
@@ -40,22 +39,16 @@ const amber = defineTask({
   run: () => Promise.resolve(started()).then(() => null),
 });
 
-/** Of three types and ten priorities. */
-const mixedBatch = () => Array.from({ length: 200 }, (_, i) => ({ task_type: types[i % 3].type, priority: i % 10 }));
-/** Of one type and priority. */
-const plainBatch = () => Array.from({ length: 200 }, () => ({ task_type: "red" }));
+/** 200 tasks of three types and ten priorities. */
+const MIXED = Array.from({ length: 200 }, (_, i) => ({ task_type: types[i % 3].type, priority: i % 10 }));
+/** 200 tasks of one type and priority. */
+const PLAIN = batchOf("red");
 
 /** Fills a store with tasks that wait. */
-async function fill(kv: Deno.Kv, count: number, batch: () => Submission[] = mixedBatch): Promise<void> {
+async function fill(kv: Deno.Kv, count: number, batch: Submission[] = MIXED): Promise<void> {
   const queue = new Queue({ kv, definitions: types, worker: false });
   await queue.start();
-  let left = count / 200;
-  const submit = async () => {
-    while (left-- > 0) {
-      await queue.submitBatch(batch());
-    }
-  };
-  await Promise.all([submit(), submit(), submit()]);
+  await submitBatches(queue, count, batch);
   await queue.stop();
 }
 
@@ -104,7 +97,7 @@ async function atSize(size: number): Promise<void> {
     await other.stop();
   });
   await onFile(async (kv) => {
-    await fill(kv, size, plainBatch);
+    await fill(kv, size, PLAIN);
     // As many tasks are submitted as end, so that what waits is the same before and after.
     const worker = new Queue({ kv, definitions: types });
     await worker.start();
@@ -116,15 +109,14 @@ async function atSize(size: number): Promise<void> {
 
 /** Tasks a second, while a batch is submitted for each 200 that end. */
 async function steady(queue: Queue, count: number): Promise<number> {
-  const done = async () => totalOf(await queue.counts(), { statuses: ["SUCCESS"] });
-  const before = await done();
+  const before = await ended(queue);
   let submitted = 0;
   return await rate(count, async () => {
     while (true) {
-      const ends = await done() - before;
+      const ends = await ended(queue) - before;
       if (ends >= count) return;
       const submits: Promise<unknown>[] = [];
-      for (; submitted <= ends; submitted += 200) submits.push(queue.submitBatch(plainBatch()));
+      for (; submitted <= ends; submitted += 200) submits.push(queue.submitBatch(PLAIN));
       await Promise.all([...submits, new Promise((resolve) => setTimeout(resolve, 1))]);
     }
   });

@@ -36,6 +36,13 @@ const CHANGE_BYTES = 80;
 /** Bytes of the change entry: it is one value. */
 const MAX_RECORD_BYTES = 60_000;
 
+/** The first limit that an atomic with this changeset alone would exceed, as {@linkcode AtomicSize.excess} has it. */
+export function excessOf(changeset: Changeset, limits: AtomicLimits): AtomicSize["excess"] {
+  const size = new AtomicSize(limits);
+  size.add(changeset);
+  return size.excess;
+}
+
 /** The size of an atomic that a lane commits, as changesets are added to it. */
 export class AtomicSize {
   readonly #limits: AtomicLimits;

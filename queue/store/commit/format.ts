@@ -60,11 +60,11 @@ export async function readFormat(kv: Deno.Kv): Promise<number | null> {
 export async function migrate(options: MigrationOptions): Promise<number | null> {
   const { kv, clock, log } = options;
   const format = await persist(clock, () => readFormat(kv));
-  if (format !== null && format >= FORMAT) {
+  if (format === null) return null;
+  if (format >= FORMAT) {
     assertFormat(format);
     return format;
   }
-  if (format === null) return null;
   log.warn("The store is of an older format and is migrated.", { format, to: FORMAT });
   const migration = await Migration.begin(options);
   if (!migration) return format;
