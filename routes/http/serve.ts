@@ -66,17 +66,12 @@ const BAD_REQUEST = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Le
 /** Listens with `node:http`. */
 export async function serve(options: ServeOptions): Promise<Listening> {
   const { host, clock, log, headMs = 10_000, stalledMs = 60_000, idleMs = 75_000 } = options;
-  let answering = 0;
-  const unanswered = new WeakMap<Duplex, ServerResponse>();
+  const unanswered = new Set<ServerResponse>();
   const server = createAdaptorServer({
     fetch: (request, env) => {
       const { incoming, outgoing } = env as { incoming: IncomingMessage; outgoing: ServerResponse };
-      answering++;
-      unanswered.set(incoming.socket, outgoing);
-      outgoing.once("close", () => {
-        answering--;
-        unanswered.delete(incoming.socket);
-      });
+      unanswered.add(outgoing);
+      outgoing.once("close", () => unanswered.delete(outgoing));
       return options.fetch(request, {
         address: incoming.socket.remoteAddress ?? "",
         upgrade: null,
@@ -102,11 +97,11 @@ export async function serve(options: ServeOptions): Promise<Listening> {
         headers.upgrade?.toLowerCase() === "websocket" && /^\/ws\/?(\?|$)/.test(url ?? ""),
     } as ServerOptions,
   }) as Server;
-  server.timeout = stalledMs;
+  // A timer for every request would cost a sixth of a small one; what stalls is found below.
+  server.timeout = 0;
   server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
-  server.on("timeout", (socket) => socket.destroy());
   server.on("clientError", (_error, socket) => {
-    const outgoing = unanswered.get(socket);
+    const outgoing = [...unanswered].findLast(({ req }) => req.socket === socket);
     // Invalid data after a complete request must not prevent its response.
     if (outgoing?.req.complete) outgoing.once("close", () => socket.end(BAD_REQUEST));
     else if (socket.writable) socket.end(BAD_REQUEST);
@@ -153,6 +148,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     receiving.set(incoming, { at: clock.monotonic(), bytes: incoming.socket.bytesRead });
     incoming.once("close", () => receiving.delete(incoming));
   });
+  const sending = new Map<ServerResponse, { at: number; bytes: number }>();
   const watch = repeat(clock, stalledMs / 4, () => {
     const now = clock.monotonic();
     for (const [incoming, since] of receiving) {
@@ -162,6 +158,16 @@ export async function serve(options: ServeOptions): Promise<Listening> {
         if (bytesRead - since.bytes < LEAST_BYTES_PER_SECOND * (now - since.at) / 1000) incoming.socket.destroy();
         receiving.set(incoming, { at: now, bytes: bytesRead });
       }
+    }
+    for (const outgoing of sending.keys()) if (!unanswered.has(outgoing)) sending.delete(outgoing);
+    for (const outgoing of unanswered) {
+      // What the client has not taken from the socket yet; a handler may be as slow as it likes.
+      const { socket } = outgoing.req;
+      const bytes = socket.bytesWritten - socket.writableLength;
+      const since = sending.get(outgoing);
+      if (socket.writableLength === 0) sending.delete(outgoing);
+      else if (since?.bytes !== bytes) sending.set(outgoing, { at: now, bytes });
+      else if (now - since.at >= stalledMs) socket.destroy();
     }
     return Promise.resolve();
   }, () => {});
@@ -199,7 +205,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // Close connections as soon as they are idle, including those that never sent a request.
       const sweep = repeat(clock, SWEEP_MS, () => {
-        if (answering === 0) server.closeAllConnections();
+        if (unanswered.size === 0) server.closeAllConnections();
         else server.closeIdleConnections();
         return Promise.resolve();
       }, () => {});

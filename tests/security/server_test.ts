@@ -1,5 +1,8 @@
 /** What one client can do to the server: messages, heads, bodies and connections are bounded in size and time. */
 
+import { systemClock } from "../../queue/task/clock.ts";
+import { silent } from "../../queue/log.ts";
+import { serve } from "../../routes/http/serve.ts";
 import { assertEquals, assertMatch, ok } from "../support/assert.ts";
 import { withApp } from "../support/http/app.ts";
 import { withDirectory } from "../support/directory.ts";
@@ -86,6 +89,29 @@ Deno.test("a body that trickles in is closed when its time is over, whatever the
       connection.close();
     }
   });
+});
+
+Deno.test("a client that stops reading its answer is disconnected", async () => {
+  const canceled = Promise.withResolvers<void>();
+  const endless = () =>
+    new ReadableStream({
+      pull: (controller) => controller.enqueue(new Uint8Array(64 * 1024)),
+      cancel: () => canceled.resolve(),
+    });
+  const server = await serve({
+    fetch: () => new Response(endless()),
+    port: 0,
+    host: "127.0.0.1",
+    clock: systemClock,
+    log: silent,
+    stalledMs: 200,
+  });
+  const origin = `http://127.0.0.1:${server.port}`;
+  const connection = await dial(origin);
+  await writeAll(connection, `GET / HTTP/1.1\r\nHost: ${new URL(origin).host}\r\n\r\n`);
+  await canceled.promise;
+  connection.close();
+  await server.stop();
 });
 
 Deno.test("HEAD holds nothing: no zip is packed for it and no stream is open", async () => {
