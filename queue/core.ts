@@ -12,6 +12,7 @@ import type { Committer } from "./store/commit/committer.ts";
 import type { Removal } from "./store/removal.ts";
 import type { Clock } from "./task/clock.ts";
 import type { Retention } from "./task/summary.ts";
+import type { Alarm } from "./watch/alarm.ts";
 import type { Notifier } from "./watch/notifier.ts";
 
 /** What all parts of a queue share. */
@@ -25,6 +26,10 @@ export interface Core {
   readonly removal: Removal;
   readonly registry: Registry;
   readonly notifier: Notifier;
+  /** Wakes the queue by messages when something becomes due; null: timers do. */
+  readonly alarm: Alarm | null;
+  /** Whether this queue receives the messages of KV's own queue. */
+  readonly messages: boolean;
   /** What one atomic may hold. */
   readonly limits: AtomicLimits;
   /** Into how many parts new tasks of a type are spread while they are ready: 1 keeps their order exact. */

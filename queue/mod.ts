@@ -68,6 +68,8 @@ export {
 export { type ArtifactInfo, type Retention, summaryOf, type TaskSummary } from "./task/summary.ts";
 export type { PauseInfo, SeriesAnnotation, SeriesAnswer, SeriesBucket } from "./task/api_types.ts";
 export { RETRY_FROM, type RetryFrom } from "./task/transitions.ts";
+export { type Inbox, type Refusal, taskMessage, type UndeliveredMessage } from "./submit/inbox.ts";
+export type { SubmissionBody } from "./submit/submission.ts";
 export type { Submission } from "./submit/new_task.ts";
 export type { IdempotencyKey, Unique } from "./submit/deduplication.ts";
 export type { Uploads } from "./submit/uploads.ts";

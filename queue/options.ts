@@ -45,6 +45,12 @@ export interface QueueOptions {
   rates?: Record<string, string>;
   /** How long ended tasks are kept, by how they ended. Milliseconds, default 7 days each. */
   retention?: Partial<Retention>;
+  /**
+   * Whether KV's own queue carries wake-ups and submissions ({@linkcode taskMessage}). The queue must be the only
+   * listener of its KV handle then. Default: true, unless distributed (KV Connect has no queue) or with another clock
+   * than the machine's, by which KV delays messages.
+   */
+  messages?: boolean;
   /** What one atomic may hold. Default: by `distributed`. */
   limits?: AtomicLimits;
   /** Atomics in flight. Default: 16 if distributed, else 2. */

@@ -13,6 +13,9 @@ import { TaskLogs } from "./run/task_log.ts";
 import { Uploads } from "./submit/uploads.ts";
 import { readRetriedAs, readTasks } from "./store/reads.ts";
 import { QUEUE_DEFAULTS, type QueueOptions } from "./options.ts";
+import { Alarm } from "./watch/alarm.ts";
+import { Inbox } from "./submit/inbox.ts";
+import { receiveMessages } from "./watch/messages.ts";
 import { Blobs } from "./store/files/blobs.ts";
 import { Bulk } from "./actions/bulk.ts";
 import { Callbacks } from "./actions/callbacks.ts";
@@ -71,6 +74,8 @@ export class Queue {
   readonly schedules: Schedules;
   /** Actions on many tasks. */
   readonly bulk: Bulk;
+  /** Messages of KV's own queue that did not become tasks. */
+  readonly inbox: Inbox;
   /** Sign-ins that were ended early. */
   readonly sessions: Sessions;
   /** The suppression list, and how much mail each server was given. */
@@ -89,6 +94,7 @@ export class Queue {
   readonly #janitor: Janitor;
   readonly #effects: EffectWorker;
   readonly #searches = new Searches();
+  #detach: () => void = () => {};
   #started = false;
   #stopping = false;
 
@@ -113,6 +119,9 @@ export class Queue {
     this.registry = new Registry(definitions);
     this.registry.assertAll([...Object.keys(options.concurrency ?? {}), ...Object.keys(options.rates ?? {})]);
     const limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
+    // Messages are delayed by the machine's clock.
+    const messages = options.messages ?? (!distributed && clock === systemClock);
+    const alarm = messages && this.#worker ? new Alarm(clock) : null;
     const notifier = new Notifier(kv, clock, log, distributed);
     this.stream = new ChangeStream(kv, notifier, clock, log);
     const committer = new Committer({
@@ -120,6 +129,7 @@ export class Queue {
       clock,
       log,
       distributed,
+      wakeups: alarm ?? undefined,
       worker: this.#worker,
       limits,
       lanes: options.lanes ?? (distributed ? 16 : 2),
@@ -137,7 +147,7 @@ export class Queue {
     const blobs = new Blobs(kv, committer, clock);
     const removal = new Removal(kv, committer, blobs, log);
     const core: Core = {
-      ...{ kv, clock, log, committer, blobs, removal, notifier, limits, distributed },
+      ...{ kv, clock, log, committer, blobs, removal, notifier, alarm, messages, limits, distributed },
       peers: { index: 0, count: 1 },
       shards: options.shards ?? (distributed ? MAX_SHARDS : 1),
       registry: this.registry,
@@ -159,6 +169,7 @@ export class Queue {
     this.#actions = new TaskActions(core, this.#runner);
     this.sessions = new Sessions(core);
     this.mail = new MailLedger(core);
+    this.inbox = new Inbox(core, this.#submitter);
     this.#redo = new Redo(core, this.#submitter, this.uploads);
     this.schedules = new Schedules(core, this.#submitter, this.uploads);
     this.bulk = new Bulk(core, this.#searches, this.#actions, this.#submitter);
@@ -176,7 +187,7 @@ export class Queue {
    * @throws {StoreFormatError} If the store is of a newer version, or instances of an older one still use it.
    */
   async start(): Promise<void> {
-    const { kv, clock, log, distributed } = this.#core;
+    const { kv, clock, log, distributed, messages, notifier } = this.#core;
     await migrate({ kv, clock, log, distributed, leaseMs: this.#leaseMs });
     await this.#core.committer.open(newId(this.#core.clock.now()));
     if (!this.#core.distributed) await this.#recoverer.recoverAll();
@@ -192,6 +203,12 @@ export class Queue {
       this.#janitor.start();
       await this.#runner.start();
     }
+    if (!messages) return;
+    this.#detach = receiveMessages(kv, {
+      ...{ clock, log },
+      wake: () => notifier.wake(),
+      receive: (message) => this.inbox.receive(message),
+    });
   }
 
   /**
@@ -201,6 +218,7 @@ export class Queue {
   async stop(graceMs = QUEUE_DEFAULTS.shutdownGraceMs): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#detach();
     this.#actions.stop();
     this.#pauses.stop();
     // Handlers come first: other work in progress must not use up their time.

@@ -296,5 +296,6 @@ function put(changeset: Changeset, before: Schedule | null, after: Schedule | nu
   changeset.puts.push({ key: keys.schedule(id), value: encode(after) });
   if (after.next_at && after.next_at !== before?.next_at) {
     changeset.puts.push({ key: keys.tick(after.next_at, id), value: encode(0) });
+    changeset.due = Math.min(after.next_at, changeset.due ?? Infinity);
   }
 }

@@ -20,7 +20,7 @@ import { becomeDue, cancel, dependencySucceeded, markHasDependents, occupies } f
 import { type Change, type Changeset, effectsOf, emptyChangeset, move, transition } from "../store/changeset.ts";
 
 /** How often pending effects are checked without a wake-up, in milliseconds. */
-const POLL_MS = 5_000;
+const POLL_MS = 60_000;
 /** Entries that are processed at once. */
 const BATCH = 100;
 /** Dependencies that are released at once. */

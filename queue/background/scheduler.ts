@@ -13,7 +13,7 @@ import { addUnchangedChecks, readTasks } from "../store/reads.ts";
 import type { Schedules } from "../actions/schedules.ts";
 import type { TaskState } from "../task/record.ts";
 import { becomeDue, expire, mayExpire } from "../task/transitions.ts";
-import { transition } from "../store/changeset.ts";
+import { emptyChangeset, transition } from "../store/changeset.ts";
 
 const BATCH = 200;
 const LONGEST_WAIT_MS = 60_000;
@@ -50,10 +50,20 @@ export class Scheduler {
   }
 
   #arm(at: number): void {
+    const { alarm, clock, committer, log } = this.core;
+    if (at <= clock.now()) return this.#job?.kick();
+    if (alarm) {
+      // What was committed has its message; what was found in the store may have lost it.
+      if (alarm.covers(at)) return;
+      committer.commit({ ...emptyChangeset("wakeup"), due: at }).catch((error) => {
+        if (!this.#stopped) log.warn("No wake-up could be enqueued; the poll will do.", { error });
+      });
+      return;
+    }
     if (at >= this.#next) return;
     this.#next = at;
     this.#cancelTimer();
-    this.#cancelTimer = this.core.clock.after(Math.max(0, at - this.core.clock.now()), () => {
+    this.#cancelTimer = clock.after(at - clock.now(), () => {
       this.#next = Infinity;
       this.#job?.kick();
     });

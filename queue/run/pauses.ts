@@ -12,7 +12,7 @@ import { NotFoundError } from "../task/errors.ts";
 import { keys } from "../store/keys.ts";
 import { annotationPut } from "../store/commit/lane_series.ts";
 import type { PauseInfo } from "../task/api_types.ts";
-import { emptyChangeset } from "../store/changeset.ts";
+import { type Changeset, emptyChangeset } from "../store/changeset.ts";
 
 /** Pauses and resumes task types. */
 export class Pauses {
@@ -81,7 +81,7 @@ export class Pauses {
   async pause(type: string, by: string, reason: string): Promise<PauseInfo> {
     this.#assertType(type);
     const info: PauseInfo = { by, at: new Date(this.core.clock.now()).toISOString(), reason };
-    const changeset = emptyChangeset(`pause:${type}`);
+    const changeset = this.#emptyChangeset(type);
     changeset.puts.push(
       { key: keys.pause(type), value: encode(info) },
       annotationPut(this.core.clock.now(), type, { kind: "pause", task_type: type }),
@@ -103,7 +103,7 @@ export class Pauses {
    */
   async resume(type: string): Promise<void> {
     this.#assertType(type);
-    const changeset = emptyChangeset(`pause:${type}`);
+    const changeset = this.#emptyChangeset(type);
     changeset.deletes.push(keys.pause(type));
     changeset.puts.push(annotationPut(this.core.clock.now(), type, { kind: "resume", task_type: type }));
     await this.#moved(type, async () => {
@@ -131,6 +131,11 @@ export class Pauses {
       await this.#refresh().catch(() => {});
       throw error;
     }
+  }
+
+  /** The commit may land after it was given up: its wake-up has the pauses read then. */
+  #emptyChangeset(type: string): Changeset {
+    return { ...emptyChangeset(`pause:${type}`), due: this.core.clock.now() };
   }
 
   #assertType(type: string): void {

@@ -31,6 +31,9 @@ const AHEAD_MS = { file: 20, shared: 100 };
 /** A task that was claimed ahead is given back if it has waited for a slot for so many times that long. */
 const GIVE_BACK_AFTER = 5;
 
+/** After a claim that failed, the next one comes after this time. Milliseconds. */
+const RETRY_MS = 5_000;
+
 /** Options of a {@linkcode Runner}. */
 export interface RunnerOptions {
   /** Slots by type; overrides the definition's number. */
@@ -231,14 +234,19 @@ export class Runner {
     }
     const filling = this.#claimAll(type)
       .catch((error) => {
-        // The notifier's next poll retries it.
         if (!(error instanceof FencedError)) this.#core.log.warn("A claim failed.", { error, task_type: type });
+        this.#fillIn(type, RETRY_MS);
       })
       .finally(() => {
         this.#filling.delete(type);
         if (this.#again.delete(type)) this.#fill(type);
       });
     this.#filling.set(type, filling);
+  }
+
+  #fillIn(type: string, ms: number): void {
+    this.#timers.get(type)?.();
+    if (this.#open) this.#timers.set(type, this.#core.clock.after(ms, () => this.#fill(type)));
   }
 
   async #claimAll(type: string): Promise<void> {
@@ -260,10 +268,7 @@ export class Runner {
         (ready) => this.#onSubmit.allRead(type, ready, arrivals),
       );
       this.#onSubmit.claimed(type, count);
-      if (again !== undefined) {
-        this.#timers.get(type)?.();
-        this.#timers.set(type, this.#core.clock.after(again, () => this.#fill(type)));
-      }
+      if (again !== undefined) this.#fillIn(type, again);
       if (!more) return;
     }
   }

@@ -39,6 +39,8 @@ export interface Changeset {
   deletes: Deno.KvKey[];
   /** The tasks that it moves: counters, series and the change feed follow from these. */
   changes: Change[];
+  /** When something else than these tasks becomes due. Milliseconds since the epoch. */
+  due?: number;
 }
 
 /** An empty changeset with these locks. */
@@ -53,6 +55,7 @@ export function merge(into: Changeset, from: Changeset): void {
   into.puts.push(...from.puts);
   into.deletes.push(...from.deletes);
   into.changes.push(...from.changes);
+  if (from.due !== undefined) into.due = Math.min(from.due, into.due ?? Infinity);
 }
 
 function bucketOf(state: TaskState): Bucket {

@@ -41,6 +41,8 @@
  * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
  * | `blob_pending, blob` | that a file is being written | whoever writes the file; the janitor |
  * | `idempotency, scope, key` | which task a key has created | submit |
+ * | `inbox, message` | which task a message of KV's queue has made; empty: it was refused | the inbox; expires after 30 days |
+ * | `undelivered, message` | a message that did not become a task, and why | the inbox; KV itself, if it could not deliver it |
  * | `cancel_request, instance, id` | a cancel request to the task owner | any instance |
  * | `meta, format` | the format of the store | its first start; a migration |
  * | `meta, migration` | the right to migrate the store | whoever migrates it |
@@ -123,6 +125,9 @@ export const keys = {
   blobPending: (blob: string): Key => ["blob_pending", blob],
   allBlobPending: (): Key => ["blob_pending"],
   idempotency: (scope: string, key: string): Key => ["idempotency", scope, key],
+  inbox: (message: string): Key => ["inbox", message],
+  undelivered: (message: string): Key => ["undelivered", message],
+  allUndelivered: (): Key => ["undelivered"],
   cancelRequest: (instance: string, id: string): Key => ["cancel_request", instance, id],
   cancelRequests: (): Key => ["cancel_request"],
   cancelRequestsOf: (instance: string): Key => ["cancel_request", instance],

@@ -71,8 +71,11 @@ export interface Repeating {
   stop(): Promise<void>;
 }
 
+/** After a run that threw, the next one comes at the latest after this time. Milliseconds. */
+const RETRY_MS = 5_000;
+
 /**
- * Runs `job` now and then again `ms` milliseconds after each run has ended.
+ * Runs `job` now and then again `ms` milliseconds after each run has ended; after 5 s at the latest if it threw.
  *
  * @param onError Called for each run that threw; the next run happens anyway.
  */
@@ -95,11 +98,15 @@ export function repeat(
       return;
     }
     again = false;
-    running = (async () => await job())().catch(onError).finally(() => {
+    let pause = ms;
+    running = (async () => await job())().catch((error) => {
+      pause = Math.min(ms, RETRY_MS);
+      onError(error);
+    }).finally(() => {
       running = null;
       if (stopped) return;
       if (again) run();
-      else cancel = clock.after(ms, run);
+      else cancel = clock.after(pause, run);
     });
   };
   run();

@@ -35,6 +35,8 @@ export const READABLE = [
   "ended_session",
   "suppressed",
   "mail_sent",
+  "inbox",
+  "undelivered",
   "meta",
 ];
 

@@ -3,8 +3,8 @@
  * events within the process (a task is ready, something becomes due, something changed) and, where instances share a
  * store, watches the wake-up entry that each commit writes.
  *
- * KV's own `enqueue` and `listenQueue` are not used: on a file one process owns the store, so a message could only
- * tell it what it knows; over KV Connect and on Deno Deploy they do not exist.
+ * store, watches the wake-up entry that each commit writes. Where this instance is the sole owner, messages of KV's own
+ * queue do the same for what becomes due, see `alarm.ts`.
  *
  * @module
  */
@@ -28,7 +28,23 @@ export interface News {
 }
 
 /** How often the store is polled without a wake-up, in milliseconds. */
-const POLL_MS = 5_000;
+const POLL_MS = 60_000;
+/** When wake-ups have stopped, they are asked for again after this time. Milliseconds. */
+const RETRY_MS = 5_000;
+
+/** The types of the tasks that a commit made ready, and when the next of the others becomes due (Infinity: none does). */
+export function newsOf(changes: Change[]): { ready: Set<string>; due: number } {
+  const ready = new Set<string>();
+  let due = Infinity;
+  for (const { before, after } of changes) {
+    const placement = after && !after.run ? after.task.placement : null;
+    if (!placement || placement === before?.task.placement && !before.run) continue;
+    if (placement.kind === "ready") ready.add(after!.task.task_type);
+    if (placement.kind === "scheduled") due = Math.min(due, placement.due);
+    if (mayExpire(after!) && !(before && mayExpire(before))) due = Math.min(due, after!.task.expires_at!);
+  }
+  return { ready, due };
+}
 
 /** Wakes up what waits for work. */
 export class Notifier {
@@ -44,7 +60,7 @@ export class Notifier {
   readonly #distributed: boolean;
   #poll: Repeating | null = null;
   #wakeups: ReadableStreamDefaultReader<unknown> | null = null;
-  #listening: Promise<void> = Promise.resolve();
+  #listening: Repeating | null = null;
 
   constructor(kv: Deno.Kv, clock: Clock, log: Logger, distributed: boolean) {
     this.#kv = kv;
@@ -62,33 +78,26 @@ export class Notifier {
   /** Starts the poll and, where instances share the store, listens for wake-ups. */
   start(): void {
     this.#poll = repeat(this.#clock, POLL_MS, () => {
-      this.#anything();
+      this.wake();
       return Promise.resolve();
     }, () => {});
-    if (this.#distributed) {
-      this.#wakeups = this.#kv.watch([keys.wakeup()]).getReader();
-      this.#listening = this.#listen(this.#wakeups);
-    }
+    if (!this.#distributed) return;
+    this.#listening = repeat(this.#clock, RETRY_MS, () => this.#listen(), (error) => {
+      this.#log.warn("Wake-ups of other instances have stopped; will retry.", { error });
+    });
   }
 
   /** Stops both. */
   async stop(): Promise<void> {
     await this.#poll?.stop();
+    const stopped = this.#listening?.stop();
     await this.#wakeups?.cancel().catch(() => {});
-    await this.#listening;
+    await stopped;
   }
 
   /** Notifies listeners of what a commit of this instance has moved. */
   committed(changes: Change[]): void {
-    const ready = new Set<string>();
-    let due = Infinity;
-    for (const { before, after } of changes) {
-      const placement = after && !after.run ? after.task.placement : null;
-      if (!placement || placement === before?.task.placement && !before.run) continue;
-      if (placement.kind === "ready") ready.add(after!.task.task_type);
-      if (placement.kind === "scheduled") due = Math.min(due, placement.due);
-      if (mayExpire(after!) && !(before && mayExpire(before))) due = Math.min(due, after!.task.expires_at!);
-    }
+    const { ready, due } = newsOf(changes);
     for (const type of ready) this.ready(type);
     if (due < Infinity) this.due(due);
     for (const listener of this.#listeners.changed) listener();
@@ -104,18 +113,16 @@ export class Notifier {
     for (const listener of this.#listeners.due) listener(at);
   }
 
-  #anything(): void {
+  /** Notifies all listeners: anything may have happened. */
+  wake(): void {
     this.ready(undefined);
     this.due(this.#clock.now());
     for (const listener of this.#listeners.anything) listener();
     for (const listener of this.#listeners.changed) listener();
   }
 
-  async #listen(reader: ReadableStreamDefaultReader<unknown>): Promise<void> {
-    try {
-      while (!(await reader.read()).done) this.#anything();
-    } catch (error) {
-      this.#log.warn("Wake-ups stopped; polling continues.", { error });
-    }
+  async #listen(): Promise<void> {
+    this.#wakeups = this.#kv.watch([keys.wakeup()]).getReader();
+    while (!(await this.#wakeups.read()).done) this.wake();
   }
 }

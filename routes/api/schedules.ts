@@ -16,7 +16,7 @@ import type { AppEnv, AppOptions } from "../env.ts";
 import { idempotencyOf } from "../http/idempotency.ts";
 import type { Quotas } from "./quotas.ts";
 import { taskResponse } from "./task_response.ts";
-import { nameSchema, submissionFields, toFields } from "./submission.ts";
+import { nameSchema, submissionFields, toFields } from "../../queue/submit/submission.ts";
 
 /** How many upcoming times a schedule shows. */
 const NEXT_TIMES = 5;

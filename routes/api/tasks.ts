@@ -26,7 +26,7 @@ import { TaskFollower } from "../live/task_events.ts";
 import { logRoutes } from "./logs.ts";
 import { readFilter } from "../http/query.ts";
 import { taskResponse } from "./task_response.ts";
-import { batchTaskSchema, submissionSchema, toSubmission } from "./submission.ts";
+import { batchTaskSchema, submissionSchema, toSubmission } from "../../queue/submit/submission.ts";
 
 /** How a task is retried: from where, or only what failed or is unknown, as a new task. */
 const retrySchema = z.strictObject({ from: z.enum(RETRY_FROM).optional(), only: z.enum(REDO_ONLY).optional() })

@@ -20,7 +20,7 @@ import type { AppEnv, AppOptions } from "../env.ts";
 import type { Pages } from "./pages.tsx";
 import type { Quotas } from "../api/quotas.ts";
 import { Problem } from "../http/problem.ts";
-import { submissionSchema, toSubmission } from "../api/submission.ts";
+import { submissionSchema, toSubmission } from "../../queue/submit/submission.ts";
 import { returnTo } from "./return_to.ts";
 import { RequestFiles } from "../api/uploads.ts";
 

@@ -18,7 +18,7 @@ import { keys } from "../keys.ts";
 import { backoff, persist } from "../kv.ts";
 import { type AtomicLimits, AtomicSize } from "./atomic_size.ts";
 import { retire } from "./instances.ts";
-import { Lane, type LaneOwner, Operation, type Outcome } from "./lane.ts";
+import { Lane, type LaneOwner, Operation, type Outcome, type Wakeups } from "./lane.ts";
 import { annotationPut } from "./lane_series.ts";
 
 const SWEEP_MS = 1_000;
@@ -37,6 +37,8 @@ export interface CommitterOptions {
   worker?: boolean;
   /** Whether other instances share the store, so that each commit writes a wake-up. */
   distributed: boolean;
+  /** Which atomics carry a message that wakes the queue. Default: none does. */
+  wakeups?: Wakeups;
   /** Milliseconds after which a commit fails with an unknown outcome. */
   deadlineMs: number;
   /** Called after each commit that moved tasks, before its callers go on. */

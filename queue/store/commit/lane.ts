@@ -61,6 +61,17 @@ export class Operation {
 /** How an operation ended. */
 export type Outcome = { versionstamp: string } | { error: unknown };
 
+/** Decides which atomics carry a message that wakes the queue. Times are milliseconds since the epoch. */
+export interface Wakeups {
+  /** When an atomic's message is to arrive; null: it needs none. `due` is when something else than a task becomes due. */
+  plan(changes: Change[], due: number): number | null;
+  /** The atomic of a planned message was not committed. */
+  drop(at: number): void;
+}
+
+/** The message that wakes the queue. */
+export const WAKEUP = "millrace:wakeup";
+
 /** What the lanes of an instance share. */
 export interface LaneOwner {
   readonly instance: string;
@@ -73,6 +84,7 @@ export interface LaneOwner {
     clock: Clock;
     log: Logger;
     distributed: boolean;
+    wakeups?: Wakeups;
     onCommitted(changes: Change[]): void;
   };
   /** An id for the next operation. */
@@ -87,6 +99,8 @@ interface Part {
   series: LaneSeries;
   /** The encoded {@linkcode ChangeRecord}. */
   record: Uint8Array<ArrayBuffer>;
+  /** When the message of the atomic arrives; null: it has none. */
+  wakeAt: number | null;
 }
 
 /** One stream of atomics. */
@@ -139,7 +153,7 @@ export class Lane {
         if (refused.size > 0) {
           operations = operations.filter((operation) => !refused.has(operation));
           op = this.#owner.nextOp();
-          part = this.#partOf(operations);
+          part = this.#partOf(operations, part);
           continue;
         }
       } else if (isLimitError(error)) {
@@ -159,7 +173,7 @@ export class Lane {
       failures++;
       // Operations settled as unknown need not be retried forever: this attempt was not committed.
       const left = operations.filter((operation) => !operation.settled);
-      if (left.length < operations.length) part = this.#partOf(left);
+      if (left.length < operations.length) part = this.#partOf(left, part);
       operations = left;
       await delay(this.#owner.options.clock, backoff(failures));
     }
@@ -182,20 +196,24 @@ export class Lane {
     }
   }
 
-  #partOf(operations: Operation[]): Part {
-    const now = this.#owner.options.clock.now();
+  #partOf(operations: Operation[], instead?: Part): Part {
+    const { clock, wakeups } = this.#owner.options;
+    const now = clock.now();
+    if (instead && instead.wakeAt !== null) wakeups?.drop(instead.wakeAt);
+    const due = operations.reduce((due, { changeset }) => Math.min(due, changeset.due ?? Infinity), Infinity);
     const changes = operations.flatMap(({ changeset }) => changeset.changes);
     const record: ChangeRecord = { at: now, changes: changes.map(toEntry) };
-    return { changes, series: addSamples(this.#series, changes, now), record: encode(record) };
+    const wakeAt = wakeups?.plan(changes, due) ?? null;
+    return { changes, series: addSamples(this.#series, changes, now), record: encode(record), wakeAt };
   }
 
   #atomic(
     operations: Operation[],
     op: string,
     tally: Tally,
-    { changes, series, record }: Part,
+    { changes, series, record, wakeAt }: Part,
   ): Deno.AtomicOperation {
-    const { kv, distributed } = this.#owner.options;
+    const { kv, clock, distributed } = this.#owner.options;
     const atomic = kv.atomic().check({ key: this.#key, versionstamp: this.#versionstamp });
     // All deletes go first. One changeset may put a key that another, which shares no lock but checks what it has
     // read, deletes: then the put must win.
@@ -214,6 +232,11 @@ export class Lane {
       atomic.set([...keys.changes(), kv.commitVersionstamp()] as unknown as Deno.KvKey, record);
     }
     if (distributed) atomic.set(keys.wakeup(), encode(op));
+    if (wakeAt !== null) {
+      // Nothing is lost with it: a start looks at everything.
+      const once = { keysIfUndelivered: [], backoffSchedule: [] };
+      atomic.enqueue(WAKEUP, { delay: Math.max(0, Math.ceil(wakeAt - clock.now())), ...once });
+    }
     return atomic;
   }
 

@@ -329,7 +329,7 @@ Deno.test("a running parent is watched only until another instance has released 
     handler.finish();
     (await held.next()).finish();
     while ((await left(kv, "effect")).length > 0) await turn();
-    await clock.advance(5_000);
+    await clock.advance(60_000);
     await untilWatching(0);
     await other.stop();
   });

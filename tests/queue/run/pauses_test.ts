@@ -25,8 +25,8 @@ function lateTest(name: string, act: "pause" | "resume", fault: Fault, stored: b
     await assertRejects(driven<unknown>(clock, late), OutcomeUnknownError);
     state.release();
     // The poll comes by.
-    await clock.advance(6_000);
-    await clock.advance(6_000);
+    await clock.advance(61_000);
+    await clock.advance(61_000);
     assertEquals((await queue.pauses()).has("noop"), stored);
     const { task } = await driven(clock, queue.submit({ task_type: "noop" }));
     await clock.advance(6_000);
@@ -56,10 +56,10 @@ Deno.test("whatever became of a pause that was given up, what is started agrees 
   const failed = assertRejects(driven(clock, queue.pause("noop", "ana")), OutcomeUnknownError);
   await failed;
   until = clock.now();
-  await clock.advance(6_000);
+  await clock.advance(61_000);
   const stored = (await queue.pauses()).has("noop");
   const { task } = await driven(clock, queue.submit({ task_type: "noop" }));
-  await clock.advance(6_000);
+  await clock.advance(61_000);
   assertEquals(statusOf(await queue.get(task.task.id)), stored ? "PENDING" : "SUCCESS");
   await driven(clock, queue.stop());
   kv.close();

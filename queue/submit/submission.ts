@@ -5,21 +5,13 @@
  * @module
  */
 
-import {
-  ATTEMPTS,
-  KEY_CHARS,
-  MAX_DEPENDENCIES,
-  PRIORITY,
-  TAGS,
-  TIMEOUT_S,
-  TYPE_CHARS,
-} from "../../queue/task/limits.ts";
+import { ATTEMPTS, KEY_CHARS, MAX_DEPENDENCIES, PRIORITY, TAGS, TIMEOUT_S, TYPE_CHARS } from "../task/limits.ts";
 import * as z from "zod";
-import { callbackUrl } from "../../queue/task/callback_url.ts";
-import { InvalidInputError } from "../../queue/task/errors.ts";
-import { isId } from "../../queue/task/ids.ts";
-import type { Submission } from "../../queue/submit/new_task.ts";
-import { STATUSES } from "../../queue/task/record.ts";
+import { callbackUrl } from "../task/callback_url.ts";
+import { InvalidInputError } from "../task/errors.ts";
+import { isId } from "../task/ids.ts";
+import type { Submission } from "./new_task.ts";
+import { type Status, STATUSES } from "../task/record.ts";
 
 const YEAR_MS = 366 * 86_400_000;
 const YEAR_S = YEAR_MS / 1000;
@@ -71,6 +63,40 @@ export const submissionSchema = z.strictObject({
   ...fields,
   depends_on: z.array(taskId).max(MAX_DEPENDENCIES).optional(),
 }).refine(notBoth.check, notBoth.otherwise);
+
+/** A submission as JSON: the body of `POST /api/tasks/submit`. Durations are in seconds. */
+export interface SubmissionBody {
+  /** The type. */
+  task_type: string;
+  /** The parameters, by the schema of the type. Default: {}. */
+  input_params?: Record<string, unknown>;
+  /** 0 (default) to 9; each step is worth a minute of waiting. */
+  priority?: number;
+  /** Attempts that may fail, 1 to 25. Default: that of the type. */
+  max_attempts?: number;
+  /** Longest run of an attempt. Default: that of the type. */
+  timeout?: number;
+  /** At most 10 of at most 64 characters. */
+  tags?: string[];
+  /** When it may start, RFC 3339; the past means now. Not with `delay`. */
+  run_at?: string;
+  /** After how long it may start, at most a year. Not with `run_at`. */
+  delay?: number;
+  /** If it has not been started within this time, it is cancelled. */
+  expires_in?: number;
+  /** How long it is kept after its end. Default: by its status. */
+  retention?: number;
+  /** Tasks of the type with the same key run one after another, or as many at once as the type says. */
+  concurrency_key?: string;
+  /** Makes no task while another of the type has the same key; see `Unique`. */
+  unique?: { key: string; period?: number; states?: Status[] };
+  /** An http or https URL that is notified of its end. */
+  callback_url?: string;
+  /** The task that this one repeats with changes. */
+  retried_from?: string;
+  /** Ids of tasks that must be SUCCESS before this one may start. */
+  depends_on?: string[];
+}
 
 /** One task of a batch: it may have a name that others in the batch depend on. */
 export const batchTaskSchema = z.strictObject({

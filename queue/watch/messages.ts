@@ -1,0 +1,91 @@
+/**
+ * The one listener of KV's own queue. A KV handle can have only one: two would split the messages, and none can be
+ * ended but with the handle. So each handle has one for good, which hands what comes to the queue that is started on
+ * it, and holds messages back while none is.
+ *
+ * What KV does: a message whose handler throws comes again, six times in all, and is then put under its
+ * `keysIfUndelivered`. One that is handled for over 5 s, or whose process has ended, comes again later. One that KV
+ * cannot decode ends all listening: then it starts anew.
+ *
+ * @module
+ */
+
+import type { Logger } from "../log.ts";
+import { WAKEUP } from "../store/commit/lane.ts";
+import { type Clock, delay } from "../task/clock.ts";
+
+/** Who receives the messages. */
+export interface Receiver {
+  clock: Clock;
+  log: Logger;
+  /** There was a wake-up. */
+  wake(): void;
+  /**
+   * Deals with another message: once it resolves, KV forgets the message. It rejects only if its queue is stopped: then the
+   * next receiver gets the message.
+   */
+  receive(message: unknown): Promise<void>;
+}
+
+/** After listening has failed, it starts anew after this time. Milliseconds. */
+const RESTART_MS = 1_000;
+
+class Listener {
+  #receiver: Receiver | null = null;
+  #waiting: (() => void)[] = [];
+
+  constructor(private readonly kv: Deno.Kv) {}
+
+  attach(receiver: Receiver): () => void {
+    this.#receiver = receiver;
+    for (const go of this.#waiting.splice(0)) go();
+    return () => {
+      if (this.#receiver === receiver) this.#receiver = null;
+    };
+  }
+
+  /** Listens until the handle is closed. */
+  async listen({ clock, log }: Receiver): Promise<void> {
+    while (true) {
+      try {
+        return await this.kv.listenQueue((message) => this.#deliver(message));
+      } catch (error) {
+        if (error instanceof Deno.errors.BadResource) return;
+        log.error("A message of KV's queue could not be read; listening again.", { error });
+        await delay(clock, RESTART_MS);
+      }
+    }
+  }
+
+  /** Hands a message to the receiver, or to the next one if there is none or its queue is stopped meanwhile. */
+  async #deliver(message: unknown): Promise<void> {
+    // A start looks at everything.
+    if (message === WAKEUP) return this.#receiver?.wake();
+    let refused: Receiver | null = null;
+    while (true) {
+      const receiver = this.#receiver;
+      if (receiver === refused) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      else {
+        try {
+          return await receiver!.receive(message);
+        } catch (error) {
+          refused = this.#receiver === receiver ? receiver : null;
+          receiver!.log.info("A message waits for the next start.", { error });
+        }
+      }
+    }
+  }
+}
+
+const listeners = new WeakMap<Deno.Kv, Listener>();
+
+/** Receives the messages of a KV handle from now on; returns a function that ends it. */
+export function receiveMessages(kv: Deno.Kv, receiver: Receiver): () => void {
+  let listener = listeners.get(kv);
+  if (!listener) {
+    listener = new Listener(kv);
+    listeners.set(kv, listener);
+    void listener.listen(receiver);
+  }
+  return listener.attach(receiver);
+}
