@@ -17,6 +17,17 @@ import { Faults } from "./routes/http/faults.ts";
 import { boundedByFiles, serve, serveOnDeploy } from "./routes/http/serve.ts";
 import { readSettings, SettingError, type Settings } from "./routes/settings.ts";
 
+/** How long an instance that was woken by the cron works at most: it is woken each minute. Milliseconds. */
+const WORK_MS = 50_000;
+
+// Deno Deploy starts an instance for it. It finds only what is registered before anything is awaited.
+const started = Promise.withResolvers<Queue>();
+Deno.cron("work", "* * * * *", async () => {
+  const queue = await started.promise;
+  // Elsewhere nothing stops an instance.
+  if (settings.onDeploy) await queue.work(WORK_MS);
+});
+
 /** Ends the process with one line that explains why. */
 function refuseToStart(code: number, reason: string): never {
   console.error(`Millrace did not start. ${reason}`);
@@ -71,6 +82,7 @@ const queue = new Queue({
   rates: settings.rates,
 });
 await queue.start().catch((error: Error) => refuseToStart(4, `The store could not be read: ${error.message}`));
+started.resolve(queue);
 
 const storePath = lock ? kvPath : undefined;
 let faults: Faults | null = null;

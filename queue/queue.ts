@@ -38,6 +38,7 @@ import { Removal } from "./store/removal.ts";
 import { RoleLease } from "./background/role_lease.ts";
 import { Recoverer } from "./background/recoverer.ts";
 import { EffectWorker } from "./background/effect_worker.ts";
+import { hasUnfinished } from "./background/unfinished.ts";
 import { Runner } from "./run/runner.ts";
 import { Scheduler } from "./background/scheduler.ts";
 import { Searches } from "./store/searches.ts";
@@ -53,6 +54,9 @@ import type { PauseInfo } from "./task/api_types.ts";
 import type { TaskState } from "./task/record.ts";
 import type { Retention } from "./task/summary.ts";
 import type { RetryFrom } from "./task/transitions.ts";
+
+/** How often to check whether anything is left to do. Milliseconds. */
+const WORK_LOOK_MS = 500;
 
 /** The queue. */
 export class Queue {
@@ -154,12 +158,13 @@ export class Queue {
       retention: this.retention,
     };
     this.#core = core;
-    this.#heartbeat = new Heartbeat(core, leaseMs);
+    this.#heartbeat = new Heartbeat(core, leaseMs, () => this.#runner.isHolding);
     this.#pauses = new Pauses(core);
     this.#runner = new Runner(core, this.#pauses, {
       concurrency: options.concurrency ?? {},
       rates: options.rates ?? {},
       holdsLease: () => !distributed || this.#heartbeat.age < leaseMs,
+      wake: () => this.#heartbeat.wake(),
     });
     this.uploads = new Uploads(core);
     this.artifacts = new StoredArtifacts(kv, blobs);
@@ -209,6 +214,22 @@ export class Queue {
       wake: () => notifier.wake(),
       receive: (message) => this.inbox.receive(message),
     });
+  }
+
+  /**
+   * Works until nothing is left to do now, or `ms` milliseconds have passed: starts what is due, takes over what dead
+   * instances hold, and waits for what runs here. For hosts that stop an instance which nothing keeps awake.
+   */
+  async work(ms: number): Promise<void> {
+    const { clock, notifier } = this.#core;
+    const until = clock.monotonic() + ms;
+    this.#recoverer.look();
+    notifier.wake();
+    const isAlive = (instance: string) => this.#recoverer.isAlive(instance);
+    while (!this.#stopping && clock.monotonic() < until) {
+      if (!this.#runner.isHolding && !await hasUnfinished(this.#core, this.#pauses, isAlive)) return;
+      await delay(clock, WORK_LOOK_MS);
+    }
   }
 
   /**
@@ -514,7 +535,7 @@ export class Queue {
 
   /** Whether the queue works, and how long the oldest ready task has waited. */
   health(): Promise<Health> {
-    const isRunning = this.#started && !this.#stopping && this.#heartbeat.age < this.#leaseMs &&
+    const isRunning = this.#started && !this.#stopping && this.#heartbeat.isRegular &&
       (!this.#worker || this.#runner.alive);
     return checkHealth(this.#core, isRunning);
   }

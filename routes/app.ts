@@ -23,6 +23,8 @@ import { suppressionPageRoutes } from "./page/suppressions.tsx";
 import { suppressionRoutes } from "./api/suppressions.ts";
 import { systemRoutes } from "./api/system.ts";
 import { taskRoutes } from "./api/tasks.ts";
+import { undeliveredPageRoutes } from "./page/undelivered.tsx";
+import { undeliveredRoutes } from "./api/undelivered.ts";
 import { uploadRoutes } from "./api/uploads.ts";
 
 /** Makes the application; `close` ends its sockets. */
@@ -49,12 +51,14 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   app.route("/api/tasks", taskRoutes(options, streams, quotas));
   app.route("/api/schedules", scheduleRoutes(options, quotas));
   app.route("/api/suppressions", suppressionRoutes(options));
+  app.route("/api/undelivered", undeliveredRoutes(options, quotas));
   app.route("/api/uploads", uploadRoutes(options, quotas));
   app.route("/api", systemRoutes(options, stats));
   app.route("/", streamRoutes(options, stats, streams));
   app.route("/static", staticRoutes());
   app.route("/", loginRoutes(options, guesses, streams));
   app.route("/", suppressionPageRoutes(options));
+  app.route("/", undeliveredPageRoutes(options, quotas));
   app.route("/", pageRoutes(options, stats, quotas));
 
   app.notFound((c) => {

@@ -76,6 +76,7 @@ function Choice<T extends string>({ name, label, value, options, onChoose }: {
 
 function Settings({ store }: { store: Store }): JSX.Element {
   const { theme, density, time, announce } = store.preferences.value;
+  const { undelivered } = store.stats.value;
   return (
     <details class="menu settings js">
       <summary aria-label="Settings" title="Settings">
@@ -112,6 +113,8 @@ function Settings({ store }: { store: Store }): JSX.Element {
           onChoose={(announce) => set(store, { announce })}
         />
         {can(store, "submit") && <a href="/suppressions">Suppression list</a>}
+        {can(store, "submit") && <a href="/undelivered">Undelivered messages{undelivered > 0 && ` (${undelivered})`}
+        </a>}
         <button type="button" onClick={() => store.help.value = true}>Keyboard shortcuts</button>
         <p class="meta">{store.caller.name}, {store.caller.role}</p>
       </div>

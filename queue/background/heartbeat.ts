@@ -1,6 +1,7 @@
 /**
  * The heartbeat tells the other instances that this one is alive, three times per lease. They only compare whether it
- * has changed, each by its own monotonic clock.
+ * has changed, each by its own monotonic clock. An instance that holds no task has none: it says once that it is idle,
+ * and before its next claim that it is not. The sole owner of a store needs none at all.
  *
  * @module
  */
@@ -9,12 +10,23 @@ import type { Core } from "../core.ts";
 import { repeat, type Repeating } from "../task/clock.ts";
 import { FencedError } from "../task/errors.ts";
 
+/** An idle instance that has not been heard of for this long may be removed, so it beats twice in that time. Milliseconds. */
+export const IDLE_LEASE_MS = 3_600_000;
+
 /** Renews the heartbeat of this instance. */
 export class Heartbeat {
   #job: Repeating | null = null;
   #lastBeat: number;
+  /** The id of the instance that has told that it is awake. */
+  #awake: string | null = null;
+  #beating: Promise<void> = Promise.resolve();
 
-  constructor(private readonly core: Core, private readonly leaseMs: number) {
+  /** @param isHolding Whether this instance holds a task or is about to claim one. */
+  constructor(
+    private readonly core: Core,
+    private readonly leaseMs: number,
+    private readonly isHolding: () => boolean,
+  ) {
     this.#lastBeat = core.clock.monotonic();
   }
 
@@ -23,16 +35,45 @@ export class Heartbeat {
     return this.core.clock.monotonic() - this.#lastBeat;
   }
 
+  /** Whether the beats that were due have been committed. */
+  get isRegular(): boolean {
+    if (!this.core.distributed) return true;
+    return this.age < (this.#isAwake ? this.leaseMs : IDLE_LEASE_MS);
+  }
+
   /** Starts beating. */
   start(): void {
     this.#lastBeat = this.core.clock.monotonic();
+    if (!this.core.distributed) return;
     this.#job = repeat(this.core.clock, this.leaseMs / 3, async () => {
-      const sent = this.core.clock.monotonic();
-      await this.core.committer.heartbeat();
-      this.#lastBeat = sent;
+      await this.#beating;
+      if (this.isHolding() || this.#isAwake || this.age >= IDLE_LEASE_MS / 2) await this.#beat();
     }, (error) => {
       if (!(error instanceof FencedError)) this.core.log.warn("A heartbeat failed; will retry.", { error });
     });
+  }
+
+  /** Resolves once the other instances can know that this one may hold tasks. Before that it must claim none. */
+  async wake(): Promise<void> {
+    if (!this.core.distributed) return;
+    await this.#beating.catch(() => {});
+    while (!this.#isAwake) await this.#beat();
+  }
+
+  get #isAwake(): boolean {
+    return this.#awake === this.core.committer.instance;
+  }
+
+  #beat(): Promise<void> {
+    const { clock, committer } = this.core;
+    const { instance } = committer;
+    const sent = clock.monotonic();
+    const idle = !this.isHolding();
+    this.#beating = committer.heartbeat(idle).then(() => {
+      this.#lastBeat = sent;
+      this.#awake = idle ? null : instance;
+    });
+    return this.#beating;
   }
 
   /** Stops. The instance will be considered dead unless its lanes are folded. */

@@ -7,6 +7,7 @@
  */
 
 import type { Core } from "../core.ts";
+import { IDLE_LEASE_MS } from "./heartbeat.ts";
 import { repeat, type Repeating } from "../task/clock.ts";
 import { decode } from "../store/codec.ts";
 import { requestedBy } from "../run/cancel_requests.ts";
@@ -21,30 +22,55 @@ import { emptyChangeset, merge, transition } from "../store/changeset.ts";
 /** When an instance looks at the others for the second time, in milliseconds after its start. */
 const SECOND_LOOK_MS = 1_000;
 
+/** Without anything to recover, the instances are read this often. Milliseconds. */
+const CALM_LOOK_MS = 60_000;
+
 /** Fences dead instances and hands their tasks back. */
 export class Recoverer {
   #job: Repeating | null = null;
   #cancelLook: () => void = () => {};
-  /** When the current value of each heartbeat was first seen. */
-  #seen = new Map<string, { versionstamp: string; since: number }>();
+  #unlisten: () => void = () => {};
+  /** When the current value of each heartbeat was first seen, and whether there was another one before. */
+  #seen = new Map<string, { versionstamp: string; since: number; moved: boolean }>();
+  /** When the instances were last read. */
+  #lookedAt = -Infinity;
+  /** Whether no other instance held a task then. */
+  #calm = false;
 
   constructor(private readonly core: Core, private readonly leaseMs: number) {}
 
-  /** Looks for dead instances three times per lease. */
+  /** Whether an instance is known to be alive: its heartbeat has changed since this one looks. */
+  isAlive(instance: string): boolean {
+    return instance === this.core.committer.instance || this.#seen.get(instance)?.moved === true;
+  }
+
+  /** Looks for dead instances three times per lease, or each minute while the others hold nothing. */
   start(): void {
+    // Another instance may have claimed a task.
+    this.#unlisten = this.core.notifier.on("anything", () => this.#calm = false);
     this.#job = repeat(
       this.core.clock,
       this.leaseMs / 3,
-      () => this.#run(this.leaseMs),
+      async () => {
+        if (this.#calm && this.core.clock.monotonic() - this.#lookedAt < CALM_LOOK_MS) return;
+        await this.#run(this.leaseMs);
+      },
       (error) => this.core.log.warn("A recovery failed; will retry.", { error }),
     );
     // Instances are often started together: soon they know of each other.
-    this.#cancelLook = this.core.clock.after(Math.min(SECOND_LOOK_MS, this.leaseMs / 3), () => this.#job?.kick());
+    this.#cancelLook = this.core.clock.after(Math.min(SECOND_LOOK_MS, this.leaseMs / 3), () => this.look());
+  }
+
+  /** Looks now. */
+  look(): void {
+    this.#calm = false;
+    this.#job?.kick();
   }
 
   /** Stops and waits for a run under way. */
   async stop(): Promise<void> {
     this.#cancelLook();
+    this.#unlisten();
     await this.#job?.stop();
   }
 
@@ -54,6 +80,8 @@ export class Recoverer {
   }
 
   async #run(leaseMs: number): Promise<void> {
+    this.#lookedAt = this.core.clock.monotonic();
+    this.#calm = true;
     // Tasks are read before instances: an instance is registered before it claims a task.
     const held: { id: string; instance: string; versionstamp: string }[] = [];
     for await (const entry of this.core.kv.list({ prefix: keys.runs() }, { batchSize: 500 })) {
@@ -65,19 +93,24 @@ export class Recoverer {
     const now = this.core.clock.monotonic();
     for await (const entry of this.core.kv.list({ prefix: keys.instances() }, { batchSize: 500 })) {
       const instance = entry.key[1] as string;
+      const { worker, idle = false } = decode<InstanceRecord>(entry.value);
       const seen = this.#seen.get(instance);
       if (instance !== this.core.committer.instance) {
         if (seen?.versionstamp !== entry.versionstamp) {
-          this.#seen.set(instance, { versionstamp: entry.versionstamp, since: now });
+          this.#seen.set(instance, { versionstamp: entry.versionstamp, since: now, moved: seen !== undefined });
         }
-        const idle = now - this.#seen.get(instance)!.since;
-        if (idle >= leaseMs && await retire(this.core.kv, this.core.clock, instance, entry.versionstamp)) {
+        if (!idle) this.#calm = false;
+        const silent = now - this.#seen.get(instance)!.since;
+        if (
+          silent >= (idle && leaseMs > 0 ? IDLE_LEASE_MS : leaseMs) &&
+          await retire(this.core.kv, this.core.clock, instance, entry.versionstamp)
+        ) {
           this.core.log.warn("A dead instance was recovered.", { instance });
           continue;
         }
       }
       living.add(instance);
-      if (decode<InstanceRecord>(entry.value).worker) workers.push(instance);
+      if (worker) workers.push(instance);
     }
     const { peers, committer } = this.core;
     Object.assign(peers, {
@@ -87,6 +120,7 @@ export class Recoverer {
     for (const instance of this.#seen.keys()) {
       if (!living.has(instance)) this.#seen.delete(instance);
     }
+    if (held.some(({ instance }) => instance !== committer.instance)) this.#calm = false;
     await this.#redirect(living);
     const orphans = held.filter(({ instance }) => !living.has(instance));
     await Promise.all(orphans.map((orphan) =>

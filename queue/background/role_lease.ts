@@ -11,8 +11,8 @@ import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
 import { emptyChangeset } from "../store/changeset.ts";
 
-/** A role is renewed once a minute; an instance that has not renewed it for three minutes loses it. */
-const LEASE_MS = 180_000;
+/** A role is renewed every five minutes; an instance that has not renewed it for ten minutes loses it. */
+const LEASE_MS = 600_000;
 
 /** Holds a role, or waits for it. */
 export class RoleLease {
@@ -36,7 +36,7 @@ export class RoleLease {
     const holder = value ? decode<string>(value) : null;
     if (versionstamp !== this.#seen.versionstamp) this.#seen = { versionstamp, since: now };
     const mine = holder === this.core.committer.instance;
-    if (mine && now - this.#renewedAt < LEASE_MS / 6) return true;
+    if (mine && now - this.#renewedAt < LEASE_MS / 2) return true;
     if (!mine && holder !== null && now - this.#seen.since < LEASE_MS) {
       // An instance that has ended has no heartbeat.
       if ((await this.core.kv.get(keys.instance(holder))).value) return false;

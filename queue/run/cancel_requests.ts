@@ -31,8 +31,15 @@ export class CancelRequests {
   #job: Repeating | null = null;
   #unlisten: () => void = () => {};
 
-  /** @param execution The newest attempt of a task that is held here. */
-  constructor(private readonly core: Core, private readonly execution: (id: string) => Execution | undefined) {}
+  /**
+   * @param execution The newest attempt of a task that is held here.
+   * @param isHolding Whether any is held here or about to be.
+   */
+  constructor(
+    private readonly core: Core,
+    private readonly execution: (id: string) => Execution | undefined,
+    private readonly isHolding: () => boolean,
+  ) {}
 
   /** Starts: at each change, and by a poll. */
   start(): void {
@@ -50,6 +57,7 @@ export class CancelRequests {
   }
 
   async #handleAll(): Promise<void> {
+    if (!this.isHolding()) return;
     const { kv, committer } = this.core;
     for await (const entry of kv.list({ prefix: keys.cancelRequestsOf(committer.instance) })) {
       const id = entry.key[2] as string;

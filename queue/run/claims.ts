@@ -87,7 +87,19 @@ export class Claims {
   /** By type, how many claims were refused in a row. */
   readonly #refusals = new Map<string, number>();
 
-  constructor(private readonly core: Core, private readonly pauses: Pauses) {}
+  #committing = 0;
+
+  /** @param wake Tells other instances that this one may hold tasks. */
+  constructor(
+    private readonly core: Core,
+    private readonly pauses: Pauses,
+    private readonly wake: () => Promise<void>,
+  ) {}
+
+  /** Whether a claim is being committed. */
+  get committing(): boolean {
+    return this.#committing > 0;
+  }
 
   /** Looks for tasks that were stored with more shards. */
   async open(types: string[]): Promise<void> {
@@ -138,42 +150,49 @@ export class Claims {
     const { head, states } = ahead;
     if (head.complete) onRead(head.entries.length);
     if (await this.#clear(head.entries, states)) return { ...NONE, more: true };
-    // No await from here to the commit: the claims must be made under the current instance id.
-    const now = clock.now();
-    const slots = free();
-    const claimed = (states as TaskState[]).slice(0, wanted())
-      .map((state, i) => claim(state, committer.instance, now, i >= slots));
-    if (claimed.length === 0) return NONE;
-    const write = () => {
-      const changeset = emptyChangeset();
-      claimed.forEach((after, i) => move(changeset, states[i], after));
-      for (const [shard, versionstamp] of head.fences) {
-        if (!checksEach) changeset.checks.push({ key: keys.fence(type, shard), versionstamp });
-        putFence(changeset, type, shard);
-      }
-      if (checksEach) changeset.checks.push(...head.entries.slice(0, claimed.length));
-      if (window) merge(changeset, window.count(claimed.map(() => now)));
-      return changeset;
-    };
-    let changeset = write();
-    // Tasks with long keys, or that could have expired, take more room.
-    while (claimed.length > 1 && excessOf(changeset, limits)) {
-      claimed.length = Math.ceil(claimed.length / 2);
-      changeset = write();
-    }
+    if (states.length === 0) return NONE;
+    this.#committing++;
     try {
-      const versionstamp = await committer.commit(changeset, { asTaskOwner: true, first: true });
-      if (claimed.length >= READ_AHEAD && claimed.length === states.length) this.#readAhead(type, head, versionstamp);
-    } catch (error) {
-      if (!(error instanceof ConflictError)) throw error;
-      this.stats.refused++;
-      this.#refusals.set(type, (this.#refusals.get(type) ?? 0) + 1);
-      return { ...NONE, more: true };
+      if (distributed) await this.wake();
+      // No await from here to the commit: the claims must be made under the current instance id.
+      const now = clock.now();
+      const slots = free();
+      const claimed = (states as TaskState[]).slice(0, wanted())
+        .map((state, i) => claim(state, committer.instance, now, i >= slots));
+      if (claimed.length === 0) return NONE;
+      const write = () => {
+        const changeset = emptyChangeset();
+        claimed.forEach((after, i) => move(changeset, states[i], after));
+        for (const [shard, versionstamp] of head.fences) {
+          if (!checksEach) changeset.checks.push({ key: keys.fence(type, shard), versionstamp });
+          putFence(changeset, type, shard);
+        }
+        if (checksEach) changeset.checks.push(...head.entries.slice(0, claimed.length));
+        if (window) merge(changeset, window.count(claimed.map(() => now)));
+        return changeset;
+      };
+      let changeset = write();
+      // Tasks with long keys, or that could have expired, take more room.
+      while (claimed.length > 1 && excessOf(changeset, limits)) {
+        claimed.length = Math.ceil(claimed.length / 2);
+        changeset = write();
+      }
+      try {
+        const versionstamp = await committer.commit(changeset, { asTaskOwner: true, first: true });
+        if (claimed.length >= READ_AHEAD && claimed.length === states.length) this.#readAhead(type, head, versionstamp);
+      } catch (error) {
+        if (!(error instanceof ConflictError)) throw error;
+        this.stats.refused++;
+        this.#refusals.set(type, (this.#refusals.get(type) ?? 0) + 1);
+        return { ...NONE, more: true };
+      }
+      this.stats.committed++;
+      this.#refusals.delete(type);
+      claimed.forEach(onClaimed);
+      return { count: claimed.length, more: true };
+    } finally {
+      this.#committing--;
     }
-    this.stats.committed++;
-    this.#refusals.delete(type);
-    claimed.forEach(onClaimed);
-    return { count: claimed.length, more: true };
   }
 
   /** How many starts a rate limit allows now, and the changeset that counts some. */

@@ -42,6 +42,8 @@ export interface RunnerOptions {
   rates: Record<string, string>;
   /** Whether this instance certainly still holds its lease. */
   holdsLease(): boolean;
+  /** Resolves once the other instances can know that this one may hold tasks. */
+  wake(): Promise<void>;
 }
 
 /** Claims and runs tasks. */
@@ -70,13 +72,19 @@ export class Runner {
     this.#core = core;
     this.#pauses = pauses;
     this.#options = options;
-    this.#claims = new Claims(core, pauses);
-    this.#cancelRequests = new CancelRequests(core, (id) => this.execution(id));
+    this.#claims = new Claims(core, pauses, options.wake);
+    this.#cancelRequests = new CancelRequests(core, (id) => this.execution(id), () => this.isHolding);
   }
 
   /** Claims that were committed, and those that were refused. */
   get claimStats(): { committed: number; refused: number } {
     return this.#claims.stats;
+  }
+
+  /** Whether tasks are held here or about to be. */
+  get isHolding(): boolean {
+    return this.#claims.committing || this.#newest.size > 0 ||
+      [...this.#types.values()].some(({ executions }) => executions.size > 0);
   }
 
   /** Whether tasks are being claimed. */

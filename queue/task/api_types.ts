@@ -59,6 +59,8 @@ export interface Stats {
   last_hour: Record<string, { failed: number; run_p95: number | null }>;
   /** The types that are paused. */
   paused: Record<string, PauseInfo>;
+  /** Messages that did not become tasks, counted up to 1,000. */
+  undelivered: number;
 }
 
 /** What happened in one bucket of a series. Times are milliseconds; null: there was nothing to measure. */

@@ -18,6 +18,9 @@ const LOOK_MS = 2_000;
 /** The last hour is read this often at most. */
 const HOUR_MS = 5_000;
 
+/** Undelivered messages are counted up to this number. */
+const MAX_COUNTED = 1_000;
+
 /** Reads the statistics and watches them for changes. */
 export class StatsFeed {
   readonly #listeners = new Set<(json: string) => void>();
@@ -31,13 +34,15 @@ export class StatsFeed {
 
   /** The current statistics. */
   async read(): Promise<Stats> {
-    const [counts, pauses, last_hour] = await Promise.all([
+    const [counts, pauses, undelivered, last_hour] = await Promise.all([
       this.queue.counts(),
       this.queue.pauses(),
+      this.queue.inbox.count(MAX_COUNTED),
       this.#lastHour(),
     ]);
     const zeros = () => Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
-    const stats: Stats = { total: 0, by_status: zeros(), by_type: {}, last_hour, paused: Object.fromEntries(pauses) };
+    const paused = Object.fromEntries(pauses);
+    const stats: Stats = { total: 0, by_status: zeros(), by_type: {}, last_hour, paused, undelivered };
     for (const type of new Set([...this.queue.registry.public().map(({ type }) => type), ...Object.keys(counts)])) {
       const of = stats.by_type[type] = zeros();
       for (const status of STATUSES) {

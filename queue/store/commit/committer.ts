@@ -53,6 +53,8 @@ export interface InstanceRecord {
   beat_at: number;
   /** Whether tasks run there. */
   worker: boolean;
+  /** Whether it holds no task: then it has no heartbeat, and nothing needs to be recovered. Default false. */
+  idle?: boolean;
 }
 
 /** Coalesces the writes of one instance into atomics. */
@@ -73,6 +75,8 @@ export class Committer implements LaneOwner {
   #cancelSweep: (() => void) | null = null;
   /** Atomics committed and mutations in them, since the start. */
   readonly stats = { atomics: 0, mutations: 0 };
+  /** When the last atomic was committed: a monotonic time in milliseconds. */
+  lastCommitAt = -Infinity;
 
   constructor(options: CommitterOptions) {
     this.options = options;
@@ -113,7 +117,7 @@ export class Committer implements LaneOwner {
       const format = await persist(clock, () => kv.get(keys.format()));
       if (format.value) assertFormat(decode<number>(format.value));
       const mark = annotationPut(clock.now(), instance, { kind: "start", task_type: null });
-      const atomic = kv.atomic().check(format).set(keys.instance(instance), encode(this.#instanceRecord()))
+      const atomic = kv.atomic().check(format).set(keys.instance(instance), encode(this.#instanceRecord(true)))
         .set(mark.key, mark.value);
       if (!format.value) atomic.set(format.key, encode(FORMAT));
       for (const key of opened) atomic.set(key, encode({ op: "open", counts: {} } satisfies LaneRecord));
@@ -133,20 +137,21 @@ export class Committer implements LaneOwner {
     this.#pump();
   }
 
-  #instanceRecord(): InstanceRecord {
-    return { beat_at: this.options.clock.now(), worker: this.options.worker ?? false };
+  #instanceRecord(idle: boolean): InstanceRecord {
+    return { beat_at: this.options.clock.now(), worker: this.options.worker ?? false, idle };
   }
 
   /**
    * Renews this instance's heartbeat.
    *
+   * @param idle Whether it holds no task. Default false.
    * @throws {FencedError} If the instance was recovered.
    */
-  async heartbeat(): Promise<void> {
+  async heartbeat(idle = false): Promise<void> {
     const { kv } = this.options;
     const key = keys.instance(this.#instance);
     const result = await kv.atomic().check({ key, versionstamp: this.#beat })
-      .set(key, encode(this.#instanceRecord())).commit();
+      .set(key, encode(this.#instanceRecord(idle))).commit();
     if (result.ok) {
       this.#beat = result.versionstamp;
       return;

@@ -79,6 +79,7 @@ export interface LaneOwner {
   readonly fenced: boolean;
   readonly closing: boolean;
   readonly stats: { atomics: number; mutations: number };
+  lastCommitAt: number;
   readonly options: {
     kv: Deno.Kv;
     clock: Clock;
@@ -250,6 +251,7 @@ export class Lane {
     this.#tally = tally;
     this.#series = series;
     this.#owner.stats.atomics++;
+    this.#owner.lastCommitAt = this.#owner.options.clock.monotonic();
     for (const { size } of operations) this.#owner.stats.mutations += size.mutations;
     try {
       if (changes.length > 0) this.#owner.options.onCommitted(changes);

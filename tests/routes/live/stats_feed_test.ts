@@ -13,6 +13,7 @@ Deno.test("numbers whose first reading fails are told once it succeeds, and the 
     stream: { subscribe: () => failing(() => {}).finally(() => subscribed++) },
     counts: () => failing({ noop: { PENDING: 2 } }),
     pauses: () => failing(new Map()),
+    inbox: { count: () => failing(0) },
     series: { lastHour: () => failing({}) },
     registry: { public: () => [{ type: "noop" }] },
   } as unknown as Queue;

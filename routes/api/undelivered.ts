@@ -1,0 +1,45 @@
+/**
+ * `/api/undelivered`: messages of KV's own queue that did not become tasks.
+ *
+ * @module
+ */
+
+import { Hono } from "hono";
+import type { UndeliveredMessage } from "../../queue/submit/inbox.ts";
+import type { AppEnv, AppOptions } from "../env.ts";
+import { requireRole } from "../http/auth.ts";
+import type { Quotas } from "./quotas.ts";
+import { taskResponse } from "./task_response.ts";
+
+/** Messages on a page. */
+export const MESSAGES_SHOWN = 50;
+
+function shown({ id, at, submission, refusal }: UndeliveredMessage): Record<string, unknown> {
+  return { id, sent_at: new Date(at).toISOString(), submission, refusal };
+}
+
+/** The routes of undelivered messages. */
+export function undeliveredRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppEnv> {
+  const app = new Hono<AppEnv>({ strict: false });
+  const { inbox } = queue;
+
+  // What a message submits may be anything: whoever may not submit has no need of it.
+  app.get("/", requireRole("operator"), async (c) => {
+    const { messages, next } = await inbox.list(MESSAGES_SHOWN, c.req.query("after"));
+    return c.json({ undelivered: messages.map(shown), next });
+  });
+
+  app.post("/:id/retry", requireRole("operator"), async (c) => {
+    await quotas.takeTasks(c, 1);
+    const id = await inbox.retry(c.req.param("id"));
+    c.header("Location", `/api/tasks/${id}`);
+    return c.json(await taskResponse(queue, await queue.get(id), c.get("principal")), 201);
+  });
+
+  app.delete("/:id", requireRole("operator"), async (c) => {
+    await inbox.discard(c.req.param("id"));
+    return c.body(null, 204);
+  });
+
+  return app;
+}
