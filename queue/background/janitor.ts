@@ -51,7 +51,7 @@ export interface JanitorOptions {
   uploads: JanitorJob;
   /** Removes files that were never finished, or have lost their owner. Default: each minute, 20 at once, 1,000 a run. */
   files: JanitorJob;
-  /** Sums up the time series by the hour. Default: each minute, 200 entries at once, 5,000 a run. */
+  /** Sums up the time series by the hour. Default: every ten minutes, 200 entries at once, 5,000 a run. */
   series: JanitorJob;
 }
 
@@ -61,7 +61,7 @@ const DEFAULTS: JanitorOptions = {
   changes: { intervalMs: 60_000, batch: 500, limit: 200_000 },
   uploads: { intervalMs: 60_000, batch: 20, limit: 1_000 },
   files: { intervalMs: 60_000, batch: 20, limit: 1_000 },
-  series: { intervalMs: 60_000, batch: 200, limit: 5_000 },
+  series: { intervalMs: 600_000, batch: 200, limit: 5_000 },
 };
 
 type JobName = keyof JanitorOptions;

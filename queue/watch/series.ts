@@ -6,10 +6,12 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { type Range, RANGES } from "../task/limits.ts";
 import type { Clock } from "../task/clock.ts";
 import { readCounts } from "../store/counts.ts";
 import { decode, encode } from "../store/codec.ts";
+import { getAll } from "../store/kv.ts";
 import { keys } from "../store/keys.ts";
 import type { SeriesAnnotation, SeriesAnswer, SeriesBucket } from "../task/api_types.ts";
 import type { Put } from "../store/changeset.ts";
@@ -83,7 +85,10 @@ export async function foldSeries(
   for (const selector of old) {
     for await (const { key } of kv.list(selector, { limit, batchSize: 500 })) deletes.push(key);
   }
-  return { puts, deletes };
+  const stored = await getAll(kv, puts.map(({ key }) => key));
+  const isNew = ({ value }: Put, { value: known }: Deno.KvEntryMaybe<unknown>) =>
+    !(known instanceof Uint8Array) || !Buffer.from(known).equals(value);
+  return { puts: puts.filter((put, i) => isNew(put, stored[i])), deletes };
 }
 
 /** Reads the recent time series. */

@@ -1,0 +1,56 @@
+/** What is idle writes next to nothing: writes are billed where a store is shared. */
+
+import { Queue } from "../../../queue/queue.ts";
+import { assertEquals, ok } from "../../support/assert.ts";
+import { driven, FakeClock } from "../../support/fake_clock.ts";
+import { countingKv } from "../../support/kv/counting_kv.ts";
+import { allReach, heldType, noop } from "../../support/queue.ts";
+
+for (const worker of [true, false]) {
+  for (const distributed of [true, false]) {
+    const what = `${worker ? "a worker" : "an instance without work"}${distributed ? " that shares its store" : ""}`;
+    Deno.test(`${what} writes at most twice a minute while it is idle`, async () => {
+      const real = await Deno.openKv(":memory:");
+      const { kv, operations } = countingKv(real);
+      const clock = new FakeClock();
+      const queue = new Queue({ kv, clock, definitions: [noop], distributed, worker });
+      await queue.start();
+      await driven(clock, queue.submit({ task_type: "noop" }));
+      if (worker) await driven(clock, allReach(queue, 1, "SUCCESS"));
+      // What the task has left is trimmed within 15 minutes.
+      await clock.advance(20 * 60_000);
+      for (let minute = 0; minute < 10; minute++) {
+        const start = operations.writeCalls;
+        await clock.advance(60_000);
+        ok(operations.writeCalls - start <= 2, `${operations.writeCalls - start} writes in a minute`);
+      }
+      await driven(clock, queue.stop());
+      real.close();
+    });
+  }
+}
+
+Deno.test("an idle instance is left alone for an hour, one that holds a task for a lease, and a claim tells that it is awake", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const clock = new FakeClock();
+  const held = heldType();
+  const options = { kv, clock, definitions: [held.definition], distributed: true };
+  const idle = new Queue(options);
+  const other = new Queue({ ...options, worker: false });
+  await idle.start();
+  await other.start();
+  const { instance } = idle;
+  await clock.advance(10 * 60_000);
+  assertEquals(idle.instance, instance);
+  const { task } = await driven(clock, other.submit({ task_type: "held" }));
+  const handler = await driven(clock, held.next());
+  assertEquals(handler.ctx.id, task.task.id);
+  // It beats while it holds the task: nobody takes it over.
+  await clock.advance(60_000);
+  assertEquals([idle.instance, handler.ctx.signal.aborted], [instance, false]);
+  handler.finish();
+  await driven(clock, allReach(other, 1, "SUCCESS"));
+  await driven(clock, idle.stop());
+  await driven(clock, other.stop());
+  kv.close();
+});
