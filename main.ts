@@ -76,6 +76,8 @@ const queue = new Queue({
   distributed,
   definitions: handlers.definitions,
   worker: settings.roles.worker,
+  // An instance that lives for seconds registers few lanes: each is written at its start and at its end.
+  lanes: settings.onDeploy ? 4 : undefined,
   concurrency: settings.concurrency,
   leaseMs: settings.leaseMs,
   retention: settings.retention,

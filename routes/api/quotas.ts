@@ -7,7 +7,8 @@
 
 import { DEFAULT_QUOTAS, type QuotaLimits } from "../limits.ts";
 import type { Context, MiddlewareHandler } from "hono";
-import { statfs } from "node:fs/promises";
+// Older versions of Deno have no statfs: as a namespace it is only missed where it is called.
+import * as fs from "node:fs/promises";
 import { RecentMap } from "../../queue/recent_map.ts";
 import { MAX_BATCH, UPLOAD_KEPT_HOURS } from "../../queue/task/limits.ts";
 import type { OpenWork } from "../../queue/store/counts.ts";
@@ -16,7 +17,7 @@ import { Problem } from "../http/problem.ts";
 
 /** Paths whose POST stores something new. Stopping and removing must still work on a full disk. */
 const GROWING =
-  /^\/(api\/(tasks\/(submit|batch|[^/]+\/retry)|uploads|schedules(\/[^/]+\/trigger)?)|tasks(\/[^/]+\/retry)?|examples)\/?$/;
+  /^\/(api\/(tasks\/(submit|batch|[^/]+\/retry)|uploads|schedules(\/[^/]+\/trigger)?|undelivered\/[^/]+\/retry)|undelivered\/retry|tasks(\/[^/]+\/retry)?|examples)\/?$/;
 /** A caller may use this many seconds' worth of its rate in one burst. */
 const BURST_S = 10;
 /** How long values read from the store or its disk count as current. */
@@ -76,7 +77,7 @@ export class Quotas {
     this.#free = new Fresh(now, async () => {
       if (storePath === undefined) return Infinity;
       try {
-        const { bavail, bsize } = await statfs(storePath);
+        const { bavail, bsize } = await fs.statfs(storePath);
         return Number(bavail) * Number(bsize);
       } catch (error) {
         // If it cannot be determined, the store itself reports when it is full.

@@ -15,7 +15,7 @@ import { assertEquals, ok } from "../../support/assert.ts";
 import { withDirectory } from "../../support/directory.ts";
 import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
 import { messagesKv } from "../../support/kv/messages_kv.ts";
-import { allReach, heldType, noop, reaches, withQueue } from "../../support/queue.ts";
+import { allReach, heldType, noop, withQueue } from "../../support/queue.ts";
 
 /** A type that fails at its first attempt. */
 const flaky = defineTask({
