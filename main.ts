@@ -109,7 +109,7 @@ faults = new Faults(log);
 if (listening) {
   const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
   log.info(`Millrace is ready at http://${host}:${listening.port}/`, { instance: queue.instance });
-}
+} else log.info("Millrace is ready; it serves no address (ROLES=worker).", { instance: queue.instance });
 
 let stopping = false;
 async function stop(signal: string): Promise<void> {

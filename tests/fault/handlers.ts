@@ -6,6 +6,8 @@
  *     done <task> <step>             the queue has said that it is recorded
  *     enter <key> <task>             a task with a concurrency key runs …
  *     leave <key> <task>             … and is about to end
+ *
+ * FAULT_WITHOUT names a type that an instance does not know, as one of another version.
  */
 
 import * as z from "zod";
@@ -133,5 +135,6 @@ const limited = defineTask({
 
 /** What `queue/handlers/mod.ts` exports. */
 export function createHandlers(_clock: Clock): { definitions: AnyTaskDefinition[]; close(): void } {
-  return { definitions: [plain, steps, checkpoints, serial, child, limited], close: () => {} };
+  const definitions = [plain, steps, checkpoints, serial, child, limited];
+  return { definitions: definitions.filter(({ type }) => type !== Deno.env.get("FAULT_WITHOUT")), close: () => {} };
 }

@@ -102,9 +102,9 @@ export class Harness {
     return between(this.random, min, max);
   }
 
-  /** Starts a server. */
-  async start(): Promise<Server> {
-    const server = await startServer({ ...this.env, LOG_LEVEL: "info" }, ["--import-map", this.importMap]);
+  /** Starts a server, with more settings than all of them have. */
+  async start(more: Record<string, string> = {}): Promise<Server> {
+    const server = await startServer({ ...this.env, LOG_LEVEL: "info", ...more }, ["--import-map", this.importMap]);
     this.#servers.push(server);
     return server;
   }
@@ -230,7 +230,8 @@ export class Harness {
     key?: string,
     // deno-lint-ignore no-explicit-any
   ): Promise<{ status: number; body: any } | null> {
-    const server = this.#servers[Math.floor(Math.random() * this.#servers.length)];
+    const serving = this.#servers.filter(({ origin }) => origin !== "");
+    const server = serving[Math.floor(Math.random() * serving.length)];
     if (!server) {
       await pause(20);
       return null;

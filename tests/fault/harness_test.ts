@@ -1,7 +1,6 @@
 /** The service under kills, stops, sleeps, and a full disk. See harness.ts for how to repeat a run. */
 
 import { assertEquals } from "../support/assert.ts";
-import type { Server } from "../support/http/server.ts";
 import { DENOKV, STORES } from "../support/kv/stores.ts";
 import { Harness, LONG, pause } from "./harness.ts";
 
@@ -34,23 +33,34 @@ for (const signal of ["SIGKILL", "SIGTERM"] as const) {
   });
 }
 
+/** Two that serve and two that work; of these one does not know a type, as if it were of another version. */
+const KINDS: Record<string, string>[] = [
+  { ROLES: "api" },
+  { ROLES: "api" },
+  { ROLES: "worker" },
+  { ROLES: "worker", FAULT_WITHOUT: "checkpoints" },
+];
+
 Deno.test({
-  name: "two instances on one KV Connect share the work while one is killed and one sleeps past its lease",
+  name:
+    "two instances that serve and two that work share a KV Connect, while any is killed, stopped or sleeps past its lease",
   ignore: !DENOKV,
   async fn() {
     const store = await STORES["over KV Connect"]!();
     const env = () => ({ KV_PATH: store.path, DENO_KV_ACCESS_TOKEN: Deno.env.get("DENO_KV_ACCESS_TOKEN")! });
     try {
-      await Harness.with("two instances", env, async (harness) => {
-        const servers: Server[] = [await harness.start(), await harness.start()];
+      await Harness.with("instances", env, async (harness) => {
+        const servers = await Promise.all(KINDS.map((kind) => harness.start(kind)));
         harness.submitAll(LONG ? 5_000 : 400);
-        for (let i = 0; i < (LONG ? 40 : 4); i++) {
+        for (let i = 0; i < (LONG ? 60 : 6); i++) {
           await pause(harness.between(200, 900));
-          const which = harness.between(0, 1);
-          if (i % 2 === 0) {
-            await harness.end(servers[which], "SIGKILL");
-            servers[which] = await harness.start();
-          } else await harness.sleep(servers[which], 2_500, true);
+          const which = harness.between(0, servers.length - 1);
+          if (i % 3 === 2) {
+            await harness.sleep(servers[which], 2_500, true);
+            continue;
+          }
+          await harness.end(servers[which], i % 3 === 0 ? "SIGKILL" : "SIGTERM");
+          servers[which] = await harness.start(KINDS[which]);
         }
         await harness.settled();
         for (const server of servers) await harness.end(server, "SIGTERM");

@@ -9,6 +9,7 @@ export const START_PERMISSIONS: string[] = tasks.start.command.split(" ").filter
 
 /** A running service. */
 export interface Server {
+  /** Empty: it only works (ROLES=worker). */
   origin: string;
   process: Deno.ChildProcess;
   /** Everything it has written so far. */
@@ -48,12 +49,12 @@ export async function startServer(env: Record<string, string>, flags: string[] =
     wake();
     return status;
   });
-  while (!/ready at http/.test(text)) {
+  while (!/is ready/.test(text)) {
     if (ended) throw new Error(`The service did not start: ${text}`);
     await new Promise<void>((resolve) => wake = resolve);
   }
   return {
-    origin: /ready at (http:\/\/[^/]+)/.exec(text)![1],
+    origin: /ready at (http:\/\/[^/]+)/.exec(text)?.[1] ?? "",
     process,
     output: () => text,
     async end(signal) {
