@@ -5,6 +5,7 @@
  */
 
 import { Hono } from "hono";
+import { getPathNoStrict } from "hono/utils/url";
 import type { Clock } from "../queue/task/clock.ts";
 import { guard } from "./http/auth.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
@@ -13,6 +14,7 @@ import { StreamLimits } from "./live/stream_limits.ts";
 import { loginRoutes } from "./page/login.tsx";
 import { COMMON_HEADERS } from "./http/json.ts";
 import { pageRoutes } from "./page/page.ts";
+import { withoutBase } from "./http/address.ts";
 import { Problem, problemResponse, toProblem } from "./http/problem.ts";
 import { Quotas } from "./api/quotas.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
@@ -29,7 +31,10 @@ import { uploadRoutes } from "./api/uploads.ts";
 
 /** Makes the application; `close` ends its sockets. */
 export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Promise<void> } {
-  const app = new Hono<AppEnv>({ strict: false });
+  const { publicUrl } = options;
+  const app = publicUrl
+    ? new Hono<AppEnv>({ getPath: (request) => withoutBase(getPathNoStrict(request), publicUrl) })
+    : new Hono<AppEnv>({ strict: false });
   const stats = new StatsFeed(options.queue, options.clock, options.log);
   const streams = new StreamLimits(options);
   const guesses = new AuthThrottle(options.clock, options.log);

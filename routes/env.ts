@@ -26,6 +26,8 @@ export interface AppOptions {
   host: string;
   /** Proxies that are trusted to report the client's address and TLS. Default: none. */
   trustedProxies?: Network[];
+  /** The address under which clients reach the service. Default: the one that they ask for. */
+  publicUrl?: URL;
   /** WebSockets and event streams of all callers together. Default 1,000. */
   maxStreams?: number;
   /** WebSockets and event streams of one token, and of one address. Default 250. */

@@ -53,6 +53,8 @@ export interface Settings {
   trustedProxies: Network[];
   /** Whether this runs on Deno Deploy. */
   onDeploy: boolean;
+  /** The address under which clients reach the service. */
+  publicUrl: URL | undefined;
   /** Maximum pixels of an image that is read. */
   maxImagePixels: number;
   webhook: { secrets: string[]; allowPrivate: boolean };
@@ -160,6 +162,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     },
     trustedProxies: readNetworks(text("TRUSTED_PROXIES", "")),
     onDeploy,
+    publicUrl: readPublicUrl(text("PUBLIC_URL", "")),
     maxImagePixels: integer("MAX_IMAGE_MEGAPIXELS", MAX_IMAGE_PIXELS / 1_000_000, 1, 1_000) * 1_000_000,
     mail: {
       servers: readSmtpUrls(text("SMTP_URL", "")),
@@ -192,6 +195,14 @@ function readTokens(text: string): Token[] {
     throw new SettingError("API_TOKENS", "two tokens have the same name.");
   }
   return tokens;
+}
+
+function readPublicUrl(text: string): URL | undefined {
+  if (text === "") return undefined;
+  const url = URL.parse(text);
+  const isPlain = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash;
+  if (isPlain) return url;
+  throw new SettingError("PUBLIC_URL", `"${text}" is not an http or https address like https://example.com/tasks.`);
 }
 
 /** Addresses and networks, separated by commas. */

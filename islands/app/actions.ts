@@ -42,7 +42,7 @@ export class Actions {
         danger: true,
       })
     ) return;
-    await this.#one(task, "cancel", () => this.requests.call(`/api/tasks/${task.id}`, "DELETE"));
+    await this.#one(task, "cancel", () => this.requests.call(`api/tasks/${task.id}`, "DELETE"));
   }
 
   /** Runs a task again. */
@@ -56,7 +56,7 @@ export class Actions {
         danger: false,
       })
     ) return;
-    await this.#one(task, "retry", () => this.requests.call(`/api/tasks/${task.id}/retry`, "POST"));
+    await this.#one(task, "retry", () => this.requests.call(`api/tasks/${task.id}/retry`, "POST"));
   }
 
   async #one(task: TaskSummary, action: TaskActionName, call: () => Promise<Response>): Promise<void> {
@@ -69,7 +69,7 @@ export class Actions {
     try {
       const answer = await call();
       if (answer.status === 409) {
-        const now: Task = await (await fetch(`/api/tasks/${task.id}`)).json();
+        const now: Task = await (await fetch(`api/tasks/${task.id}`)).json();
         this.#durations(now);
         clearRequested(store, task.id);
         const past = action === "cancel" ? "Nothing was cancelled." : "Nothing was retried.";
@@ -115,7 +115,7 @@ export class Actions {
       if (!sure) return;
     }
     try {
-      const answer = await this.requests.call(`/api/task-types/${type}/${paused ? "pause" : "resume"}`, "POST");
+      const answer = await this.requests.call(`api/task-types/${type}/${paused ? "pause" : "resume"}`, "POST");
       if (!answer.ok) return await this.requests.refused(answer, `${paused ? "pause" : "resume"} task types`);
       const { paused: info } = await answer.json();
       const all = { ...store.stats.value.paused };
@@ -132,7 +132,7 @@ export class Actions {
   async tryExample(type: string): Promise<void> {
     try {
       const example = this.store.types.find((one) => one.type === type)?.example;
-      const answer = await this.requests.call("/api/tasks/submit", "POST", { task_type: type, input_params: example });
+      const answer = await this.requests.call("api/tasks/submit", "POST", { task_type: type, input_params: example });
       if (!answer.ok) return await this.requests.refused(answer, "submit tasks");
       const task: Task = await answer.json();
       this.submitted([task]);

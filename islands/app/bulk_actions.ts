@@ -80,7 +80,7 @@ export class BulkActions {
     const outcomes: Outcome[] = [];
     try {
       for (let i = 0; i < ids.length; i += MAX_BULK_IDS) {
-        const answer = await this.requests.call("/api/tasks/bulk", "POST", {
+        const answer = await this.requests.call("api/tasks/bulk", "POST", {
           action,
           ids: ids.slice(i, i + MAX_BULK_IDS),
         });
@@ -137,7 +137,7 @@ export class BulkActions {
         danger: action !== "retry",
       });
       if (!sure) return;
-      const answer = await this.requests.call("/api/tasks/bulk", "POST", { action, filter, as_of });
+      const answer = await this.requests.call("api/tasks/bulk", "POST", { action, filter, as_of });
       if (!answer.ok) return await this.requests.refused(answer, `${action} these tasks`);
       store.selected.value = new Map();
       const done = await answer.json();
@@ -149,7 +149,7 @@ export class BulkActions {
   }
 
   async #count(filter: Record<string, string>): Promise<{ total: number; total_capped: boolean }> {
-    const answer = await fetch(`/api/tasks/?${new URLSearchParams({ ...filter, limit: "1" })}`);
+    const answer = await fetch(`api/tasks/?${new URLSearchParams({ ...filter, limit: "1" })}`);
     if (!answer.ok) throw new Error(await problemOf(answer));
     return await answer.json();
   }

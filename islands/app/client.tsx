@@ -146,7 +146,7 @@ if (timeZone !== store.preferences.value.time.zone) {
 }
 
 // The title and the icon carry the state, for a page on a second screen or behind others.
-const icons = { plain: "/static/icon.svg", busy: "/static/icon-busy.svg", failed: "/static/icon-failed.svg" };
+const icons = { plain: "static/icon.svg", busy: "static/icon-busy.svg", failed: "static/icon-failed.svg" };
 let failedBefore = store.stats.value.by_status.FAILED;
 effect(() => {
   const { by_status } = store.stats.value;

@@ -91,7 +91,7 @@ export class LiveSocket {
 
   #connect(): void {
     clearTimeout(this.#retry);
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+    const socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
     this.#socket = socket;
     let opened = false;
     socket.onopen = () => {
@@ -138,7 +138,7 @@ export class LiveSocket {
       }, BLINK_MS);
     }
     // A rejected upgrade does not say why; a normal request does.
-    const answer = opened ? null : await fetch("/api/me").catch(() => null);
+    const answer = opened ? null : await fetch("api/me").catch(() => null);
     if (answer?.status === 401) return this.#signedOut();
     if (this.#socket) return;
     if (answer?.ok && this.#refused >= REFUSED) return void (polling || this.#poll());

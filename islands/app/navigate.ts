@@ -49,7 +49,10 @@ export class Navigation {
       if (event.defaultPrevented || event.button !== 0) return;
       if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
       const link = (event.target as Element).closest<HTMLAnchorElement>("a[href]");
-      if (!link || link.origin !== location.origin || link.pathname !== "/" || link.target || link.hash) return;
+      if (
+        !link || link.origin !== location.origin || link.pathname !== new URL("./", location.href).pathname ||
+        link.target || link.hash
+      ) return;
       event.preventDefault();
       this.go(link.search);
     });
@@ -134,8 +137,8 @@ export class Navigation {
     try {
       const { signal } = controller;
       const [answer, logs] = await Promise.all([
-        fetch(`/api/tasks/${encodeURIComponent(id)}`, { signal }),
-        fetch(`/api/tasks/${encodeURIComponent(id)}/logs?before=end`, { signal }),
+        fetch(`api/tasks/${encodeURIComponent(id)}`, { signal }),
+        fetch(`api/tasks/${encodeURIComponent(id)}/logs?before=end`, { signal }),
       ]);
       if (answer.status === 404) return void (store.open.value = { missing: id });
       if (!answer.ok) throw new Error(await problemOf(answer));
@@ -166,13 +169,13 @@ export class Navigation {
   async refreshOpen(): Promise<void> {
     const id = this.#store.task.value?.id;
     if (!id) return;
-    const answer = await fetch(`/api/tasks/${id}`).catch(() => null);
+    const answer = await fetch(`api/tasks/${id}`).catch(() => null);
     if (answer?.ok) mergeOpen(this.#store, await answer.json());
   }
 
   /** Reads everything that is shown. */
   async readAll(): Promise<void> {
-    const stats = fetch("/api/stats").then(async (answer) => {
+    const stats = fetch("api/stats").then(async (answer) => {
       if (answer.ok) this.#store.stats.value = await answer.json();
     });
     await Promise.all([this.readList(), this.readOpen(), stats]);

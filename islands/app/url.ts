@@ -191,7 +191,7 @@ export function hrefOf(view: View, change: Partial<View>): string {
   if (next.charts) query.set("charts", next.charts);
   if (next.schedules) query.set("show", "schedules");
   const text = query.toString();
-  return text ? `/?${text}` : "/";
+  return text ? `./?${text}` : "./";
 }
 
 /** An address with more in its query. */
@@ -218,7 +218,7 @@ export function listAddress(view: View, now: number): string {
   query.set("limit", String(view.limit));
   if (view.order !== "newest") query.set("order", view.order);
   if (view.cursor) query.set("cursor", view.cursor);
-  return `/api/tasks/?${query}`;
+  return `api/tasks/?${query}`;
 }
 
 /** Whether two views show the same list. */

@@ -268,7 +268,7 @@ export function Charts({ store }: { store: Store }): JSX.Element | null {
       if (!document.hidden && store.paused.value === null) {
         const query = new URLSearchParams({ range, ...types ? { task_type: types } : {} });
         try {
-          const answer = await fetch(`/api/series?${query}`);
+          const answer = await fetch(`api/series?${query}`);
           if (!answer.ok) throw new Error(`${await problemOf(answer)} (${answer.status})`);
           const body: SeriesAnswer = await answer.json();
           if (gone) return;

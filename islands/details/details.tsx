@@ -49,7 +49,7 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
     <div class="buttons">
       {requested && <span class="muted">{requested.verb}… {duration(store.clock.value - requested.since)}</span>}
       {!requested && doable.map((action) => (
-        <form key={action} method="post" action={`/tasks/${task.id}/${action}`}>
+        <form key={action} method="post" action={`tasks/${task.id}/${action}`}>
           <input type="hidden" name="back" value={back} />
           <button
             type="submit"
@@ -68,7 +68,7 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
       ))}
       {can(store, "submit") && REDO.map(({ only, title }) =>
         task.redo && task.redo[only] > 0 && (
-          <form key={only} method="post" action={`/tasks/${task.id}/retry`}>
+          <form key={only} method="post" action={`tasks/${task.id}/retry`}>
             <input type="hidden" name="only" value={only} />
             <input type="hidden" name="back" value={back} />
             <button type="submit" disabled={offline} title={title}>Retry {number(task.redo[only])} {only}</button>
@@ -83,7 +83,7 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
       <button
         type="button"
         class="quiet js"
-        onClick={() => actions().copy(new URL(hrefOf(view, { form: null }), location.origin).href, "The link")}
+        onClick={() => actions().copy(new URL(hrefOf(view, { form: null }), location.href).href, "The link")}
       >
         <Icon name="copy" /> Copy link
       </button>
@@ -209,7 +209,7 @@ function Raw({ task }: { task: Task }): JSX.Element {
   return (
     <section aria-label="Raw">
       <p class="result-line">
-        <a href={`/api/tasks/${task.id}`}>As JSON</a>
+        <a href={`api/tasks/${task.id}`}>As JSON</a>
         <button type="button" class="quiet js" onClick={() => actions().copy(text, "The task")}>
           <Icon name="copy" /> Copy
         </button>

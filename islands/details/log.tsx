@@ -112,7 +112,7 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
     const from = box.current!.scrollHeight - box.current!.scrollTop;
     const before = gap?.before ?? `${first!.attempt}:${first!.line}`;
     const query = new URLSearchParams({ before, limit: String(EARLIER) });
-    const answer = await fetch(`/api/tasks/${task.id}/logs?${query}`).catch(() => null);
+    const answer = await fetch(`api/tasks/${task.id}/logs?${query}`).catch(() => null);
     if (!answer?.ok) return setEarlier("more");
     const body: { lines: Omit<LogEvent, "kind">[] } = await answer.json();
     const read = body.lines.map((line): LogEvent => ({ kind: "log", ...line }));
@@ -185,7 +185,7 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
             : count(all.length, "line")}
           {complete ? "" : " so far"}
         </span>
-        <a href={`/api/tasks/${task.id}/logs.txt`} download={`${task.id}.log`}>Download the whole log</a>
+        <a href={`api/tasks/${task.id}/logs.txt`} download={`${task.id}.log`}>Download the whole log</a>
       </p>
       {gaps.map((gap) => (
         <p key={gap.before} class="banner js">

@@ -18,7 +18,7 @@ import { FieldList } from "./value.tsx";
 type Fields = { [key: string]: Json };
 
 function address(task: Task, name: string): string {
-  return `/api/tasks/${task.id}/artifacts/${encodeURIComponent(name)}`;
+  return `api/tasks/${task.id}/artifacts/${encodeURIComponent(name)}`;
 }
 
 /** Pictures that browsers show. */
@@ -149,7 +149,7 @@ function Files({ task, store }: { task: Task; store: Store }): JSX.Element | nul
         <span class="muted">
           {task.delete_at && `Kept until ${absolute(Date.parse(task.delete_at), store.preferences.value.time)}`}
         </span>
-        {task.artifacts.length > 1 && <a href={`/api/tasks/${task.id}/artifacts.zip`} download>Download all</a>}
+        {task.artifacts.length > 1 && <a href={`api/tasks/${task.id}/artifacts.zip`} download>Download all</a>}
       </p>
     </section>
   );

@@ -59,7 +59,7 @@ export function TypeForm({ info, store, onChange }: {
 
   useEffect(() => {
     if (!from || source) return;
-    void fetch(`/api/tasks/${from}`).then(async (answer) => {
+    void fetch(`api/tasks/${from}`).then(async (answer) => {
       if (!answer.ok) return setMissing(true);
       const task: Task = await answer.json();
       setSource({ title: task.title, params: task.input_params as Record<string, Json> });
@@ -132,7 +132,7 @@ export function TypeForm({ info, store, onChange }: {
       cron: String(repeat.cron),
       ...repeat.timezone ? { timezone: String(repeat.timezone) } : {},
     });
-    const answer = await fetch(`/api/schedules/next?${query}`);
+    const answer = await fetch(`api/schedules/next?${query}`);
     const body = await answer.json();
     setTimes(answer.ok ? body.next_times : body.errors?.[0]?.detail ?? body.detail);
   };
@@ -218,12 +218,12 @@ export function TypeForm({ info, store, onChange }: {
       const body = { task_type: info.type, input_params: values, ...more, ...from ? { retried_from: from } : {} };
       const { cron, timezone, name } = repeat;
       const [path, what] = cron
-        ? ["/api/schedules", { ...without(body, "run_at", "retried_from"), cron, timezone, name }] as const
+        ? ["api/schedules", { ...without(body, "run_at", "retried_from"), cron, timezone, name }] as const
         : several
-        ? ["/api/tasks/batch", {
+        ? ["api/tasks/batch", {
           tasks: several.ids.map((id) => ({ ...body, input_params: { ...values, [several.name]: id } })),
         }] as const
-        : ["/api/tasks/submit", body] as const;
+        : ["api/tasks/submit", body] as const;
       await finish(await postOnce(path, what, key.current, abort.current.signal), stay);
     } catch (error) {
       setBusy(null);
@@ -303,7 +303,7 @@ export function TypeForm({ info, store, onChange }: {
     <form
       ref={form}
       method="post"
-      action="/tasks"
+      action="tasks"
       encType="multipart/form-data"
       noValidate={typeof document !== "undefined"}
       onSubmit={(event) => {

@@ -18,7 +18,7 @@ export function uploadFile(file: File, onProgress: (sent: number) => void, signa
   return new Promise((resolve, reject) => {
     // Unlike fetch, XMLHttpRequest reports upload progress.
     const request = new XMLHttpRequest();
-    request.open("POST", `/api/uploads?name=${encodeURIComponent(file.name)}`);
+    request.open("POST", `api/uploads?name=${encodeURIComponent(file.name)}`);
     if (file.type) request.setRequestHeader("Content-Type", file.type);
     request.upload.onprogress = ({ loaded }) => onProgress(loaded);
     request.onerror = () => reject(new UploadError(`${file.name}: the connection was lost.`, 0));

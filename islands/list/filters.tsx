@@ -147,7 +147,7 @@ export function Filters({ store, onSearch }: {
     <div class="filters">
       <form
         class="search"
-        action="/"
+        action="./"
         method="get"
         role="search"
         aria-label="Tasks"

@@ -103,7 +103,7 @@ export function Schedules({ store }: { store: Store }): JSX.Element | null {
   const [failed, setFailed] = useState<string | null>(null);
   const read = async () => {
     try {
-      const answer = await fetch("/api/schedules");
+      const answer = await fetch("api/schedules");
       if (!answer.ok) throw new Error(await problemOf(answer));
       setSchedules((await answer.json()).schedules);
       setFailed(null);
@@ -120,7 +120,7 @@ export function Schedules({ store }: { store: Store }): JSX.Element | null {
   if (!view.schedules) return null;
   const onAct = async (path: string, method: string, done: string) => {
     try {
-      const answer = await fetch(`/api/schedules/${path}`, { method });
+      const answer = await fetch(`api/schedules/${path}`, { method });
       if (!answer.ok) throw new Error(await problemOf(answer));
       await answer.body?.cancel();
       toast(store, { kind: "done", text: done });

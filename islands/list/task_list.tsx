@@ -37,7 +37,7 @@ function Empty({ store }: { store: Store }): JSX.Element {
               <p>{type.description}</p>
               <div class="buttons">
                 {type.example !== null && (
-                  <form method="post" action="/examples">
+                  <form method="post" action="examples">
                     <input type="hidden" name="task_type" value={type.type} />
                     <button
                       type="submit"

@@ -53,7 +53,7 @@ function RowMenu({ task, store }: { task: TaskSummary; store: Store }): JSX.Elem
       </summary>
       <div class="popup">
         {doable.map((action) => (
-          <form key={action} method="post" action={`/tasks/${task.id}/${action}`}>
+          <form key={action} method="post" action={`tasks/${task.id}/${action}`}>
             <input type="hidden" name="back" value={base} />
             <button
               type="submit"

@@ -112,9 +112,8 @@ function Settings({ store }: { store: Store }): JSX.Element {
           options={{ all: "All my tasks", errors: "Errors only", off: "Off" }}
           onChoose={(announce) => set(store, { announce })}
         />
-        {can(store, "submit") && <a href="/suppressions">Suppression list</a>}
-        {can(store, "submit") && <a href="/undelivered">Undelivered messages{undelivered > 0 && ` (${undelivered})`}
-        </a>}
+        {can(store, "submit") && <a href="suppressions">Suppression list</a>}
+        {can(store, "submit") && <a href="undelivered">Undelivered messages{undelivered > 0 && ` (${undelivered})`}</a>}
         <button type="button" onClick={() => store.help.value = true}>Keyboard shortcuts</button>
         <p class="meta">{store.caller.name}, {store.caller.role}</p>
       </div>
@@ -155,7 +154,7 @@ export function Header({ store, onPause }: { store: Store; onPause?: () => void 
   const [first] = store.types;
   return (
     <>
-      <a class="brand" href="/">Millrace</a>
+      <a class="brand" href="./">Millrace</a>
       <ConnectionPill store={store} />
       <button
         type="button"
@@ -183,7 +182,7 @@ export function Header({ store, onPause }: { store: Store; onPause?: () => void 
         : <span class="muted">Read-only access</span>}
       <Settings store={store} />
       {store.signedIn && (
-        <form method="post" action="/logout">
+        <form method="post" action="logout">
           <button type="submit" class="quiet" title={`Signed in as ${store.caller.name} (${store.caller.role})`}>
             Sign out
           </button>
@@ -202,7 +201,7 @@ export function Banner({ store, onRetry }: { store: Store; onRetry?: () => void 
         <span>
           You were signed out at {clockTime(store.freshAt.value, preferences.value.time)}. The data is out of date.
         </span>
-        <a class="button" href={`/login?back=${encodeURIComponent(hrefOf(view.value, {}))}`}>Sign in</a>
+        <a class="button" href={`login?back=${encodeURIComponent(hrefOf(view.value, {}))}`}>Sign in</a>
       </div>
     );
   }

@@ -13,6 +13,7 @@ import { STATUSES } from "../../queue/task/record.ts";
 import { summaryOf } from "../../queue/task/summary.ts";
 import { mayActAs, requireRole } from "../http/auth.ts";
 import { readJson } from "../http/body.ts";
+import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { idempotencyOf } from "../http/idempotency.ts";
 import { Problem } from "../http/problem.ts";
@@ -49,7 +50,7 @@ const bulkSchema = z.strictObject({
 });
 
 /** The routes of bulk actions. */
-export function bulkRoutes({ queue }: AppOptions): Hono<AppEnv> {
+export function bulkRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
 
   app.post("/", requireRole("operator"), async (c) => {
@@ -68,7 +69,7 @@ export function bulkRoutes({ queue }: AppOptions): Hono<AppEnv> {
       idempotencyOf(c, ["bulk", body]),
     );
     if (Array.isArray(done)) return c.json({ outcomes: done });
-    c.header("Location", `/api/tasks/${done.task.id}`);
+    c.header("Location", withBase(`/api/tasks/${done.task.id}`, publicUrl));
     return c.json({ task: summaryOf(done, queue.retention) }, 202);
   });
 

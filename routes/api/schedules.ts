@@ -12,6 +12,7 @@ import { MISSED_POLICIES, type Schedule } from "../../queue/actions/schedules.ts
 import { UNIQUE_STATES } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
 import { readJson } from "../http/body.ts";
+import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { idempotencyOf } from "../http/idempotency.ts";
 import type { Quotas } from "./quotas.ts";
@@ -67,7 +68,7 @@ function shown(schedule: Schedule): Record<string, unknown> {
 }
 
 /** The routes of schedules. */
-export function scheduleRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppEnv> {
+export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
   const { schedules } = queue;
 
@@ -79,7 +80,7 @@ export function scheduleRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppE
       idempotency: idempotencyOf(c, ["schedule", body]),
       perHour: quotas.scheduledPerHour,
     });
-    c.header("Location", `/api/schedules/${schedule.id}`);
+    c.header("Location", withBase(`/api/schedules/${schedule.id}`, publicUrl));
     return c.json(shown(schedule), created ? 201 : 200);
   });
 
@@ -116,7 +117,7 @@ export function scheduleRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppE
     const schedule = c.req.param("id");
     const key = idempotencyOf(c, ["trigger", schedule]);
     const { id, created } = await schedules.trigger(schedule, c.get("principal").name, key);
-    c.header("Location", `/api/tasks/${id}`);
+    c.header("Location", withBase(`/api/tasks/${id}`, publicUrl));
     const state = created ?? await queue.get(id);
     return c.json(await taskResponse(queue, state, c.get("principal")), created ? 201 : 200);
   });

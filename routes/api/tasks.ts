@@ -21,6 +21,7 @@ import type { Quotas } from "./quotas.ts";
 import { artifactRoutes } from "./artifacts.ts";
 import { bulkRoutes } from "./bulk.ts";
 import { REDO_ONLY } from "../../queue/define.ts";
+import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { TaskFollower } from "../live/task_events.ts";
 import { logRoutes } from "./logs.ts";
@@ -37,7 +38,7 @@ const retrySchema = z.strictObject({ from: z.enum(RETRY_FROM).optional(), only: 
 
 /** The routes of tasks. */
 export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Quotas): Hono<AppEnv> {
-  const { queue, clock, log } = options;
+  const { queue, clock, log, publicUrl } = options;
   const app = new Hono<AppEnv>({ strict: false });
   const summary = (state: TaskState) => summaryOf(state, queue.retention);
   const whole = (c: Context<AppEnv>, state: TaskState) => taskResponse(queue, state, c.get("principal"));
@@ -48,7 +49,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     await quotas.takeTasks(c, 1);
     const { task, created } = await queue.submit(submission, idempotencyOf(c, body));
     const answer = created ? taskOf(task, [], queue.retention) : await whole(c, task);
-    return json(c, answer, created ? 201 : 200, { Location: `/api/tasks/${task.task.id}` });
+    return json(c, answer, created ? 201 : 200, { Location: withBase(`/api/tasks/${task.task.id}`, publicUrl) });
   });
 
   app.post("/batch", requireRole("operator"), async (c) => {
@@ -86,7 +87,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     await quotas.takeTasks(c, 1);
     if (only) {
       const state = await queue.redo(c.req.param("id"), only, caller.name);
-      c.header("Location", `/api/tasks/${state.task.id}`);
+      c.header("Location", withBase(`/api/tasks/${state.task.id}`, publicUrl));
       return c.json(await whole(c, state), 201);
     }
     const state = await queue.retry(c.req.param("id"), from, caller.name, mayActAs(caller, "admin"));

@@ -6,6 +6,7 @@
 
 import { Hono } from "hono";
 import type { UndeliveredMessage } from "../../queue/submit/inbox.ts";
+import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
 import type { Quotas } from "./quotas.ts";
@@ -19,7 +20,7 @@ function shown({ id, at, submission, refusal }: UndeliveredMessage): Record<stri
 }
 
 /** The routes of undelivered messages. */
-export function undeliveredRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppEnv> {
+export function undeliveredRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
   const { inbox } = queue;
 
@@ -32,7 +33,7 @@ export function undeliveredRoutes({ queue }: AppOptions, quotas: Quotas): Hono<A
   app.post("/:id/retry", requireRole("operator"), async (c) => {
     await quotas.takeTasks(c, 1);
     const id = await inbox.retry(c.req.param("id"));
-    c.header("Location", `/api/tasks/${id}`);
+    c.header("Location", withBase(`/api/tasks/${id}`, publicUrl));
     return c.json(await taskResponse(queue, await queue.get(id), c.get("principal")), 201);
   });
 

@@ -1,5 +1,7 @@
 /**
- * Where a request comes from. `X-Forwarded-For` and `X-Forwarded-Proto` are accepted from trusted proxies only.
+ * Where a request comes from: `X-Forwarded-For` and `X-Forwarded-Proto` are accepted from trusted proxies only. And the
+ * address under which clients reach the service behind a proxy, `PUBLIC_URL`: the addresses in the page are relative, those
+ * in headers get the path of the public URL in front.
  *
  * @module
  */
@@ -34,4 +36,21 @@ export function isSecure(c: Context<AppEnv>, { trustedProxies = [] }: Options): 
   if (new URL(c.req.url).protocol === "https:") return true;
   return isTrusted(c.env?.address ?? "", trustedProxies) &&
     c.req.header("X-Forwarded-Proto")?.split(",").pop()?.trim().toLowerCase() === "https";
+}
+
+/** A place in the application, `/login` or `./?task=…`, as a header names it. */
+export function withBase(place: string, publicUrl: URL | undefined): string {
+  return basePathOf(publicUrl) + place.replace(/^\./, "");
+}
+
+/** The path of the application's place without the base path, whether the proxy has removed that or not. */
+export function withoutBase(path: string, publicUrl: URL | undefined): string {
+  const base = basePathOf(publicUrl);
+  if (base === "" || path !== base && !path.startsWith(`${base}/`)) return path;
+  return path.slice(base.length) || "/";
+}
+
+/** The path of the public URL without its last slash. */
+function basePathOf(publicUrl: URL | undefined): string {
+  return publicUrl?.pathname.replace(/\/$/, "") ?? "";
 }

@@ -9,7 +9,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { getSignedCookie, setSignedCookie } from "hono/cookie";
 import type { Caller, Permission } from "../../queue/task/api_types.ts";
 import type { AppEnv, AppOptions, Principal } from "../env.ts";
-import { addressOf, isSecure } from "./address.ts";
+import { addressOf, isSecure, withBase } from "./address.ts";
 import type { AuthThrottle } from "./auth_throttle.ts";
 import { Problem } from "./problem.ts";
 import { isLoopback, type Role, ROLES, type Token } from "../settings.ts";
@@ -55,15 +55,15 @@ export function checkToken(
 export async function signIn(
   c: Context<AppEnv>,
   token: Token,
-  options: Pick<AppOptions, "clock" | "trustedProxies">,
+  options: Pick<AppOptions, "clock" | "trustedProxies" | "publicUrl">,
 ): Promise<void> {
   const value = `${token.name}:${options.clock.now() + SESSION_S * 1000}:${crypto.randomUUID()}`;
   await setSignedCookie(c, SESSION_COOKIE, value, token.secret, {
     httpOnly: true,
     sameSite: "Strict",
-    path: "/",
+    path: withBase("/", options.publicUrl),
     maxAge: SESSION_S,
-    secure: isSecure(c, options),
+    secure: options.publicUrl?.protocol === "https:" || isSecure(c, options),
   });
 }
 
@@ -86,7 +86,7 @@ export function guard(options: AppOptions, guesses: AuthThrottle): MiddlewareHan
   const { tokens } = options;
   return async (c, next) => {
     assertHost(c, options);
-    assertOrigin(c);
+    assertOrigin(c, options);
     if (tokens.length === 0) {
       c.set("principal", { name: "local", role: "admin" });
       return await next();
@@ -99,7 +99,9 @@ export function guard(options: AppOptions, guesses: AuthThrottle): MiddlewareHan
       return await next();
     }
     if (OPEN_PATHS.test(c.req.path)) return await next();
-    if (c.req.method === "GET" && c.req.header("Accept")?.includes("text/html")) return c.redirect("/login", 303);
+    if (c.req.method === "GET" && c.req.header("Accept")?.includes("text/html")) {
+      return c.redirect(withBase("/login", options.publicUrl), 303);
+    }
     throw new Problem(401, "unauthorized", "Send a token: Authorization: Bearer …", [], {
       "WWW-Authenticate": 'Bearer realm="millrace"',
     });
@@ -144,28 +146,31 @@ function hostName(host: string): string {
 }
 
 /**
- * Without tokens, only local host names are accepted: a foreign name that resolves here means DNS rebinding.
+ * Without tokens, only local host names and that of the public URL are accepted: a foreign name that resolves here means
+ * DNS rebinding.
  */
-function assertHost(c: Context<AppEnv>, { tokens, host }: AppOptions): void {
+function assertHost(c: Context<AppEnv>, { tokens, host, publicUrl }: AppOptions): void {
   if (tokens.length > 0 || !isLoopback(host)) return;
   const asked = c.req.header("Host") ?? new URL(c.req.url).host;
-  if (isLoopback(hostName(asked))) return;
+  if (isLoopback(hostName(asked)) || asked === publicUrl?.host) return;
   throw new Problem(421, "misdirected", "This service answers only to localhost unless API_TOKENS is set.");
 }
 
 /** Rejects cross-site requests that change something or open the socket. */
-function assertOrigin(c: Context<AppEnv>): void {
+function assertOrigin(c: Context<AppEnv>, { publicUrl }: AppOptions): void {
   const guarded = !SAFE_METHODS.has(c.req.method) || c.req.path === "/ws";
-  if (guarded && !isSameOrigin(c)) {
+  if (guarded && !isSameOrigin(c, publicUrl)) {
     throw new Problem(403, "foreign_origin", "Requests from another origin are rejected.");
   }
 }
 
-function isSameOrigin(c: Context): boolean {
+function isSameOrigin(c: Context, publicUrl: URL | undefined): boolean {
   const site = c.req.header("Sec-Fetch-Site");
   if (site && site !== "same-origin" && site !== "none") return false;
   const origin = c.req.header("Origin");
   // Programs send no Origin. Browsers always send it for sockets and for requests that change something.
   if (!origin) return true;
+  // A proxy may have changed the Host.
+  if (origin === publicUrl?.origin) return true;
   return URL.canParse(origin) && new URL(origin).host === (c.req.header("Host") ?? new URL(c.req.url).host);
 }

@@ -94,7 +94,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
       maxHeaderSize: MAX_HEAD_BYTES,
       // A request to upgrade to another protocol (curl: h2c), or at another path, is answered normally.
       shouldUpgradeCallback: ({ headers, url }: IncomingMessage) =>
-        headers.upgrade?.toLowerCase() === "websocket" && /^\/ws\/?(\?|$)/.test(url ?? ""),
+        headers.upgrade?.toLowerCase() === "websocket" && /^[^?]*\/ws\/?(\?|$)/.test(url ?? ""),
     } as ServerOptions,
   }) as Server;
   // A timer for every request would cost a sixth of a small one; what stalls is found below.

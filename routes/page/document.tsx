@@ -29,9 +29,9 @@ function Document({ title, script, page, theme, density, className, children }: 
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
         <title>{title}</title>
-        <link rel="icon" href="/static/icon.svg" type="image/svg+xml" />
-        <link rel="stylesheet" href="/static/tokens.css" />
-        <link rel="stylesheet" href="/static/styles.css" />
+        <link rel="icon" href="static/icon.svg" type="image/svg+xml" />
+        <link rel="stylesheet" href="static/tokens.css" />
+        <link rel="stylesheet" href="static/styles.css" />
         {script && <script type="module" src={script} />}
       </head>
       <body class={className || undefined} data-page={page}>{children}</body>

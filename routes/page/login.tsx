@@ -9,6 +9,7 @@ import { deleteCookie } from "hono/cookie";
 import type { JSX } from "preact";
 import { checkToken, fromCookie, SESSION_COOKIE, signIn } from "../http/auth.ts";
 import { readForm } from "../http/body.ts";
+import { withBase } from "../http/address.ts";
 import { renderDocument } from "./document.tsx";
 import { returnTo } from "./return_to.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
@@ -21,7 +22,7 @@ function LoginPage({ error, back }: { error?: string; back: string }): JSX.Eleme
   return (
     <main class="login">
       <h1>Millrace</h1>
-      <form method="post" action="/login">
+      <form method="post" action="login">
         <input type="hidden" name="back" value={back} />
         <label for="token">Token</label>
         <input
@@ -69,13 +70,13 @@ export function loginRoutes(options: AppOptions, guesses: AuthThrottle, streams:
     if (!token) return c.html(render(back, "This is not a valid token."), 401);
     await endSession(c);
     await signIn(c, token, options);
-    return c.redirect(back, 303);
+    return c.redirect(withBase(back, options.publicUrl), 303);
   });
 
   app.post("/logout", async (c) => {
     await endSession(c);
-    deleteCookie(c, SESSION_COOKIE, { path: "/" });
-    return c.redirect("/login", 303);
+    deleteCookie(c, SESSION_COOKIE, { path: withBase("/", options.publicUrl) });
+    return c.redirect(withBase("/login", options.publicUrl), 303);
   });
 
   return app;

@@ -15,6 +15,7 @@ import { issuesOf, paramsSchema } from "../../queue/params.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";
 import { fingerprint } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
+import { withBase } from "../http/address.ts";
 import { readForm, readMultipart, refuseLong } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import type { Pages } from "./pages.tsx";
@@ -56,7 +57,7 @@ function readerOf({ fields, uploads }: Sent): FormReader {
 
 /** The routes that forms post to. */
 export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas): Hono<AppEnv> {
-  const { queue, clock } = options;
+  const { queue, clock, publicUrl } = options;
   const app = new Hono<AppEnv>({ strict: false });
 
   async function read(c: Context<AppEnv>): Promise<Sent> {
@@ -113,7 +114,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
             ? { scope: `form:${c.get("principal").name}`, key, body: fingerprint([type, texts, sent.hashes]) }
             : undefined,
         );
-        return c.redirect(hrefOf(HOME, { task: task.task.id }), 303);
+        return c.redirect(withBase(hrefOf(HOME, { task: task.task.id }), publicUrl), 303);
       } catch (error) {
         if (error instanceof TooLargeError) errors[""] = error.message;
         else if (error instanceof InvalidInputError) {
@@ -136,7 +137,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     await quotas.takeTasks(c, 1);
     const submitted_by = c.get("principal").name;
     const { task } = await queue.submit({ task_type: type, input_params: definition.example, submitted_by });
-    return c.redirect(hrefOf(HOME, { task: task.task.id }), 303);
+    return c.redirect(withBase(hrefOf(HOME, { task: task.task.id }), publicUrl), 303);
   });
 
   for (const action of ["cancel", "retry"] as const) {
@@ -151,7 +152,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
           await quotas.takeTasks(c, 1);
           if (only) {
             const { task } = await queue.redo(c.req.param("id"), only, name);
-            return c.redirect(hrefOf(HOME, { task: task.id }), 303);
+            return c.redirect(withBase(hrefOf(HOME, { task: task.id }), publicUrl), 303);
           }
           await queue.retry(c.req.param("id"), "checkpoint", name);
         }
@@ -159,7 +160,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
         // The task has changed in the meantime: the next view shows its state.
         if (!(error instanceof IllegalTransitionError)) throw error;
       }
-      return c.redirect(returnTo(back), 303);
+      return c.redirect(withBase(returnTo(back), publicUrl), 303);
     });
   }
 

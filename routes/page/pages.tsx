@@ -181,7 +181,7 @@ export class Pages {
     const { theme, density } = data.preferences;
     return renderDocument({
       title: `${title} — Millrace`,
-      script: script && `/static/build/${script}`,
+      script: script && `static/build/${script}`,
       theme,
       density,
       className: `${data.view.task ? "with-details" : ""} ${data.view.charts ? "with-charts" : ""}`.trim(),

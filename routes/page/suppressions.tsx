@@ -13,6 +13,7 @@ import { MAX_SUPPRESSIONS, REASON_CHARS } from "../api/suppressions.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
 import { readForm } from "../http/body.ts";
+import { withBase } from "../http/address.ts";
 import { renderDocument } from "./document.tsx";
 
 interface PageProps {
@@ -27,11 +28,11 @@ function SuppressionPage({ suppressions, next, entered }: PageProps): JSX.Elemen
   return (
     <main class="plain">
       <p>
-        <a href="/">Tasks</a>
+        <a href="./">Tasks</a>
       </p>
       <h1>Suppression list</h1>
       <p>No mailing sends to these addresses: they are skipped, and the outcome says so.</p>
-      <form method="post" action="/suppressions" class="stack">
+      <form method="post" action="suppressions" class="stack">
         <label for="addresses">Addresses, one per line</label>
         <textarea
           id="addresses"
@@ -70,7 +71,7 @@ function SuppressionPage({ suppressions, next, entered }: PageProps): JSX.Elemen
                     <td>{reason || "–"}</td>
                     <td>{absolute(added_at, { format: "utc", zone: "UTC" })}{added_by ? ` by ${added_by}` : ""}</td>
                     <td>
-                      <form method="post" action="/suppressions/remove">
+                      <form method="post" action="suppressions/remove">
                         <input type="hidden" name="address" value={address} />
                         <button type="submit" class="quiet" aria-label={`Remove ${address}`}>Remove</button>
                       </form>
@@ -83,7 +84,7 @@ function SuppressionPage({ suppressions, next, entered }: PageProps): JSX.Elemen
         )}
       {next !== null && (
         <p>
-          <a href={`/suppressions?after=${encodeURIComponent(next)}`}>More</a>
+          <a href={`suppressions?after=${encodeURIComponent(next)}`}>More</a>
         </p>
       )}
     </main>
@@ -91,7 +92,7 @@ function SuppressionPage({ suppressions, next, entered }: PageProps): JSX.Elemen
 }
 
 /** The routes of the page. */
-export function suppressionPageRoutes({ queue }: AppOptions): Hono<AppEnv> {
+export function suppressionPageRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
 
   async function page(c: Context<AppEnv>, entered?: PageProps["entered"]): Promise<Response> {
@@ -116,12 +117,12 @@ export function suppressionPageRoutes({ queue }: AppOptions): Hono<AppEnv> {
       : null;
     if (error !== null) return await page(c, { addresses, reason, error });
     await queue.mail.suppress(lines.map(bareAddress), reason, c.get("principal").name);
-    return c.redirect("/suppressions", 303);
+    return c.redirect(withBase("/suppressions", publicUrl), 303);
   });
 
   app.post("/suppressions/remove", requireRole("operator"), async (c) => {
     await queue.mail.unsuppress((await readForm(c)).get("address") ?? "");
-    return c.redirect("/suppressions", 303);
+    return c.redirect(withBase("/suppressions", publicUrl), 303);
   });
 
   return app;

@@ -7,6 +7,7 @@
 import { type Context, Hono } from "hono";
 import type { JSX } from "preact";
 import { absolute } from "../../islands/app/format.ts";
+import { HOME, hrefOf } from "../../islands/app/url.ts";
 import type { UndeliveredMessage } from "../../queue/submit/inbox.ts";
 import { InvalidInputError, NotFoundError } from "../../queue/task/errors.ts";
 import { MESSAGES_SHOWN } from "../api/undelivered.ts";
@@ -14,6 +15,7 @@ import type { Quotas } from "../api/quotas.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
 import { readForm } from "../http/body.ts";
+import { withBase } from "../http/address.ts";
 import { renderDocument } from "./document.tsx";
 
 interface PageProps {
@@ -27,8 +29,9 @@ interface PageProps {
 function Row({ id, at, submission, refusal }: UndeliveredMessage): JSX.Element {
   const type = (submission as { task_type?: unknown } | null)?.task_type;
   const button = (action: string, label: string) => (
-    <form method="post" action={`/undelivered/${action}`}>
+    <form method="post" action="undelivered">
       <input type="hidden" name="id" value={id} />
+      <input type="hidden" name="action" value={action} />
       <button type="submit" class="quiet" aria-label={`${label} ${id}`}>{label}</button>
     </form>
   );
@@ -62,7 +65,7 @@ function UndeliveredPage({ messages, next, error }: PageProps): JSX.Element {
   return (
     <main class="plain">
       <p>
-        <a href="/">Tasks</a>
+        <a href="./">Tasks</a>
       </p>
       <h1>Undelivered messages</h1>
       <p>
@@ -91,7 +94,7 @@ function UndeliveredPage({ messages, next, error }: PageProps): JSX.Element {
         )}
       {next !== null && (
         <p>
-          <a href={`/undelivered?after=${encodeURIComponent(next)}`}>More</a>
+          <a href={`undelivered?after=${encodeURIComponent(next)}`}>More</a>
         </p>
       )}
     </main>
@@ -99,7 +102,7 @@ function UndeliveredPage({ messages, next, error }: PageProps): JSX.Element {
 }
 
 /** The routes of the page. */
-export function undeliveredPageRoutes({ queue }: AppOptions, quotas: Quotas): Hono<AppEnv> {
+export function undeliveredPageRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
 
   async function page(c: Context<AppEnv>, error: string | null = null): Promise<Response> {
@@ -110,25 +113,22 @@ export function undeliveredPageRoutes({ queue }: AppOptions, quotas: Quotas): Ho
 
   app.get("/undelivered", requireRole("operator"), (c) => page(c));
 
-  app.post("/undelivered/retry", requireRole("operator"), async (c) => {
-    const id = (await readForm(c)).get("id") ?? "";
-    await quotas.takeTasks(c, 1);
+  app.post("/undelivered", requireRole("operator"), async (c) => {
+    const form = await readForm(c);
+    const id = form.get("id") ?? "";
     try {
-      return c.redirect(`/?task=${await queue.inbox.retry(id)}`, 303);
+      if (form.get("action") === "discard") await queue.inbox.discard(id);
+      else {
+        await quotas.takeTasks(c, 1);
+        const task = await queue.inbox.retry(id);
+        return c.redirect(withBase(hrefOf(HOME, { task }), publicUrl), 303);
+      }
     } catch (error) {
       if (error instanceof InvalidInputError) return await page(c, `${id} was refused again. ${error.message}`);
-      // Someone else has retried or discarded it.
-      if (error instanceof NotFoundError) return c.redirect("/undelivered", 303);
-      throw error;
-    }
-  });
-
-  app.post("/undelivered/discard", requireRole("operator"), async (c) => {
-    const id = (await readForm(c)).get("id") ?? "";
-    await queue.inbox.discard(id).catch((error) => {
+      // Someone else has retried or discarded it: the list no longer shows it.
       if (!(error instanceof NotFoundError)) throw error;
-    });
-    return c.redirect("/undelivered", 303);
+    }
+    return c.redirect(withBase("/undelivered", publicUrl), 303);
   });
 
   return app;

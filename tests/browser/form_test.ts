@@ -328,7 +328,7 @@ browserTest("an empty installation: one click, and a bar moves", async (browser)
       (document.querySelector<HTMLProgressElement>(".details progress")?.value ?? 0) > 5
     );
     assertEquals(await page.title().then((title) => /% 2,000 sample orders — Live — Millrace/.test(title)), true);
-    assertEquals(await page.locator('link[rel="icon"]').getAttribute("href"), "/static/icon-busy.svg");
+    assertEquals(await page.locator('link[rel="icon"]').getAttribute("href"), "static/icon-busy.svg");
   });
 });
 

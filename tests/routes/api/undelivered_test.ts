@@ -49,13 +49,13 @@ Deno.test("the page of undelivered messages works without a script and escapes w
     assertMatch(page, /<code>\/task_type<\/code> Unknown task type/);
     ok(!page.includes("<b>x</b>"));
     const [{ id }] = (await queue.inbox.list(10)).messages;
-    const post = (path: string) =>
-      call(path, { method: "POST", body: new URLSearchParams({ id }), redirect: "manual" });
-    const refused = await post("/undelivered/retry");
+    const post = (action: string) =>
+      call("/undelivered", { method: "POST", body: new URLSearchParams({ id, action }), redirect: "manual" });
+    const refused = await post("retry");
     assertEquals(refused.status, 422);
     assertMatch(await refused.text(), /role="alert">Error: .* was refused again/);
     for (let i = 0; i < 2; i++) {
-      const discarded = await post("/undelivered/discard");
+      const discarded = await post("discard");
       await discarded.body?.cancel();
       assertEquals([discarded.status, discarded.headers.get("Location")], [303, "/undelivered"]);
     }
