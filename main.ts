@@ -8,6 +8,7 @@ import { Registry } from "./queue/define.ts";
 import { systemClock, within } from "./queue/task/clock.ts";
 import { createHandlers } from "./queue/handlers/mod.ts";
 import { createLogger } from "./queue/log.ts";
+import { Backups } from "./queue/tools/backups.ts";
 import { prepareStore, StoreFileError } from "./queue/tools/store_file.ts";
 import { lockStore, OwnedError } from "./queue/tools/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
@@ -87,6 +88,8 @@ await queue.start().catch((error: Error) => refuseToStart(4, `The store could no
 started.resolve(queue);
 
 const storePath = lock ? kvPath : undefined;
+const backups = settings.backups && new Backups({ path: kvPath!, ...settings.backups }, clock, log);
+await backups?.start().catch((error: Error) => refuseToStart(4, `BACKUP_DIR cannot be used: ${error.message}`));
 let faults: Faults | null = null;
 const { app, close } = createApp({ ...settings, queue, clock, log, storePath, faults: () => faults?.count ?? 0 });
 const listen = async () =>
@@ -122,6 +125,7 @@ async function stop(signal: string): Promise<void> {
   const served = listening?.stop();
   await queue.stop(settings.shutdownGraceMs);
   await handlers.close();
+  await within(clock, 200, Promise.resolve(backups?.stop()));
   await within(clock, 200, Promise.resolve(served));
   kv.close();
   lock?.release();

@@ -55,6 +55,8 @@ export interface Settings {
   onDeploy: boolean;
   /** The address under which clients reach the service. */
   publicUrl: URL | undefined;
+  /** Copies of the store on a timer; null: none. */
+  backups: { directory: string; everyMs: number; keep: number } | null;
   /** Maximum pixels of an image that is read. */
   maxImagePixels: number;
   webhook: { secrets: string[]; allowPrivate: boolean };
@@ -126,11 +128,20 @@ export function readSettings(env: (name: string) => string | undefined): Setting
   for (const role of roles) {
     if (role !== "api" && role !== "worker") throw new SettingError("ROLES", `"${role}" is neither api nor worker.`);
   }
+  const kvPath = env("KV_PATH")?.trim() || (onDeploy ? undefined : "./data/millrace.db");
+  const backupDirectory = text("BACKUP_DIR", "");
+  if (backupDirectory && (kvPath === undefined || kvPath === ":memory:" || /^https?:/.test(kvPath))) {
+    throw new SettingError("BACKUP_DIR", "only a store in a file of this machine can be copied; see KV_PATH.");
+  }
+  const everyMs = duration("BACKUP_EVERY", text("BACKUP_EVERY", "1d"));
+  if (everyMs < 60_000) throw new SettingError("BACKUP_EVERY", "at most one copy a minute can be made.");
+  const keep = integer("BACKUP_KEEP", 7, 1, 10_000);
   const maxUploadBytes = integer("MAX_UPLOAD_BYTES", 104_857_600, 1, Number.MAX_SAFE_INTEGER);
   return {
     port: integer("PORT", 8_000, 0, 65_535),
     host,
-    kvPath: env("KV_PATH")?.trim() || (onDeploy ? undefined : "./data/millrace.db"),
+    kvPath,
+    backups: backupDirectory ? { directory: backupDirectory, everyMs, keep } : null,
     roles: { api: roles.includes("api"), worker: roles.includes("worker") },
     concurrency: readConcurrency(text("CONCURRENCY", "")),
     leaseMs: integer("LEASE_MS", QUEUE_DEFAULTS.leaseMs, 1_000, 600_000),

@@ -1,0 +1,100 @@
+/**
+ * Backups on a timer: copies of the store at one moment, in a folder of their own, of which the newest are kept.
+ *
+ * @module
+ */
+
+import type { Logger } from "../log.ts";
+import { type Clock, repeat, type Repeating } from "../task/clock.ts";
+import type { Copy } from "./copy_worker.ts";
+
+/** Options of {@linkcode Backups}. */
+export interface BackupOptions {
+  /** The store's file. */
+  path: string;
+  /** Where the copies go; it is created if it does not exist. */
+  directory: string;
+  /** Time from one copy to the next, also over restarts. Milliseconds. */
+  everyMs: number;
+  /** How many copies are kept. */
+  keep: number;
+}
+
+/** Names of copies: they sort by time. */
+const NAME = /^millrace-\d{8}T\d{6}Z\.db$/;
+const nameAt = (ms: number) => `millrace-${new Date(ms).toISOString().replace(/[-:]|\.\d+/g, "")}.db`;
+const timeOf = (name: string) =>
+  Date.parse(name.slice(9, -3).replace(/^(\d{4})(\d\d)(\d\dT\d\d)(\d\d)/, "$1-$2-$3:$4:"));
+
+/** Makes backups on a timer. */
+export class Backups {
+  #job: Repeating | null = null;
+  #cancel: () => void = () => {};
+
+  constructor(private readonly options: BackupOptions, private readonly clock: Clock, private readonly log: Logger) {}
+
+  /** Starts: the first copy is made as soon as the newest one is old enough. */
+  async start(): Promise<void> {
+    await Deno.mkdir(this.options.directory, { recursive: true, mode: 0o700 });
+    const newest = (await this.#copies()).at(-1);
+    const wait = newest ? timeOf(newest) + this.options.everyMs - this.clock.now() : 0;
+    this.#cancel = this.clock.after(wait, () => {
+      this.#job = repeat(
+        this.clock,
+        this.options.everyMs,
+        () => this.make(),
+        (error) => this.log.error("A backup could not be made; will retry.", { error }),
+      );
+    });
+  }
+
+  /** Stops, and waits for a copy under way. */
+  async stop(): Promise<void> {
+    this.#cancel();
+    await this.#job?.stop();
+  }
+
+  /** Makes a copy now, then removes those that are too many. */
+  async make(): Promise<void> {
+    const { path, directory, keep } = this.options;
+    const name = nameAt(this.clock.now());
+    // A file with the final name is always a complete copy. A process that was killed has left one that is not.
+    const unfinished = `${directory}/unfinished`;
+    await remove(unfinished);
+    await copy({ from: path, to: unfinished });
+    await Deno.rename(unfinished, `${directory}/${name}`);
+    const { size } = await Deno.stat(`${directory}/${name}`);
+    this.log.info("A backup was made.", { file: `${directory}/${name}`, bytes: size });
+    for (const old of (await this.#copies()).slice(0, -keep)) await remove(`${directory}/${old}`);
+  }
+
+  /** The names of all copies, oldest first. */
+  async #copies(): Promise<string[]> {
+    const names: string[] = [];
+    for await (const { name } of Deno.readDir(this.options.directory)) if (NAME.test(name)) names.push(name);
+    return names.sort();
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  await Deno.remove(path).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+}
+
+async function copy(message: Copy): Promise<void> {
+  const worker = new Worker(new URL("./copy_worker.ts", import.meta.url), { type: "module" });
+  try {
+    const failure = await new Promise<string | null>((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = (event) => {
+        event.preventDefault();
+        reject(new Error(event.message));
+      };
+      worker.postMessage(message);
+    });
+    if (failure !== null) throw new Error(failure);
+  } finally {
+    worker.terminate();
+  }
+}

@@ -1,0 +1,100 @@
+/** Backups on a timer, and giving room back. */
+
+import { DatabaseSync } from "node:sqlite";
+import { silent } from "../../../queue/log.ts";
+import { Backups } from "../../../queue/tools/backups.ts";
+import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
+import { withDirectory } from "../../support/directory.ts";
+import { FakeClock, turn } from "../../support/fake_clock.ts";
+import { allReach, noop } from "../../support/queue.ts";
+import { Queue } from "../../../queue/queue.ts";
+
+const HOUR = 3_600_000;
+
+async function filesIn(directory: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(directory)) names.push(name);
+  return names.sort();
+}
+
+Deno.test("a copy is made when the newest is old enough, also over restarts, and the oldest beyond the limit go", async () => {
+  await withDirectory(async (root) => {
+    const [path, directory] = [`${root}/store.db`, `${root}/backups`];
+    const kv = await Deno.openKv(path);
+    const queue = new Queue({ kv, definitions: [noop] });
+    await queue.start();
+    await queue.submitBatch(Array.from({ length: 50 }, () => ({ task_type: "noop" })));
+    await allReach(queue, 50, "SUCCESS");
+    const clock = new FakeClock(Date.UTC(2030, 4, 1, 2));
+    const options = { path, directory, everyMs: HOUR, keep: 2 };
+    const untilThere = async (...names: string[]) => {
+      while ((await filesIn(directory)).join() !== names.join()) await turn();
+    };
+
+    const first = new Backups(options, clock, silent);
+    await first.start();
+    await clock.advance(0);
+    await untilThere("millrace-20300501T020000Z.db");
+    await clock.advance(HOUR);
+    await untilThere("millrace-20300501T020000Z.db", "millrace-20300501T030000Z.db");
+    await first.stop();
+    // What a killed process leaves, and what is not ours.
+    await Deno.writeTextFile(`${directory}/unfinished`, "half");
+    await Deno.writeTextFile(`${directory}/notes.txt`, "keep");
+
+    const second = new Backups(options, clock, silent);
+    await second.start();
+    await clock.advance(HOUR / 2);
+    assertEquals((await filesIn(directory)).length, 4);
+    await clock.advance(HOUR / 2);
+    await untilThere("millrace-20300501T030000Z.db", "millrace-20300501T040000Z.db", "notes.txt");
+    await second.stop();
+    await queue.stop();
+    kv.close();
+
+    // A copy opens as a store with everything.
+    const restored = await Deno.openKv(`${directory}/millrace-20300501T040000Z.db`);
+    const again = new Queue({ kv: restored, definitions: [noop] });
+    await again.start();
+    assertEquals((await again.counts()).noop.SUCCESS, 50);
+    await again.stop();
+    restored.close();
+  });
+});
+
+Deno.test("a backup that cannot be made fails with the reason, and leaves the others alone", async () => {
+  await withDirectory(async (root) => {
+    const backups = new Backups(
+      { path: `${root}/none.db`, directory: root, everyMs: HOUR, keep: 1 },
+      new FakeClock(),
+      silent,
+    );
+    await assertRejects(backups.make(), /unable to open database file/);
+    assertEquals((await filesIn(root)).filter((name) => name !== "unfinished"), []);
+  });
+});
+
+Deno.test("compact gives back the room of what was deleted, says how much, and the store is the same", async () => {
+  await withDirectory(async (root) => {
+    const path = `${root}/store.db`;
+    const kv = await Deno.openKv(path);
+    for (let i = 0; i < 400; i++) await kv.set(["blob", i], new Uint8Array(50_000));
+    for (let i = 0; i < 390; i++) await kv.delete(["blob", i]);
+    kv.close();
+    const compact = new URL("../../../queue/tools/compact.ts", import.meta.url).pathname;
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", compact],
+      env: { KV_PATH: path },
+    }).output();
+    const said = new TextDecoder().decode(stdout);
+    const [before, after, given] = [...said.matchAll(/([\d,]+) bytes/g)].map(([, count]) =>
+      Number(count.replaceAll(",", ""))
+    );
+    assertEquals([code, before - after], [0, given], said);
+    ok(given > 15_000_000 && after < 3_000_000, said);
+    assertEquals((await Deno.stat(path)).size, after);
+    const database = new DatabaseSync(path, { readOnly: true });
+    assertEquals(database.prepare("SELECT count(*) AS n FROM kv").get()!.n, 10);
+    database.close();
+  });
+});
