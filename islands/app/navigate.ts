@@ -77,7 +77,7 @@ export class Navigation {
 
   /** Goes to the view that is shown, with a change. */
   change(change: Partial<View>, replace = false): void {
-    this.go(hrefOf(this.#store.view.value, change).slice(1), replace);
+    this.go(hrefOf(this.#store.view.value, change).slice("./".length), replace);
   }
 
   /** Shows a view; if its list differs, the promise resolves once it is loaded. */
