@@ -19,7 +19,7 @@ import { receiveMessages } from "./watch/messages.ts";
 import { Blobs } from "./store/files/blobs.ts";
 import { Bulk } from "./actions/bulk.ts";
 import { Callbacks } from "./actions/callbacks.ts";
-import { delay, systemClock } from "./task/clock.ts";
+import { delay, systemClock, within } from "./task/clock.ts";
 import { Committer } from "./store/commit/committer.ts";
 import { CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
 import { TaskActions } from "./actions/task_actions.ts";
@@ -98,7 +98,7 @@ export class Queue {
   readonly #janitor: Janitor;
   readonly #effects: EffectWorker;
   readonly #searches = new Searches();
-  #detach: () => void = () => {};
+  #detach: () => Promise<void> = () => Promise.resolve();
   #started = false;
   #stopping = false;
 
@@ -239,7 +239,7 @@ export class Queue {
   async stop(graceMs = QUEUE_DEFAULTS.shutdownGraceMs): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    this.#detach();
+    const detached = this.#detach();
     this.#actions.stop();
     this.#pauses.stop();
     // Handlers come first: other work in progress must not use up their time.
@@ -252,6 +252,7 @@ export class Queue {
     ].map((role) => role.stop());
     await this.#runner.stop(graceMs * 0.7);
     await Promise.all(others);
+    await within(this.#core.clock, graceMs * 0.2, detached);
     await Promise.all([this.#recoverer.stop(), this.#heartbeat.stop()]);
     await this.#core.committer.close(graceMs * 0.2);
   }

@@ -33,14 +33,17 @@ const RESTART_MS = 1_000;
 class Listener {
   #receiver: Receiver | null = null;
   #waiting: (() => void)[] = [];
+  /** What the receivers are dealing with. */
+  readonly #receiving = new Set<Promise<void>>();
 
   constructor(private readonly kv: Deno.Kv) {}
 
-  attach(receiver: Receiver): () => void {
+  attach(receiver: Receiver): () => Promise<void> {
     this.#receiver = receiver;
     for (const go of this.#waiting.splice(0)) go();
-    return () => {
+    return async () => {
       if (this.#receiver === receiver) this.#receiver = null;
+      await Promise.allSettled(this.#receiving);
     };
   }
 
@@ -66,11 +69,15 @@ class Listener {
       const receiver = this.#receiver;
       if (receiver === refused) await new Promise<void>((resolve) => this.#waiting.push(resolve));
       else {
+        const receiving = receiver!.receive(message);
+        this.#receiving.add(receiving);
         try {
-          return await receiver!.receive(message);
+          return await receiving;
         } catch (error) {
           refused = this.#receiver === receiver ? receiver : null;
           receiver!.log.info("A message waits for the next start.", { error });
+        } finally {
+          this.#receiving.delete(receiving);
         }
       }
     }
@@ -79,8 +86,12 @@ class Listener {
 
 const listeners = new WeakMap<Deno.Kv, Listener>();
 
-/** Receives the messages of a KV handle from now on; returns a function that ends it. */
-export function receiveMessages(kv: Deno.Kv, receiver: Receiver): () => void {
+/**
+ * Receives the messages of a KV handle from now on.
+ *
+ * @returns A function that ends it, and resolves once what was received has been dealt with.
+ */
+export function receiveMessages(kv: Deno.Kv, receiver: Receiver): () => Promise<void> {
   let listener = listeners.get(kv);
   if (!listener) {
     listener = new Listener(kv);

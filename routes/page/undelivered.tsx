@@ -26,38 +26,37 @@ interface PageProps {
   error: string | null;
 }
 
-function Row({ id, at, submission, refusal }: UndeliveredMessage): JSX.Element {
+function Message({ id, at, submission, refusal }: UndeliveredMessage): JSX.Element {
   const type = (submission as { task_type?: unknown } | null)?.task_type;
+  const title = typeof type === "string" ? type : "Unknown message";
   const button = (action: string, label: string) => (
     <form method="post" action="undelivered">
       <input type="hidden" name="id" value={id} />
       <input type="hidden" name="action" value={action} />
-      <button type="submit" class="quiet" aria-label={`${label} ${id}`}>{label}</button>
+      <button type="submit" aria-label={`${label} ${title}, ${id}`}>{label}</button>
     </form>
   );
   return (
-    <tr>
-      <th scope="row">{typeof type === "string" ? type : "Unknown"}</th>
-      <td>
-        {refusal.errors.length === 0 && refusal.detail}
-        {refusal.errors.map(({ pointer, detail }) => (
-          <p key={pointer + detail}>
-            {pointer && <code>{pointer}</code>} {detail}
-          </p>
-        ))}
-        {submission !== null && (
-          <details>
-            <summary>Message</summary>
-            <pre>{JSON.stringify(submission, null, 2)}</pre>
-          </details>
-        )}
-      </td>
-      <td>{absolute(at, { format: "utc", zone: "UTC" })}</td>
-      <td>
+    <li class="message">
+      <h2>{title}</h2>
+      <p class="muted">Sent {absolute(at, { format: "utc", zone: "UTC" })}</p>
+      {refusal.errors.length === 0 && <p>{refusal.detail}</p>}
+      {refusal.errors.map(({ pointer, detail }) => (
+        <p key={pointer + detail}>
+          {pointer && <code>{pointer}</code>} {detail}
+        </p>
+      ))}
+      {submission !== null && (
+        <details>
+          <summary>What was sent</summary>
+          <pre>{JSON.stringify(submission, null, 2)}</pre>
+        </details>
+      )}
+      <div class="buttons">
         {submission !== null && button("retry", "Retry")}
         {button("discard", "Discard")}
-      </td>
-    </tr>
+      </div>
+    </li>
   );
 }
 
@@ -75,23 +74,7 @@ function UndeliveredPage({ messages, next, error }: PageProps): JSX.Element {
       {error !== null && <p class="error" role="alert">Error: {error}</p>}
       {messages.length === 0
         ? <p class="muted">There are none.</p>
-        : (
-          <div class="scroll" tabIndex={0} role="region" aria-label="Messages">
-            <table class="rows">
-              <thead>
-                <tr>
-                  <th scope="col">Task type</th>
-                  <th scope="col">Reason</th>
-                  <th scope="col">Sent</th>
-                  <th scope="col">
-                    <span class="hidden">Actions</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>{messages.map((message) => <Row key={message.id} {...message} />)}</tbody>
-            </table>
-          </div>
-        )}
+        : <ul class="messages">{messages.map((message) => <Message key={message.id} {...message} />)}</ul>}
       {next !== null && (
         <p>
           <a href={`undelivered?after=${encodeURIComponent(next)}`}>More</a>

@@ -178,6 +178,7 @@ Deno.test({
       const minutes = ticks.map(({ task }) => Math.floor(task.created_at / 60_000));
       ok(ticks.length > 0 && ticks.length <= Math.ceil((Date.now() - started) / 60_000), `${ticks.length} ticks`);
       assertEquals(new Set(minutes).size, ticks.length, "no tick came twice");
+      assertEquals(platform.killed, 0, "each instance has handed over what it held within five seconds");
       ok(!/unhandled|Uncaught|panic/i.test(platform.output), platform.output.slice(-5_000));
     } finally {
       await platform.close();

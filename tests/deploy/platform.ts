@@ -85,7 +85,8 @@ export class Platform {
     const deno = this.deno[(this.starts.request + this.starts.cron) % this.deno.length];
     this.starts[reason]++;
     const process = new Deno.Command(deno, {
-      args: ["run", "-A", new URL("../../main.ts", import.meta.url).pathname],
+      // There, all is allowed, but what is written to the disk does not outlive the instance, and nothing can be run.
+      args: ["run", "-A", "--deny-write", "--deny-run", new URL("../../main.ts", import.meta.url).pathname],
       clearEnv: true,
       env: {
         PATH: Deno.env.get("PATH") ?? "",
