@@ -84,12 +84,12 @@ const queue = new Queue({
   retention: settings.retention,
   rates: settings.rates,
 });
+const backups = settings.backups && new Backups({ path: kvPath!, ...settings.backups }, clock, log);
+await backups?.start().catch((error: Error) => refuseToStart(4, `BACKUP_DIR cannot be used: ${error.message}`));
 await queue.start().catch((error: Error) => refuseToStart(4, `The store could not be read: ${error.message}`));
 started.resolve(queue);
 
 const storePath = lock ? kvPath : undefined;
-const backups = settings.backups && new Backups({ path: kvPath!, ...settings.backups }, clock, log);
-await backups?.start().catch((error: Error) => refuseToStart(4, `BACKUP_DIR cannot be used: ${error.message}`));
 let faults: Faults | null = null;
 const { app, close } = createApp({ ...settings, queue, clock, log, storePath, faults: () => faults?.count ?? 0 });
 const listen = async () =>

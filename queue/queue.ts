@@ -56,7 +56,7 @@ import type { Retention } from "./task/summary.ts";
 import type { RetryFrom } from "./task/transitions.ts";
 
 /** How often to check whether anything is left to do. Milliseconds. */
-const WORK_LOOK_MS = 500;
+const WORK_LOOK_MS = 1_000;
 
 /** The queue. */
 export class Queue {

@@ -208,12 +208,19 @@ function readTokens(text: string): Token[] {
   return tokens;
 }
 
+/** What comes first in the paths of the service: a proxy that removes a base path of the same name cannot be told apart. */
+const PLACES = ["api", "static", "tasks", "examples", "ws", "login", "logout", "suppressions", "undelivered"];
+
 function readPublicUrl(text: string): URL | undefined {
   if (text === "") return undefined;
   const url = URL.parse(text);
+  const [, first] = url?.pathname.split("/") ?? [];
+  if (PLACES.includes(first)) {
+    throw new SettingError("PUBLIC_URL", `a base path cannot begin with /${first}, which is a place in the service.`);
+  }
   const isPlain = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash;
   if (isPlain) return url;
-  throw new SettingError("PUBLIC_URL", `"${text}" is not an http or https address like https://example.com/tasks.`);
+  throw new SettingError("PUBLIC_URL", `"${text}" is not an http or https address like https://example.com/millrace.`);
 }
 
 /** Addresses and networks, separated by commas. */

@@ -17,8 +17,8 @@ export const IDLE_LEASE_MS = 3_600_000;
 export class Heartbeat {
   #job: Repeating | null = null;
   #lastBeat: number;
-  /** The id of the instance that has told that it is awake. */
-  #awake: string | null = null;
+  /** What the store says of which instance; `unknown` while a beat is on its way, or if it failed. */
+  #told: { instance: string; state: "idle" | "awake" | "unknown" } = { instance: "", state: "idle" };
   #beating: Promise<void> = Promise.resolve();
 
   /** @param isHolding Whether this instance holds a task or is about to claim one. */
@@ -38,7 +38,7 @@ export class Heartbeat {
   /** Whether the beats that were due have been committed. */
   get isRegular(): boolean {
     if (!this.core.distributed) return true;
-    return this.age < (this.#isAwake ? this.leaseMs : IDLE_LEASE_MS);
+    return this.age < (this.#state === "idle" ? IDLE_LEASE_MS : this.leaseMs);
   }
 
   /** Starts beating. */
@@ -46,8 +46,8 @@ export class Heartbeat {
     this.#lastBeat = this.core.clock.monotonic();
     if (!this.core.distributed) return;
     this.#job = repeat(this.core.clock, this.leaseMs / 3, async () => {
-      await this.#beating;
-      if (this.isHolding() || this.#isAwake || this.age >= IDLE_LEASE_MS / 2) await this.#beat();
+      await this.#beating.catch(() => {});
+      if (this.isHolding() || this.#state !== "idle" || this.age >= IDLE_LEASE_MS / 2) await this.#beat();
     }, (error) => {
       if (!(error instanceof FencedError)) this.core.log.warn("A heartbeat failed; will retry.", { error });
     });
@@ -57,11 +57,12 @@ export class Heartbeat {
   async wake(): Promise<void> {
     if (!this.core.distributed) return;
     await this.#beating.catch(() => {});
-    while (!this.#isAwake) await this.#beat();
+    while (this.#state !== "awake") await this.#beat();
   }
 
-  get #isAwake(): boolean {
-    return this.#awake === this.core.committer.instance;
+  /** An instance that has just registered is idle. */
+  get #state(): "idle" | "awake" | "unknown" {
+    return this.#told.instance === this.core.committer.instance ? this.#told.state : "idle";
   }
 
   #beat(): Promise<void> {
@@ -69,9 +70,10 @@ export class Heartbeat {
     const { instance } = committer;
     const sent = clock.monotonic();
     const idle = !this.isHolding();
+    this.#told = { instance, state: "unknown" };
     this.#beating = committer.heartbeat(idle).then(() => {
       this.#lastBeat = sent;
-      this.#awake = idle ? null : instance;
+      this.#told = { instance, state: idle ? "idle" : "awake" };
     });
     return this.#beating;
   }

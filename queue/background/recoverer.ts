@@ -34,20 +34,24 @@ export class Recoverer {
   #seen = new Map<string, { versionstamp: string; since: number; moved: boolean }>();
   /** When the instances were last read. */
   #lookedAt = -Infinity;
-  /** Whether no other instance held a task then. */
+  /** Whether no other instance held a task then, and no wake-up has come since. */
   #calm = false;
+  /** Wake-ups that have come. */
+  #stirred = 0;
 
   constructor(private readonly core: Core, private readonly leaseMs: number) {}
 
-  /** Whether an instance is known to be alive: its heartbeat has changed since this one looks. */
+  /** Whether an instance is known to be alive: its heartbeat has just changed. */
   isAlive(instance: string): boolean {
-    return instance === this.core.committer.instance || this.#seen.get(instance)?.moved === true;
+    if (instance === this.core.committer.instance) return true;
+    const seen = this.#seen.get(instance);
+    return seen !== undefined && seen.moved && this.core.clock.monotonic() - seen.since < this.leaseMs * 2 / 3;
   }
 
   /** Looks for dead instances three times per lease, or each minute while the others hold nothing. */
   start(): void {
     // Another instance may have claimed a task.
-    this.#unlisten = this.core.notifier.on("anything", () => this.#calm = false);
+    this.#unlisten = this.core.notifier.on("anything", () => this.#stir());
     this.#job = repeat(
       this.core.clock,
       this.leaseMs / 3,
@@ -63,8 +67,13 @@ export class Recoverer {
 
   /** Looks now. */
   look(): void {
-    this.#calm = false;
+    this.#stir();
     this.#job?.kick();
+  }
+
+  #stir(): void {
+    this.#stirred++;
+    this.#calm = false;
   }
 
   /** Stops and waits for a run under way. */
@@ -80,8 +89,9 @@ export class Recoverer {
   }
 
   async #run(leaseMs: number): Promise<void> {
-    this.#lookedAt = this.core.clock.monotonic();
-    this.#calm = true;
+    const lookedAt = this.core.clock.monotonic();
+    const stirred = this.#stirred;
+    let calm = true;
     // Tasks are read before instances: an instance is registered before it claims a task.
     const held: { id: string; instance: string; versionstamp: string }[] = [];
     for await (const entry of this.core.kv.list({ prefix: keys.runs() }, { batchSize: 500 })) {
@@ -99,7 +109,7 @@ export class Recoverer {
         if (seen?.versionstamp !== entry.versionstamp) {
           this.#seen.set(instance, { versionstamp: entry.versionstamp, since: now, moved: seen !== undefined });
         }
-        if (!idle) this.#calm = false;
+        if (!idle) calm = false;
         const silent = now - this.#seen.get(instance)!.since;
         if (
           silent >= (idle && leaseMs > 0 ? IDLE_LEASE_MS : leaseMs) &&
@@ -120,7 +130,7 @@ export class Recoverer {
     for (const instance of this.#seen.keys()) {
       if (!living.has(instance)) this.#seen.delete(instance);
     }
-    if (held.some(({ instance }) => instance !== committer.instance)) this.#calm = false;
+    if (held.some(({ instance }) => instance !== committer.instance)) calm = false;
     await this.#redirect(living);
     const orphans = held.filter(({ instance }) => !living.has(instance));
     await Promise.all(orphans.map((orphan) =>
@@ -129,6 +139,9 @@ export class Recoverer {
         this.core.log.error("A task could not be handed back.", { error, id: orphan.id })
       )
     ));
+    // A wake-up in the meantime may tell of another claim.
+    if (calm && this.#stirred === stirred) this.#calm = true;
+    this.#lookedAt = lookedAt;
   }
 
   /** Carries out cancel requests to instances that are gone. */

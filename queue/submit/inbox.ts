@@ -31,6 +31,8 @@ const KEPT_CHARS = 1_000;
 const REMEMBERED_MS = 30 * 86_400_000;
 /** Messages that are dealt with at once. */
 const MAX_AT_ONCE = 500;
+/** A message that could not be dealt with so many times, over half a minute, is kept. */
+const MAX_FAILURES = 40;
 /** Errors that say nothing about the message: it is tried again. */
 const PASSING = ["conflict", "fenced", "outcome_unknown", "busy"];
 
@@ -68,6 +70,11 @@ export interface UndeliveredMessage {
 
 type Stored = Message & { refusal?: Refusal };
 
+const UNPROCESSED: Refusal = {
+  code: "not_processed",
+  detail: "The message could not be processed. The log says why.",
+  errors: [],
+};
 const GIVEN_UP: Refusal = {
   code: "not_delivered",
   detail: "KV could not deliver the message: the process ended each time before it was dealt with.",
@@ -143,7 +150,8 @@ export class Inbox {
       try {
         return await (message.refusal ? this.#keep(message, message.refusal) : this.#accept(message));
       } catch (error) {
-        if (error instanceof ClosedError) throw error;
+        if (this.core.committer.closing) throw new ClosedError();
+        if (failures === MAX_FAILURES) return await this.#keep(message, UNPROCESSED);
         log.warn("A message could not be dealt with; will retry.", { error, message: message.id });
         await delay(clock, backoff(failures + 5));
       }
@@ -236,7 +244,7 @@ export class Inbox {
   /**
    * Submits a message that was kept, again: after its cause was mended.
    *
-   * @returns The id of its task.
+   * @returns The id of its task: a new one, or the one that it had made before or that has its unique key.
    * @throws {NotFoundError} If it is not kept.
    * @throws {InvalidInputError} If it is still refused; it is kept on.
    */

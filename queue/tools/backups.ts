@@ -4,6 +4,7 @@
  * @module
  */
 
+import * as fs from "node:fs/promises";
 import type { Logger } from "../log.ts";
 import { type Clock, repeat, type Repeating } from "../task/clock.ts";
 import type { Copy } from "./copy_worker.ts";
@@ -20,6 +21,8 @@ export interface BackupOptions {
   keep: number;
 }
 
+/** How often the age of the newest copy is looked at, and how soon a failed one is tried again. Milliseconds. */
+const LOOK_MS = 600_000;
 /** Names of copies: they sort by time. */
 const NAME = /^millrace-\d{8}T\d{6}Z\.db$/;
 const nameAt = (ms: number) => `millrace-${new Date(ms).toISOString().replace(/[-:]|\.\d+/g, "")}.db`;
@@ -29,28 +32,28 @@ const timeOf = (name: string) =>
 /** Makes backups on a timer. */
 export class Backups {
   #job: Repeating | null = null;
-  #cancel: () => void = () => {};
 
   constructor(private readonly options: BackupOptions, private readonly clock: Clock, private readonly log: Logger) {}
 
-  /** Starts: the first copy is made as soon as the newest one is old enough. */
+  /**
+   * Starts: a copy is made whenever the newest one is old enough.
+   *
+   * @throws {Error} If the folder cannot be created.
+   */
   async start(): Promise<void> {
     await Deno.mkdir(this.options.directory, { recursive: true, mode: 0o700 });
-    const newest = (await this.#copies()).at(-1);
-    const wait = newest ? timeOf(newest) + this.options.everyMs - this.clock.now() : 0;
-    this.#cancel = this.clock.after(wait, () => {
-      this.#job = repeat(
-        this.clock,
-        this.options.everyMs,
-        () => this.make(),
-        (error) => this.log.error("A backup could not be made; will retry.", { error }),
-      );
-    });
+    this.#job = repeat(this.clock, Math.min(this.options.everyMs, LOOK_MS), async () => {
+      try {
+        const newest = (await this.#copies()).at(-1);
+        if (!newest || timeOf(newest) + this.options.everyMs <= this.clock.now()) await this.make();
+      } catch (error) {
+        this.log.error("A backup could not be made; will retry.", { error });
+      }
+    }, () => {});
   }
 
   /** Stops, and waits for a copy under way. */
   async stop(): Promise<void> {
-    this.#cancel();
     await this.#job?.stop();
   }
 
@@ -61,8 +64,15 @@ export class Backups {
     // A file with the final name is always a complete copy. A process that was killed has left one that is not.
     const unfinished = `${directory}/unfinished`;
     await remove(unfinished);
-    await copy({ from: path, to: unfinished });
-    await Deno.rename(unfinished, `${directory}/${name}`);
+    await assertRoom(path, directory);
+    try {
+      await copy({ from: path, to: unfinished });
+      await Deno.rename(unfinished, `${directory}/${name}`);
+    } catch (error) {
+      // On a full disk, the store itself needs this room.
+      await remove(unfinished);
+      throw error;
+    }
     const { size } = await Deno.stat(`${directory}/${name}`);
     this.log.info("A backup was made.", { file: `${directory}/${name}`, bytes: size });
     for (const old of (await this.#copies()).slice(0, -keep)) await remove(`${directory}/${old}`);
@@ -73,6 +83,17 @@ export class Backups {
     const names: string[] = [];
     for await (const { name } of Deno.readDir(this.options.directory)) if (NAME.test(name)) names.push(name);
     return names.sort();
+  }
+}
+
+/** @throws {Error} If the copy would fill the disk. */
+async function assertRoom(path: string, directory: string): Promise<void> {
+  // Older versions of Deno cannot tell.
+  if (!("statfs" in fs)) return;
+  const { bavail, bsize } = await fs.statfs(directory);
+  const { size } = await Deno.stat(path);
+  if (bavail * bsize < size) {
+    throw new Error(`${directory} has no room for a copy of ${size.toLocaleString("en")} bytes.`);
   }
 }
 

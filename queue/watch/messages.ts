@@ -53,7 +53,8 @@ class Listener {
       try {
         return await this.kv.listenQueue((message) => this.#deliver(message));
       } catch (error) {
-        if (error instanceof Deno.errors.BadResource) return;
+        // Both say that the handle is closed.
+        if (error instanceof Deno.errors.BadResource || /already closed/.test(String(error))) return;
         log.error("A message of KV's queue could not be read; listening again.", { error });
         await delay(clock, RESTART_MS);
       }

@@ -4,11 +4,14 @@
  * @module
  */
 
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
+import { NotFoundError } from "../../queue/task/errors.ts";
+import { isId } from "../../queue/task/ids.ts";
 import type { UndeliveredMessage } from "../../queue/submit/inbox.ts";
 import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
+import { Problem } from "../http/problem.ts";
 import type { Quotas } from "./quotas.ts";
 import { taskResponse } from "./task_response.ts";
 
@@ -19,6 +22,14 @@ function shown({ id, at, submission, refusal }: UndeliveredMessage): Record<stri
   return { id, sent_at: new Date(at).toISOString(), submission, refusal };
 }
 
+/** Where the list goes on, by the query; undefined: from its beginning. */
+export function afterOf(c: Context<AppEnv>): string | undefined {
+  const after = c.req.query("after");
+  if (after === undefined || isId(after)) return after;
+  const errors = [{ parameter: "after", detail: "Pass next from the previous page." }];
+  throw new Problem(400, "bad_query", "The query is not valid; see errors.", errors);
+}
+
 /** The routes of undelivered messages. */
 export function undeliveredRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
@@ -26,15 +37,21 @@ export function undeliveredRoutes({ queue, publicUrl }: AppOptions, quotas: Quot
 
   // What a message submits may be anything: whoever may not submit has no need of it.
   app.get("/", requireRole("operator"), async (c) => {
-    const { messages, next } = await inbox.list(MESSAGES_SHOWN, c.req.query("after"));
+    const { messages, next } = await inbox.list(MESSAGES_SHOWN, afterOf(c));
     return c.json({ undelivered: messages.map(shown), next });
   });
 
   app.post("/:id/retry", requireRole("operator"), async (c) => {
     await quotas.takeTasks(c, 1);
     const id = await inbox.retry(c.req.param("id"));
+    const state = await queue.get(id).catch((error) => {
+      if (error instanceof NotFoundError) return null;
+      throw error;
+    });
+    // The task that the message had made before was deleted since.
+    if (!state) return c.body(null, 204);
     c.header("Location", withBase(`/api/tasks/${id}`, publicUrl));
-    return c.json(await taskResponse(queue, await queue.get(id), c.get("principal")), 201);
+    return c.json(await taskResponse(queue, state, c.get("principal")), 201);
   });
 
   app.delete("/:id", requireRole("operator"), async (c) => {

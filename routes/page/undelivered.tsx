@@ -10,7 +10,7 @@ import { absolute } from "../../islands/app/format.ts";
 import { HOME, hrefOf } from "../../islands/app/url.ts";
 import type { UndeliveredMessage } from "../../queue/submit/inbox.ts";
 import { InvalidInputError, NotFoundError } from "../../queue/task/errors.ts";
-import { MESSAGES_SHOWN } from "../api/undelivered.ts";
+import { afterOf, MESSAGES_SHOWN } from "../api/undelivered.ts";
 import type { Quotas } from "../api/quotas.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
@@ -89,7 +89,7 @@ export function undeliveredPageRoutes({ queue, publicUrl }: AppOptions, quotas: 
   const app = new Hono<AppEnv>({ strict: false });
 
   async function page(c: Context<AppEnv>, error: string | null = null): Promise<Response> {
-    const found = await queue.inbox.list(MESSAGES_SHOWN, c.req.query("after"));
+    const found = await queue.inbox.list(MESSAGES_SHOWN, afterOf(c));
     const children = <UndeliveredPage {...found} error={error} />;
     return c.html(renderDocument({ title: "Undelivered messages — Millrace", children }), error === null ? 200 : 422);
   }

@@ -37,7 +37,7 @@ async function call(origin: string, path: string, init: RequestInit & { body?: B
       });
       const text = await answer.text();
       if (answer.ok) return JSON.parse(text);
-      if (answer.status !== 503) throw new Error(`${answer.status}: ${text}`);
+      if (answer.status !== 503 || tries > 1_000) throw new Error(`${answer.status}: ${text}`);
     } catch (error) {
       // The connection broke: its instance has gone.
       if (!(error instanceof TypeError) || tries > 20) throw error;
@@ -154,6 +154,20 @@ Deno.test({
         PHOTOS,
       );
       ok(mailTask.task.attempts.length > 1, "the mailing outlived an instance");
+      // An instance dies without a word: another takes over what it held.
+      const held = await submit(origin, {
+        task_type: "csv_processing",
+        input_params: { num_rows: 100, processing_time: 5 },
+      });
+      await reaches(watcher, held, "RUNNING");
+      platform.crash();
+      // Someone looks at the page.
+      await call(origin, "/api/me");
+      const taken = await ends(held);
+      assertEquals([taken.task.status, taken.task.attempts.map(({ outcome }) => outcome)], [
+        "SUCCESS",
+        ["interrupted", "success"],
+      ]);
       // The page has followed over all these instances.
       for (const id of Object.values(ids)) {
         await page?.locator(`tr[data-id="${id}"] .status`, { hasText: "Success" }).waitFor();

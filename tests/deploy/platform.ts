@@ -119,10 +119,10 @@ export class Platform {
     };
     const reading = Promise.all([read(process.stdout), read(process.stderr)]);
     const ended = process.status.then(async (status) => {
+      this.#living.delete(instance);
       await reading;
       ready.reject(new Error(`The instance ended: ${text.slice(-2_000)}`));
       for (const cancel of instance.cancels) cancel();
-      this.#living.delete(instance);
       if (this.#current === instance) this.#current = null;
       return status;
     });
@@ -133,8 +133,15 @@ export class Platform {
     return instance;
   }
 
+  /** Kills the newest instance without a warning, as when its machine breaks. */
+  crash(): void {
+    this.#current?.process.kill("SIGKILL");
+    this.#current = null;
+  }
+
   #stop(instance: Instance): void {
     if (this.#current === instance) this.#current = null;
+    if (!this.#living.has(instance)) return;
     instance.process.kill("SIGINT");
     instance.cancels.push(systemClock.after(GRACE_MS, () => {
       this.killed++;

@@ -29,12 +29,14 @@ class Balancer {
   async #accept(): Promise<void> {
     for await (const client of this.#listener) {
       const { port } = new URL(this.servers[this.#turn++ % this.servers.length].origin);
-      void Deno.connect({ hostname: "127.0.0.1", port: Number(port) }).then((server) => {
+      const connecting = Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+      connecting.catch(() => client.close());
+      void connecting.then((server) => {
         for (const [from, to] of [[client, server], [server, client]]) {
           this.#open.add(from);
           from.readable.pipeTo(to.writable).catch(() => {}).finally(() => this.#open.delete(from));
         }
-      });
+      }, () => {});
     }
   }
 }
@@ -103,13 +105,18 @@ Deno.test({
       await call(b, "POST", "/api/task-types/webhook_delivery/resume", {});
       while ((await call(a, "GET", `/api/tasks/${paused.body.id}`)).body.status === "PENDING");
 
-      // A restart of each in turn: a client that repeats a 503 meets no error, and loses nothing.
+      // A restart of each in turn: a client that repeats a call after a 503 or a broken connection meets no error, and loses nothing.
       const balancer = new Balancer([a, b]);
       let restarting = true;
       const ids = new Set<string>();
       const patient = async (path: string, init?: RequestInit): Promise<Task> => {
         while (true) {
-          const answer = await fetch(balancer.origin + path, init);
+          const answer = await fetch(balancer.origin + path, init).catch((error) => {
+            // The server closed the connection while the request was on its way.
+            if (error instanceof TypeError) return null;
+            throw error;
+          });
+          if (!answer) continue;
           const body = await answer.json();
           if (answer.ok) return body;
           if (answer.status !== 503) throw new Error(`${answer.status}: ${JSON.stringify(body)}`);

@@ -150,19 +150,21 @@ export class Committer implements LaneOwner {
   async heartbeat(idle = false): Promise<void> {
     const { kv } = this.options;
     const key = keys.instance(this.#instance);
-    const result = await kv.atomic().check({ key, versionstamp: this.#beat })
-      .set(key, encode(this.#instanceRecord(idle))).commit();
-    if (result.ok) {
-      this.#beat = result.versionstamp;
-      return;
+    while (true) {
+      const result = await kv.atomic().check({ key, versionstamp: this.#beat })
+        .set(key, encode(this.#instanceRecord(idle))).commit();
+      if (result.ok) {
+        this.#beat = result.versionstamp;
+        return;
+      }
+      // The answer to an earlier beat was lost, or this one was sent twice: what is stored may say something else.
+      const entry = await kv.get(key);
+      if (entry.versionstamp === null) {
+        this.fence();
+        throw new FencedError();
+      }
+      this.#beat = entry.versionstamp;
     }
-    // A resent heartbeat fails its own check: the entry exists, only newer than we knew.
-    const entry = await kv.get(key);
-    if (entry.versionstamp === null) {
-      this.fence();
-      throw new FencedError();
-    }
-    this.#beat = entry.versionstamp;
   }
 
   /**

@@ -158,6 +158,7 @@ export class Lane {
           continue;
         }
       } else if (isLimitError(error)) {
+        this.#drop(part);
         if (operations.length === 1) {
           operations[0].settle({ error: new RefusedWriteError({ cause: error }) });
           return;
@@ -178,6 +179,7 @@ export class Lane {
       operations = left;
       await delay(this.#owner.options.clock, backoff(failures));
     }
+    this.#drop(part);
     // Fenced (or closing) midway. With the lane gone nobody can tell whether the last attempt was committed: a task
     // owner's write is void either way, all others get an unknown outcome.
     for (const operation of operations) {
@@ -197,10 +199,15 @@ export class Lane {
     }
   }
 
+  /** A part was not committed: its message was not sent. */
+  #drop({ wakeAt }: Part): void {
+    if (wakeAt !== null) this.#owner.options.wakeups?.drop(wakeAt);
+  }
+
   #partOf(operations: Operation[], instead?: Part): Part {
     const { clock, wakeups } = this.#owner.options;
     const now = clock.now();
-    if (instead && instead.wakeAt !== null) wakeups?.drop(instead.wakeAt);
+    if (instead) this.#drop(instead);
     const due = operations.reduce((due, { changeset }) => Math.min(due, changeset.due ?? Infinity), Infinity);
     const changes = operations.flatMap(({ changeset }) => changeset.changes);
     const record: ChangeRecord = { at: now, changes: changes.map(toEntry) };

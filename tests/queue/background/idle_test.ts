@@ -3,6 +3,9 @@
 import { Queue } from "../../../queue/queue.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
+import { decode } from "../../../queue/store/codec.ts";
+import type { InstanceRecord } from "../../../queue/store/commit/committer.ts";
+import { faulty } from "../../support/kv/faulty_kv.ts";
 import { countingKv } from "../../support/kv/counting_kv.ts";
 import { allReach, heldType, noop } from "../../support/queue.ts";
 
@@ -54,3 +57,40 @@ Deno.test("an idle instance is left alone for an hour, one that holds a task for
   await driven(clock, other.stop());
   kv.close();
 });
+
+for (const fault of ["locked", "applied, then error"] as const) {
+  Deno.test(`a beat that fails (${fault}) does not end the heartbeat, and an idle one whose answer is lost hides no claim`, async () => {
+    const real = await Deno.openKv(":memory:");
+    const state = faulty(real);
+    const clock = new FakeClock();
+    const held = heldType();
+    const options = { clock, definitions: [held.definition], distributed: true };
+    const watcher = new Queue({ ...options, kv: real, worker: false });
+    await watcher.start();
+    const queue = new Queue({ ...options, kv: state.kv });
+    await queue.start();
+    const { instance } = queue;
+    const record = async () => decode<InstanceRecord>((await real.get(["instance", instance])).value);
+    for (let round = 0; round < 3; round++) {
+      await driven(clock, watcher.submit({ task_type: "held" }));
+      const handler = await driven(clock, held.next());
+      assertEquals((await record()).idle, false);
+      // Each beat fails for a while, but for less than a lease.
+      await clock.advance(6_000);
+      state.fault = () => fault;
+      await clock.advance(6_000);
+      state.fault = () => null;
+      await clock.advance(60_000);
+      assertEquals([queue.instance, handler.ctx.signal.aborted], [instance, false]);
+      handler.finish();
+      await driven(clock, allReach(watcher, round + 1, "SUCCESS"));
+      state.fault = () => fault;
+      await clock.advance(6_000);
+      state.fault = () => null;
+      await clock.advance(round * 10_000);
+    }
+    await driven(clock, queue.stop());
+    await driven(clock, watcher.stop());
+    real.close();
+  });
+}

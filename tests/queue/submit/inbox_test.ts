@@ -3,11 +3,12 @@
 import { ulid } from "ulid";
 import * as z from "zod";
 import { defineTask } from "../../../queue/define.ts";
+import { createLogger } from "../../../queue/log.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { taskMessage } from "../../../queue/submit/inbox.ts";
 import type { SubmissionBody } from "../../../queue/submit/submission.ts";
 import { InvalidInputError, NotFoundError, TooLargeError } from "../../../queue/task/errors.ts";
-import { assertEquals, assertMatch, assertRejects, assertThrows } from "../../support/assert.ts";
+import { assertEquals, assertMatch, assertRejects, assertThrows, ok } from "../../support/assert.ts";
 import { withDirectory } from "../../support/directory.ts";
 import { turn } from "../../support/fake_clock.ts";
 import { faulty } from "../../support/kv/faulty_kv.ts";
@@ -130,16 +131,48 @@ Deno.test("a message that KV gave up is listed as such, and can be tried again",
 });
 
 Deno.test("delay and expiry count from when the message was made", async () => {
-  await withQueue({}, async (queue, kv) => {
+  await withQueue({ worker: false }, async (queue, kv) => {
     const at = Date.now() - 3_600_000;
     const send = (submission: unknown) =>
       kv.enqueue(new TextEncoder().encode(JSON.stringify({ millrace: "submission", id: ulid(), at, submission })));
-    await send({ task_type: "noop", delay: 7_200 });
-    await send({ task_type: "noop", expires_in: 1_800, delay: 0 });
-    await allReach(queue, 2, "PENDING", "CANCELLED", "SUCCESS");
-    const { states } = await queue.list({}, 10);
-    assertEquals(states.map(({ task }) => task.run_at).filter((run) => run !== null), [at + 7_200_000]);
+    await send({ task_type: "noop", delay: 7_200, tags: ["delayed"] });
+    await send({ task_type: "noop", expires_in: 7_200, tags: ["kept"] });
+    await send({ task_type: "noop", expires_in: 1_800, tags: ["late"] });
+    await allReach(queue, 3, "PENDING");
+    const of = async (tag: string) => (await queue.list({ tag }, 1)).states[0].task;
+    assertEquals((await of("delayed")).run_at, at + 7_200_000);
+    const kept = await of("kept");
+    ok(Math.abs(kept.expires_at! - (at + 7_200_000)) < 1_000, `${kept.expires_at! - at}`);
+    const late = await of("late");
+    assertEquals(late.expires_at! - late.created_at, 1, "it expires at once");
   });
+});
+
+Deno.test("a stop in the middle of a message leaves it to the next start", async () => {
+  const real = await Deno.openKv(":memory:");
+  const state = faulty(real);
+  const waits = Promise.withResolvers<void>();
+  const log = createLogger(
+    "info",
+    "text",
+    () => 0,
+    (line) => line.includes("waits for the next start") && waits.resolve(),
+  );
+  const first = new Queue({ kv: state.kv, definitions: [noop], lanes: 1, log });
+  await first.start();
+  // No commit comes to pass until the queue has given the message up.
+  state.fault = () => "locked";
+  await real.enqueue(...taskMessage({ task_type: "noop" }));
+  while (state.commits < 5) await turn();
+  const stopped = first.stop(500);
+  await waits.promise;
+  state.fault = () => null;
+  await stopped;
+  const second = new Queue({ kv: state.kv, definitions: [noop], lanes: 1 });
+  await second.start();
+  await allReach(second, 1, "SUCCESS");
+  await second.stop();
+  real.close();
 });
 
 Deno.test("a message that comes again while it is still being dealt with makes one task", async () => {

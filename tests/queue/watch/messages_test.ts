@@ -10,6 +10,7 @@ import { Runner } from "../../../queue/run/runner.ts";
 import { WAKEUP } from "../../../queue/store/commit/lane.ts";
 import { taskMessage } from "../../../queue/submit/inbox.ts";
 import { isTerminal, statusOf } from "../../../queue/task/record.ts";
+import { type Clock, systemClock, within } from "../../../queue/task/clock.ts";
 import { Notifier } from "../../../queue/watch/notifier.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { withDirectory } from "../../support/directory.ts";
@@ -43,26 +44,41 @@ async function withoutCalls(test: () => Promise<void>): Promise<void> {
   }
 }
 
+/** The machine's clock, on which nothing that waits for half a minute or longer ever comes: neither poll nor sweep. */
+const withoutPolls: Clock = {
+  ...systemClock,
+  after: (ms, callback) => ms >= 30_000 ? () => {} : systemClock.after(ms, callback),
+};
+
 Deno.test("messages alone start what is ready, due, tried again, expired, released by a parent or by a key", async () => {
   await withoutCalls(async () => {
-    const held = heldType("held", { concurrency: 1 });
-    await withQueue({ definitions: [noop, flaky, held.definition] }, async (queue) => {
+    const held = heldType("held", { concurrency: 2 });
+    const definitions = [noop, flaky, held.definition];
+    await withQueue({ clock: withoutPolls, messages: true, definitions }, async (queue) => {
       const submit = async (task_type: string, more = {}) => (await queue.submit({ task_type, ...more })).task.task.id;
       // The change stream waits for wake-ups too: so the tasks themselves are read.
       const ends = async (id: string) => {
-        while (!isTerminal(statusOf(await queue.get(id)))) await turn();
+        const ended = async () => {
+          while (!isTerminal(statusOf(await queue.get(id)))) await turn();
+        };
+        ok(await within(systemClock, 20_000, ended()), "it was never started");
         return statusOf(await queue.get(id));
       };
-      const parent = await submit("noop");
-      assertEquals(await ends(parent), "SUCCESS");
+      assertEquals(await ends(await submit("noop")), "SUCCESS");
       assertEquals(await ends(await submit("noop", { run_at: Date.now() + 200 })), "SUCCESS");
       assertEquals(await ends(await submit("flaky")), "SUCCESS");
+      const parent = await submit("held", { concurrency_key: "a" });
+      const first = await held.next();
+      const child = await submit("noop", { depends_on: [parent] });
+      const second = await submit("held", { concurrency_key: "a" });
       await submit("held");
-      const handler = await held.next();
+      const other = await held.next();
       assertEquals(await ends(await submit("held", { expires_in_ms: 100 })), "CANCELLED");
-      assertEquals(await ends(await submit("noop", { depends_on: [parent] })), "SUCCESS");
-      assertEquals(await ends(await submit("noop", { concurrency_key: "a" })), "SUCCESS");
-      handler.finish();
+      first.finish();
+      assertEquals(await ends(child), "SUCCESS");
+      (await held.next()).finish();
+      assertEquals(await ends(second), "SUCCESS");
+      other.finish();
     });
   });
 });

@@ -16,6 +16,8 @@ Deno.test("undelivered messages are counted, listed with their reasons, retried 
     assertEquals((await (await call("/api/stats")).json()).undelivered, 2);
     const { undelivered, next } = await (await call("/api/undelivered")).json();
     assertEquals(next, null);
+    const wrong = await call(`/api/undelivered?after=${"x".repeat(3_000)}`);
+    assertEquals([wrong.status, (await wrong.json()).errors[0].parameter], [400, "after"]);
     const of = (type: string) =>
       undelivered.find(({ submission }: { submission: { task_type: string } }) => submission.task_type === type);
     assertEquals(of("noop").refusal.errors, [{ pointer: "/input_params/text", detail: "Unknown field." }]);
