@@ -28,7 +28,7 @@ export interface Core {
   readonly notifier: Notifier;
   /** Wakes the queue by messages when something becomes due; null: timers do. */
   readonly alarm: Alarm | null;
-  /** Whether this queue receives the messages of KV's own queue. */
+  /** Whether this queue takes submissions from KV's own queue. */
   readonly messages: boolean;
   /** What one atomic may hold. */
   readonly limits: AtomicLimits;

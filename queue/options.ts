@@ -46,11 +46,16 @@ export interface QueueOptions {
   /** How long ended tasks are kept, by how they ended. Milliseconds, default 7 days each. */
   retention?: Partial<Retention>;
   /**
-   * Whether KV's own queue carries wake-ups and submissions ({@linkcode taskMessage}). The queue must be the only
-   * listener of its KV handle then. Default: true, unless distributed (KV Connect has no queue) or with another clock
-   * than the machine's, by which KV delays messages.
+   * Whether submissions are taken from KV's own queue ({@linkcode taskMessage}). The queue must be the only listener of
+   * its KV handle then. Default: true, unless distributed: KV Connect has no queue.
    */
   messages?: boolean;
+  /**
+   * What wakes the queue when something becomes due: timers, or messages of KV's own queue in the atomics that make it
+   * due, which come up to a tenth of a second late. Only on a store with one owner. Default: `timers`. Deno 2.9.6 ends the
+   * process if a message becomes due while the disk is full.
+   */
+  wakeups?: "timers" | "messages";
   /** What one atomic may hold. Default: by `distributed`. */
   limits?: AtomicLimits;
   /** Atomics in flight. Default: 16 if distributed, else 2. */

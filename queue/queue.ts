@@ -123,10 +123,9 @@ export class Queue {
     this.registry = new Registry(definitions);
     this.registry.assertAll([...Object.keys(options.concurrency ?? {}), ...Object.keys(options.rates ?? {})]);
     const limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
-    // Messages are delayed by the machine's clock.
-    const messages = options.messages ?? (!distributed && clock === systemClock);
-    const alarm = messages && this.#worker ? new Alarm(clock) : null;
-    const notifier = new Notifier(kv, clock, log, distributed);
+    const messages = options.messages ?? !distributed;
+    const alarm = options.wakeups === "messages" && this.#worker ? new Alarm(clock) : null;
+    const notifier = new Notifier(kv, clock, log, distributed, alarm !== null);
     this.stream = new ChangeStream(kv, notifier, clock, log);
     const committer = new Committer({
       kv,
@@ -192,7 +191,7 @@ export class Queue {
    * @throws {StoreFormatError} If the store is of a newer version, or instances of an older one still use it.
    */
   async start(): Promise<void> {
-    const { kv, clock, log, distributed, messages, notifier } = this.#core;
+    const { kv, clock, log, distributed, messages, alarm, notifier } = this.#core;
     await migrate({ kv, clock, log, distributed, leaseMs: this.#leaseMs });
     await this.#core.committer.open(newId(this.#core.clock.now()));
     if (!this.#core.distributed) await this.#recoverer.recoverAll();
@@ -208,7 +207,7 @@ export class Queue {
       this.#janitor.start();
       await this.#runner.start();
     }
-    if (!messages) return;
+    if (!messages && !alarm) return;
     this.#detach = receiveMessages(kv, {
       ...{ clock, log },
       wake: () => notifier.wake(),

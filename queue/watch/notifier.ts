@@ -1,10 +1,8 @@
 /**
  * The notifier only saves waiting time: the placements are the source of truth about what is to be done. It passes
  * events within the process (a task is ready, something becomes due, something changed) and, where instances share a
- * store, watches the wake-up entry that each commit writes.
- *
  * store, watches the wake-up entry that each commit writes. Where this instance is the sole owner, messages of KV's own
- * queue do the same for what becomes due, see `alarm.ts`.
+ * queue can do the same for what becomes due, see `alarm.ts`.
  *
  * @module
  */
@@ -27,8 +25,8 @@ export interface News {
   anything: () => void;
 }
 
-/** How often the store is polled without a wake-up, in milliseconds. */
-const POLL_MS = 60_000;
+/** How often the store is polled: where wake-ups come by messages or from other instances, and where not. Milliseconds. */
+const POLL_MS = { woken: 60_000, alone: 5_000 };
 /** When wake-ups have stopped, they are asked for again after this time. Milliseconds. */
 const RETRY_MS = 5_000;
 
@@ -58,15 +56,17 @@ export class Notifier {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #distributed: boolean;
+  readonly #pollMs: number;
   #poll: Repeating | null = null;
   #wakeups: ReadableStreamDefaultReader<unknown> | null = null;
   #listening: Repeating | null = null;
 
-  constructor(kv: Deno.Kv, clock: Clock, log: Logger, distributed: boolean) {
+  constructor(kv: Deno.Kv, clock: Clock, log: Logger, distributed: boolean, byMessages: boolean) {
     this.#kv = kv;
     this.#clock = clock;
     this.#log = log;
     this.#distributed = distributed;
+    this.#pollMs = distributed || byMessages ? POLL_MS.woken : POLL_MS.alone;
   }
 
   /** Calls `listener` on each event of a kind; returns a function that removes it. */
@@ -77,7 +77,7 @@ export class Notifier {
 
   /** Starts the poll and, where instances share the store, listens for wake-ups. */
   start(): void {
-    this.#poll = repeat(this.#clock, POLL_MS, () => {
+    this.#poll = repeat(this.#clock, this.#pollMs, () => {
       this.wake();
       return Promise.resolve();
     }, () => {});

@@ -54,7 +54,7 @@ Deno.test("messages alone start what is ready, due, tried again, expired, releas
   await withoutCalls(async () => {
     const held = heldType("held", { concurrency: 2 });
     const definitions = [noop, flaky, held.definition];
-    await withQueue({ clock: withoutPolls, messages: true, definitions }, async (queue) => {
+    await withQueue({ clock: withoutPolls, wakeups: "messages", definitions }, async (queue) => {
       const submit = async (task_type: string, more = {}) => (await queue.submit({ task_type, ...more })).task.task.id;
       // The change stream waits for wake-ups too: so the tasks themselves are read.
       const ends = async (id: string) => {
@@ -91,7 +91,7 @@ Deno.test("a schedule's tick, and what is due in a year, are enqueued with what 
   const queue = new Queue({
     kv: messagesKv(kv, () => Promise.resolve(), record),
     clock,
-    messages: true,
+    wakeups: "messages",
     definitions: [noop],
   });
   await queue.start();
@@ -111,7 +111,7 @@ Deno.test("a schedule's tick, and what is due in a year, are enqueued with what 
   const later = new Queue({
     kv: messagesKv(empty, () => Promise.resolve(), record),
     clock,
-    messages: true,
+    wakeups: "messages",
     definitions: [noop],
   });
   await later.start();
@@ -128,7 +128,7 @@ Deno.test("with all messages lost, the poll starts what is due", async () => {
   const queue = new Queue({
     kv: messagesKv(kv, () => Promise.resolve()),
     clock,
-    messages: true,
+    wakeups: "messages",
     definitions: [noop],
   });
   await queue.start();
@@ -158,7 +158,7 @@ Deno.test("with each message delivered three times at once, nothing happens twic
       return Promise.resolve(null);
     },
   });
-  const queue = new Queue({ kv: thrice, definitions: [counted] });
+  const queue = new Queue({ kv: thrice, wakeups: "messages", definitions: [counted] });
   await queue.start();
   const names = Array.from({ length: 50 }, (_, i) => `n${i}`);
   await Promise.all(
