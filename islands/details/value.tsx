@@ -21,8 +21,11 @@ function isWide(value: Json): boolean {
 /** Items of a list that are shown. */
 const SHOWN = 200;
 
+/** Levels of a tree; what is nested more deeply is text. */
+const LEVELS = 20;
+
 /** One value. */
-export function Value({ value, unit }: { value: Json; unit?: string }): JSX.Element {
+export function Value({ value, unit, levels = LEVELS }: { value: Json; unit?: string; levels?: number }): JSX.Element {
   if (value === null) return <span class="muted">–</span>;
   if (typeof value === "number") return <span>{number(value)}{unit && ` ${unit}`}</span>;
   if (typeof value === "boolean") return <span>{value ? "yes" : "no"}</span>;
@@ -40,6 +43,7 @@ export function Value({ value, unit }: { value: Json; unit?: string }): JSX.Elem
       </ul>
     );
   }
+  if (levels === 0) return <code>{JSON.stringify(value)}</code>;
   return (
     <details class="tree">
       <summary>{Array.isArray(value) ? count(entries.length, "item") : count(entries.length, "field")}</summary>
@@ -48,7 +52,7 @@ export function Value({ value, unit }: { value: Json; unit?: string }): JSX.Elem
           <div key={name}>
             <dt>{Array.isArray(value) ? Number(name) + 1 : name}</dt>
             <dd>
-              <Value value={item} />
+              <Value value={item} levels={levels - 1} />
             </dd>
           </div>
         ))}

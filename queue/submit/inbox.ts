@@ -14,6 +14,7 @@ import { keys } from "../store/keys.ts";
 import { backoff } from "../store/kv.ts";
 import { delay, systemClock } from "../task/clock.ts";
 import { ClosedError, InvalidInputError, NotFoundError, QueueError, TooLargeError } from "../task/errors.ts";
+import { assertDepth } from "../task/depth.ts";
 import { isId } from "../task/ids.ts";
 import { issuesOf } from "../params.ts";
 import { assertParents } from "./dependencies.ts";
@@ -106,6 +107,7 @@ const GIVEN_UP: Refusal = {
 export function taskMessage(
   submission: SubmissionBody,
 ): [message: Uint8Array, options: { keysIfUndelivered: Deno.KvKey[]; backoffSchedule: number[] }] {
+  assertDepth(submission, "");
   const parsed = submissionSchema.safeParse(submission);
   if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
   if (encode(submission).length > MAX_SUBMISSION_BYTES) {
@@ -315,6 +317,7 @@ function refusalOf(error: unknown): Refusal | null {
 
 /** What a message submits, as the queue expects it, by the time at which it was made. */
 function submissionOf(body: unknown, at: number, now: number): Submission {
+  assertDepth(body, "");
   const parsed = submissionSchema.safeParse(body);
   if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
   const submission = toSubmission(parsed.data, at);

@@ -9,6 +9,7 @@ import type { Core } from "../core.ts";
 import type { AnyTaskDefinition } from "../define.ts";
 import { onlyChecks, parseParams, uploadsOf } from "../params.ts";
 import { jsonSize } from "../store/codec.ts";
+import { assertDepth } from "../task/depth.ts";
 import { DELIVERY_TYPE } from "../task/callback_url.ts";
 import { InvalidInputError } from "../task/errors.ts";
 import { newId, shardOf } from "../task/ids.ts";
@@ -84,6 +85,7 @@ export function checkParams({ registry }: Core, submission: Submission, root: st
   }
   const pointer = `${root}/input_params`;
   const given = submission.input_params ?? {};
+  assertDepth(given, pointer);
   // Parameters that are stored as sent are parsed as they will be read back.
   const sent = onlyChecks(definition) ? null : JSON.parse(JSON.stringify(given)) as Json;
   const params = parseParams(definition, sent ?? given, pointer) as Json;

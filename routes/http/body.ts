@@ -10,6 +10,7 @@ import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import type { Context } from "hono";
 import type * as z from "zod";
 import { issuesOf } from "../../queue/params.ts";
+import { assertDepth } from "../../queue/task/depth.ts";
 import { InvalidInputError, TooLargeError } from "../../queue/task/errors.ts";
 import { Problem } from "./problem.ts";
 
@@ -48,7 +49,7 @@ export async function readForm(c: Context): Promise<URLSearchParams> {
  * Reads a JSON body.
  *
  * @throws {Problem} 415 for another content type, 400 for broken JSON, 413 over the limit.
- * @throws {InvalidInputError} If the schema refuses it.
+ * @throws {InvalidInputError} If the schema refuses it, or it is nested too deeply.
  */
 export function readJson<S extends z.ZodType>(c: Context, schema: S): Promise<z.output<S>> {
   return parseJson(c, schema, null);
@@ -76,6 +77,7 @@ async function parseJson<S extends z.ZodType>(
   } catch (error) {
     throw new Problem(400, "broken_json", `The body is not JSON: ${(error as Error).message}`);
   }
+  assertDepth(value, "");
   const parsed = schema.safeParse(value);
   if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error as z.ZodError, ""));
   return parsed.data;

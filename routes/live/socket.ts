@@ -10,6 +10,7 @@
 
 import { Hono } from "hono";
 import * as z from "zod";
+import { findTooDeep, MAX_DEPTH } from "../../queue/task/depth.ts";
 import type { Clock } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
 import type { Queue } from "../../queue/queue.ts";
@@ -156,6 +157,7 @@ class Connection {
     } catch {
       return this.#refuse("The frame is not JSON.");
     }
+    if (findTooDeep(value, MAX_DEPTH) !== null) return this.#refuse("The frame is nested too deeply.");
     const parsed = frameSchema.safeParse(value);
     if (!parsed.success) return this.#refuse(z.prettifyError(parsed.error));
     const frame = parsed.data;
