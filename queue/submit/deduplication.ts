@@ -117,7 +117,14 @@ export async function claimUniqueKey(
   return null;
 }
 
-/** A hash of what was sent (SHA-256 of its JSON), to detect a repeated request. */
+/**
+ * A hash of what was sent, to detect a repeated request: SHA-256 of its JSON with the members of each object in the order
+ * of their names, since their order means nothing.
+ */
 export function fingerprint(sent: unknown): string {
-  return createHash("sha256").update(encode(sent)).digest("hex");
+  const sorted = (_name: string, value: unknown) =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
+      : value;
+  return createHash("sha256").update(JSON.stringify(sent, sorted)).digest("hex");
 }

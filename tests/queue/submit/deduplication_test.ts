@@ -1,3 +1,4 @@
+import { fingerprint } from "../../../queue/submit/deduplication.ts";
 import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { turn } from "../../support/fake_clock.ts";
@@ -49,4 +50,12 @@ Deno.test("a retry does not make a second task beside the one that has its uniqu
     await queue.retry(first);
     assertEquals(await submit(), first);
   });
+});
+
+Deno.test("members in another order are the same request, items in another order are another", () => {
+  const one = fingerprint({ task_type: "a", input_params: { x: 1, y: { b: [1, 2], a: null } } });
+  assertEquals(fingerprint({ input_params: { y: { a: null, b: [1, 2] }, x: 1 }, task_type: "a" }), one);
+  ok(fingerprint({ task_type: "a", input_params: { x: 1, y: { b: [2, 1], a: null } } }) !== one);
+  const own = JSON.parse('{"__proto__": 1}');
+  ok(fingerprint({ task_type: "a", input_params: own }) !== fingerprint({ task_type: "a", input_params: {} }));
 });
