@@ -45,8 +45,9 @@ export class Scheduler {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#unlisten();
-    this.#cancelTimer();
     await this.#job?.stop();
+    // A run under way may have armed it.
+    this.#cancelTimer();
   }
 
   #arm(at: number): void {

@@ -1,6 +1,7 @@
 import { taskMessage } from "../../../queue/submit/inbox.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
 import { turn } from "../../support/fake_clock.ts";
+import { reaches } from "../../support/queue.ts";
 import { type Served, withApp } from "../../support/http/app.ts";
 
 /** Has messages refused. */
@@ -37,6 +38,7 @@ Deno.test("a message is retried into a task, whose address is answered", async (
     const answer = await send("POST", `/api/undelivered/${key[1] as string}/retry`, {});
     const { id, task_type } = await answer.json();
     assertEquals([answer.status, answer.headers.get("Location"), task_type], [201, `/api/tasks/${id}`, "noop"]);
+    await reaches(queue, id, "SUCCESS");
     assertEquals(await queue.inbox.count(10), 0);
   });
 });
