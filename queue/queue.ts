@@ -221,6 +221,7 @@ export class Queue {
    */
   async work(ms: number): Promise<void> {
     const { clock, notifier } = this.#core;
+    if (!this.#worker) return;
     const until = clock.monotonic() + ms;
     this.#recoverer.look();
     notifier.wake();
