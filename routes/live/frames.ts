@@ -10,25 +10,39 @@ import { STATUSES, statusOf, type TaskState } from "../../queue/task/record.ts";
 import { type Retention, summaryOf } from "../../queue/task/summary.ts";
 import type { TaskChange } from "../../queue/watch/change_stream.ts";
 
-/** What a client may send. */
-export const frameSchema = z.union([
-  z.strictObject({
-    type: z.literal("subscribe"),
-    sub: z.string().min(1).max(64),
-    id: z.string().max(26).optional(),
-    task_types: z.array(z.string().max(TYPE_CHARS)).max(FILTER_TYPES).optional(),
-    statuses: z.array(z.enum(STATUSES)).max(5).optional(),
-    since: z.string().max(64).optional(),
-    /** The last line of the log that the client has, as attempt:line. */
-    after: z.string().regex(/^\d{1,9}:\d{1,9}$/).optional(),
-  }),
-  z.strictObject({ type: z.literal("subscribe"), sub: z.string().min(1).max(64), stats: z.literal(true) }),
-  z.strictObject({ type: z.literal("unsubscribe"), sub: z.string().min(1).max(64) }),
-  z.strictObject({ type: z.literal("ping") }),
-]);
+/** The name of a subscription. */
+const sub = z.string().min(1).max(64).default("default");
 
-/** A request to subscribe to tasks. */
-export type Subscribe = Exclude<Extract<z.output<typeof frameSchema>, { type: "subscribe" }>, { stats: true }>;
+const subscribeSchema = z.strictObject({
+  type: z.literal("subscribe"),
+  sub,
+  id: z.string().max(26).optional(),
+  task_types: z.array(z.string().max(TYPE_CHARS)).max(FILTER_TYPES).optional(),
+  statuses: z.array(z.enum(STATUSES)).max(5).optional(),
+  since: z.string().max(64).optional(),
+  /** The last line of the log that the client has, as attempt:line. */
+  after: z.string().regex(/^\d{1,9}:\d{1,9}$/, "Must be attempt:line.").optional(),
+  /** The statistics instead of tasks. */
+  stats: z.literal(true).optional(),
+}).refine(({ stats, type: _, sub: __, ...filter }) => !stats || Object.keys(filter).length === 0, {
+  path: ["stats"],
+  message: "The statistics have no filter.",
+});
+
+/** What a client may send. */
+export const frameSchema = z.discriminatedUnion("type", [
+  subscribeSchema,
+  z.strictObject({ type: z.literal("unsubscribe"), sub }),
+  z.strictObject({ type: z.literal("ping") }),
+], {
+  error: ({ input }) =>
+    typeof input === "object" && input !== null && !Array.isArray(input)
+      ? "Must be subscribe, unsubscribe or ping."
+      : "A frame is an object.",
+});
+
+/** A request to subscribe. */
+export type Subscribe = z.output<typeof subscribeSchema>;
 
 /** Whether a task is in the subscription's filter now. */
 export function matchesFilter(frame: Subscribe, state: TaskState): boolean {

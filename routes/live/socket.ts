@@ -9,15 +9,15 @@
  */
 
 import { Hono } from "hono";
-import * as z from "zod";
-import { findTooDeep, MAX_DEPTH } from "../../queue/task/depth.ts";
+import { issuesOf } from "../../queue/params.ts";
+import { assertDepth } from "../../queue/task/depth.ts";
 import type { Clock } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Batch } from "../../queue/watch/change_stream.ts";
 import { versionOf } from "../../queue/task/record.ts";
 import { summaryOf } from "../../queue/task/summary.ts";
-import { NotFoundError } from "../../queue/task/errors.ts";
+import { type InputIssue, type InvalidInputError, NotFoundError } from "../../queue/task/errors.ts";
 import type { AppEnv, AppOptions, ServerSocket } from "../env.ts";
 import { frameSchema, mayMatter, type Subscribe } from "./frames.ts";
 import { positionOf, Subscription } from "./subscription.ts";
@@ -126,15 +126,15 @@ class Connection {
     });
   }
 
-  #refuse(detail: string): void {
-    this.#send(JSON.stringify({ type: "error", detail }));
+  #refuse(code: string, detail: string, errors?: InputIssue[]): void {
+    this.#send(JSON.stringify({ type: "error", code, detail, errors }));
     this.close(1008, "bad frame");
   }
 
   /** Queues a frame for processing. The queue is limited, because frames arrive whether they are read or not. */
   #accept(data: unknown): void {
     if (this.#closed) return;
-    if (typeof data !== "string") return this.#refuse("Frames must be JSON text.");
+    if (typeof data !== "string") return this.#refuse("broken_json", "Frames must be JSON text.");
     if (data.length > MAX_FRAME) return this.close(1009, `a frame has at most ${MAX_FRAME} characters`);
     this.#waiting.frames++;
     this.#waiting.characters += data.length;
@@ -154,12 +154,18 @@ class Connection {
     let value: unknown;
     try {
       value = JSON.parse(data);
-    } catch {
-      return this.#refuse("The frame is not JSON.");
+    } catch (error) {
+      return this.#refuse("broken_json", `The frame is not JSON: ${(error as Error).message}`);
     }
-    if (findTooDeep(value, MAX_DEPTH) !== null) return this.#refuse("The frame is nested too deeply.");
+    const refuse = (issues: InputIssue[]) =>
+      this.#refuse("invalid_input", "The frame is well-formed but invalid; see errors.", issues);
+    try {
+      assertDepth(value, "");
+    } catch (error) {
+      return refuse((error as InvalidInputError).issues);
+    }
     const parsed = frameSchema.safeParse(value);
-    if (!parsed.success) return this.#refuse(z.prettifyError(parsed.error));
+    if (!parsed.success) return refuse(issuesOf(parsed.error, ""));
     const frame = parsed.data;
     if (frame.type === "ping") {
       this.#pings++;
@@ -170,9 +176,9 @@ class Connection {
     this.#stats.delete(frame.sub);
     if (frame.type === "unsubscribe") return void this.#subscriptions.delete(frame.sub);
     if (!this.#subscriptions.has(frame.sub) && this.#subscriptions.size + this.#stats.size >= MAX_SUBSCRIPTIONS) {
-      return this.#refuse(`A socket may have at most ${MAX_SUBSCRIPTIONS} subscriptions.`);
+      return this.#refuse("too_many_subscriptions", `A socket may have at most ${MAX_SUBSCRIPTIONS} subscriptions.`);
     }
-    if ("stats" in frame) return this.#followStats(frame.sub);
+    if (frame.stats) return this.#followStats(frame.sub);
     await this.#subscribe(frame);
   }
 

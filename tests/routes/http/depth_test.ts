@@ -47,13 +47,19 @@ Deno.test("deep JSON is 422 with its pointer at every door, and costs nothing", 
 Deno.test("a deep frame is refused as every wrong frame is", async () => {
   await withApp({ worker: false }, async ({ origin }) => {
     const socket = new WebSocket(`${origin.replace("http", "ws")}/ws`);
-    const frames: { type: string; detail?: string }[] = [];
+    const frames: unknown[] = [];
     socket.onmessage = ({ data }) => frames.push(JSON.parse(data));
     const closed = new Promise<CloseEvent>((resolve) => socket.onclose = resolve);
     await new Promise((resolve) => socket.onopen = resolve);
     socket.send(JSON.stringify({ type: "subscribe", sub: "a", deep: nested(3_000) }));
     assertEquals((await closed).code, 1008);
-    assertEquals(frames.at(-1), { type: "error", detail: "The frame is nested too deeply." });
+    const pointer = `/deep${"/0".repeat(63)}`;
+    assertEquals(frames.at(-1), {
+      type: "error",
+      code: "invalid_input",
+      detail: "The frame is well-formed but invalid; see errors.",
+      errors: [{ pointer, detail: "Objects and arrays may be nested 64 levels deep." }],
+    });
   });
 });
 

@@ -15,7 +15,9 @@ interface Frame {
   since?: string;
   tasks?: (TaskSummary & { matches?: boolean; deleted?: boolean })[];
   events?: { kind: string; text?: string; status?: string }[];
+  code?: string;
   detail?: string;
+  errors?: { pointer: string }[];
 }
 
 /** A client of the stream. */
@@ -165,9 +167,37 @@ Deno.test("a since that is not known (any more) gets resync and a snapshot", asy
   });
 });
 
+Deno.test("a wrong frame is answered like other bad input, with a pointer to each thing that is wrong", async () => {
+  await withApp({ worker: false }, async ({ origin }) => {
+    const cases: [unknown, string, string[]][] = [
+      ["{", "broken_json", []],
+      [5, "invalid_input", [""]],
+      [{ type: "hello" }, "invalid_input", ["/type"]],
+      [{ type: "subscribe", statuses: ["DONE"], nonsense: 1 }, "invalid_input", ["/nonsense", "/statuses/0"]],
+      [{ type: "subscribe", stats: true, id: "x" }, "invalid_input", ["/stats"]],
+      [{ type: "subscribe", after: "x" }, "invalid_input", ["/after"]],
+    ];
+    for (const [sent, code, pointers] of cases) {
+      const client = new Client(origin);
+      await client.frame(({ type }) => type === "hello");
+      client.socket.send(typeof sent === "string" ? sent : JSON.stringify(sent));
+      const { code: got, errors = [] } = await client.frame(({ type }) => type === "error");
+      assertEquals([got, errors.map(({ pointer }) => pointer).sort()], [code, pointers], JSON.stringify(sent));
+      assertEquals((await client.closed).code, 1008);
+    }
+    // A subscription need not have a name.
+    const client = new Client(origin);
+    await client.frame(({ type }) => type === "hello");
+    client.socket.send(JSON.stringify({ type: "subscribe" }));
+    assertEquals((await client.frame(({ type }) => type === "snapshot")).sub, "default");
+    client.socket.close();
+    await client.closed;
+  });
+});
+
 Deno.test("bad frames get an error and are closed with 1008, too long ones with 1009", async () => {
   await withApp({ worker: false }, async (served) => {
-    for (const bad of ["{", '{"type":"shout"}', '{"type":"subscribe"}', '{"type":"ping","x":1}']) {
+    for (const bad of ["{", '{"type":"shout"}', '{"type":"subscribe","x":1}', '{"type":"ping","x":1}']) {
       const client = await connect(served);
       client.send(bad);
       await client.frame(({ type }) => type === "error");
