@@ -10,7 +10,7 @@ import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import type { Context } from "hono";
 import type * as z from "zod";
 import { issuesOf } from "../../queue/params.ts";
-import { assertDepth } from "../../queue/task/depth.ts";
+import { assertDepth } from "../../queue/submit/depth.ts";
 import { InvalidInputError, TooLargeError } from "../../queue/task/errors.ts";
 import { Problem } from "./problem.ts";
 

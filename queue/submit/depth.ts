@@ -5,7 +5,7 @@
  * @module
  */
 
-import { escapePointer, InvalidInputError } from "./errors.ts";
+import { escapePointer, InvalidInputError } from "../task/errors.ts";
 
 /** Most levels of objects and arrays in what is sent. */
 export const MAX_DEPTH = 64;
