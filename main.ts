@@ -16,7 +16,7 @@ import { isTrusted } from "./routes/network.ts";
 import { createApp } from "./routes/app.ts";
 import { Faults } from "./routes/http/faults.ts";
 import { boundedByFiles, serve, serveOnDeploy } from "./routes/http/serve.ts";
-import { readSettings, SettingError, type Settings } from "./routes/settings.ts";
+import { isStoreFile, readSettings, SettingError, type Settings } from "./routes/settings.ts";
 
 /** How long an instance that was woken by the cron works at most: it is woken each minute. Milliseconds. */
 const WORK_MS = 50_000;
@@ -46,9 +46,9 @@ const { kvPath } = settings;
 const clock = systemClock;
 const log = createLogger(settings.logLevel, settings.logFormat, () => clock.now(), (line) => console.log(line));
 
-const distributed = kvPath === undefined || /^https?:/.test(kvPath);
+const distributed = !isStoreFile(kvPath) && kvPath !== ":memory:";
 let lock: { release(): void } | undefined;
-if (kvPath !== undefined && !distributed && kvPath !== ":memory:") {
+if (isStoreFile(kvPath)) {
   try {
     await prepareStore(kvPath);
     lock = await lockStore(kvPath);

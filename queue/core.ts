@@ -28,8 +28,6 @@ export interface Core {
   readonly notifier: Notifier;
   /** Wakes the queue by messages when something becomes due; null: timers do. */
   readonly alarm: Alarm | null;
-  /** Whether this queue takes submissions from KV's own queue. */
-  readonly messages: boolean;
   /** What one atomic may hold. */
   readonly limits: AtomicLimits;
   /** Into how many parts new tasks of a type are spread while they are ready: 1 keeps their order exact. */

@@ -87,6 +87,7 @@ export class Queue {
   readonly #core: Core;
   readonly #worker: boolean;
   readonly #leaseMs: number;
+  readonly #messages: boolean;
   readonly #submitter: Submitter;
   readonly #runner: Runner;
   readonly #pauses: Pauses;
@@ -123,7 +124,7 @@ export class Queue {
     this.registry = new Registry(definitions);
     this.registry.assertAll([...Object.keys(options.concurrency ?? {}), ...Object.keys(options.rates ?? {})]);
     const limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
-    const messages = options.messages ?? !distributed;
+    this.#messages = options.messages ?? !distributed;
     const alarm = options.wakeups === "messages" && this.#worker ? new Alarm(clock) : null;
     const notifier = new Notifier(kv, clock, log, distributed, alarm !== null);
     this.stream = new ChangeStream(kv, notifier, clock, log);
@@ -150,7 +151,7 @@ export class Queue {
     const blobs = new Blobs(kv, committer, clock);
     const removal = new Removal(kv, committer, blobs, log);
     const core: Core = {
-      ...{ kv, clock, log, committer, blobs, removal, notifier, alarm, messages, limits, distributed },
+      ...{ kv, clock, log, committer, blobs, removal, notifier, alarm, limits, distributed },
       peers: { index: 0, count: 1 },
       shards: options.shards ?? (distributed ? MAX_SHARDS : 1),
       registry: this.registry,
@@ -191,7 +192,7 @@ export class Queue {
    * @throws {StoreFormatError} If the store is of a newer version, or instances of an older one still use it.
    */
   async start(): Promise<void> {
-    const { kv, clock, log, distributed, messages, alarm, notifier } = this.#core;
+    const { kv, clock, log, distributed, alarm, notifier } = this.#core;
     await migrate({ kv, clock, log, distributed, leaseMs: this.#leaseMs });
     await this.#core.committer.open(newId(this.#core.clock.now()));
     if (!this.#core.distributed) await this.#recoverer.recoverAll();
@@ -207,7 +208,7 @@ export class Queue {
       this.#janitor.start();
       await this.#runner.start();
     }
-    if (!messages && !alarm) return;
+    if (!this.#messages && !alarm) return;
     this.#detach = receiveMessages(kv, {
       ...{ clock, log },
       wake: () => notifier.wake(),

@@ -130,7 +130,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
   }
   const kvPath = env("KV_PATH")?.trim() || (onDeploy ? undefined : "./data/millrace.db");
   const backupDirectory = text("BACKUP_DIR", "");
-  if (backupDirectory && (kvPath === undefined || kvPath === ":memory:" || /^https?:/.test(kvPath))) {
+  if (backupDirectory && !isStoreFile(kvPath)) {
     throw new SettingError("BACKUP_DIR", "only a store in a file of this machine can be copied; see KV_PATH.");
   }
   const everyMs = duration("BACKUP_EVERY", text("BACKUP_EVERY", "1d"));
@@ -210,6 +210,11 @@ function readTokens(text: string): Token[] {
 
 /** What comes first in the paths of the service: a proxy that removes a base path of the same name cannot be told apart. */
 const PLACES = ["api", "static", "tasks", "examples", "ws", "login", "logout", "suppressions", "undelivered"];
+
+/** Whether a `KV_PATH` names a file of this machine: neither memory nor a KV Connect server, which Deno Deploy has too. */
+export function isStoreFile(kvPath: string | undefined): kvPath is string {
+  return kvPath !== undefined && kvPath !== ":memory:" && !/^https?:/.test(kvPath);
+}
 
 function readPublicUrl(text: string): URL | undefined {
   if (text === "") return undefined;

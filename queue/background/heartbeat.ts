@@ -55,7 +55,6 @@ export class Heartbeat {
 
   /** Resolves once the other instances can know that this one may hold tasks. Before that it must claim none. */
   async wake(): Promise<void> {
-    if (!this.core.distributed) return;
     await this.#beating.catch(() => {});
     while (this.#state !== "awake") await this.#beat();
   }

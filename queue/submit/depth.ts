@@ -5,13 +5,13 @@
  * @module
  */
 
-import { escapePointer, InvalidInputError } from "../task/errors.ts";
+import { escapePointer, type InputIssue, InvalidInputError } from "../task/errors.ts";
 
 /** Most levels of objects and arrays in what is sent. */
-export const MAX_DEPTH = 64;
+const MAX_DEPTH = 64;
 
 /** The JSON pointer to the first value below more than `levels` objects and arrays, relative to `value`; null: none is. */
-export function findTooDeep(value: unknown, levels: number): string | null {
+function findTooDeep(value: unknown, levels: number): string | null {
   if (typeof value !== "object" || value === null) return null;
   if (levels === 0) return "";
   for (const [name, child] of Object.entries(value)) {
@@ -22,6 +22,12 @@ export function findTooDeep(value: unknown, levels: number): string | null {
   return null;
 }
 
+/** What is wrong with the depth of a value, with a pointer to the first object or array that is too deep; null: nothing. */
+export function depthIssue(value: unknown): InputIssue | null {
+  const pointer = findTooDeep(value, MAX_DEPTH);
+  return pointer === null ? null : { pointer, detail: `Objects and arrays may be nested ${MAX_DEPTH} levels deep.` };
+}
+
 /**
  * Refuses a value that is nested too deeply.
  *
@@ -29,8 +35,6 @@ export function findTooDeep(value: unknown, levels: number): string | null {
  * @throws {InvalidInputError} With a pointer to the first object or array that is too deep.
  */
 export function assertDepth(value: unknown, root: string): void {
-  const pointer = findTooDeep(value, MAX_DEPTH);
-  if (pointer === null) return;
-  const detail = `Objects and arrays may be nested ${MAX_DEPTH} levels deep.`;
-  throw new InvalidInputError([{ pointer: root + pointer, detail }]);
+  const issue = depthIssue(value);
+  if (issue) throw new InvalidInputError([{ ...issue, pointer: root + issue.pointer }]);
 }

@@ -8,7 +8,7 @@
 
 import { ulid } from "ulid";
 import type { Core } from "../core.ts";
-import { emptyChangeset } from "../store/changeset.ts";
+import { emptyChangeset, merge } from "../store/changeset.ts";
 import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
 import { backoff } from "../store/kv.ts";
@@ -16,10 +16,9 @@ import { delay, systemClock } from "../task/clock.ts";
 import { ClosedError, InvalidInputError, NotFoundError, QueueError, TooLargeError } from "../task/errors.ts";
 import { assertDepth } from "./depth.ts";
 import { isId } from "../task/ids.ts";
-import { issuesOf } from "../params.ts";
 import { assertParents } from "./dependencies.ts";
 import type { Submission } from "./new_task.ts";
-import { type SubmissionBody, submissionSchema, toSubmission } from "./submission.ts";
+import { parseSubmission, type SubmissionBody, toSubmission } from "./submission.ts";
 import type { Submitter } from "./submit.ts";
 
 /** Most bytes of a submission in a message: with the reason why it was refused it still fits into one value. */
@@ -108,8 +107,7 @@ export function taskMessage(
   submission: SubmissionBody,
 ): [message: Uint8Array, options: { keysIfUndelivered: Deno.KvKey[]; backoffSchedule: number[] }] {
   assertDepth(submission, "");
-  const parsed = submissionSchema.safeParse(submission);
-  if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
+  parseSubmission(submission);
   if (encode(submission).length > MAX_SUBMISSION_BYTES) {
     throw new TooLargeError("A message", MAX_SUBMISSION_BYTES);
   }
@@ -189,7 +187,7 @@ export class Inbox {
         task = prepared.duplicate ?? prepared.state.task.id;
         if (prepared.duplicate === null) {
           await assertParents(kv, prepared.state.task.depends_on, (i) => `/depends_on/${i}`);
-          Object.assign(changeset, prepared.changeset, { locks: [...changeset.locks, ...prepared.changeset.locks] });
+          merge(changeset, prepared.changeset);
         }
         changeset.checks.push({ key: known.key, versionstamp: known.versionstamp });
         changeset.puts.push({ key: known.key, value: encode(task), expireIn: REMEMBERED_MS });
@@ -318,9 +316,7 @@ function refusalOf(error: unknown): Refusal | null {
 /** What a message submits, as the queue expects it, by the time at which it was made. */
 function submissionOf(body: unknown, at: number, now: number): Submission {
   assertDepth(body, "");
-  const parsed = submissionSchema.safeParse(body);
-  if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
-  const submission = toSubmission(parsed.data, at);
+  const submission = toSubmission(parseSubmission(body), at);
   if (submission.expires_in_ms !== undefined) {
     submission.expires_in_ms = Math.max(1, submission.expires_in_ms - (now - at));
   }

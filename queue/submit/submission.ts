@@ -7,6 +7,7 @@
 
 import { ATTEMPTS, KEY_CHARS, MAX_DEPENDENCIES, PRIORITY, TAGS, TIMEOUT_S, TYPE_CHARS } from "../task/limits.ts";
 import * as z from "zod";
+import { issuesOf } from "../params.ts";
 import { callbackUrl } from "../task/callback_url.ts";
 import { InvalidInputError } from "../task/errors.ts";
 import { isId } from "../task/ids.ts";
@@ -96,6 +97,17 @@ export interface SubmissionBody {
   retried_from?: string;
   /** Ids of tasks that must be SUCCESS before this one may start. */
   depends_on?: string[];
+}
+
+/**
+ * Checks the body of a submission.
+ *
+ * @throws {InvalidInputError} With a pointer to each thing that is wrong.
+ */
+export function parseSubmission(body: unknown): z.output<typeof submissionSchema> {
+  const parsed = submissionSchema.safeParse(body);
+  if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
+  return parsed.data;
 }
 
 /** One task of a batch: it may have a name that others in the batch depend on. */

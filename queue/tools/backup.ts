@@ -5,7 +5,7 @@
  */
 
 import { systemClock } from "../task/clock.ts";
-import { copyStore, storePath, whyNotAFile } from "./copy.ts";
+import { copyWhole, storePath, whyNotAFile } from "./copy.ts";
 
 const [file] = Deno.args;
 const path = storePath();
@@ -18,13 +18,9 @@ if (problem) {
   Deno.exit(2);
 }
 const started = systemClock.monotonic();
-// A file with the final name is always a complete copy.
-const unfinished = `${file}.unfinished`;
 try {
-  await copyStore(path, unfinished);
-  await Deno.rename(unfinished, file);
+  await copyWhole(path, file, `${file}.unfinished`);
 } catch (error) {
-  await Deno.remove(unfinished).catch(() => {});
   console.error(`${path} was not copied to ${file}: ${(error as Error).message}`);
   Deno.exit(1);
 }

@@ -7,6 +7,7 @@
 import * as fs from "node:fs/promises";
 import type { Logger } from "../log.ts";
 import { type Clock, repeat, type Repeating } from "../task/clock.ts";
+import { copyWhole } from "./copy.ts";
 import type { Copy } from "./copy_worker.ts";
 
 /** Options of {@linkcode Backups}. */
@@ -61,18 +62,11 @@ export class Backups {
   async make(): Promise<void> {
     const { path, directory, keep } = this.options;
     const name = nameAt(this.clock.now());
-    // A file with the final name is always a complete copy. A process that was killed has left one that is not.
+    // A process that was killed has left it.
     const unfinished = `${directory}/unfinished`;
     await remove(unfinished);
     await assertRoom(path, directory);
-    try {
-      await copy({ from: path, to: unfinished });
-      await Deno.rename(unfinished, `${directory}/${name}`);
-    } catch (error) {
-      // On a full disk, the store itself needs this room.
-      await remove(unfinished);
-      throw error;
-    }
+    await copyWhole(path, `${directory}/${name}`, unfinished, copyInWorker);
     const { size } = await Deno.stat(`${directory}/${name}`);
     this.log.info("A backup was made.", { file: `${directory}/${name}`, bytes: size });
     for (const old of (await this.#copies()).slice(0, -keep)) await remove(`${directory}/${old}`);
@@ -103,7 +97,7 @@ async function remove(path: string): Promise<void> {
   });
 }
 
-async function copy(message: Copy): Promise<void> {
+async function copyInWorker(from: string, to: string): Promise<void> {
   const worker = new Worker(new URL("./copy_worker.ts", import.meta.url), { type: "module" });
   try {
     const failure = await new Promise<string | null>((resolve, reject) => {
@@ -112,7 +106,7 @@ async function copy(message: Copy): Promise<void> {
         event.preventDefault();
         reject(new Error(event.message));
       };
-      worker.postMessage(message);
+      worker.postMessage({ from, to } satisfies Copy);
     });
     if (failure !== null) throw new Error(failure);
   } finally {

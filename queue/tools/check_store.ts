@@ -8,18 +8,12 @@
 import { assertFormat, FORMAT, readFormat } from "../store/commit/format.ts";
 import { systemClock } from "../task/clock.ts";
 import { checkStore, type StoreReport } from "./check.ts";
-import { copyStore, storePath, whyNotAFile } from "./copy.ts";
-import { assertStore, StoreFileError } from "./store_file.ts";
+import { copyStore, fail, intactStorePath } from "./copy.ts";
 import { lockStore, OwnedError } from "./owner_lock.ts";
 import { repairStore } from "./repair.ts";
 
 /** Problems that are printed one by one. */
 const PRINTED = 50;
-
-function fail(text: string): never {
-  console.error(text);
-  Deno.exit(2);
-}
 
 async function withStore<T>(path: string, work: (kv: Deno.Kv) => Promise<T>): Promise<T> {
   const kv = await Deno.openKv(path);
@@ -64,15 +58,7 @@ if (Deno.args.includes("--help")) {
 const fix = Deno.args.includes("--fix");
 const unknown = Deno.args.find((argument) => argument !== "--fix");
 if (unknown !== undefined) fail(`"${unknown}" is not an option. Usage: deno task check-store [--fix]`);
-const path = storePath();
-const problem = await whyNotAFile(path);
-if (problem) fail(problem);
-try {
-  await assertStore(path, Infinity);
-} catch (error) {
-  if (!(error instanceof StoreFileError)) throw error;
-  fail(error.message);
-}
+const path = await intactStorePath();
 
 let lock: { release(): void } | null = null;
 try {

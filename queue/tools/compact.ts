@@ -6,14 +6,8 @@
  */
 
 import { DatabaseSync } from "node:sqlite";
-import { storePath, whyNotAFile } from "./copy.ts";
+import { fail, intactStorePath } from "./copy.ts";
 import { lockStore, OwnedError } from "./owner_lock.ts";
-import { assertStore, StoreFileError } from "./store_file.ts";
-
-function fail(text: string): never {
-  console.error(text);
-  Deno.exit(2);
-}
 
 /** Bytes of the store with what was not written to its file yet. */
 async function sizeOf(path: string): Promise<number> {
@@ -21,11 +15,8 @@ async function sizeOf(path: string): Promise<number> {
   return (await Promise.all(sizes)).reduce((a, b) => a + b);
 }
 
-const path = storePath();
-const problem = await whyNotAFile(path);
-if (problem) fail(problem);
+const path = await intactStorePath();
 try {
-  await assertStore(path, Infinity);
   const lock = await lockStore(path);
   const before = await sizeOf(path);
   const database = new DatabaseSync(path);
@@ -47,6 +38,6 @@ try {
   console.log(`${path} had ${bytes(before)} and has ${bytes(after)}: ${bytes(before - after)} were given back.`);
   lock.release();
 } catch (error) {
-  if (!(error instanceof OwnedError || error instanceof StoreFileError)) throw error;
+  if (!(error instanceof OwnedError)) throw error;
   fail(error.message);
 }

@@ -10,20 +10,11 @@ import { QUEUE_DEFAULTS } from "../options.ts";
 import { assertFormat, FORMAT, migrate, readFormat } from "../store/commit/format.ts";
 import { systemClock } from "../task/clock.ts";
 import { StoreFormatError } from "../task/errors.ts";
-import { copyStore, storePath, whyNotAFile } from "./copy.ts";
+import { copyStore, fail, intactStorePath } from "./copy.ts";
 import { lockStore, OwnedError } from "./owner_lock.ts";
-import { assertStore, StoreFileError } from "./store_file.ts";
 
-function fail(text: string): never {
-  console.error(text);
-  Deno.exit(2);
-}
-
-const path = storePath();
-const problem = await whyNotAFile(path);
-if (problem) fail(problem);
+const path = await intactStorePath();
 try {
-  await assertStore(path, Infinity);
   const lock = await lockStore(path);
   const kv = await Deno.openKv(path);
   const format = await readFormat(kv);
@@ -41,9 +32,7 @@ try {
   kv.close();
   lock.release();
 } catch (error) {
-  const isKnown = [OwnedError, StoreFileError, StoreFormatError, Deno.errors.AlreadyExists].some((kind) =>
-    error instanceof kind
-  );
+  const isKnown = [OwnedError, StoreFormatError, Deno.errors.AlreadyExists].some((kind) => error instanceof kind);
   if (!isKnown) throw error;
   fail((error as Error).message);
 }

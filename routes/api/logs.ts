@@ -10,10 +10,10 @@ import { oneLine } from "../../queue/log.ts";
 import type { LogPosition } from "../../queue/run/task_log.ts";
 import { contentDisposition } from "./artifacts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { Problem } from "../http/problem.ts";
+import { badQuery } from "../http/query.ts";
 
 function refuse(parameter: string, detail: string): never {
-  throw new Problem(400, "bad_query", "The query is not valid; see errors.", [{ parameter, detail }]);
+  throw badQuery({ parameter, detail });
 }
 
 /** A position such as `1:500`: attempt and line. */

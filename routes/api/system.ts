@@ -13,7 +13,7 @@ import * as z from "zod";
 import { callerOf, requireRole } from "../http/auth.ts";
 import { readOptionalJson } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { Problem } from "../http/problem.ts";
+import { badQuery } from "../http/query.ts";
 import type { StatsFeed } from "../live/stats_feed.ts";
 
 /** The catalogue. */
@@ -81,9 +81,7 @@ export function systemRoutes({ queue, clock, faults }: AppOptions, stats: StatsF
     const query = new URL(c.req.url).searchParams;
     const range = query.get("range") ?? "1h";
     if (!Object.hasOwn(RANGES, range)) {
-      throw new Problem(400, "bad_query", "The query is not valid; see errors.", [
-        { parameter: "range", detail: `Must be one of ${Object.keys(RANGES).join(", ")}.` },
-      ]);
+      throw badQuery({ parameter: "range", detail: `Must be one of ${Object.keys(RANGES).join(", ")}.` });
     }
     const types = query.getAll("task_type").flatMap((value) => value.split(",")).filter(Boolean).sort();
     return c.json(await series(range as Range, types));

@@ -11,7 +11,7 @@ import type { UndeliveredMessage } from "../../queue/submit/inbox.ts";
 import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
-import { Problem } from "../http/problem.ts";
+import { badQuery } from "../http/query.ts";
 import type { Quotas } from "./quotas.ts";
 import { taskResponse } from "./task_response.ts";
 
@@ -26,8 +26,7 @@ function shown({ id, at, submission, refusal }: UndeliveredMessage): Record<stri
 export function afterOf(c: Context<AppEnv>): string | undefined {
   const after = c.req.query("after");
   if (after === undefined || isId(after)) return after;
-  const errors = [{ parameter: "after", detail: "Pass next from the previous page." }];
-  throw new Problem(400, "bad_query", "The query is not valid; see errors.", errors);
+  throw badQuery({ parameter: "after", detail: "Pass next from the previous page." });
 }
 
 /** The routes of undelivered messages. */

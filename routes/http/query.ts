@@ -16,6 +16,11 @@ const FILTERS = ["status", "task_type", "tag", "q", "created_from", "created_to"
 /** A time, or a date, which means its start in UTC. */
 export const timeSchema = z.union([z.iso.datetime({ offset: true }), z.iso.date()]);
 
+/** The problem that a query is wrong. */
+export function badQuery(...errors: ProblemIssue[]): Problem {
+  return new Problem(400, "bad_query", "The query is not valid; see errors.", errors);
+}
+
 /** A list's query, or a problem that names each wrong parameter. */
 export function readFilter(
   query: URLSearchParams,
@@ -63,7 +68,7 @@ export function readFilter(
   if (q !== undefined && q.length > SEARCH_CHARS) {
     errors.push({ parameter: "q", detail: `At most ${SEARCH_CHARS} characters.` });
   }
-  if (errors.length > 0) throw new Problem(400, "bad_query", "The query is not valid; see errors.", errors);
+  if (errors.length > 0) throw badQuery(...errors);
   const types = several("task_type");
   return {
     filter: {

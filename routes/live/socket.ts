@@ -10,14 +10,14 @@
 
 import { Hono } from "hono";
 import { issuesOf } from "../../queue/params.ts";
-import { assertDepth } from "../../queue/submit/depth.ts";
+import { depthIssue } from "../../queue/submit/depth.ts";
 import type { Clock } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Batch } from "../../queue/watch/change_stream.ts";
 import { versionOf } from "../../queue/task/record.ts";
 import { summaryOf } from "../../queue/task/summary.ts";
-import { type InputIssue, type InvalidInputError, NotFoundError } from "../../queue/task/errors.ts";
+import { type InputIssue, NotFoundError } from "../../queue/task/errors.ts";
 import type { AppEnv, AppOptions, ServerSocket } from "../env.ts";
 import { frameSchema, mayMatter, type Subscribe } from "./frames.ts";
 import { positionOf, Subscription } from "./subscription.ts";
@@ -159,11 +159,8 @@ class Connection {
     }
     const refuse = (issues: InputIssue[]) =>
       this.#refuse("invalid_input", "The frame is well-formed but invalid; see errors.", issues);
-    try {
-      assertDepth(value, "");
-    } catch (error) {
-      return refuse((error as InvalidInputError).issues);
-    }
+    const tooDeep = depthIssue(value);
+    if (tooDeep) return refuse([tooDeep]);
     const parsed = frameSchema.safeParse(value);
     if (!parsed.success) return refuse(issuesOf(parsed.error, ""));
     const frame = parsed.data;

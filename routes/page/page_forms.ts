@@ -11,7 +11,7 @@ import { checkFields, type FormReader, readFields } from "../../islands/form/sch
 import type { Schema } from "../../islands/form/schema/schema.ts";
 import { HOME, hrefOf } from "../../islands/app/url.ts";
 import { REDO_ONLY } from "../../queue/define.ts";
-import { issuesOf, paramsSchema } from "../../queue/params.ts";
+import { paramsSchema } from "../../queue/params.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";
 import { fingerprint } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
@@ -21,7 +21,7 @@ import type { AppEnv, AppOptions } from "../env.ts";
 import type { Pages } from "./pages.tsx";
 import type { Quotas } from "../api/quotas.ts";
 import { Problem } from "../http/problem.ts";
-import { submissionSchema, toSubmission } from "../../queue/submit/submission.ts";
+import { parseSubmission, toSubmission } from "../../queue/submit/submission.ts";
 import { returnTo } from "./return_to.ts";
 import { RequestFiles } from "../api/uploads.ts";
 
@@ -104,11 +104,10 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
       const body = { task_type: type, input_params, ...more, ...from ? { retried_from: from } : {} };
       const key = one("idempotency_key")?.slice(0, 200);
       try {
-        const parsed = submissionSchema.safeParse(body);
-        if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
+        const parsed = parseSubmission(body);
         await quotas.takeTasks(c, 1);
         const { task } = await queue.submit(
-          { ...toSubmission(parsed.data, clock.now()), submitted_by: c.get("principal").name },
+          { ...toSubmission(parsed, clock.now()), submitted_by: c.get("principal").name },
           // The same form sent twice is one task, though its file was stored twice.
           key
             ? { scope: `form:${c.get("principal").name}`, key, body: fingerprint([type, texts, sent.hashes]) }

@@ -208,10 +208,10 @@ export class Lane {
     const { clock, wakeups } = this.#owner.options;
     const now = clock.now();
     if (instead) this.#drop(instead);
-    const due = operations.reduce((due, { changeset }) => Math.min(due, changeset.due ?? Infinity), Infinity);
     const changes = operations.flatMap(({ changeset }) => changeset.changes);
     const record: ChangeRecord = { at: now, changes: changes.map(toEntry) };
-    const wakeAt = wakeups?.plan(changes, due) ?? null;
+    const due = () => operations.reduce((due, { changeset }) => Math.min(due, changeset.due ?? Infinity), Infinity);
+    const wakeAt = wakeups ? wakeups.plan(changes, due()) : null;
     return { changes, series: addSamples(this.#series, changes, now), record: encode(record), wakeAt };
   }
 
