@@ -107,13 +107,6 @@ const listening = settings.roles.api
     refuseToStart(5, `It cannot listen on ${settings.host}:${settings.port}: ${error.message}`)
   )
   : null;
-// From here on, unhandled errors no longer end the process. Errors during the start do.
-faults = new Faults(log);
-if (listening) {
-  const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
-  log.info(`Millrace is ready at http://${host}:${listening.port}/`, { instance: queue.instance });
-} else log.info("Millrace is ready; it serves no address (ROLES=worker).", { instance: queue.instance });
-
 let stopping = false;
 async function stop(signal: string): Promise<void> {
   if (stopping) return;
@@ -136,3 +129,10 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   if (Deno.build.os === "windows" && signal === "SIGTERM") continue;
   Deno.addSignalListener(signal, () => void stop(signal));
 }
+
+// From here on, unhandled errors no longer end the process. Errors during the start do.
+faults = new Faults(log);
+if (listening) {
+  const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
+  log.info(`Millrace is ready at http://${host}:${listening.port}/`, { instance: queue.instance });
+} else log.info("Millrace is ready; it serves no address (ROLES=worker).", { instance: queue.instance });
