@@ -128,6 +128,8 @@ export type RedoOnly = (typeof REDO_ONLY)[number];
 export interface RedoSource<P> {
   /** Its parameters as they were sent. */
   sent: Partial<P>;
+  /** What its handler returned; null if it has not ended with SUCCESS. */
+  result: Json;
   /** Reads one of its artifacts as text; null if there is none. */
   readArtifact(name: string): Promise<string | null>;
   /** Reads an upload that its parameters name. */

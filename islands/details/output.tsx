@@ -22,7 +22,23 @@ function address(task: Task, name: string): string {
 }
 
 /** Pictures that browsers show. */
-const PICTURE = /^image\/(png|jpeg|webp)$/;
+const PICTURE = /^image\/(png|jpeg|webp|avif|gif)$/;
+
+interface Size {
+  width: number;
+  height: number;
+}
+
+/** An entry of the result of a task that resizes images. */
+interface ImageOutcome {
+  name: string;
+  ok: boolean;
+  error?: string;
+  file?: string;
+  resized?: Size;
+  sizes?: (Size & { file: string })[];
+  warnings?: string[];
+}
 
 interface Picture {
   file: string;
@@ -32,8 +48,11 @@ interface Picture {
 }
 
 function picturesOf(task: Task): Picture[] {
-  const result = task.result as { images?: { file?: string; resized?: { width: number; height: number } }[] } | null;
-  const sizes = new Map((result?.images ?? []).map((image) => [image.file, image.resized]));
+  const { images = [] } = (task.result ?? {}) as { images?: ImageOutcome[] };
+  const sizes = new Map(images.flatMap(({ file, resized, sizes = [] }) => [
+    [file, resized] as const,
+    ...sizes.map((size) => [size.file, size] as const),
+  ]));
   // The result lists the requested images; the originals are among the files.
   const wanted = ({ name, media_type }: ArtifactInfo) =>
     PICTURE.test(media_type) && (sizes.size === 0 || sizes.has(name));
@@ -218,15 +237,9 @@ function MailOutput({ result, task }: { result: MailResult; task: Task }): JSX.E
 }
 
 function ImageOutcomes({ result }: { result: Fields }): JSX.Element {
-  const images = (result.images ?? []) as unknown as {
-    name: string;
-    ok: boolean;
-    error?: string;
-    original?: { width: number; height: number };
-    resized?: { width: number; height: number };
-    milliseconds?: number;
-  }[];
+  const images = (result.images ?? []) as unknown as ImageOutcome[];
   const bad = images.filter(({ ok }) => !ok);
+  const uncertain = images.flatMap(({ name, warnings = [] }) => warnings.map((text) => `${name}: ${text}`));
   return (
     <section aria-label="Images">
       <p>
@@ -236,7 +249,8 @@ function ImageOutcomes({ result }: { result: Fields }): JSX.Element {
           </>
         )}
       </p>
-      {bad.length > 0 && <ul class="values">{bad.map(({ name, error }) => <li key={name}>{name}: {error}</li>)}</ul>}
+      {bad.length > 0 && <ul class="values">{bad.map(({ name, error }, i) => <li key={i}>{name}: {error}</li>)}</ul>}
+      {uncertain.length > 0 && <ul class="values">{uncertain.map((text, i) => <li key={i}>{text}</li>)}</ul>}
     </section>
   );
 }

@@ -35,6 +35,7 @@ export class Redo {
     const made: string[] = [];
     const source: RedoSource<unknown> = {
       sent: task.input_params as Record<string, unknown>,
+      result: task.result,
       readArtifact: async (name) => {
         const file = await files.open(keys.artifact(task.id, name));
         return file && await new Response(file.stream).text();

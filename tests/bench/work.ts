@@ -2,22 +2,20 @@
  * What real work costs: a large CSV, many photos and a large mailing on the real service, and how quick it answers
  * meanwhile.
  *
- * `deno task bench:work` takes a CSV of 200 MB; `--long` one of 1 GB. sharp is measured beside, for the record; it is
- * not in deno.json, since whoever starts the service would download it.
+ * `deno task bench:work` takes a CSV of 200 MB; `--long` one of 1 GB.
  */
 
 import { CsvParseStream } from "@std/csv";
-import { decode as decodeWithImagescript, Frame, GIF, Image } from "imagescript";
 import { deflateSync } from "node:zlib";
 import nodemailer from "nodemailer";
-import { decode, encode, type Pixels, resize } from "../../queue/handlers/image/codecs.ts";
+import { encode } from "../../queue/handlers/image/encode.ts";
 import { Random } from "../../queue/handlers/random.ts";
 import type { Task } from "../../queue/task/summary.ts";
-import { pngChunk, pngHeader } from "../support/pictures.ts";
+import { pngChunk, pngHeader } from "../support/images/files.ts";
 import { type Server, startServer } from "../support/http/server.ts";
 import { quantiles } from "./measure.ts";
+import { HEIGHT, photo, rate, WIDTH } from "./images/photo.ts";
 
-const SHARP = "npm:sharp@0.35.5";
 const LONG = Deno.args.includes("--long");
 const CSV_BYTES = LONG ? 1_000_000_000 : 200_000_000;
 /** The clock ticks of /proc/PID/stat in a second (sysconf _SC_CLK_TCK, 100 on every Linux). */
@@ -212,94 +210,42 @@ async function benchMail(): Promise<void> {
   await child.status;
 }
 
-/** A picture with the detail of a photo: gradients, edges and grain. */
-function photo(width: number, height: number, seed: number): Pixels {
-  const random = new Random(seed);
-  const data = new Uint8ClampedArray(width * height * 4);
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i += 4) {
-      const grain = random.next() * 24 - 12;
-      const edge = Math.sin(x / 37 + seed) * Math.cos(y / 53) > 0.3 ? 60 : 0;
-      data[i] = 40 + 150 * x / width + edge + grain;
-      data[i + 1] = 60 + 120 * y / height + grain;
-      data[i + 2] = 90 + 60 * Math.sin((x + y) / 400) + edge / 2 + grain;
-      data[i + 3] = 255;
-    }
-  }
-  return { data, width, height };
-}
-
 const COUNT = 20;
-const [WIDTH, HEIGHT] = [4_000, 3_000];
-const MEGAPIXELS = WIDTH * HEIGHT / 1e6;
 
 async function benchImages(): Promise<void> {
-  console.log(`\n${COUNT} JPEGs of ${MEGAPIXELS} megapixels to 800 × 600, cover, JPEG at 85:`);
-  const files: Uint8Array<ArrayBuffer>[] = [];
-  for (let i = 0; i < 4; i++) files.push(await encode(photo(WIDTH, HEIGHT, i), "jpeg", 90));
-  const all = Array.from({ length: COUNT }, (_, i) => files[i % files.length]);
-  const rate = (count: number, ms: number) => `${(count * MEGAPIXELS / ms * 1000).toFixed(1).padStart(6)} MP/s`;
-  const spent = { decode: 0, resize: 0, encode: 0 };
-  for (const file of all) {
-    const t0 = performance.now();
-    const pixels = await decode(file, "jpeg");
-    const t1 = performance.now();
-    const small = await resize(pixels, 800, 600);
-    const t2 = performance.now();
-    await encode(small, "jpeg", 85);
-    spent.decode += t1 - t0;
-    spent.resize += t2 - t1;
-    spent.encode += performance.now() - t2;
+  // Without --allow-ffi, the Wasm build does the same work.
+  for (const flags of [["--allow-ffi"], []]) {
+    const args = ["run", "--no-prompt", "--allow-read", "--allow-env", "--allow-sys", ...flags];
+    const script = new URL("./images/photos.ts", import.meta.url).pathname;
+    const { success } = await new Deno.Command(Deno.execPath(), { args: [...args, script], stderr: "null" }).spawn()
+      .status;
+    if (!success) throw new Error("The photos could not be measured.");
   }
-  for (const [stage, ms] of Object.entries(spent)) say(`  ${stage}, one thread`, rate(COUNT, ms));
-  say("  all three, one thread", rate(COUNT, spent.decode + spent.resize + spent.encode));
-  const slow = performance.now();
-  const whole = await decodeWithImagescript(files[0]) as Image;
-  const decoded = performance.now();
-  whole.resize(800, 600);
-  say("  imagescript: decode", rate(1, decoded - slow));
-  say("  imagescript: resize (nearest neighbour)", rate(1, performance.now() - decoded));
-
+  const files = await Promise.all([0, 1, 2, 3].map((i) => encode(photo(WIDTH, HEIGHT, i), "jpeg", 90)));
+  const all = Array.from({ length: COUNT }, (_, i) => files[i % files.length]);
   const server = await startServer({ KV_PATH: `${directory}/images.db` });
   const upload_ids = [];
   for (const [i, file] of all.entries()) upload_ids.push(await upload(server.origin, `${i}.jpg`, file));
   const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 50));
   const params = { upload_ids, target_width: 800, target_height: 600, format: "jpeg" };
+  console.log("\nThe same photos by the service:");
   const task = await runTask(server.origin, "image_processing", params, pause);
-  say("  as one task of the service, files read and kept", rate(COUNT, secondsOf(task) * 1000));
+  say("  as one task, files read and kept", rate(COUNT, secondsOf(task) * 1000));
   const both = await Promise.all([0, 1].map(() => runTask(server.origin, "image_processing", params, pause)));
   say("  as two tasks at once", rate(2 * COUNT, Math.max(...both.map(secondsOf)) * 1000));
   await benchHealth(server, upload_ids);
   await server.end("SIGTERM");
-
-  try {
-    const { default: sharp } = await import(SHARP);
-    for (const threads of [1, 0]) {
-      sharp.concurrency(threads);
-      const start = performance.now();
-      for (const file of all) {
-        await sharp(file).resize(800, 600, { fit: "cover" }).jpeg({ quality: 85, mozjpeg: true }).toBuffer();
-      }
-      say(
-        `  sharp (libvips), ${threads === 1 ? "one thread" : "all threads"}, with MozJPEG`,
-        rate(COUNT, performance.now() - start),
-      );
-    }
-  } catch (error) {
-    say("  sharp", `left out: ${(error as Error).message.split("\n")[0]}`);
-  }
 }
 
 /** What no image is, or none that should be decoded. */
 async function nastyFiles(): Promise<[string, Uint8Array<ArrayBuffer>][]> {
   const jpeg = await encode(photo(2_000, 1_500, 9), "jpeg", 90);
-  const frames = [0xff0000ff, 0x00ff00ff].map((colour) => Frame.from(new Image(200, 200).fill(colour)));
   const bomb = [...pngHeader(5_000, 5_000), ...pngChunk("IDAT", deflateSync(new Uint8Array(400_000_000)))];
   return [
     ["header.png", pngHeader(30_000, 30_000)],
     ["bomb.png", new Uint8Array(bomb)],
     ["cut.jpg", jpeg.slice(0, jpeg.length / 2)],
-    ["animated.gif", new Uint8Array(await new GIF(frames).encode())],
+    ["drawing.svg", new TextEncoder().encode("<svg xmlns='http://www.w3.org/2000/svg'/>")],
     ["text.png", new TextEncoder().encode("just a text")],
   ];
 }

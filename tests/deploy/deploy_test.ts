@@ -3,7 +3,7 @@
  * full. All that was submitted ends, and nothing happens twice.
  */
 
-import { encode } from "../../queue/handlers/image/codecs.ts";
+import { encode } from "../../queue/handlers/image/encode.ts";
 import { createHandlers } from "../../queue/handlers/mod.ts";
 import { Queue } from "../../queue/queue.ts";
 import { checkStore } from "../../queue/tools/check.ts";
@@ -17,6 +17,7 @@ import { OLD_DENO, OLD_VERSION } from "../support/old_deno.ts";
 import { reaches } from "../support/queue.ts";
 import { Platform } from "./platform.ts";
 import { chromium } from "playwright-core";
+import { paint } from "../support/images/run.ts";
 
 const TOKEN = "an-operator-token-of-the-test";
 const CSV_BYTES = 50_000_000;
@@ -69,12 +70,7 @@ function csvOf(bytes: number): { file: Uint8Array<ArrayBuffer>; rows: number } {
 }
 
 /** A picture with some detail. */
-function picture(seed: number) {
-  const [width, height] = [800, 600];
-  const data = new Uint8ClampedArray(width * height * 4);
-  for (let i = 0; i < data.length; i++) data[i] = i % 4 === 3 ? 255 : (i * (seed + 3) >> 5) & 255;
-  return { data, width, height };
-}
+const picture = (seed: number) => paint(640, 480, (x, y) => [x * seed & 255, y & 255, (x ^ y) & 255, 255]);
 
 Deno.test({
   name: "on an emulated Deno Deploy everything ends, nothing happens twice, and the page comes back by itself",

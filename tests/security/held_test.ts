@@ -12,7 +12,8 @@ import type { Token } from "../../routes/settings.ts";
 import { work } from "../../queue/handlers/image/worker.ts";
 import { assertEquals, assertMatch, assertRejects, ok } from "../support/assert.ts";
 import { withApp } from "../support/http/app.ts";
-import { IMAGE_JOB, png, pngChunk, pngHeader } from "../support/pictures.ts";
+import { png, pngChunk, pngHeader } from "../support/images/files.ts";
+import { IMAGE_JOB } from "../support/images/run.ts";
 import { noop, reaches } from "../support/queue.ts";
 import { dial, readUntil, writeAll } from "../support/http/raw_socket.ts";
 
@@ -307,7 +308,7 @@ Deno.test("pictures and tables that unpack to more than they should are refused 
   ];
   for (const bomb of bombs) await assertRejects(run(bomb), { name: "ImageError" });
   const small = png({ width: 10, height: 10, depth: 8, kind: 0, samples: () => Array(10).fill(7) });
-  assertEquals((await run(small)).value.resized.width, 10);
+  assertEquals((await run(small)).value.files[0].width, 10);
 
   await withApp({}, async ({ call, submit, queue }) => {
     const tables = [

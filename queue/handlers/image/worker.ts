@@ -1,218 +1,154 @@
 /**
- * The CPU-bound part of image processing: one picture is read or drawn, rotated upright, fitted and written.
+ * The CPU-bound part of image processing: one picture is read or drawn, fitted, finished and written in each size.
  *
  * @module
  */
 
-import { Image } from "imagescript";
-import { isOutOfMemory, type JobResult } from "../../workers/pool_worker.ts";
-import { randomFrom } from "../random.ts";
-import { decode, encode, type OutputFormat, type Pixels, resize } from "./codecs.ts";
-import { coveredArea, type Fit, fittedSize, type Size } from "./fit.ts";
-import { type Header, HeaderError, readHeader } from "./header.ts";
-import {
-  isForeignRgb,
-  isRgb,
-  type Metadata,
-  orientationOf,
-  readMetadata,
-  withOrientationReset,
-  writeMetadata,
-} from "./metadata.ts";
+import { encode as encodeBlurhash } from "blurhash";
+import type { JobResult } from "../../workers/pool_worker.ts";
+import { decode, type Decoded } from "./read/decode.ts";
+import { encode, finished, isOpaque, suitableFormat } from "./encode.ts";
+import { type Fit, type Place, type Position, reduction as reductionTo, type Size } from "./fit.ts";
+import { ANIMATED_FORMATS, type Animation, type OutputFormat } from "./formats.ts";
+import { ImageError } from "./error.ts";
+import { fitted, resize } from "./scale.ts";
+import { withOrientationReset } from "./tiff_directory.ts";
+import { frameCount, framesOf, openPicture, type Picture, toPicture } from "./vips.ts";
 
-/** One picture to make or to read, and to resize. */
+/** One picture to make or to read, and what to make of it. */
 export interface ImageJob {
   /** The file; null: draw one from `seed`. */
   source: ArrayBuffer | null;
   seed: number;
-  width: number;
-  height: number;
+  /** One file is written for each. */
+  sizes: Size[];
   fit: Fit;
-  format: OutputFormat;
-  /** 1 to 100, for JPEG and WebP. */
+  /** Which part is used, for `cover`. */
+  position: Position;
+  /** `auto`: see {@linkcode suitableFormat}. */
+  format: OutputFormat | "auto";
+  /** 1 to 100, for JPEG, WebP and AVIF. */
   quality: number;
   /** `#rrggbb`, the colour behind and beside the picture; null: transparent if the format has alpha, else white. */
   background: string | null;
-  /** Whether EXIF and the colour profile are kept; a profile of other colours than sRGB always is. */
+  /** Radius of sharpening in pixels; 0: none. */
+  sharpen: number;
+  watermark: { content: { text: string } | { file: ArrayBuffer }; place: Place; width: number; opacity: number } | null;
+  /** Whether EXIF is kept. */
   keepMetadata: boolean;
+  /** Whether the picture stays in its own colour space; else it becomes sRGB. */
+  keepProfile: boolean;
+  animation: Animation;
   /** More pixels than this are not decoded. */
   maxPixels: number;
 }
 
+/** A file that was written. */
+export interface WrittenFile extends Size {
+  format: OutputFormat;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
 /** The result of a job. */
 export interface ImageOutput {
-  /** Upright. */
-  original: Size & { bytes: number; format: string };
+  /** Upright. `frames` of an animation. */
+  original: Size & { bytes: number; format: string; frames?: number };
   /** The drawn original as PNG; null if the source was a file. */
-  drawn: ArrayBuffer | null;
-  resized: Size & { bytes: number };
-  file: ArrayBuffer;
+  drawn: Uint8Array<ArrayBuffer> | null;
+  /** The first file as a tiny blurred picture in text (https://blurha.sh). */
+  blurhash: string;
+  /** What is uncertain about the result. */
+  warnings: string[];
+  /** In the order of the sizes. */
+  files: WrittenFile[];
 }
 
-/** A picture that will not be read; the message says why. */
-class ImageError extends Error {
-  override name = "ImageError";
-  /** Whether the decoder may have taken much memory before it gave up. */
-  readonly retire: boolean;
-
-  constructor(message: string, retire = false, cause?: unknown) {
-    super(message, { cause });
-    this.retire = retire;
-  }
-}
-
-/** Size of the images that are drawn. */
-const DRAWN = { width: 1_024, height: 768 };
 /** After a picture with more pixels than this the worker's memory is given back. */
 const RETIRE_PIXELS = 16_000_000;
-
-/** Draws a gradient with circles. */
-function draw(seed: number): Pixels {
-  const random = randomFrom(seed);
-  const { width, height } = DRAWN;
-  const [r, g, b] = [random() * 200, random() * 200, random() * 200];
-  const image = new Image(width, height);
-  image.fill((x, y) => Image.rgbToColor(r + 55 * x / width, g + 55 * y / height, b + 55 * (x + y) / (width + height)));
-  for (let i = 0; i < 6; i++) {
-    const color = Image.rgbToColor(random() * 255, random() * 255, random() * 255);
-    const [x, y] = [Math.floor(random() * width), Math.floor(random() * height)];
-    image.drawCircle(x, y, 40 + Math.floor(random() * 120), color);
-  }
-  return fromImage(image);
-}
+/** The longer side of the picture that a blurhash is made of: it keeps no details. */
+const BLURHASH_SIDE = 32;
 
 /** Does a job. */
 export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
   const source = job.source && new Uint8Array(job.source);
-  const header = source && checkedHeader(source, job.maxPixels);
-  const metadata = source && header ? readMetadata(source, header.format) : { exif: null, icc: null };
-  const drawn = source ? null : draw(job.seed);
-  const drawnFile = drawn && await encode(drawn, "png", 100);
-  const pixels = drawn ?? turned(await readable(source!, header!), orientationOf(metadata));
-  const original = { width: pixels.width, height: pixels.height };
-  const fitted = await fit(pixels, job);
-  const result = job.format === "jpeg" || job.background ? flattened(fitted, job.background ?? "#ffffff") : fitted;
-  let file = await encode(result, job.format, job.quality);
-  // A TIFF is its own EXIF: its pixels are not what is kept.
-  const keepsExif = job.keepMetadata && metadata.exif && header!.format !== "tiff";
-  const kept: Metadata = {
-    exif: keepsExif ? withOrientationReset(metadata.exif!) : null,
-    icc: isForeignRgb(metadata.icc) || job.keepMetadata && isRgb(metadata.icc) ? metadata.icc : null,
-  };
-  const size = { width: result.width, height: result.height, alpha: hasAlpha(result) };
-  file = writeMetadata(file, job.format, kept, size) as typeof file;
+  const reduction = (image: Size) => Math.min(...job.sizes.map((size) => reductionTo(image, size, job.fit)));
+  const decoded = source ? await decode(source, { ...job, reduction }) : await drawing(job.seed);
+  const { picture, kind, exif, icc, warnings, size: { width, height } } = decoded;
+  const drawn = source ? null : await encode(picture, "png", 100);
+  const { animation } = picture;
+  if (animation && job.format !== "auto" && !ANIMATED_FORMATS.includes(job.format)) {
+    throw new ImageError(
+      `This ${kind.toUpperCase()} is animated, and ${job.format.toUpperCase()} is not; ` +
+        'use format "webp" or "gif", or animation "first".',
+    );
+  }
+  if (animation && (job.keepMetadata && exif || job.keepProfile)) {
+    warnings.push("Metadata and colour profile are kept for still pictures only.");
+  }
+  const mark = job.watermark && await watermarkOf(job.watermark, job.maxPixels);
+  const files: WrittenFile[] = [];
+  let blurhash = "";
+  for (const size of job.sizes) {
+    const scaled = await fitted(picture, size, job.fit, job.position);
+    const frame = job.fit === "contain" ? size : { width: scaled.width, height: scaled.height };
+    const overlay = mark && await (await import("./watermark.ts")).overlayOf(mark, frame);
+    const finish = { frame, sharpen: job.sharpen, overlay };
+    let result = await finished(scaled, { ...finish, background: job.background });
+    blurhash ||= await blurhashOf(result);
+    const format = job.format === "auto" ? suitableFormat(result) : job.format;
+    if (format === "jpeg" && !isOpaque(result)) {
+      result = await finished(scaled, { ...finish, background: "#ffffff" });
+    }
+    const upright = job.keepMetadata && exif ? withOrientationReset(exif) : null;
+    const kept = animation ? {} : { icc: icc ?? undefined, exif: upright ?? undefined };
+    files.push({ ...frame, format, bytes: await encode(result, format, job.quality, kept) });
+  }
   const value: ImageOutput = {
-    original: { ...original, bytes: (source ?? drawnFile!).length, format: header?.format ?? "png" },
-    drawn: drawnFile && drawnFile.buffer,
-    resized: { width: result.width, height: result.height, bytes: file.length },
-    file: file.buffer,
+    original: {
+      width,
+      height,
+      bytes: source?.length ?? drawn!.length,
+      format: kind,
+      ...animation && { frames: animation.delays.length },
+    },
+    drawn,
+    blurhash,
+    warnings,
+    files,
   };
-  const transfer = [value.file, ...value.drawn ? [value.drawn] : []];
-  return { value, transfer, retire: original.width * original.height > RETIRE_PIXELS };
+  const transfer = [...files.map(({ bytes }) => bytes.buffer), ...drawn ? [drawn.buffer] : []];
+  return { value, transfer, retire: width * height * frameCount(picture) > RETIRE_PIXELS };
 }
 
-/** The header of the file, if it is supported. */
-function checkedHeader(source: Uint8Array, maxPixels: number): Header {
-  let header: Header | null;
+async function drawing(seed: number): Promise<Decoded> {
+  const { draw } = await import("./draw.ts");
+  const picture = draw(seed);
+  return { picture, size: picture, kind: "png", exif: null, icc: null, warnings: [] };
+}
+
+async function watermarkOf({ content, ...others }: NonNullable<ImageJob["watermark"]>, maxPixels: number) {
+  if ("text" in content) return { ...others, content };
   try {
-    header = readHeader(source);
+    const { picture } = await decode(new Uint8Array(content.file), {
+      maxPixels,
+      animation: "first",
+      keepProfile: false,
+      reduction: () => 1,
+    });
+    return { ...others, content: { picture } };
   } catch (error) {
-    if (error instanceof HeaderError) throw new ImageError(error.message);
-    if (!(error instanceof RangeError)) throw error;
-    throw new ImageError("The file ends before the picture size.");
+    if (!(error instanceof ImageError)) throw error;
+    throw new ImageError(`The watermark cannot be used. ${error.message}`, error.retire, error);
   }
-  if (!header) throw new ImageError("This is not a PNG, JPEG, GIF, TIFF or WebP file.");
-  const { format, width, height, animated } = header;
-  if (width === 0 || height === 0) throw new ImageError("The picture has no pixels.");
-  if (width * height > maxPixels) {
-    const megapixels = (maxPixels / 1e6).toLocaleString("en");
-    throw new ImageError(`The picture is ${width}×${height}; the limit is ${megapixels} megapixels.`);
-  }
-  if (animated) throw new ImageError(`This ${format.toUpperCase()} is animated; only still pictures are resized.`);
-  return header;
 }
 
-async function readable(source: Uint8Array<ArrayBuffer>, { format, width, height }: Header): Promise<Pixels> {
-  let pixels: Pixels;
-  try {
-    pixels = await decode(source, format);
-  } catch (error) {
-    if (isOutOfMemory(error)) throw error;
-    // The decoders' own messages do not help users.
-    throw new ImageError(
-      `The ${format.toUpperCase()} is damaged, truncated or of an unsupported kind.`,
-      true,
-      error,
-    );
-  }
-  if (pixels.width !== width || pixels.height !== height) {
-    throw new ImageError(
-      `The ${format.toUpperCase()} header says ${width}×${height}, the picture is ${pixels.width}×${pixels.height}.`,
-    );
-  }
-  return pixels;
-}
-
-/** A picture turned as EXIF says (CIPA DC-008, tag 0x0112). */
-function turned(pixels: Pixels, orientation: number): Pixels {
-  if (orientation === 1) return pixels;
-  const { width, height } = pixels;
-  const across = orientation >= 5;
-  const size = across ? { width: height, height: width } : { width, height };
-  const from = new Uint32Array(pixels.data.buffer, pixels.data.byteOffset, width * height);
-  const to = new Uint32Array(width * height);
-  const mirrored = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
-  const upsideDown = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
-  for (let y = 0; y < size.height; y++) {
-    for (let x = 0; x < size.width; x++) {
-      let [fromX, fromY] = across ? [y, x] : [x, y];
-      if (mirrored) fromX = width - 1 - fromX;
-      if (upsideDown) fromY = height - 1 - fromY;
-      to[y * size.width + x] = from[fromY * width + fromX];
-    }
-  }
-  return { ...size, data: new Uint8ClampedArray(to.buffer) };
-}
-
-async function fit(pixels: Pixels, job: ImageJob): Promise<Pixels> {
-  const size = fittedSize(pixels, job, job.fit);
-  if (job.fit === "cover") {
-    // Cropped first: scaled as a whole, a very long picture would not fit into memory.
-    const { left, top, width, height } = coveredArea(pixels, job);
-    if (width !== pixels.width || height !== pixels.height) {
-      pixels = fromImage(toImage(pixels).crop(left, top, width, height));
-    }
-  }
-  const scaled = await resize(pixels, size.width, size.height);
-  if (job.fit !== "contain") return scaled;
-  const data = new Uint8ClampedArray(job.width * job.height * 4);
-  const [left, top] = [job.width - size.width, job.height - size.height].map((room) => Math.floor(room / 2));
-  for (let y = 0; y < size.height; y++) {
-    const row = scaled.data.subarray(y * size.width * 4, (y + 1) * size.width * 4);
-    data.set(row, ((top + y) * job.width + left) * 4);
-  }
-  return { data, width: job.width, height: job.height };
-}
-
-/** A picture on an opaque background. */
-function flattened(pixels: Pixels, background: string): Pixels {
-  if (!hasAlpha(pixels)) return pixels;
-  const canvas = new Image(pixels.width, pixels.height);
-  canvas.fill((parseInt(background.slice(1), 16) * 256 + 255) >>> 0);
-  return fromImage(canvas.composite(toImage(pixels)));
-}
-
-function hasAlpha({ data }: Pixels): boolean {
-  for (let i = 3; i < data.length; i += 4) if (data[i] !== 255) return true;
-  return false;
-}
-
-function toImage({ data, width, height }: Pixels): Image {
-  const image = new Image(width, height);
-  image.bitmap.set(data);
-  return image;
-}
-
-function fromImage(image: Image): Pixels {
-  return { data: new Uint8ClampedArray(image.bitmap), width: image.width, height: image.height };
+/** Of the first frame, with white behind what is transparent. */
+async function blurhashOf(picture: Picture): Promise<string> {
+  const { width, height } = picture;
+  const [first] = framesOf(picture);
+  const scale = BLURHASH_SIDE / Math.max(width, height);
+  const size = { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
+  const small = await toPicture(openPicture(await resize(first, size)).flatten({ background: "#ffffff" }));
+  const [across, down] = width >= height ? [4, 3] : [3, 4];
+  return encodeBlurhash(new Uint8ClampedArray(small.data), small.width, small.height, across, down);
 }

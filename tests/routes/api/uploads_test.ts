@@ -1,6 +1,6 @@
 import { assertEquals, ok } from "../../support/assert.ts";
 import { withApp } from "../../support/http/app.ts";
-import { pngHeader } from "../../support/pictures.ts";
+import { pngHeader } from "../../support/images/files.ts";
 import { reaches } from "../../support/queue.ts";
 import { chunked, rawRequest } from "../../support/http/raw_http.ts";
 

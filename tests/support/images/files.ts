@@ -1,7 +1,6 @@
 /** Writes pictures for tests that must know each pixel. */
 
 import { crc32, deflateSync } from "node:zlib";
-import type { ImageJob } from "../../queue/handlers/image/worker.ts";
 
 /** What a PNG is made of. */
 export interface Png {
@@ -94,16 +93,3 @@ export function tiffOf(width: number, height: number, colour: number[]): Uint8Ar
   for (let i = 0; i < width * height; i++) bytes.set(colour, start + i * 3);
   return bytes;
 }
-
-/** What is asked for of an image where a test says nothing else. */
-export const IMAGE_JOB: Omit<ImageJob, "source"> = {
-  seed: 1,
-  width: 100,
-  height: 100,
-  fit: "inside",
-  format: "png",
-  quality: 90,
-  background: null,
-  keepMetadata: false,
-  maxPixels: 40_000_000,
-};

@@ -1,7 +1,7 @@
 /** A plain Lanczos scaler in floating point: the reference that pictures are held against. */
 
 interface Picture {
-  data: Uint8ClampedArray<ArrayBuffer>;
+  data: Uint8ClampedArray;
   width: number;
   height: number;
 }
