@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { getPathNoStrict } from "hono/utils/url";
 import type { Clock } from "../queue/task/clock.ts";
 import { guard } from "./http/auth.ts";
@@ -13,6 +13,7 @@ import { AuthThrottle } from "./http/auth_throttle.ts";
 import { StreamLimits } from "./live/stream_limits.ts";
 import { loginRoutes } from "./page/login.tsx";
 import { COMMON_HEADERS } from "./http/json.ts";
+import { assertAcceptable } from "./http/request_headers.ts";
 import { pageRoutes } from "./page/page.ts";
 import { withoutBase } from "./http/address.ts";
 import { Problem, problemResponse, toProblem } from "./http/problem.ts";
@@ -44,14 +45,13 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
     await next();
     // The response to an upgrade must not be changed.
     if (c.res.status === 101) return;
-    // Nobody reads the body: release it.
-    if (c.req.method === "HEAD") await c.res.body?.cancel();
+    if (c.req.method === "HEAD") await withoutBody(c);
     if (c.get("hasCommonHeaders")) return;
     for (const [name, value] of Object.entries(COMMON_HEADERS)) {
       if (!c.res.headers.has(name)) c.res.headers.set(name, value);
     }
   });
-  app.use(guard(options, guesses), quotas.assertRoom());
+  app.use(guard(options, guesses), assertAcceptable(), quotas.assertRoom());
 
   app.route("/api/tasks", taskRoutes(options, streams, quotas));
   app.route("/api/schedules", scheduleRoutes(options, quotas));
@@ -88,6 +88,16 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   });
 
   return { app, close: () => streams.close() };
+}
+
+/** Answers HEAD: the length is that of GET's answer, and nobody reads the body. */
+async function withoutBody(c: Context<AppEnv>): Promise<void> {
+  const { headers, body } = c.res;
+  // Events and logs are streams of unknown length, which GET does not tell either.
+  const isStream = /^text\/(event-stream|plain)/.test(headers.get("Content-Type") ?? "");
+  if (body && !headers.has("Content-Length") && !isStream) {
+    headers.set("Content-Length", String((await c.res.arrayBuffer()).byteLength));
+  } else await body?.cancel();
 }
 
 /** Reports something that clients can cause at will: at most once a second, with how often it happened. */

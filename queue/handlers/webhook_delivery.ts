@@ -10,13 +10,37 @@ import * as z from "zod";
 import { callbackUrl, DELIVERY_TYPE } from "../task/callback_url.ts";
 import type { Clock } from "../task/clock.ts";
 import { defineTask, type TaskDefinition } from "../define.ts";
-import { NonRetryableError } from "../task/errors.ts";
+import { NonRetryableError, RetryLaterError } from "../task/errors.ts";
 import { post, POST_TIMEOUT_MS, type Resolver, systemResolver } from "./webhook/post.ts";
+
+/** Any JSON, with all its members: `z.json()` loses one that is called `__proto__`. */
+const anyJson = z.unknown().refine(isJson, "This is not JSON.");
+
+function isJson(value: unknown): boolean {
+  if (value === null || typeof value === "string" || typeof value === "boolean") return true;
+  if (typeof value === "number") return Number.isFinite(value);
+  return typeof value === "object" && Object.values(value).every(isJson);
+}
+
+function isJsonText(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const params = z.strictObject({
   url: callbackUrl.meta({ title: "URL", description: "Where the JSON is sent, by http or https." }),
-  body: z.json().default({ type: "test", data: { hello: "world" } })
+  body: anyJson.default({ type: "test", data: { hello: "world" } })
     .meta({ title: "Body", description: "Any JSON.", "x-json": true }),
+  body_text: z.string().min(1).refine(isJsonText, "This is not JSON.").optional()
+    .meta({
+      title: "Body as text",
+      description: "JSON that is sent byte for byte, instead of the body.",
+      "x-multiline": true,
+    }),
 });
 
 /** Settings of deliveries. */
@@ -27,6 +51,15 @@ export interface WebhookOptions {
   allowPrivate?: boolean;
   /** Finds the addresses of a name. Default: the system. */
   resolver?: Resolver;
+}
+
+/** The longest wait that a receiver may ask for. Milliseconds. */
+const MAX_WAIT_MS = 24 * 3_600_000;
+
+/** What `Retry-After` asks for, in seconds or by a date (RFC 9110, 10.2.3), in milliseconds; null: nothing sensible. */
+export function waitOf(header: string, now: number): number | null {
+  const wait = /^\d+$/.test(header.trim()) ? Number(header) * 1_000 : Date.parse(header) - now;
+  return Number.isNaN(wait) ? null : Math.min(MAX_WAIT_MS, Math.max(0, wait));
 }
 
 /** Statuses below 500 that are retried. */
@@ -51,7 +84,7 @@ export function webhookDelivery(
     backoff: { base: 5_000, factor: 6, cap: 3_600_000 },
     async run(ctx) {
       const url = new URL(ctx.params.url);
-      const body = JSON.stringify(ctx.params.body);
+      const body = ctx.params.body_text ?? JSON.stringify(ctx.params.body);
       // The same id at every attempt: the receiver can detect a duplicate.
       const id = `msg_${ctx.id}`;
       const now = new Date(clock.now());
@@ -64,7 +97,7 @@ export function webhookDelivery(
       if (signatures.length > 0) headers["webhook-signature"] = signatures.join(" ");
       else ctx.log.warn("not signed: WEBHOOK_SECRET is not set");
 
-      const { status, bytes, truncated } = await post(
+      const { status, bytes, truncated, retryAfter } = await post(
         { url, headers, body, signal: ctx.signal },
         allowPrivate,
         resolver,
@@ -76,7 +109,11 @@ export function webhookDelivery(
       if (status >= 200 && status < 300) {
         return { status, response_bytes: bytes.length, response_truncated: truncated, signed: signatures.length > 0 };
       }
-      if (status >= 500 || PASSING.includes(status)) throw new Error(`${answered}.`);
+      if (status >= 500 || PASSING.includes(status)) {
+        const wait = retryAfter === null ? null : waitOf(retryAfter, clock.now());
+        if (wait === null) throw new Error(`${answered}.`);
+        throw new RetryLaterError(`${answered}, and asks to wait for ${Math.ceil(wait / 1000)} s.`, wait);
+      }
       const redirected = status >= 300 && status < 400 ? ": redirects are not followed" : "";
       throw new NonRetryableError(`${answered}${redirected}.`);
     },

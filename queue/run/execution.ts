@@ -21,6 +21,7 @@ import {
   NonRetryableError,
   OutcomeUnknownError,
   QueueError,
+  RetryLaterError,
 } from "../task/errors.ts";
 import { Artifacts, type FinalArtifact } from "./artifacts.ts";
 import { HandlerContext, type OpenAttempt } from "./context.ts";
@@ -236,10 +237,14 @@ export class Execution implements OpenAttempt {
       } else await this.#endWith((state) => task.succeed(state, outcome.result, now));
     } else if (reason === "shutdown" || reason === "lost") {
       await this.#endWith((state) => task.interrupt(state, now));
-    } else await this.#fail(toTaskError(outcome.error), !(outcome.error instanceof NonRetryableError));
+    } else {
+      const { error } = outcome;
+      const least = error instanceof RetryLaterError ? error.waitMs : 0;
+      await this.#fail(toTaskError(error), !(error instanceof NonRetryableError), least);
+    }
   }
 
-  async #fail(error: TaskError, retryable: boolean): Promise<void> {
+  async #fail(error: TaskError, retryable: boolean, leastWait = 0): Promise<void> {
     const now = this.#core.clock.now();
     const { failures, max_attempts } = this.#state.task;
     if (!retryable || failures + 1 >= max_attempts) {
@@ -247,7 +252,9 @@ export class Execution implements OpenAttempt {
       return;
     }
     const { base, factor, cap } = this.#definition.backoff;
-    const wait = Math.random() * Math.min(cap, base * factor ** failures);
+    const backoff = Math.random() * Math.min(cap, base * factor ** failures);
+    // Added, so that not all who were asked to wait come back at the same moment.
+    const wait = leastWait > 0 ? leastWait + Math.min(backoff, leastWait) : backoff;
     await this.#endWith((state) => task.retryLater(state, error, now, Math.ceil(now + wait)));
   }
 

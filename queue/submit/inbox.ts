@@ -14,7 +14,7 @@ import { keys } from "../store/keys.ts";
 import { backoff } from "../store/kv.ts";
 import { delay, systemClock } from "../task/clock.ts";
 import { ClosedError, InvalidInputError, NotFoundError, QueueError, TooLargeError } from "../task/errors.ts";
-import { assertDepth } from "./depth.ts";
+import { assertDepth } from "../task/json/depth.ts";
 import { isId } from "../task/ids.ts";
 import { assertParents } from "./dependencies.ts";
 import type { Submission } from "./new_task.ts";

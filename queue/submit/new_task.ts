@@ -9,7 +9,7 @@ import type { Core } from "../core.ts";
 import type { AnyTaskDefinition } from "../define.ts";
 import { onlyChecks, parseParams, uploadsOf } from "../params.ts";
 import { jsonSize } from "../store/codec.ts";
-import { assertDepth } from "./depth.ts";
+import { assertDepth } from "../task/json/depth.ts";
 import { DELIVERY_TYPE } from "../task/callback_url.ts";
 import { InvalidInputError } from "../task/errors.ts";
 import { newId, shardOf } from "../task/ids.ts";

@@ -143,6 +143,18 @@ export class NonRetryableError extends QueueError {
   }
 }
 
+/** Thrown by a handler: try again, but not before a time that another service has asked for. */
+export class RetryLaterError extends QueueError {
+  /** The least wait in milliseconds. The backoff of the task type may make it longer. */
+  readonly waitMs: number;
+
+  /** Takes what the error says, and the least wait in milliseconds. */
+  constructor(message: string, waitMs: number, options?: ErrorOptions) {
+    super("retry_later", message, options);
+    this.waitMs = waitMs;
+  }
+}
+
 /**
  * The reason of a handler's aborted signal.
  *

@@ -15,7 +15,7 @@ import { Problem } from "../http/problem.ts";
 const MAX_ZIPS = 4;
 
 /** Media types that a browser may show; everything else is sent as a download. */
-const SHOWN = new Set(["image/png", "image/jpeg", "image/webp", "text/plain"]);
+const SHOWN = new Set(["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "text/plain"]);
 
 /** The Content-Disposition of a file: its name in UTF-8 (RFC 6266), with a plain one for old clients. */
 export function contentDisposition(name: string, mediaType: string): string {

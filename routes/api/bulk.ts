@@ -15,7 +15,7 @@ import { mayActAs, requireRole } from "../http/auth.ts";
 import { readJson } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { idempotencyOf } from "../http/idempotency.ts";
+import { idempotencyOf } from "../http/request_headers.ts";
 import { Problem } from "../http/problem.ts";
 import { timeSchema } from "../http/query.ts";
 

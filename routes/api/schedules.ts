@@ -14,7 +14,7 @@ import { requireRole } from "../http/auth.ts";
 import { readJson } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { idempotencyOf } from "../http/idempotency.ts";
+import { idempotencyOf } from "../http/request_headers.ts";
 import type { Quotas } from "./quotas.ts";
 import { taskResponse } from "./task_response.ts";
 import { nameSchema, submissionFields, toFields } from "../../queue/submit/submission.ts";

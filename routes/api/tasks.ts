@@ -6,16 +6,17 @@
 
 import { MAX_BATCH } from "../../queue/task/limits.ts";
 import { type Context, Hono } from "hono";
-import { streamSSE } from "hono/streaming";
 import * as z from "zod";
-import { NotFoundError } from "../../queue/task/errors.ts";
+import type { Queue } from "../../queue/queue.ts";
+import type { Clock } from "../../queue/task/clock.ts";
 import { isTerminal, statusOf, type TaskState } from "../../queue/task/record.ts";
 import { summaryOf, taskOf } from "../../queue/task/summary.ts";
 import { RETRY_FROM } from "../../queue/task/transitions.ts";
 import { mayActAs, requireRole } from "../http/auth.ts";
 import { readJson, readOptionalJson } from "../http/body.ts";
 import { json } from "../http/json.ts";
-import { idempotencyOf } from "../http/idempotency.ts";
+import { preferencesOf } from "../http/request_headers.ts";
+import { idempotencyOf } from "../http/request_headers.ts";
 import type { StreamLimits } from "../live/stream_limits.ts";
 import type { Quotas } from "./quotas.ts";
 import { artifactRoutes } from "./artifacts.ts";
@@ -23,7 +24,7 @@ import { bulkRoutes } from "./bulk.ts";
 import { REDO_ONLY } from "../../queue/define.ts";
 import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { TaskFollower } from "../live/task_events.ts";
+import { eventRoutes } from "../live/event_stream.ts";
 import { logRoutes } from "./logs.ts";
 import { readFilter } from "../http/query.ts";
 import { taskResponse } from "./task_response.ts";
@@ -38,7 +39,7 @@ const retrySchema = z.strictObject({ from: z.enum(RETRY_FROM).optional(), only: 
 
 /** The routes of tasks. */
 export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Quotas): Hono<AppEnv> {
-  const { queue, clock, log, publicUrl } = options;
+  const { queue, clock, publicUrl } = options;
   const app = new Hono<AppEnv>({ strict: false });
   const summary = (state: TaskState) => summaryOf(state, queue.retention);
   const whole = (c: Context<AppEnv>, state: TaskState) => taskResponse(queue, state, c.get("principal"));
@@ -48,8 +49,16 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     const submission = { ...toSubmission(body, clock.now()), submitted_by: c.get("principal").name };
     await quotas.takeTasks(c, 1);
     const { task, created } = await queue.submit(submission, idempotencyOf(c, body));
-    const answer = created ? taskOf(task, [], queue.retention) : await whole(c, task);
-    return json(c, answer, created ? 201 : 200, { Location: withBase(`/api/tasks/${task.task.id}`, publicUrl) });
+    const status = created ? 201 : 200;
+    const headers = { Location: withBase(`/api/tasks/${task.task.id}`, publicUrl) };
+    const { minimal, wait } = preferencesOf(c);
+    if (wait !== null) {
+      const place = streams.enter(c);
+      const state = await untilEnded(queue, clock, task.task.id, wait * 1_000).finally(() => place.leave());
+      return c.json(await whole(c, state), status, { ...headers, "Preference-Applied": `wait=${wait}` });
+    }
+    if (minimal) return c.body(null, status, { ...headers, "Preference-Applied": "return=minimal" });
+    return json(c, created ? taskOf(task, [], queue.retention) : await whole(c, task), status, headers);
   });
 
   app.post("/batch", requireRole("operator"), async (c) => {
@@ -94,62 +103,33 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     return c.json(await whole(c, state), 202);
   });
 
-  app.get("/:id/events", async (c) => {
-    const id = c.req.param("id");
-    const first = await queue.get(id);
-    const follower = new TaskFollower(queue, id);
-    if (!c.req.header("Accept")?.includes("text/event-stream")) {
-      const since = await queue.stream.head();
-      const { events, gap } = await follower.next(first);
-      return c.json({ events, gap, since });
-    }
-    const place = streams.enter(c);
-    return streamSSE(c, async (stream) => {
-      place.onEnd(() => stream.abort());
-      let wake: () => void = () => {};
-      let version = 0;
-      let unsubscribe = () => {};
-      stream.onAbort(() => wake());
-      try {
-        unsubscribe = await queue.stream.subscribe(({ changes }) => {
-          if (changes.some((change) => change.id === id)) wake();
-        });
-        while (!stream.aborted) {
-          const changed = new Promise<void>((resolve) => wake = resolve);
-          const state = await queue.get(id);
-          const { version: now, ...shown } = summary(state);
-          if (now !== version) {
-            version = now;
-            for (let more = true; more;) {
-              const told = await follower.next(state);
-              more = told.more;
-              if (told.gap) await stream.writeSSE({ event: "gap", data: JSON.stringify(told.gap) });
-              for (const event of told.events) {
-                await stream.writeSSE({ event: event.kind, data: JSON.stringify(event) });
-              }
-            }
-            await stream.writeSSE({ event: "task", id: String(now), data: JSON.stringify({ ...shown, version: now }) });
-          }
-          if (isTerminal(statusOf(state))) break;
-          const cancelBeat = clock.after(10_000, () => wake());
-          await changed;
-          cancelBeat();
-          // An occasional comment keeps proxies from closing an idle stream, and detects clients that have gone.
-          await stream.write(": beat\n\n");
-        }
-      } finally {
-        unsubscribe();
-        place.leave();
-      }
-    }, (error) => {
-      // The task was deleted, or the store does not answer: the client reconnects and learns why.
-      if (!(error instanceof NotFoundError)) log.warn("An event stream was interrupted.", { error });
-      return Promise.resolve();
-    });
-  });
-
+  app.route("/", eventRoutes(options, streams));
   app.route("/", logRoutes(options));
   app.route("/", artifactRoutes(options));
 
   return app;
+}
+
+/** The task once it has ended, or as it is when the time is over. */
+async function untilEnded(queue: Queue, clock: Clock, id: string, ms: number): Promise<TaskState> {
+  let wake: () => void = () => {};
+  let over = false;
+  const cancelTimer = clock.after(ms, () => {
+    over = true;
+    wake();
+  });
+  const unsubscribe = await queue.stream.subscribe(({ changes }) => {
+    if (changes.some((change) => change.id === id)) wake();
+  });
+  try {
+    while (true) {
+      const changed = new Promise<void>((resolve) => wake = resolve);
+      const state = await queue.get(id);
+      if (over || isTerminal(statusOf(state))) return state;
+      await changed;
+    }
+  } finally {
+    cancelTimer();
+    unsubscribe();
+  }
 }

@@ -11,7 +11,8 @@ import { readMultipart, refuseLong } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { mediaTypeOf, peek } from "../http/media_type.ts";
 import type { IdempotencyKey } from "../../queue/submit/deduplication.ts";
-import { idempotencyOf } from "../http/idempotency.ts";
+import { idempotencyOf } from "../http/request_headers.ts";
+import { isPacked, unpackedBody } from "../http/request_headers.ts";
 import { Problem } from "../http/problem.ts";
 import type { Quotas } from "./quotas.ts";
 
@@ -117,9 +118,9 @@ export function uploadRoutes(options: AppOptions, quotas: Quotas): Hono<AppEnv> 
 
   async function fromBody(c: Context, files: RequestFiles): Promise<void> {
     refuseLong(c, options.maxUploadBytes);
-    const body = c.req.raw.body;
+    const body = unpackedBody(c);
     if (!body) throw new Problem(400, "no_file", "The body is empty.");
-    const stated = Number(c.req.header("Content-Length") ?? NaN);
+    const stated = isPacked(c) ? NaN : Number(c.req.header("Content-Length") ?? NaN);
     let seen = 0;
     const counted = body.pipeThrough(
       new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({

@@ -10,8 +10,11 @@ import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import type { Context } from "hono";
 import type * as z from "zod";
 import { issuesOf } from "../../queue/params.ts";
-import { assertDepth } from "../../queue/submit/depth.ts";
+import { assertDepth } from "../../queue/task/json/depth.ts";
+import { isPlain, lossesOf } from "../../queue/task/json/exact.ts";
+import { DELIVERY_TYPE } from "../../queue/task/callback_url.ts";
 import { InvalidInputError, TooLargeError } from "../../queue/task/errors.ts";
+import { isPacked, unpackedBody } from "./request_headers.ts";
 import { Problem } from "./problem.ts";
 
 /** Bytes of a JSON body. */
@@ -26,10 +29,10 @@ export function refuseLong(c: Context, limit: number): void {
 async function readBytes(c: Context, limit: number): Promise<ArrayBuffer> {
   refuseLong(c, limit);
   // The server enforces a Content-Length, so such a body is read in one call.
-  if (c.req.header("Content-Length") !== undefined) return await c.req.raw.arrayBuffer();
+  if (!isPacked(c) && c.req.header("Content-Length") !== undefined) return await c.req.raw.arrayBuffer();
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of c.req.raw.body ?? []) {
+  for await (const chunk of unpackedBody(c) ?? []) {
     size += chunk.length;
     if (size > limit) throw new TooLargeError("The body", limit);
     chunks.push(chunk);
@@ -71,16 +74,40 @@ async function parseJson<S extends z.ZodType>(
     throw new Problem(415, "unsupported_media_type", "Send JSON with Content-Type: application/json.");
   }
   const bytes = read ?? await readBytes(c, MAX_JSON_BYTES);
+  let text: string;
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    value = JSON.parse(text);
   } catch (error) {
     throw new Problem(400, "broken_json", `The body is not JSON: ${(error as Error).message}`);
   }
   assertDepth(value, "");
+  if (!isPlain(text, value)) keepAsWritten(text, value);
   const parsed = schema.safeParse(value);
   if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error as z.ZodError, ""));
   return parsed.data;
+}
+
+/**
+ * Keeps the bodies of webhooks as they are written (the parameter `body_text`), and refuses what would be lost elsewhere.
+ *
+ * @throws {InvalidInputError} With a pointer to each loss.
+ */
+function keepAsWritten(text: string, value: unknown): void {
+  const valueAt = (path: string[]) => path.reduce((at, name) => (at as Record<string, unknown>)[name], value);
+  const isBody = (path: string[]) =>
+    path.length >= 2 && path.at(-1) === "body" && path.at(-2) === "input_params" &&
+    (valueAt(path.slice(0, -2)) as { task_type?: unknown }).task_type === DELIVERY_TYPE;
+  const { issues, kept } = lossesOf(text, isBody);
+  if (issues.length > 0) throw new InvalidInputError(issues);
+  for (const { path, start, end } of kept) {
+    const written = text.slice(start, end);
+    const params = valueAt(path.slice(0, -1)) as Record<string, unknown>;
+    if ("body_text" in params || isPlain(written, params.body)) continue;
+    delete params.body;
+    params.body_text = written;
+  }
 }
 
 /** A file in a multipart body. */
@@ -107,7 +134,7 @@ export async function readMultipart(
   onFile: (file: PartFile) => Promise<unknown>,
 ): Promise<Map<string, string[]>> {
   const fields = new Map<string, string[]>();
-  const body = c.req.raw.body;
+  const body = unpackedBody(c);
   if (!body) throw new Problem(400, "broken_multipart", "The body is empty.");
   const broken = (error: Error) =>
     new Problem(400, "broken_multipart", `The body is not multipart/form-data: ${error.message}`);
@@ -143,7 +170,9 @@ export async function readMultipart(
       open = file;
       const stream = Readable.toWeb(file) as unknown as ReadableStream<Uint8Array>;
       files = files.then(async () => {
-        if (!failed) await onFile({ field, name: name ?? "", media_type, stream });
+        // A browser sends an empty file where none was chosen.
+        if (!failed && !name) await stream.pipeTo(new WritableStream());
+        else if (!failed) await onFile({ field, name: name!, media_type, stream });
       });
       files.catch(fail);
     });

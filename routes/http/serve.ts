@@ -70,6 +70,11 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   const server = createAdaptorServer({
     fetch: (request, env) => {
       const { incoming, outgoing } = env as { incoming: IncomingMessage; outgoing: ServerResponse };
+      // HTTP/1.1 asks for exactly one (RFC 9112, 3.2).
+      const hosts = incoming.rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === "host").length;
+      if (hosts > 1 || hosts === 0 && incoming.httpVersion !== "1.0") {
+        return new Response("A request has one Host header.\n", { status: 400, headers: { Connection: "close" } });
+      }
       unanswered.add(outgoing);
       outgoing.once("close", () => unanswered.delete(outgoing));
       return options.fetch(request, {

@@ -10,7 +10,7 @@
 
 import { Hono } from "hono";
 import { issuesOf } from "../../queue/params.ts";
-import { depthIssue } from "../../queue/submit/depth.ts";
+import { depthIssue } from "../../queue/task/json/depth.ts";
 import type { Clock } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
 import type { Queue } from "../../queue/queue.ts";

@@ -34,10 +34,13 @@ function statusAfter({ task, run }: TaskState, { attempt, outcome }: Attempt, is
   return ended ? "FAILED" : "PENDING";
 }
 
+/** A change of status. */
+export type StatusEvent = Extract<TaskHistoryEvent, { kind: "status" }>;
+
 /** The changes of status that a state remembers, oldest first. */
-export function statusEvents(state: TaskState): TaskHistoryEvent[] {
+export function statusEvents(state: TaskState): StatusEvent[] {
   const { task, run } = state;
-  const events: TaskHistoryEvent[] = [];
+  const events: StatusEvent[] = [];
   const add = (at: number, status: Status, attempt: number, detail: string) =>
     events.push({ kind: "status", at: new Date(at).toISOString(), status, attempt, detail });
   const addActions = (after: number) => {
@@ -68,14 +71,27 @@ export function statusEvents(state: TaskState): TaskHistoryEvent[] {
   return events;
 }
 
+/** What tells a change of status from all others of its task. */
+export function statusKey({ at, attempt, status }: { at: string; attempt: number; status: Status }): string {
+  return `${at}:${attempt}:${status}`;
+}
+
 /** Follows one task: each call of `next` returns what is new. If the log is long, the newest lines come first. */
 export class TaskFollower {
   readonly #told = new Set<string>();
   readonly #after: LogPosition | null;
   #position: LogPosition | null = null;
 
-  /** @param after The client has the log up to here, and is sent what comes after it. */
-  constructor(private readonly queue: Queue, private readonly id: string, after: LogPosition | null = null) {
+  /**
+   * @param after The client has the log up to here, and is sent what comes after it.
+   * @param lastStatus The {@linkcode statusKey} of the last change of status that the client has.
+   */
+  constructor(
+    private readonly queue: Queue,
+    private readonly id: string,
+    after: LogPosition | null = null,
+    private readonly lastStatus = "",
+  ) {
     this.#after = after;
   }
 
@@ -85,10 +101,13 @@ export class TaskFollower {
    */
   async next(state: TaskState): Promise<{ events: TaskHistoryEvent[]; more: boolean; gap: LogGap | null }> {
     const all = statusEvents(state);
-    const keyOf = (event: TaskHistoryEvent) =>
-      `${event.at} ${event.attempt} ${event.kind === "status" ? event.status : ""}`;
-    const fresh = all.filter((event) => !this.#told.has(keyOf(event)));
-    for (const event of fresh) this.#told.add(keyOf(event));
+    if (this.#position === null && this.lastStatus) {
+      const at = all.findIndex((event) => statusKey(event) === this.lastStatus);
+      // A task remembers its last changes only: if this one is forgotten, all but "submitted" came after it.
+      for (const event of all.slice(0, Math.max(1, at + 1))) this.#told.add(statusKey(event));
+    }
+    const fresh = all.filter((event) => !this.#told.has(statusKey(event)));
+    for (const event of fresh) this.#told.add(statusKey(event));
     const { lines, next, more, gap } = this.#position ? await this.#readOn(this.#position) : await this.#begin();
     this.#position = next;
     const events = [...fresh, ...lines.map(logEvent)].sort((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0);

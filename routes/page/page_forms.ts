@@ -68,8 +68,6 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     const hashes: string[] = [];
     let bytes = 0;
     const fields = await readMultipart(c, async ({ field, name, media_type, stream }) => {
-      // A browser sends an empty file where none was chosen.
-      if (name === "") return void await stream.pipeTo(new WritableStream());
       const { upload_id, sha256, size } = await files.store(name, media_type, stream);
       hashes.push(sha256);
       bytes += size;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { lossesOf } from "../../../queue/task/json/exact.ts";
 import type { Json } from "../../../queue/task/record.ts";
 import { number } from "../../app/format.ts";
 import { boundsOf, choicesOf, controlOf, exampleOf, type Schema } from "./schema.ts";
@@ -33,11 +34,7 @@ export function valueOf(schema: Schema, text: string): Json | undefined {
   if (text === "") return undefined;
   switch (control) {
     case "json":
-      try {
-        return JSON.parse(text);
-      } catch (error) {
-        throw new TextError(`Not JSON: ${(error as Error).message}`);
-      }
+      return exactJson(text);
     case "number":
     case "slider": {
       const value = Number(text);
@@ -60,6 +57,19 @@ export function valueOf(schema: Schema, text: string): Json | undefined {
     default:
       return text.replaceAll("\r\n", "\n");
   }
+}
+
+/** JSON, if nothing of it is lost by parsing. */
+function exactJson(text: string): Json {
+  let value: Json;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new TextError(`Not JSON: ${(error as Error).message}`);
+  }
+  const [loss] = lossesOf(text).issues;
+  if (loss) throw new TextError(loss.pointer ? `${loss.pointer}: ${loss.detail}` : loss.detail);
+  return value;
 }
 
 /** The lines of a text that are not empty. */

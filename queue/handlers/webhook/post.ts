@@ -31,6 +31,8 @@ export interface PostAnswer {
   bytes: Uint8Array<ArrayBuffer>;
   /** Whether there was more. */
   truncated: boolean;
+  /** The header `Retry-After`; null: there was none. */
+  retryAfter: string | null;
 }
 
 /** Longest wait for the whole answer in milliseconds. */
@@ -104,7 +106,8 @@ export function post(request: Post, allowPrivate: boolean, resolver: Resolver, c
       const end = () => {
         settled();
         const bytes = kept.slice(0, Math.min(size, KEPT_BYTES));
-        resolve({ status: answer.statusCode!, bytes, truncated: size > KEPT_BYTES });
+        const retryAfter = answer.headers["retry-after"] ?? null;
+        resolve({ status: answer.statusCode!, bytes, truncated: size > KEPT_BYTES, retryAfter });
       };
       answer.on("data", (chunk: Uint8Array) => {
         if (size < KEPT_BYTES) kept.set(chunk.subarray(0, KEPT_BYTES - size), size);

@@ -1,7 +1,7 @@
 import { Webhook } from "standardwebhooks";
 import { systemClock } from "../../../queue/task/clock.ts";
 import { isPublic } from "../../../queue/handlers/webhook/post.ts";
-import { webhookDelivery, type WebhookOptions } from "../../../queue/handlers/webhook_delivery.ts";
+import { waitOf, webhookDelivery, type WebhookOptions } from "../../../queue/handlers/webhook_delivery.ts";
 import { Queue } from "../../../queue/queue.ts";
 import type { TaskRecord } from "../../../queue/task/record.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
@@ -35,9 +35,15 @@ async function withReceiver(
 }
 
 /** Delivers once and gives the ended task; a clock that is driven lets retries come. */
-async function deliver(options: WebhookOptions, url: string, more: Record<string, unknown> = {}): Promise<TaskRecord> {
+async function deliver(
+  options: WebhookOptions,
+  url: string,
+  more: Record<string, unknown> = {},
+  onClock: (clock: FakeClock) => void = () => {},
+): Promise<TaskRecord> {
   const kv = await Deno.openKv(":memory:");
   const clock = new FakeClock(systemClock.now());
+  onClock(clock);
   const queue = new Queue({ kv, clock, definitions: [webhookDelivery(clock, options)] });
   await queue.start();
   try {
@@ -64,6 +70,42 @@ Deno.test("a delivery is signed by each secret as Standard Webhooks says, and it
     assertEquals(headers.get("webhook-signature")!.split(" ").length, 2);
   });
 });
+
+Deno.test("Retry-After is read in seconds and as a date, within a day", () => {
+  const now = Date.UTC(2030, 0, 1);
+  const cases: [string, number | null][] = [
+    ["120", 120_000],
+    [" 0 ", 0],
+    ["Tue, 01 Jan 2030 00:05:00 GMT", 300_000],
+    ["Mon, 31 Dec 2029 23:00:00 GMT", 0],
+    ["99999999999", 86_400_000],
+    ["Fri, 01 Jan 2040 00:00:00 GMT", 86_400_000],
+    ["soon", null],
+    ["-5x", null],
+    ["", null],
+  ];
+  for (const [header, expected] of cases) assertEquals(waitOf(header, now), expected, header);
+});
+
+for (const [status, header] of [[429, "seconds"], [503, "date"]] as const) {
+  Deno.test(`a receiver that answers ${status} is left alone as long as it asks, told by ${header}`, async () => {
+    let clock!: FakeClock;
+    const asked = () => header === "seconds" ? "900" : new Date(clock.now() + 900_000).toUTCString();
+    const answers = [
+      () => new Response(null, { status, headers: { "Retry-After": asked() } }),
+      () => new Response(null, { status: 204 }),
+    ];
+    await withReceiver(answers, async (url) => {
+      const task = await deliver(open, url, {}, (made) => clock = made);
+      const [first, second] = task.attempts;
+      const waited = second.started_at - first.completed_at;
+      // A date has no milliseconds.
+      ok(waited >= 899_000 && waited < 2_000_000, `${waited} ms`);
+      assertEquals(first.error!.code, "retry_later");
+      assertMatch(first.error!.message, /asks to wait for (899|900) s\.$/);
+    });
+  });
+}
 
 Deno.test("an answer of 500 or 429 is tried again under the same id, until it is taken", async () => {
   const answers = [500, 429, 204].map((status) => () => new Response(null, { status }));

@@ -69,9 +69,16 @@ Deno.test("defaults of each type are filled in", async () => {
       target_width: 800,
       target_height: 600,
       fit: "cover",
+      position: "centre",
       format: "png",
+      animation: "keep",
       quality: 85,
+      sharpen: 0,
       keep_metadata: false,
+      keep_profile: false,
+      watermark_position: "bottom-right",
+      watermark_width: 0.25,
+      watermark_opacity: 0.7,
     });
   });
 });

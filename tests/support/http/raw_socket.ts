@@ -88,3 +88,28 @@ export async function closeCodeOf(connection: Deno.TcpConn): Promise<number | nu
   });
   return code;
 }
+
+/** Sends bytes and reads what comes back until the server closes the connection, as it was asked to. */
+export async function exchange(
+  origin: string,
+  request: string | Uint8Array,
+): Promise<{ status: number; headers: Headers; body: string }> {
+  const connection = await dial(origin);
+  try {
+    await writeAll(connection, request);
+    const text = await new Response(connection.readable).text();
+    const end = text.indexOf("\r\n\r\n");
+    const [first, ...lines] = text.slice(0, end).split("\r\n");
+    const headers = new Headers(lines.map((line): [string, string] => {
+      const at = line.indexOf(":");
+      return [line.slice(0, at), line.slice(at + 1).trim()];
+    }));
+    return { status: Number(first.split(" ")[1]), headers, body: text.slice(end + 4) };
+  } finally {
+    try {
+      connection.close();
+    } catch {
+      // Reading to the end has closed it.
+    }
+  }
+}

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { escapePointer, type InputIssue, InvalidInputError } from "../task/errors.ts";
+import { escapePointer, type InputIssue, InvalidInputError } from "../errors.ts";
 
 /** Most levels of objects and arrays in what is sent. */
 const MAX_DEPTH = 64;
