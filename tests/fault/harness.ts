@@ -30,7 +30,7 @@ export const pause = (ms: number): Promise<void> => new Promise((resolve) => set
 async function writeImportMap(directory: string): Promise<string> {
   const { imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
   const folders = Object.entries(imports as Record<string, string>).flatMap(([name, target]) =>
-    target.startsWith("npm:") ? [[`${name}/`, `${target.replace("npm:", "npm:/")}/`]] : []
+    target.startsWith("npm:") && !name.endsWith("/") ? [[`${name}/`, `${target.replace("npm:", "npm:/")}/`]] : []
   );
   const own = [[new URL("queue/handlers/mod.ts", ROOT).href, new URL("tests/fault/handlers.ts", ROOT).href]];
   const path = `${directory}/import_map.json`;

@@ -15,7 +15,7 @@ import { withoutLeftOver, withoutStraySegments } from "./jpeg.ts";
 import { convertToPng, withoutMark } from "./magick.ts";
 import { pngChunks, withMetadata } from "../png_chunks.ts";
 import { impliedProfile } from "./profile.ts";
-import { frameCount, open, openPicture, type Picture, toPicture } from "../vips.ts";
+import { ENGINE, frameCount, open, openPicture, type Picture, toPicture } from "../vips.ts";
 
 /** How a picture is read. */
 export interface DecodeOptions {
@@ -67,9 +67,15 @@ export async function decode(bytes: Uint8Array, options: DecodeOptions): Promise
     return await read(bytes, kind, options, assertSize);
   } catch (error) {
     if (error instanceof ImageError || isOutOfMemory(error)) throw error;
-    // The decoders' own messages do not help users.
-    throw new ImageError(`The ${kind.toUpperCase()} is damaged, truncated or of an unsupported kind.`, true, error);
+    // The decoders' own messages do not help users. The memory of a Wasm module never shrinks.
+    const retire = ENGINE === "wasm" || needsMagick(bytes, kind);
+    throw new ImageError(`The ${kind.toUpperCase()} is damaged, truncated or of an unsupported kind.`, retire, error);
   }
+}
+
+/** Whether libvips does not read a file. */
+function needsMagick(bytes: Uint8Array, kind: Kind): boolean {
+  return kind === "bmp" || kind === "heic" || kind === "tiff" && isUnusualTiff(bytes);
 }
 
 async function read(
@@ -85,7 +91,7 @@ async function read(
   }
   let file = bytes;
   let foreignExif: Uint8Array | null | undefined;
-  if (kind === "bmp" || kind === "heic" || kind === "tiff" && isUnusualTiff(bytes)) {
+  if (needsMagick(bytes, kind)) {
     const { png, exif } = await convertToPng(bytes, kind, assertSize);
     [file, foreignExif] = [png, exif];
   }
