@@ -107,6 +107,7 @@ const listening = settings.roles.api
     refuseToStart(5, `It cannot listen on ${settings.host}:${settings.port}: ${error.message}`)
   )
   : null;
+
 let stopping = false;
 async function stop(signal: string): Promise<void> {
   if (stopping) return;

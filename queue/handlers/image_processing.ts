@@ -86,17 +86,20 @@ const params = z.strictObject({
     /^[\p{scx=Latin}\p{scx=Greek}\p{scx=Cyrillic}0-9 -~©®™–—·…]*$/u,
     WRITABLE,
   )
-    .optional().meta({ title: "Text", "x-group": WATERMARK }),
+    .optional().meta({ title: "Watermark text", "x-group": WATERMARK }),
   watermark_upload_id: z.string().length(26).optional().meta({
-    title: "Picture",
+    title: "Watermark picture",
     description: "Instead of a text.",
     "x-file": { accept: ACCEPTED },
     "x-group": WATERMARK,
   }),
-  watermark_position: z.enum(PLACES).default("bottom-right").meta({ title: "Place", "x-group": WATERMARK }),
+  watermark_position: z.enum(PLACES).default("bottom-right").meta({ title: "Watermark place", "x-group": WATERMARK }),
   watermark_width: z.number().min(0.01).max(1).default(0.25)
-    .meta({ title: "Width", description: "As a share of the picture's.", "x-group": WATERMARK }),
-  watermark_opacity: z.number().min(0.05).max(1).default(0.7).meta({ title: "Opacity", "x-group": WATERMARK }),
+    .meta({ title: "Watermark size", description: "Its width, as a share of the picture's.", "x-group": WATERMARK }),
+  watermark_opacity: z.number().min(0.05).max(1).default(0.7).meta({
+    title: "Watermark opacity",
+    "x-group": WATERMARK,
+  }),
 }).meta({ "x-order": ["upload_ids"] }).refine(
   ({ watermark_text, watermark_upload_id }) => watermark_text === undefined || watermark_upload_id === undefined,
   { path: ["watermark_text"], error: "A watermark is a text or a picture, not both." },

@@ -13,6 +13,9 @@ import { defineTask, type TaskDefinition } from "../define.ts";
 import { NonRetryableError, RetryLaterError } from "../task/errors.ts";
 import { post, POST_TIMEOUT_MS, type Resolver, systemResolver } from "./webhook/post.ts";
 
+/** What is sent if there is no body. */
+const TEST = { type: "test", data: { hello: "world" } };
+
 /** Any JSON, with all its members: `z.json()` loses one that is called `__proto__`. */
 const anyJson = z.unknown().refine(isJson, "This is not JSON.");
 
@@ -25,7 +28,7 @@ function isJson(value: unknown): boolean {
 function isJsonText(text: string): boolean {
   try {
     JSON.parse(text);
-    return true;
+    return text.isWellFormed();
   } catch {
     return false;
   }
@@ -33,14 +36,21 @@ function isJsonText(text: string): boolean {
 
 const params = z.strictObject({
   url: callbackUrl.meta({ title: "URL", description: "Where the JSON is sent, by http or https." }),
-  body: anyJson.default({ type: "test", data: { hello: "world" } })
-    .meta({ title: "Body", description: "Any JSON.", "x-json": true }),
+  body: anyJson.optional().meta({
+    title: "Body",
+    description: "Any JSON. Without one, a test message is sent.",
+    examples: [TEST],
+    "x-json": true,
+  }),
   body_text: z.string().min(1).refine(isJsonText, "This is not JSON.").optional()
     .meta({
       title: "Body as text",
       description: "JSON that is sent byte for byte, instead of the body.",
       "x-multiline": true,
     }),
+}).refine(({ body, body_text }) => body === undefined || body_text === undefined, {
+  path: ["body_text"],
+  error: "Pass body or body_text, not both.",
 });
 
 /** Settings of deliveries. */
@@ -56,10 +66,14 @@ export interface WebhookOptions {
 /** The longest wait that a receiver may ask for. Milliseconds. */
 const MAX_WAIT_MS = 24 * 3_600_000;
 
-/** What `Retry-After` asks for, in seconds or by a date (RFC 9110, 10.2.3), in milliseconds; null: nothing sensible. */
+/** A date as HTTP writes it (RFC 9110, 5.6.7). */
+const HTTP_DATE = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/;
+
+/** What `Retry-After` asks for, in seconds or by a date (RFC 9110, 10.2.3), in milliseconds; null: nothing. */
 export function waitOf(header: string, now: number): number | null {
-  const wait = /^\d+$/.test(header.trim()) ? Number(header) * 1_000 : Date.parse(header) - now;
-  return Number.isNaN(wait) ? null : Math.min(MAX_WAIT_MS, Math.max(0, wait));
+  const text = header.trim();
+  const wait = /^\d+$/.test(text) ? Number(text) * 1_000 : HTTP_DATE.test(text) ? Date.parse(text) - now : 0;
+  return wait > 0 ? Math.min(MAX_WAIT_MS, wait) : null;
 }
 
 /** Statuses below 500 that are retried. */
@@ -84,7 +98,7 @@ export function webhookDelivery(
     backoff: { base: 5_000, factor: 6, cap: 3_600_000 },
     async run(ctx) {
       const url = new URL(ctx.params.url);
-      const body = ctx.params.body_text ?? JSON.stringify(ctx.params.body);
+      const body = ctx.params.body_text ?? JSON.stringify(ctx.params.body ?? TEST);
       // The same id at every attempt: the receiver can detect a duplicate.
       const id = `msg_${ctx.id}`;
       const now = new Date(clock.now());

@@ -148,9 +148,14 @@ export class RetryLaterError extends QueueError {
   /** The least wait in milliseconds. The backoff of the task type may make it longer. */
   readonly waitMs: number;
 
-  /** Takes what the error says, and the least wait in milliseconds. */
+  /**
+   * Takes what the error says, and the least wait in milliseconds.
+   *
+   * @throws {RangeError} If the wait is negative or no number.
+   */
   constructor(message: string, waitMs: number, options?: ErrorOptions) {
     super("retry_later", message, options);
+    if (!(waitMs >= 0 && waitMs < Infinity)) throw new RangeError(`A wait of ${waitMs} ms makes no sense.`);
     this.waitMs = waitMs;
   }
 }

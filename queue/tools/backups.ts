@@ -68,8 +68,8 @@ export class Backups {
     await assertRoom(path, directory);
     await copyWhole(path, `${directory}/${name}`, unfinished, copyInWorker);
     const { size } = await Deno.stat(`${directory}/${name}`);
-    for (const old of (await this.#copies()).slice(0, -keep)) await remove(`${directory}/${old}`);
     this.log.info("A backup was made.", { file: `${directory}/${name}`, bytes: size });
+    for (const old of (await this.#copies()).slice(0, -keep)) await remove(`${directory}/${old}`);
   }
 
   /** The names of all copies, oldest first. */

@@ -14,6 +14,7 @@ import { MAX_BATCH, UPLOAD_KEPT_HOURS } from "../../queue/task/limits.ts";
 import type { OpenWork } from "../../queue/store/counts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";
+import { isPacked } from "../http/request_headers.ts";
 
 /** Paths whose POST stores something new. Stopping and removing must still work on a full disk. */
 const GROWING =
@@ -115,7 +116,7 @@ export class Quotas {
   }
 
   /**
-   * Reserves room for the uploads of a request: its Content-Length, or the maximum if it has none.
+   * Reserves room for the uploads of a request: its Content-Length, or the maximum if it has none or is packed.
    *
    * @returns Call it with the number of bytes stored, once the request is answered, to release the room.
    * @throws {Problem} 507 if there are too many unused uploads.
@@ -123,7 +124,8 @@ export class Quotas {
   async reserveUploads(c: Context<AppEnv>): Promise<(stored: number) => void> {
     const { unusedUploadBytes } = this.#limits;
     const told = c.req.header("Content-Length");
-    const wanted = told === undefined ? this.#options.maxUploadTotalBytes : Number(told) || 0;
+    const unknown = told === undefined || isPacked(c);
+    const wanted = unknown ? this.#options.maxUploadTotalBytes : Number(told) || 0;
     if (await this.#unused.get() + this.#added + this.#reserved + wanted <= unusedUploadBytes) {
       this.#reserved += wanted;
       return (stored) => {

@@ -15,9 +15,9 @@ import { RETRY_FROM } from "../../queue/task/transitions.ts";
 import { mayActAs, requireRole } from "../http/auth.ts";
 import { readJson, readOptionalJson } from "../http/body.ts";
 import { json } from "../http/json.ts";
-import { preferencesOf } from "../http/request_headers.ts";
-import { idempotencyOf } from "../http/request_headers.ts";
-import type { StreamLimits } from "../live/stream_limits.ts";
+import { Problem } from "../http/problem.ts";
+import { idempotencyOf, preferencesOf } from "../http/request_headers.ts";
+import type { StreamLimits, StreamSlot } from "../live/stream_limits.ts";
 import type { Quotas } from "./quotas.ts";
 import { artifactRoutes } from "./artifacts.ts";
 import { bulkRoutes } from "./bulk.ts";
@@ -48,17 +48,21 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     const body = await readJson(c, submissionSchema);
     const submission = { ...toSubmission(body, clock.now()), submitted_by: c.get("principal").name };
     await quotas.takeTasks(c, 1);
-    const { task, created } = await queue.submit(submission, idempotencyOf(c, body));
-    const status = created ? 201 : 200;
-    const headers = { Location: withBase(`/api/tasks/${task.task.id}`, publicUrl) };
     const { minimal, wait } = preferencesOf(c);
-    if (wait !== null) {
-      const place = streams.enter(c);
-      const state = await untilEnded(queue, clock, task.task.id, wait * 1_000).finally(() => place.leave());
-      return c.json(await whole(c, state), status, { ...headers, "Preference-Applied": `wait=${wait}` });
-    }
-    if (minimal) return c.body(null, status, { ...headers, "Preference-Applied": "return=minimal" });
-    return json(c, created ? taskOf(task, [], queue.retention) : await whole(c, task), status, headers);
+    const place = wait === null ? null : placeOrNone(c, streams);
+    let { task, created } = await queue.submit(submission, idempotencyOf(c, body)).catch((error) => {
+      place?.leave();
+      throw error;
+    });
+    const applied = [...place ? [`wait=${wait}`] : [], ...minimal ? ["return=minimal"] : []].join(", ");
+    const headers = {
+      Location: withBase(`/api/tasks/${task.task.id}`, publicUrl),
+      ...applied && { "Preference-Applied": applied },
+    };
+    if (place) task = await untilEnded(queue, clock, task, wait! * 1_000, c.req.raw.signal, place);
+    const status = created ? 201 : 200;
+    if (minimal) return c.body(null, status, headers);
+    return json(c, created && !place ? taskOf(task, [], queue.retention) : await whole(c, task), status, headers);
   });
 
   app.post("/batch", requireRole("operator"), async (c) => {
@@ -110,26 +114,54 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
   return app;
 }
 
-/** The task once it has ended, or as it is when the time is over. */
-async function untilEnded(queue: Queue, clock: Clock, id: string, ms: number): Promise<TaskState> {
-  let wake: () => void = () => {};
+/** A place among the streams for an answer that waits; null if there is none: then it does not wait. */
+function placeOrNone(c: Context<AppEnv>, streams: StreamLimits): StreamSlot | null {
+  try {
+    return streams.enter(c);
+  } catch (error) {
+    if (error instanceof Problem) return null;
+    throw error;
+  }
+}
+
+/** The task once it has ended, or as it is when the time is over, the client has gone or the service stops. */
+async function untilEnded(
+  queue: Queue,
+  clock: Clock,
+  submitted: TaskState,
+  ms: number,
+  signal: AbortSignal,
+  place: StreamSlot,
+): Promise<TaskState> {
+  const { id } = submitted.task;
+  let state = submitted;
   let over = false;
-  const cancelTimer = clock.after(ms, () => {
+  let wake: () => void = () => {};
+  const end = () => {
     over = true;
     wake();
-  });
-  const unsubscribe = await queue.stream.subscribe(({ changes }) => {
-    if (changes.some((change) => change.id === id)) wake();
-  });
+  };
+  const cancelTimer = clock.after(ms, end);
+  signal.addEventListener("abort", end);
+  place.onEnd(end);
+  let unsubscribe = () => {};
   try {
-    while (true) {
+    unsubscribe = await queue.stream.subscribe(({ changes }) => {
+      if (changes.some((change) => change.id === id)) wake();
+    });
+    while (!over && !isTerminal(statusOf(state))) {
       const changed = new Promise<void>((resolve) => wake = resolve);
-      const state = await queue.get(id);
-      if (over || isTerminal(statusOf(state))) return state;
-      await changed;
+      state = await queue.get(id);
+      if (!over && !isTerminal(statusOf(state))) await changed;
     }
+    return state;
+  } catch {
+    // The task was accepted, whatever became of it: that is what the answer says.
+    return state;
   } finally {
     cancelTimer();
+    signal.removeEventListener("abort", end);
     unsubscribe();
+    place.leave();
   }
 }

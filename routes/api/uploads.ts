@@ -11,8 +11,7 @@ import { readMultipart, refuseLong } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { mediaTypeOf, peek } from "../http/media_type.ts";
 import type { IdempotencyKey } from "../../queue/submit/deduplication.ts";
-import { idempotencyOf } from "../http/request_headers.ts";
-import { isPacked, unpackedBody } from "../http/request_headers.ts";
+import { idempotencyOf, isPacked, unpackedBody } from "../http/request_headers.ts";
 import { Problem } from "../http/problem.ts";
 import type { Quotas } from "./quotas.ts";
 

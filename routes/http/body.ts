@@ -14,6 +14,7 @@ import { assertDepth } from "../../queue/task/json/depth.ts";
 import { isPlain, lossesOf } from "../../queue/task/json/exact.ts";
 import { DELIVERY_TYPE } from "../../queue/task/callback_url.ts";
 import { InvalidInputError, TooLargeError } from "../../queue/task/errors.ts";
+import { peek } from "./media_type.ts";
 import { isPacked, unpackedBody } from "./request_headers.ts";
 import { Problem } from "./problem.ts";
 
@@ -96,10 +97,10 @@ async function parseJson<S extends z.ZodType>(
  */
 function keepAsWritten(text: string, value: unknown): void {
   const valueAt = (path: string[]) => path.reduce((at, name) => (at as Record<string, unknown>)[name], value);
-  const isBody = (path: string[]) =>
-    path.length >= 2 && path.at(-1) === "body" && path.at(-2) === "input_params" &&
+  const isKept = (path: string[]) =>
+    (path.length === 2 || path.length === 4 && path[0] === "tasks") && path.at(-2) === "input_params" &&
     (valueAt(path.slice(0, -2)) as { task_type?: unknown }).task_type === DELIVERY_TYPE;
-  const { issues, kept } = lossesOf(text, isBody);
+  const { issues, kept } = lossesOf(text, { kept: { name: "body", isKept } });
   if (issues.length > 0) throw new InvalidInputError(issues);
   for (const { path, start, end } of kept) {
     const written = text.slice(start, end);
@@ -162,17 +163,20 @@ export async function readMultipart(
       // Nothing is stored any more once the failure is reported.
       files.catch(() => {}).then(() => reject(error));
     };
-    parser.on("field", (name, value, _nameCut, valueCut) => {
+    // The types of the library do not know that a part may be without a name.
+    parser.on("field", (name = "", value, _nameCut, valueCut) => {
       if (valueCut) return fail(new TooLargeError(`The field ${name}`, MAX_FIELD_BYTES));
       fields.set(name, [...fields.get(name) ?? [], value]);
     });
-    parser.on("file", (field, file, name, _encoding, media_type) => {
+    parser.on("file", (field = "", file, name = "", _encoding, media_type) => {
       open = file;
       const stream = Readable.toWeb(file) as unknown as ReadableStream<Uint8Array>;
       files = files.then(async () => {
-        // A browser sends an empty file where none was chosen.
-        if (!failed && !name) await stream.pipeTo(new WritableStream());
-        else if (!failed) await onFile({ field, name: name!, media_type, stream });
+        if (failed) return;
+        if (name !== "") return void await onFile({ field, name, media_type, stream });
+        // A browser sends a file without a name and content where none was chosen.
+        const { first, stream: whole } = await peek(stream);
+        if (first.length > 0) await onFile({ field, name, media_type, stream: whole });
       });
       files.catch(fail);
     });

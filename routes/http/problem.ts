@@ -91,17 +91,20 @@ export function toProblem(error: unknown, log: Logger): Problem {
 
 /** The answer that a problem gives. */
 export function problemResponse(c: Context, problem: Problem): Response {
+  const { body, headers } = answerOf(problem, c.req.path);
+  return c.body(body, problem.status, headers);
+}
+
+/** What a problem answers to a request for a path. */
+export function answerOf(problem: Problem, path: string): { body: string; headers: Record<string, string> } {
   const body = {
     type: `/problems/${problem.code}`,
     title: TITLES[problem.status] ?? "Error",
     status: problem.status,
     code: problem.code,
     detail: problem.message,
-    instance: c.req.path,
+    instance: path,
     ...problem.errors.length > 0 ? { errors: problem.errors } : {},
   };
-  return c.body(JSON.stringify(body), problem.status, {
-    "Content-Type": "application/problem+json",
-    ...problem.headers,
-  });
+  return { body: JSON.stringify(body), headers: { "Content-Type": "application/problem+json", ...problem.headers } };
 }

@@ -6,15 +6,18 @@
  * @module
  */
 
+import { pipeline, Readable } from "node:stream";
+import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import { createGunzip } from "node:zlib";
 import type { Context, MiddlewareHandler } from "hono";
 import { fingerprint, type IdempotencyKey } from "../../queue/submit/deduplication.ts";
 import { KEY_CHARS } from "../../queue/task/limits.ts";
 import type { AppEnv } from "../env.ts";
 import { Problem } from "./problem.ts";
 
-/** Whether an `Accept` header admits a media type: its most specific range decides (RFC 9110, 12.5.1). */
-export function accepts(header: string | undefined, type: string): boolean {
-  if (header === undefined || header === "*/*" || header.trim() === "") return true;
+/** How much an `Accept` header wants a media type, 0 to 1: its most specific range decides (RFC 9110, 12.5.1). */
+export function qualityOf(header: string | undefined, type: string): number {
+  if (header === undefined || header === "*/*" || header.trim() === "") return 1;
   const [main] = type.split("/");
   const rank = [type, `${main}/*`, "*/*"];
   let [best, quality] = [rank.length, 0];
@@ -25,25 +28,40 @@ export function accepts(header: string | undefined, type: string): boolean {
     const q = parameters.find((parameter) => parameter.startsWith("q="));
     [best, quality] = [at, Math.max(at < best ? 0 : quality, q ? Number(q.slice(2)) || 0 : 1)];
   }
-  return quality > 0;
+  return quality;
 }
 
-/** The media types that an address answers with; null: files of any type. */
-function offered(method: string, path: string): string[] | null {
-  if (/^\/(static\/|ws$)|^\/api\/tasks\/[^/]+\/(artifacts(\/|\.zip$)|logs\.txt$)/.test(path)) return null;
-  if (/^\/api\/tasks\/[^/]+\/events\/?$/.test(path)) return ["application/json", "text/event-stream"];
-  if (path.startsWith("/api/")) return ["application/json"];
-  return method === "GET" || method === "HEAD" ? ["text/html"] : null;
+/** Whether a request wants events as a stream rather than as JSON. */
+export function wantsEventStream(c: Context): boolean {
+  const header = c.req.header("Accept");
+  const stream = qualityOf(header, "text/event-stream");
+  const json = qualityOf(header, "application/json");
+  return stream > json || stream > 0 && stream === json && /text\/event-stream/i.test(header ?? "");
 }
+
+const PAGES = ["/", "/login", "/suppressions", "/undelivered"];
+
+/** The media types that an address answers with; null: it is not negotiated (files, probes, what is not there). */
+function offered(path: string): string[] | null {
+  if (PAGES.includes(path)) return ["text/html"];
+  if (!path.startsWith("/api/") || path.startsWith("/api/health")) return null;
+  if (/^\/api\/tasks\/[^/]+\/(artifacts(\/|\.zip$)|logs\.txt$)/.test(path)) return null;
+  const stream = /^\/api\/tasks\/[^/]+\/events\/?$/.test(path) ? ["text/event-stream"] : [];
+  // Every problem is of the last one.
+  return ["application/json", ...stream, "application/problem+json"];
+}
+
+/** Methods of pages; their forms are answered by a redirect. */
+const SAFE = new Set(["GET", "HEAD"]);
 
 /** Refuses with 406 what asks for another media type than there is. */
 export function assertAcceptable(): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const header = c.req.header("Accept");
     if (header !== undefined && header !== "*/*") {
-      const types = offered(c.req.method, c.req.path);
-      if (types && !types.some((type) => accepts(header, type))) {
-        throw new Problem(406, "not_acceptable", `This address answers with ${types.join(" or ")}.`);
+      const types = SAFE.has(c.req.method) || c.req.path.startsWith("/api/") ? offered(c.req.path) : null;
+      if (types && types.every((type) => qualityOf(header, type) === 0)) {
+        throw new Problem(406, "not_acceptable", `This address answers with ${types.join(", ")}.`);
       }
     }
     await next();
@@ -73,28 +91,37 @@ export function preferencesOf(c: Context): Preferences {
   };
 }
 
+/** Bytes that are unpacked at once: a kilobyte may unpack to a megabyte. */
+const UNPACKED_AT_ONCE = 64 * 1024;
+
 /**
- * The body of a request, unpacked if it is packed with gzip.
+ * The body of a request, unpacked if it is packed with gzip; null if there is none.
  *
- * @throws {Problem} 415 for another `Content-Encoding`. The stream fails with 400 if it is not gzip.
+ * @throws {Problem} 415 for another `Content-Encoding`. The stream fails with 400 if it is not valid gzip.
  */
 export function unpackedBody(c: Context): ReadableStream<Uint8Array<ArrayBuffer>> | null {
   const { body } = c.req.raw;
   if (!body || !isPacked(c)) return body;
-  const unpacked = body.pipeThrough(new DecompressionStream("gzip")).getReader();
+  const packed = Readable.fromWeb(body as NodeReadableStream);
+  const unpacked = createGunzip({ chunkSize: UNPACKED_AT_ONCE });
+  // What goes wrong with the connection goes wrong with what is read from it.
+  pipeline(packed, unpacked, () => {});
+  const parts = unpacked[Symbol.asyncIterator]();
   return new ReadableStream({
     async pull(controller) {
       try {
-        const { done, value } = await unpacked.read();
+        const { done, value } = await parts.next();
         if (done) controller.close();
-        else controller.enqueue(value);
+        else controller.enqueue(new Uint8Array(value));
       } catch (error) {
-        // A fault of the connection stays what it is.
-        if (!(error instanceof TypeError)) throw error;
-        throw new Problem(400, "broken_encoding", "The body is not gzip, though its Content-Encoding says so.");
+        if (!String((error as { code?: string }).code).startsWith("Z_")) throw error;
+        throw new Problem(400, "broken_encoding", "The body is not complete, valid gzip.");
       }
     },
-    cancel: (reason) => unpacked.cancel(reason),
+    async cancel() {
+      await parts.return?.();
+      packed.destroy();
+    },
   }, { highWaterMark: 0 });
 }
 

@@ -17,6 +17,8 @@ import { WebSocketServer } from "ws";
 import { type Clock, delay, repeat, within } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
 import { MAX_CONNECTIONS } from "../limits.ts";
+import { COMMON_HEADERS } from "./json.ts";
+import { answerOf, Problem } from "./problem.ts";
 import type { Bindings, ServerSocket } from "../env.ts";
 
 /** How the application is served. Times are milliseconds. */
@@ -70,10 +72,10 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   const server = createAdaptorServer({
     fetch: (request, env) => {
       const { incoming, outgoing } = env as { incoming: IncomingMessage; outgoing: ServerResponse };
-      // HTTP/1.1 asks for exactly one (RFC 9112, 3.2).
-      const hosts = incoming.rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === "host").length;
-      if (hosts > 1 || hosts === 0 && incoming.httpVersion !== "1.0") {
-        return new Response("A request has one Host header.\n", { status: 400, headers: { Connection: "close" } });
+      if (hostsOf(incoming) > 1) {
+        const problem = new Problem(400, "bad_host", "A request has one Host header.", [], { Connection: "close" });
+        const { body, headers } = answerOf(problem, new URL(request.url).pathname);
+        return new Response(body, { status: 400, headers: { ...COMMON_HEADERS, ...headers } });
       }
       unanswered.add(outgoing);
       outgoing.once("close", () => unanswered.delete(outgoing));
@@ -220,6 +222,11 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   };
 }
 
+/** How many Host headers a request has: exactly one (RFC 9112, 3.2); `node:http` refuses requests without one. */
+function hostsOf({ rawHeaders }: IncomingMessage): number {
+  return rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === "host").length;
+}
+
 /** File descriptors needed besides connections: for the store, workers and files it reads. */
 const OTHER_FILES = 128;
 
@@ -284,8 +291,8 @@ async function upgrade(
   let take: ((socket: ServerSocket) => void) | null = null;
   let isOpen = false;
   const { method, headers } = incoming;
-  const url = URL.parse(incoming.url ?? "/", `http://${headers.host ?? "localhost"}`);
-  if (!url || method !== "GET") return void socket.end(BAD_REQUEST);
+  const url = URL.parse(incoming.url ?? "/", `http://${headers.host}`);
+  if (!url || method !== "GET" || hostsOf(incoming) !== 1) return void socket.end(BAD_REQUEST);
   const response = await fetch(
     new Request(url, {
       headers: Object.entries(headers).map(([name, value]): [string, string] => [name, String(value)]),

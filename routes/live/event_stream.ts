@@ -11,6 +11,7 @@ import type { TaskHistoryEvent } from "../../queue/task/api_types.ts";
 import { isTerminal, statusOf } from "../../queue/task/record.ts";
 import { summaryOf } from "../../queue/task/summary.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
+import { wantsEventStream } from "../http/request_headers.ts";
 import type { StreamLimits } from "./stream_limits.ts";
 import { statusKey, TaskFollower } from "./task_events.ts";
 
@@ -40,7 +41,10 @@ function cursorOf(text: string | undefined): Cursor | null {
 /** How far a client has been told once it has an event. */
 function after(cursor: Cursor, event: TaskHistoryEvent): Cursor {
   if (event.kind === "status") return { ...cursor, status: statusKey(event) };
-  return { ...cursor, attempt: event.attempt, line: event.line + 1 };
+  // Sorted by time, a line may come after a later one.
+  const { attempt, line } = event;
+  const isBehind = attempt < cursor.attempt || attempt === cursor.attempt && line < cursor.line;
+  return isBehind ? cursor : { ...cursor, attempt, line: line + 1 };
 }
 
 /** The route of events, below `/api/tasks`. */
@@ -50,7 +54,7 @@ export function eventRoutes({ queue, clock, log }: AppOptions, streams: StreamLi
   app.get("/:id/events", async (c) => {
     const id = c.req.param("id");
     const first = await queue.get(id);
-    if (!c.req.header("Accept")?.includes("text/event-stream")) {
+    if (!wantsEventStream(c)) {
       const since = await queue.stream.head();
       const { events, gap } = await new TaskFollower(queue, id).next(first);
       return c.json({ events, gap, since });

@@ -8,7 +8,7 @@ import type { LogEvent } from "../../islands/app/state.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { LogLine, LogPosition } from "../../queue/run/task_log.ts";
 import type { TaskHistoryEvent } from "../../queue/task/api_types.ts";
-import type { Attempt, Status, TaskState } from "../../queue/task/record.ts";
+import { type Attempt, isTerminal, type Status, type TaskState } from "../../queue/task/record.ts";
 
 /** Maximum log lines sent at once, and their characters. */
 const [LINES, CHARACTERS] = [1_000, 200_000];
@@ -73,7 +73,8 @@ export function statusEvents(state: TaskState): StatusEvent[] {
 
 /** What tells a change of status from all others of its task. */
 export function statusKey({ at, attempt, status }: { at: string; attempt: number; status: Status }): string {
-  return `${at}:${attempt}:${status}`;
+  // A task that was claimed ahead is RUNNING twice: since its claim, then since its handler was started.
+  return status === "RUNNING" ? `${attempt}:${status}` : `${at}:${attempt}:${status}`;
 }
 
 /** Follows one task: each call of `next` returns what is new. If the log is long, the newest lines come first. */
@@ -110,7 +111,10 @@ export class TaskFollower {
     for (const event of fresh) this.#told.add(statusKey(event));
     const { lines, next, more, gap } = this.#position ? await this.#readOn(this.#position) : await this.#begin();
     this.#position = next;
-    const events = [...fresh, ...lines.map(logEvent)].sort((a, b) => a.at < b.at ? -1 : a.at > b.at ? 1 : 0);
+    const last = (event: TaskHistoryEvent) => event.kind === "status" && isTerminal(event.status) ? 1 : 0;
+    const events = [...fresh, ...lines.map(logEvent)].sort((a, b) =>
+      a.at < b.at ? -1 : a.at > b.at ? 1 : last(a) - last(b)
+    );
     return { events, more, gap };
   }
 
@@ -131,9 +135,10 @@ export class TaskFollower {
     const [first] = lines;
     const last = first && (await this.queue.logs.readTail(this.id, 1, first)).lines.at(-1);
     const isWhole = !last || after && isAtOrAfter(after, { ...last, line: last.line + 1 });
-    const gap: LogGap | null = isWhole
-      ? null
-      : { after: after && `${after.attempt}:${after.line - 1}`, before: `${first.attempt}:${first.line}` };
+    const gap: LogGap | null = isWhole ? null : {
+      after: after && after.line > 0 ? `${after.attempt}:${after.line - 1}` : null,
+      before: `${first.attempt}:${first.line}`,
+    };
     return { lines, next: tail.next, more: false, gap };
   }
 }

@@ -8,11 +8,12 @@
 import { type Context, Hono } from "hono";
 import { SUBMIT_OPTIONS } from "../../islands/form/schema/submit_options.ts";
 import { checkFields, type FormReader, readFields } from "../../islands/form/schema/read_fields.ts";
-import type { Schema } from "../../islands/form/schema/schema.ts";
+import { controlOf, type Schema } from "../../islands/form/schema/schema.ts";
 import { HOME, hrefOf } from "../../islands/app/url.ts";
 import { REDO_ONLY } from "../../queue/define.ts";
 import { paramsSchema } from "../../queue/params.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";
+import { lossesOf } from "../../queue/task/json/exact.ts";
 import { fingerprint } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
 import { withBase } from "../http/address.ts";
@@ -95,6 +96,13 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     );
     const errors: Record<string, string> = {};
     const input_params = readFields(schema, readerOf(sent), errors, "/input_params");
+    // What parsing would change in a field of JSON.
+    for (const [pointer, text] of Object.entries(texts)) {
+      const field = schema.properties?.[pointer.replace("/input_params/", "")];
+      if (!field || errors[pointer] || controlOf(field) !== "json" || text === "") continue;
+      const [loss] = lossesOf(text, { order: true }).issues;
+      if (loss) errors[pointer] = `${loss.pointer}: ${loss.detail}`;
+    }
     const more = readFields(SUBMIT_OPTIONS, readerOf(sent), errors);
     checkFields(SUBMIT_OPTIONS, more, errors);
     const from = one("retried_from");

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { lossesOf } from "../../../queue/task/json/exact.ts";
+import { lossOfNumber } from "../../../queue/task/json/numbers.ts";
 import type { Json } from "../../../queue/task/record.ts";
 import { number } from "../../app/format.ts";
 import { boundsOf, choicesOf, controlOf, exampleOf, type Schema } from "./schema.ts";
@@ -59,7 +59,7 @@ export function valueOf(schema: Schema, text: string): Json | undefined {
   }
 }
 
-/** JSON, if nothing of it is lost by parsing. */
+/** JSON, if its numbers are not changed by parsing. */
 function exactJson(text: string): Json {
   let value: Json;
   try {
@@ -67,8 +67,10 @@ function exactJson(text: string): Json {
   } catch (error) {
     throw new TextError(`Not JSON: ${(error as Error).message}`);
   }
-  const [loss] = lossesOf(text).issues;
-  if (loss) throw new TextError(loss.pointer ? `${loss.pointer}: ${loss.detail}` : loss.detail);
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|-?\d[^\s,\]}]*/g)) {
+    const loss = lossOfNumber(token);
+    if (loss) throw new TextError(loss);
+  }
   return value;
 }
 

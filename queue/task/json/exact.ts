@@ -1,12 +1,13 @@
 /**
- * What `JSON.parse` loses without a word: digits of large integers, a member that is there twice, the member
- * `__proto__`, the order of members whose names are integers. Values that must stay as they were written are kept as
- * text; elsewhere a loss is refused.
+ * What `JSON.parse` loses without a word: digits of large numbers, a member that is there twice, the member `__proto__`.
+ * A loss is refused, unless the value is kept as text. The order of members whose names are integers is lost, too; it
+ * means nothing (RFC 8259, 4) but to whoever signs and compares bytes, so it counts only where it is asked for.
  *
  * @module
  */
 
 import { escapePointer, type InputIssue } from "../errors.ts";
+import { lossOfNumber } from "./numbers.ts";
 
 /** A value of a JSON text: where it is, and where it is written. */
 export interface JsonPart {
@@ -19,9 +20,19 @@ export interface JsonPart {
 interface Level {
   isObject: boolean;
   names: Set<string>;
+  /** The largest name so far that is an integer; Infinity once there was another one: what follows is put before it. */
+  largest: number;
   /** The name of the member, or the index, that is read. */
   at: string;
   start: number;
+}
+
+/** What else counts as a loss, and what does not. */
+export interface LossOptions {
+  /** The last name of values that may be kept as text, and whether one is: what is in it is not lost. */
+  kept?: { name: string; isKept: (path: string[]) => boolean };
+  /** Whether order counts. */
+  order?: boolean;
 }
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
@@ -35,13 +46,12 @@ export function isPlain(text: string, value: unknown): boolean {
  * Finds what parsing a JSON text loses, with a pointer for each.
  *
  * @param text Valid JSON.
- * @param isKept Whether a value is kept as text: what is in it is not lost.
  * @returns The losses, at most ten, and the values that are kept.
  */
-export function lossesOf(text: string, isKept: (path: string[]) => boolean = () => false): {
-  issues: InputIssue[];
-  kept: JsonPart[];
-} {
+export function lossesOf(
+  text: string,
+  { kept: toKeep, order = false }: LossOptions = {},
+): { issues: InputIssue[]; kept: JsonPart[] } {
   const issues: InputIssue[] = [];
   const kept: JsonPart[] = [];
   const levels: Level[] = [];
@@ -52,13 +62,14 @@ export function lossesOf(text: string, isKept: (path: string[]) => boolean = () 
     if (within > 0 || issues.length >= 10) return;
     issues.push({ pointer: path().map((name) => `/${escapePointer(name)}`).join(""), detail });
   };
-  const isOuter = () => within === 0 && levels.length > 0 && isKept(path());
+  const isOuter = (level: Level | undefined) =>
+    within === 0 && toKeep !== undefined && level?.at === toKeep.name && level.isObject && toKeep.isKept(path());
   let expectsName = false;
   for (const { 0: token, index } of text.matchAll(TOKEN)) {
     const level = levels.at(-1);
     if (token === "{" || token === "[") {
-      if (within > 0 || isOuter()) within++;
-      levels.push({ isObject: token === "{", names: new Set(), at: "0", start: index });
+      if (within > 0 || isOuter(level)) within++;
+      levels.push({ isObject: token === "{", names: new Set(), largest: -1, at: "0", start: index });
       expectsName = token === "{";
     } else if (token === "}" || token === "]") {
       const { start } = levels.pop()!;
@@ -72,8 +83,9 @@ export function lossesOf(text: string, isKept: (path: string[]) => boolean = () 
       level!.at = JSON.parse(token);
       if (level!.names.has(level!.at)) lost("This member is there twice.");
       if (level!.at === "__proto__") lost("The name __proto__ is not accepted.");
+      if (order && isMoved(level!)) lost("This member would be put before others: its name is an integer.");
       level!.names.add(level!.at);
-    } else if (isOuter()) kept.push({ path: path(), start: index, end: index + token.length });
+    } else if (isOuter(level)) kept.push({ path: path(), start: index, end: index + token.length });
     else {
       const loss = lossOfNumber(token);
       if (loss) lost(loss);
@@ -82,17 +94,10 @@ export function lossesOf(text: string, isKept: (path: string[]) => boolean = () 
   return { issues, kept };
 }
 
-/** What a number loses as a double (IEEE 754); null: nothing that matters. */
-function lossOfNumber(token: string): string | null {
-  if (!/^-?\d/.test(token)) return null;
-  const value = Number(token);
-  if (!Number.isFinite(value)) return `${shortened(token)} is larger than any number here: at most about 1.8e308.`;
-  if (Math.abs(value) <= Number.MAX_SAFE_INTEGER || /[eE]/.test(token)) return null;
-  const [whole, fraction = ""] = token.split(".");
-  if (BigInt(whole) === BigInt(value) && /^0*$/.test(fraction)) return null;
-  return `${shortened(token)} would lose digits: beyond 9007199254740991, send it as text, in quotes.`;
-}
-
-function shortened(token: string): string {
-  return token.length > 40 ? `${token.slice(0, 40)}…` : token;
+/** Whether JavaScript puts a member before one that was there earlier (ECMA-262, OrdinaryOwnPropertyKeys). */
+function isMoved(level: Level): boolean {
+  const isInteger = /^(0|[1-9]\d{0,9})$/.test(level.at) && Number(level.at) < 2 ** 32 - 1;
+  const moved = isInteger && Number(level.at) < level.largest;
+  level.largest = isInteger ? Math.max(level.largest, Number(level.at)) : Infinity;
+  return moved;
 }

@@ -75,13 +75,15 @@ Deno.test("Retry-After is read in seconds and as a date, within a day", () => {
   const now = Date.UTC(2030, 0, 1);
   const cases: [string, number | null][] = [
     ["120", 120_000],
-    [" 0 ", 0],
+    [" 0 ", null],
     ["Tue, 01 Jan 2030 00:05:00 GMT", 300_000],
-    ["Mon, 31 Dec 2029 23:00:00 GMT", 0],
+    ["Mon, 31 Dec 2029 23:00:00 GMT", null],
     ["99999999999", 86_400_000],
     ["Fri, 01 Jan 2040 00:00:00 GMT", 86_400_000],
     ["soon", null],
-    ["-5x", null],
+    ["-5", null],
+    ["1.5", null],
+    ["2030-01-01T00:05:00Z", null],
     ["", null],
   ];
   for (const [header, expected] of cases) assertEquals(waitOf(header, now), expected, header);
@@ -90,7 +92,7 @@ Deno.test("Retry-After is read in seconds and as a date, within a day", () => {
 for (const [status, header] of [[429, "seconds"], [503, "date"]] as const) {
   Deno.test(`a receiver that answers ${status} is left alone as long as it asks, told by ${header}`, async () => {
     let clock!: FakeClock;
-    const asked = () => header === "seconds" ? "900" : new Date(clock.now() + 900_000).toUTCString();
+    const asked = () => header === "seconds" ? "30" : new Date(clock.now() + 30_000).toUTCString();
     const answers = [
       () => new Response(null, { status, headers: { "Retry-After": asked() } }),
       () => new Response(null, { status: 204 }),
@@ -100,9 +102,9 @@ for (const [status, header] of [[429, "seconds"], [503, "date"]] as const) {
       const [first, second] = task.attempts;
       const waited = second.started_at - first.completed_at;
       // A date has no milliseconds.
-      ok(waited >= 899_000 && waited < 2_000_000, `${waited} ms`);
+      ok(waited >= 29_000 && waited < 70_000, `${waited} ms`);
       assertEquals(first.error!.code, "retry_later");
-      assertMatch(first.error!.message, /asks to wait for (899|900) s\.$/);
+      assertMatch(first.error!.message, /asks to wait for (29|30) s\.$/);
     });
   });
 }

@@ -50,9 +50,10 @@ Deno.test("a copy is made when the newest is old enough, also over restarts, and
 
     const second = new Backups(options, clock, log);
     await second.start();
-    const three = await next();
-    assertEquals([three.length, three[0], three.at(-1)], [3, two[1], "notes.txt"]);
+    await next();
     await second.stop();
+    const three = await filesIn(directory);
+    assertEquals([three.length, three[0], three.at(-1)], [3, two[1], "notes.txt"]);
     const times = [...one, two[1], three[1]].map((name) =>
       Date.parse(name.replace(/^.*-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z.*$/, "$1-$2-$3T$4:$5:$6Z"))
     );

@@ -1,7 +1,7 @@
 /** What clients say in headers is heeded, or refused with the reason. */
 
 import { gzipSync } from "node:zlib";
-import { accepts } from "../../../routes/http/request_headers.ts";
+import { qualityOf } from "../../../routes/http/request_headers.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
 import { type Served, withApp } from "../../support/http/app.ts";
 import { exchange } from "../../support/http/raw_socket.ts";
@@ -10,7 +10,7 @@ import { reaches } from "../../support/queue.ts";
 const JSON_TYPE = { "Content-Type": "application/json" };
 
 Deno.test("an Accept header is read by its most specific range and its weight", () => {
-  const admits = (header: string | undefined) => accepts(header, "application/json");
+  const admits = (header: string | undefined) => qualityOf(header, "application/json") > 0;
   for (
     const header of [
       undefined,
@@ -47,12 +47,27 @@ Deno.test("what asks for another media type than there is gets 406; downloads ar
     assertEquals(await statusOf(`/api/tasks/${id}/logs.txt`, "image/png"), 200);
     assertEquals(await statusOf("/", "application/json"), 406);
     assertEquals(await statusOf("/", "text/html"), 200);
+    // Probes ask for anything, and what is not there is not there.
+    assertEquals(await statusOf("/api/health", "text/plain"), 200);
+    assertEquals(await statusOf("/nothing", "application/json"), 404);
+    assertEquals(await statusOf("/api/tasks", "application/problem+json"), 200);
+    const typeOf = async (accept: string) => {
+      const answer = await call(`/api/tasks/${id}/events`, { headers: { Accept: accept } });
+      await answer.body?.cancel();
+      return answer.headers.get("Content-Type");
+    };
+    for (const accept of ["text/*", "Text/Event-Stream", "application/json;q=0.5, text/event-stream"]) {
+      assertEquals(await typeOf(accept), "text/event-stream", accept);
+    }
+    for (const accept of ["*/*", "text/event-stream;q=0, application/json"]) {
+      assertMatch((await typeOf(accept))!, /^application\/json/);
+    }
     const refused = await call("/api/tasks", { headers: { Accept: "application/xml" } });
     const { code, detail, title } = await refused.json();
     assertEquals([code, title, detail], [
       "not_acceptable",
       "Not acceptable",
-      "This address answers with application/json.",
+      "This address answers with application/json, application/problem+json.",
     ]);
     assertEquals(refused.headers.get("Content-Type"), "application/problem+json");
   });
@@ -79,6 +94,8 @@ Deno.test("a JSON body may be packed with gzip; bombs, broken gzip and other enc
     assertEquals(await codeOf(await post(bomb, "gzip")), [413, "too_large"]);
     assertEquals(await codeOf(await post(submission, "gzip")), [400, "broken_encoding"]);
     assertEquals(await codeOf(await post(gzipSync(submission).subarray(0, -6), "gzip")), [400, "broken_encoding"]);
+    const members = new Uint8Array([...gzipSync(submission.slice(0, 5)), ...gzipSync(submission.slice(5))]);
+    assertEquals(await codeOf(await post(members, "gzip")), [201, undefined]);
     const other = await post(submission, "br");
     assertEquals(other.headers.get("Accept-Encoding"), "gzip");
     assertEquals(await codeOf(other), [415, "unsupported_encoding"]);
@@ -116,6 +133,9 @@ Deno.test("an empty file field makes no upload", async () => {
     const send = (body: string) =>
       call("/api/uploads", { method: "POST", headers: { "Content-Type": "multipart/form-data; boundary=x" }, body });
     assertEquals(await codeOf(await send(`${part("", "")}--x--\r\n`)), [400, "no_file"]);
+    // A file that was sent without a name is a file.
+    const unnamed = await (await send(`${part("", "a,b\n1,2\n")}--x--\r\n`)).json();
+    assertEquals([unnamed.name, unnamed.size], ["upload", 8]);
     const one = await (await send(`${part("", "")}${part("a.csv", "a\n1\n")}--x--\r\n`)).json();
     assertEquals([one.name, one.size], ["a.csv", 4]);
   });
@@ -141,9 +161,36 @@ Deno.test("Prefer: return=minimal answers without a body, wait=N with the task o
     ok(["PENDING", "RUNNING"].includes(status));
     (await held.next()).finish();
     await reaches(queue, id, "SUCCESS");
+    const both = await submit("return=minimal, wait=30");
+    assertEquals([await both.text(), both.headers.get("Preference-Applied")], ["", "wait=30, return=minimal"]);
     const ignored = await submit("handling=lenient; x=1");
     assertEquals([ignored.status, ignored.headers.get("Preference-Applied")], [201, null]);
     await ignored.body?.cancel();
+  });
+});
+
+Deno.test("an answer that waits gives its place back when its client hangs up; without a place none waits", async () => {
+  await withApp({ maxStreamsPerCaller: 1 }, async ({ call, held, submit, queue }) => {
+    const controller = new AbortController();
+    const headers = { ...JSON_TYPE, Prefer: "wait=60" };
+    const body = JSON.stringify({ task_type: "held" });
+    const waiting = call("/api/tasks/submit", { method: "POST", headers, body, signal: controller.signal });
+    waiting.catch(() => {});
+    const handler = await held.next();
+    const second = await call("/api/tasks/submit", { method: "POST", headers, body });
+    assertEquals([second.status, second.headers.get("Preference-Applied")], [201, null]);
+    await second.body?.cancel();
+    controller.abort();
+    handler.finish();
+    (await held.next()).finish();
+    // The place is free again: an event stream gets it.
+    const { id } = await submit("noop");
+    await reaches(queue, id, "SUCCESS");
+    for (let status = 429; status !== 200;) {
+      const events = await call(`/api/tasks/${id}/events`, { headers: { Accept: "text/event-stream" } });
+      status = events.status;
+      await events.text();
+    }
   });
 });
 
@@ -175,5 +222,18 @@ Deno.test("HTTP/1.1 without a Host, or with two, is 400; HTTP/1.0 needs none", a
     assertEquals(await status(`HTTP/1.1\r\nHost: ${host}\r\nHost: ${host}\r\nConnection: close`), 400);
     assertEquals(await status(`HTTP/1.1\r\nHost: ${host}\r\nConnection: close`), 200);
     assertEquals(await status("HTTP/1.0"), 200);
+    const upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    for (const hosts of ["", `Host: ${host}\r\nHost: ${host}\r\n`]) {
+      assertEquals((await exchange(origin, `GET /ws HTTP/1.1\r\n${hosts}${upgrade}\r\n\r\n`)).status, 400);
+    }
+    const twice = await exchange(
+      origin,
+      `GET / HTTP/1.1\r\nHost: ${host}\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+    );
+    assertEquals([twice.headers.get("Content-Type"), JSON.parse(twice.body).code], [
+      "application/problem+json",
+      "bad_host",
+    ]);
   });
 });

@@ -89,12 +89,27 @@ Deno.test("an ended task that was told whole answers 204, so that a browser stop
     const headers = { Accept: "text/event-stream", "Last-Event-ID": last.id };
     const done = await call(`/api/tasks/${id}/events`, { headers });
     assertEquals([done.status, await done.text()], [204, ""]);
-    // Run again, it has more to tell.
-    await queue.retry(id, "start", null, true).catch(() => {});
     for (const nonsense of ["", "x", "1/2/3", "9/2030-01-01T00:00:00.000Z:1:SUCCESS/1/1/1"]) {
       const events = await read(served, id, undefined, nonsense);
       assertEquals(events.at(-1)!.data.status, statusOf(await queue.get(id)), nonsense);
     }
+  });
+});
+
+Deno.test("a task that is retried has more to tell after its end: just that comes", async () => {
+  await withApp({}, async (served) => {
+    const { submit, held, queue } = served;
+    const { id } = await submit("held", {}, { max_attempts: 1 });
+    (await held.next()).fail(new Error("no"));
+    await reaches(queue, id, "FAILED");
+    const before = await read(served, id);
+    await queue.retry(id);
+    const handler = await held.next();
+    handler.ctx.log.info("again");
+    handler.finish();
+    await reaches(queue, id, "SUCCESS");
+    const after = await read(served, id, undefined, before.at(-1)!.id);
+    assertEquals(keysOf(after), ["status 1 PENDING", "status 2 RUNNING", "log 2:0", "status 2 SUCCESS"]);
   });
 });
 
