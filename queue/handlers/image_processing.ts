@@ -63,11 +63,12 @@ const params = z.strictObject({
     "x-slider": true,
     "x-group": MORE,
   }),
-  sharpen: z.number().min(0).max(10).default(0).meta({
-    title: "Sharpen",
-    description: "Radius in pixels, such as 0.5. 0: not sharpened.",
-    "x-group": MORE,
-  }),
+  sharpen: z.number().min(0).max(10).refine((sigma) => sigma === 0 || sigma >= 0.01, "Pass 0, or at least 0.01.")
+    .default(0).meta({
+      title: "Sharpen",
+      description: "Radius in pixels, such as 0.5. 0: not sharpened.",
+      "x-group": MORE,
+    }),
   background: z.string().regex(/^#[0-9a-fA-F]{6}$/, "A colour such as #ffffff.").optional()
     .meta({
       title: "Background",
@@ -164,7 +165,7 @@ export function imageProcessing(
     checkpointVersion: 3,
     timeoutMs: 30 * 60_000,
     example: { num_images: 6, target_width: 480, target_height: 360, format: "jpeg" },
-    redo: { left: leftOf, params: (task) => Promise.resolve(redoParams(task)) },
+    redo: { left: leftOf, params: (task, only) => Promise.resolve(only === "failed" ? redoParams(task) : null) },
     titleOf: ({ num_images, upload_ids, target_width, target_height, sizes }, files) => {
       const count = upload_ids?.length ?? num_images;
       const what = count === 1 && files[0] ? files[0] : `${count} ${upload_ids ? "" : "drawn "}images`;

@@ -56,13 +56,14 @@ export async function finished(picture: Picture, how: Finish): Promise<Picture> 
 async function finishedFrame(picture: Picture, { background, frame, sharpen, overlay }: Finish): Promise<Picture> {
   let chain = openPicture(picture);
   if (background) chain = chain.flatten({ background });
+  // Before there is anything beside it; sharp has an order of its own within a chain.
+  if (sharpen > 0) chain = openPicture(await toPicture(chain.sharpen({ sigma: sharpen })));
   const room = { width: frame.width - picture.width, height: frame.height - picture.height };
   if (room.width > 0 || room.height > 0) {
     const [left, top] = [Math.floor(room.width / 2), Math.floor(room.height / 2)];
     const around = { left, top, right: room.width - left, bottom: room.height - top };
     chain = chain.extend({ ...around, background: background ?? { r: 0, g: 0, b: 0, alpha: 0 } });
   }
-  if (sharpen > 0) chain = chain.sharpen({ sigma: sharpen });
   if (overlay) {
     const raw = { width: frame.width, height: frame.height, channels: 4 as const };
     chain = chain.composite([{ input: Buffer.from(overlay.buffer), raw }]);

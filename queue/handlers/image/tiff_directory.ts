@@ -48,22 +48,30 @@ export function firstDirectory(bytes: Uint8Array, at?: number): Map<number, numb
   return tags;
 }
 
-/** The tag that says how a picture is to be turned. */
-const ORIENTATION = 274;
-
-/** The same EXIF for a picture that has been turned upright; null if it is damaged. */
-export function withOrientationReset(exif: Uint8Array): Uint8Array | null {
+/**
+ * EXIF for a picture that has been turned upright and, with `isSrgb`, converted to sRGB: it does not say otherwise any
+ * more (tags Orientation, ColorSpace and InteroperabilityIndex; CIPA DC-008). Null if it is damaged.
+ */
+export function correctedExif(exif: Uint8Array, isSrgb: boolean): Uint8Array | null {
   const copy = new Uint8Array(exif);
   const view = new DataView(copy.buffer);
-  try {
-    const little = view.getUint16(0) === 0x4949;
-    const start = view.getUint32(4, little);
+  /** Changes entries of the directory at a place. */
+  const change = (start: number, changes: Record<number, (field: number, type: number) => void>) => {
     for (let i = 0; i < view.getUint16(start, little); i++) {
       const entry = start + 2 + i * 12;
-      if (view.getUint16(entry, little) !== ORIENTATION) continue;
-      if (view.getUint16(entry + 2, little) === 4) view.setUint32(entry + 8, 1, little);
-      else view.setUint16(entry + 8, 1, little);
+      changes[view.getUint16(entry, little)]?.(entry + 8, view.getUint16(entry + 2, little));
     }
+  };
+  let little = false;
+  const toOne = (field: number, type: number) =>
+    type === 4 ? view.setUint32(field, 1, little) : view.setUint16(field, 1, little);
+  const below = (changes: Parameters<typeof change>[1]) => (field: number) =>
+    change(view.getUint32(field, little), changes);
+  try {
+    little = view.getUint16(0) === 0x4949;
+    const interoperability = below({ 1: (field) => copy.set(new TextEncoder().encode("R98"), field) });
+    const photo = below({ 0xa001: toOne, 0xa005: interoperability });
+    change(view.getUint32(4, little), isSrgb ? { 274: toOne, 0x8769: photo } : { 274: toOne });
     return copy;
   } catch (error) {
     if (error instanceof RangeError) return null;

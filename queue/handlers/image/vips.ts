@@ -60,5 +60,6 @@ export function openPicture(picture: Picture): Sharp {
 export async function toPicture(chain: Sharp, animation: Picture["animation"] = null): Promise<Picture> {
   const raw = chain.toColourspace("srgb").ensureAlpha().raw();
   const { data, info } = await raw.toBuffer({ resolveWithObject: true });
+  if (info.channels !== 4) throw new Error(`The picture has ${info.channels} channels.`);
   return { data, width: info.width, height: info.height / (animation?.delays.length ?? 1), animation };
 }

@@ -74,7 +74,9 @@ async function readFont(): Promise<Font> {
 
 /** White text with a dark shadow: it is seen on any picture. */
 async function writtenText(text: string, width: number, most: number): Promise<Picture> {
-  const known = await (font ??= readFont());
+  font ??= readFont();
+  font.catch(() => font = null);
+  const known = await font;
   const missing = Array.from(text).find((sign) => !known.hasGlyphForCodePoint(sign.codePointAt(0)!));
   if (missing) throw new ImageError(`The watermark's font has no sign for "${missing}"; use a picture.`);
   const { glyphs, positions, bbox } = known.layout(text);

@@ -12,7 +12,7 @@ import { type Fit, type Place, type Position, reduction as reductionTo, type Siz
 import { ANIMATED_FORMATS, type Animation, type OutputFormat } from "./formats.ts";
 import { ImageError } from "./error.ts";
 import { fitted, resize } from "./scale.ts";
-import { withOrientationReset } from "./tiff_directory.ts";
+import { correctedExif } from "./tiff_directory.ts";
 import { frameCount, framesOf, openPicture, type Picture, toPicture } from "./vips.ts";
 
 /** One picture to make or to read, and what to make of it. */
@@ -72,7 +72,9 @@ const BLURHASH_SIDE = 32;
 export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
   const source = job.source && new Uint8Array(job.source);
   const reduction = (image: Size) => Math.min(...job.sizes.map((size) => reductionTo(image, size, job.fit)));
-  const decoded = source ? await decode(source, { ...job, reduction }) : await drawing(job.seed);
+  // GIF has no room for a profile.
+  const keepProfile = job.keepProfile && job.format !== "gif";
+  const decoded = source ? await decode(source, { ...job, keepProfile, reduction }) : await drawing(job.seed);
   const { picture, kind, exif, icc, warnings, size: { width, height } } = decoded;
   const drawn = source ? null : await encode(picture, "png", 100);
   const { animation } = picture;
@@ -82,13 +84,14 @@ export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
         'use format "webp" or "gif", or animation "first".',
     );
   }
-  if (animation && (job.keepMetadata && exif || job.keepProfile)) {
-    warnings.push("Metadata and colour profile are kept for still pictures only.");
+  if ((animation || job.format === "gif") && (job.keepMetadata && exif || job.keepProfile)) {
+    warnings.push("GIF and animations keep neither metadata nor a colour profile.");
   }
   const mark = job.watermark && await watermarkOf(job.watermark, job.maxPixels);
   const files: WrittenFile[] = [];
   let blurhash = "";
   for (const size of job.sizes) {
+    assertRoom(frameCount(picture), size, job.maxPixels);
     const scaled = await fitted(picture, size, job.fit, job.position);
     const frame = job.fit === "contain" ? size : { width: scaled.width, height: scaled.height };
     const overlay = mark && await (await import("./watermark.ts")).overlayOf(mark, frame);
@@ -99,8 +102,8 @@ export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
     if (format === "jpeg" && !isOpaque(result)) {
       result = await finished(scaled, { ...finish, background: "#ffffff" });
     }
-    const upright = job.keepMetadata && exif ? withOrientationReset(exif) : null;
-    const kept = animation ? {} : { icc: icc ?? undefined, exif: upright ?? undefined };
+    const corrected = job.keepMetadata && exif ? correctedExif(exif, icc === null) : null;
+    const kept = animation ? {} : { icc: icc ?? undefined, exif: corrected ?? undefined };
     files.push({ ...frame, format, bytes: await encode(result, format, job.quality, kept) });
   }
   const value: ImageOutput = {
@@ -118,6 +121,14 @@ export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
   };
   const transfer = [...files.map(({ bytes }) => bytes.buffer), ...drawn ? [drawn.buffer] : []];
   return { value, transfer, retire: width * height * frameCount(picture) > RETIRE_PIXELS };
+}
+
+/** Refuses an animation whose frames would take too much once they are scaled. */
+function assertRoom(frames: number, { width, height }: Size, maxPixels: number): void {
+  if (frames === 1 || frames * width * height <= maxPixels) return;
+  const limit = (maxPixels / 1e6).toLocaleString("en");
+  const what = `${frames} frames of ${width}×${height} would have more than ${limit} megapixels`;
+  throw new ImageError(`${what}; ask for a smaller size, or use animation "first".`);
 }
 
 async function drawing(seed: number): Promise<Decoded> {

@@ -17,10 +17,8 @@ export function lossOfNumber(token: string): string | null {
   if (!/^-?\d/.test(token)) return null;
   const value = Number(token);
   const what = token.length > 40 ? `${token.slice(0, 40)}…` : token;
-  if (!Number.isFinite(value)) return `${what} is larger than any number here: at most about 1.8e308.`;
+  if (!Number.isFinite(value)) return `${what} is larger than any number.`;
   if (value === 0 ? normal(token) === "" : Math.abs(value) <= Number.MAX_SAFE_INTEGER) return null;
   if (normal(token) === normal(String(value))) return null;
-  return value === 0
-    ? `${what} is smaller than any number here: at least about 5e-324.`
-    : `${what} would lose digits: beyond 9007199254740991, send it as text, in quotes.`;
+  return value === 0 ? `${what} is smaller than any number.` : `${what} would lose digits; send it as text, in quotes.`;
 }

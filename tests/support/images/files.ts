@@ -1,6 +1,7 @@
 /** Writes pictures for tests that must know each pixel. */
 
-import { crc32, deflateSync } from "node:zlib";
+import { deflateSync } from "node:zlib";
+import { pngChunk } from "../../../queue/handlers/image/png_chunks.ts";
 
 /** What a PNG is made of. */
 export interface Png {
@@ -15,17 +16,6 @@ export interface Png {
   palette?: number[];
   /** Other chunks, before the data. */
   more?: [type: string, data: Uint8Array][];
-}
-
-/** A chunk with its length and checksum. */
-export function pngChunk(type: string, data: Uint8Array): Uint8Array {
-  const chunk = new Uint8Array(data.length + 12);
-  const view = new DataView(chunk.buffer);
-  view.setUint32(0, data.length);
-  chunk.set(new TextEncoder().encode(type), 4);
-  chunk.set(data, 8);
-  view.setUint32(data.length + 8, crc32(chunk.subarray(4, data.length + 8)));
-  return chunk;
 }
 
 /** The header of a PNG. */

@@ -103,7 +103,8 @@ function parse(bytes: Uint8Array) {
   for (const { type, start, end } of pngChunks(bytes)) {
     const chunk = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
     if (type === "IHDR") header = Buffer.from(chunk);
-    else if (type === "acTL") [announced, loop] = [chunk.readUInt32BE(0), chunk.readUInt32BE(4)];
+    // The first one counts: by it the size was checked.
+    else if (type === "acTL" && announced === 0) [announced, loop] = [chunk.readUInt32BE(0), chunk.readUInt32BE(4)];
     else if (SHARED.has(type)) shared.push(pngChunk(type, chunk));
     else if (type === "fcTL") frames.push(frameOf(chunk));
     // Without a frame before it, the picture of the file is no part of the animation.

@@ -4,15 +4,16 @@
  * @module
  */
 
-import type { Metadata } from "sharp";
+import type { Metadata, Sharp } from "sharp";
 import { isOutOfMemory } from "../../../workers/pool_worker.ts";
 import { apngFrames, readApng } from "./apng.ts";
 import type { Size } from "../fit.ts";
 import type { Animation } from "../formats.ts";
 import { ImageError } from "../error.ts";
 import { isUnusualTiff, type Kind, kindOf } from "./kind.ts";
+import { isWholeGif } from "./gif.ts";
 import { withoutLeftOver, withoutStraySegments } from "./jpeg.ts";
-import { convertToPng, withoutMark } from "./magick.ts";
+import { convertToPng, loadMagick, withoutMark } from "./magick.ts";
 import { pngChunks, withMetadata } from "../png_chunks.ts";
 import { impliedProfile } from "./profile.ts";
 import { ENGINE, frameCount, open, openPicture, type Picture, toPicture } from "../vips.ts";
@@ -45,6 +46,10 @@ export interface Decoded {
 
 /** Frames of an animation: more are no picture. */
 const MAX_FRAMES = 2_000;
+/** What libvips calls a kind, where that differs. */
+const FORMATS: Partial<Record<Kind, string>> = { avif: "heif" };
+/** The longest time of a frame in milliseconds, and the most repetitions, that formats have room for. */
+const MAX_UINT16 = 65_535;
 /** What libvips says of a profile that it leaves aside. */
 const UNUSABLE_PROFILE = /^(corrupt|invalid embedded) profile/i;
 
@@ -63,6 +68,7 @@ export async function decode(bytes: Uint8Array, options: DecodeOptions): Promise
     const hint = 'With animation "first" only the first frame is used.';
     throw new ImageError(`The animation has ${frames} frames of ${width}×${height}; ${limit}. ${hint}`);
   };
+  if (needsMagick(bytes, kind)) await loadMagick();
   try {
     return await read(bytes, kind, options, assertSize);
   } catch (error) {
@@ -92,10 +98,13 @@ async function read(
   let file = bytes;
   let foreignExif: Uint8Array | null | undefined;
   if (needsMagick(bytes, kind)) {
-    const { png, exif } = await convertToPng(bytes, kind, assertSize);
+    const { png, exif } = convertToPng(bytes, kind, assertSize);
     [file, foreignExif] = [png, exif];
   }
   const metadata = await open(file).metadata();
+  const expected = file === bytes ? FORMATS[kind] ?? kind : "png";
+  if (metadata.format !== expected) throw new Error(`The ${kind} is taken for ${metadata.format}.`);
+  if (kind === "gif" && !isWholeGif(bytes)) throw new Error("The GIF is cut off.");
   const frames = framesOf(file, kind, metadata);
   const animated = frames > 1 && options.animation === "keep";
   if (animated && frames > MAX_FRAMES) {
@@ -106,6 +115,9 @@ async function read(
   if (animated && kind === "avif") {
     throw new ImageError('Animated AVIF is not read; with animation "first" its first picture is.');
   }
+  if (animated && (metadata.orientation ?? 1) > 1) {
+    throw new ImageError('This animation is turned by its EXIF; only stills are turned. Use animation "first".');
+  }
   const size = animated ? { width: metadata.width, height } : metadata.autoOrient;
   const exif = foreignExif ?? (metadata.exif ? withoutMark(metadata.exif) : null);
   const told: string[] = [];
@@ -113,25 +125,32 @@ async function read(
   const own = metadata.icc ?? null;
   // libpng leaves out a profile that it cannot read.
   if (kind === "png" && !own && pngChunks(bytes).some(({ type }) => type === "iCCP")) warnings.push("corrupt profile");
-  const implied = foreignExif === undefined || kind === "heic" ? impliedProfile(bytes, kind, own !== null, exif) : null;
+  // What is CMYK has no RGB profile but its own.
+  const mayImply = metadata.space !== "cmyk" && (foreignExif === undefined || kind === "heic");
+  const implied = mayImply ? impliedProfile(bytes, kind, own !== null, exif) : null;
   const icc = implied ?? own;
+  const isDeep = metadata.depth !== "uchar";
   const keep = options.keepProfile && !animated && isRgb(icc) && isUsable(icc);
-  // libvips converts 8-bit pictures by the profile within; others are made one first.
-  const inTwo = icc !== null && !keep && (implied !== null || metadata.depth !== "uchar");
+  // libvips converts by the profile within. It has to be put there first, and grey of 16 bits it does not convert.
+  const inTwo = icc !== null && !keep && (implied !== null || isDeep && isGrey(icc));
   let picture: Picture;
   if (kind === "png" && animated) {
     picture = await readApng(file);
-    if (icc && !keep) picture = await converted(picture, icc, warnings);
+    if (icc && !keep) picture = await converted(openPicture(tall(picture)), icc, false, warnings, picture);
   } else {
     const part = kind === "jpeg" ? reductionOnLoad(options.reduction(size)) : 1;
-    const animation = animated ? { delays: metadata.delay ?? [], loop: metadata.loop ?? 0 } : null;
+    const animation = animated ? { delays: metadata.delay ?? Array(frames).fill(100), loop: metadata.loop ?? 0 } : null;
     const unpack = async (bytes: Uint8Array) => {
       // Pixels that are made up for missing ones, and wrong checksums in TIFF, are warnings. In PNG they are not.
       const failOn = kind === "jpeg" || kind === "tiff" ? "warning" : "error";
       const chain = open(bytes, { failOn, animated, ignoreIcc: keep || inTwo });
       chain.on("warning", (text: string) => warnings.push(text));
       if (part > 1) chain.resize(Math.ceil(size.width / part), Math.ceil(size.height / part), { fit: "fill" });
-      return await toPicture(chain.autoOrient(), animation);
+      if (!animated) chain.autoOrient();
+      if (inTwo) return await converted(chain, icc, isDeep, warnings, { animation });
+      // Pictures of 16 bits are made Display P3 by sharp, unless another profile is asked for.
+      if (isDeep && own && !keep && metadata.space === "rgb16") chain.withIccProfile("srgb");
+      return await toPicture(chain, animation);
     };
     try {
       picture = await unpack(file);
@@ -140,10 +159,20 @@ async function read(
       picture = await unpackWithoutStray(file, unpack);
       told.push("The JPEG has bytes that belong to nothing; it may be damaged.");
     }
-    if (inTwo) picture = await converted(picture, icc!, warnings);
+  }
+  if (kind === "tiff" && (metadata.pages ?? 1) > 1) {
+    told.push(`The TIFF has ${metadata.pages} pages; the first one was used.`);
   }
   if (icc && !isUsable(icc) || warnings.some((text) => UNUSABLE_PROFILE.test(text))) {
     told.push("The colour profile cannot be used; the colours are taken as sRGB.");
+  }
+  if (picture.animation) {
+    const { delays, loop } = picture.animation;
+    // More repetitions than there is room for are as good as forever.
+    picture.animation = {
+      delays: delays.map((delay) => Math.min(delay, MAX_UINT16)),
+      loop: loop > MAX_UINT16 ? 0 : loop,
+    };
   }
   return { picture, size, kind, exif, icc: keep ? icc : null, warnings: told };
 }
@@ -195,13 +224,28 @@ function framesOf(bytes: Uint8Array, kind: Kind, { pages = 1, format }: Metadata
   return format === "gif" || format === "webp" ? pages : 1;
 }
 
-/** The colours of a picture that are meant by a profile, in sRGB. */
-async function converted(picture: Picture, icc: Uint8Array, warnings: string[]): Promise<Picture> {
-  // As one tall picture: the profile is the same for all frames.
-  const tall = { ...picture, height: picture.height * frameCount(picture), animation: null };
-  const png = await openPicture(tall).toColourspace(isRgb(icc) ? "srgb" : "b-w").png({ compressionLevel: 0 })
+/** A picture with all its frames as one. */
+function tall(picture: Picture): Picture {
+  return { ...picture, height: picture.height * frameCount(picture), animation: null };
+}
+
+/** A picture whose codes are meant by a profile, in sRGB. */
+async function converted(
+  chain: Sharp,
+  icc: Uint8Array,
+  isDeep: boolean,
+  warnings: string[],
+  { animation }: Pick<Picture, "animation">,
+): Promise<Picture> {
+  const deep = isDeep && !isGrey(icc);
+  const png = await chain.toColourspace(isGrey(icc) ? "b-w" : deep ? "rgb16" : "srgb").png({ compressionLevel: 0 })
     .toBuffer();
-  const chain = open(withMetadata(png, { icc }));
-  chain.on("warning", (text: string) => warnings.push(text));
-  return { ...picture, data: (await toPicture(chain)).data };
+  const meant = open(withMetadata(png, { icc }));
+  meant.on("warning", (text: string) => warnings.push(text));
+  if (deep) meant.withIccProfile("srgb");
+  return await toPicture(meant, animation);
+}
+
+function isGrey(icc: Uint8Array): boolean {
+  return String.fromCharCode(...icc.subarray(16, 20)) === "GRAY";
 }

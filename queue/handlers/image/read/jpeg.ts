@@ -36,7 +36,9 @@ const LEFT_OVER = /(\d+) extraneous bytes before marker 0xd9/;
 /** A JPEG without the bytes that libjpeg found left over after the last pixel; null if it found none. */
 export function withoutLeftOver(bytes: Uint8Array, message: string): Uint8Array | null {
   const count = Number(LEFT_OVER.exec(message)?.[1] ?? 0);
-  const end = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).lastIndexOf(Buffer.of(0xff, 0xd9));
+  const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  // The first end after the start of the pixels: phones append more pictures.
+  const end = whole.indexOf(Buffer.of(0xff, 0xd9), whole.indexOf(Buffer.of(0xff, 0xda)));
   if (count === 0 || end < count) return null;
   return Buffer.concat([bytes.subarray(0, end - count), bytes.subarray(end)]);
 }

@@ -35,13 +35,23 @@ export async function kindOf(bytes: Uint8Array): Promise<Kind> {
   }
   if (text.startsWith("\xff\xd8\xff")) return "jpeg";
   if (/^GIF8[79]a/.test(text)) return "gif";
-  if (/^(II[*+]\0|MM\0[*+])/.test(text)) return "tiff";
+  if (/^(II[*+]\0|MM\0[*+])/.test(text)) {
+    assertTiff(bytes);
+    return "tiff";
+  }
   if (/^RIFF[^]{4}WEBP/.test(text)) return "webp";
   // BMP: the size of its header follows the file header of 14 bytes.
-  if (text.startsWith("BM") && [12, 16, 40, 52, 56, 64, 108, 124].includes(bytes[14]) && bytes[15] === 0) return "bmp";
+  if (text.startsWith("BM") && [12, 16, 40, 52, 56, 64, 108, 124].includes(bytes[14]) && bytes[15] === 0) {
+    // BI_JPEG and BI_PNG: for printers.
+    if (bytes[14] >= 40 && (bytes[30] === 4 || bytes[30] === 5)) {
+      throw new ImageError("This BMP has a JPEG or PNG inside; send that file itself.");
+    }
+    return "bmp";
+  }
   if (text.slice(4, 8) === "ftyp") {
     const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
-    const brands = text.slice(8, Math.min(length, 4_096));
+    const brands = length <= bytes.length ? text.slice(8, Math.min(length, 4_096)) : "";
+    if (brands.startsWith("avis")) throw new ImageError("This is an animated AVIF; only still ones are read.");
     if (/avi[fs]/.test(brands)) return "avif";
     if (/hei[cxms]|hev[cxms]/.test(brands)) return "heic";
   }
@@ -54,6 +64,26 @@ export async function kindOf(bytes: Uint8Array): Promise<Kind> {
       ? `This is a file of kind ${found.ext.toUpperCase()} (${found.mime}). ${READABLE}`
       : `This is no picture. ${READABLE}`,
   );
+}
+
+/** Samples of a pixel by how a TIFF says they are to be seen (PhotometricInterpretation). */
+const SAMPLES: Record<number, number> = { 0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3 };
+
+/** Refuses TIFFs that no decoder here reads right. */
+function assertTiff(bytes: Uint8Array): void {
+  const tags = firstDirectory(bytes);
+  const number = (tag: number, otherwise: number) => tags.get(tag)?.[0] ?? otherwise;
+  const photometric = number(262, 1);
+  // DNGVersion; a reduced picture where the first one should be; samples of a sensor.
+  if (tags.has(50_706) || number(254, 0) & 1 || photometric === 32_803 || photometric === 34_892) {
+    throw new ImageError("This is a camera's raw file; develop it to JPEG or TIFF first.");
+  }
+  const most = (SAMPLES[photometric] ?? 3) + 1;
+  if (number(277, 1) > most) {
+    throw new ImageError(
+      `This TIFF has ${number(277, 1)} channels; at most ${most} of its kind are read, one of them alpha.`,
+    );
+  }
 }
 
 /**

@@ -23,19 +23,29 @@ const FORMATS: Partial<Record<Kind, MagickFormat>> = {
 
 let ready: Promise<void> | null = null;
 
+/** Loads the library. */
+export async function loadMagick(): Promise<void> {
+  const wasm = new URL(import.meta.resolve("@imagemagick/magick-wasm/magick.wasm"));
+  ready ??= Deno.readFile(wasm).then(initializeImageMagick);
+  try {
+    await ready;
+  } catch (error) {
+    ready = null;
+    throw error;
+  }
+}
+
 /**
- * Reads the first picture of a file, upright.
+ * Reads the first picture of a file, upright, once the library is loaded.
  *
  * @param assertSize Throws if it has too many pixels; called before they are unpacked.
  * @returns A PNG with the colour profile, and EXIF as a TIFF structure.
  */
-export async function convertToPng(
+export function convertToPng(
   bytes: Uint8Array,
   kind: Kind,
   assertSize: (width: number, height: number) => void,
-): Promise<{ png: Uint8Array; exif: Uint8Array | null }> {
-  const wasm = new URL(import.meta.resolve("@imagemagick/magick-wasm/magick.wasm"));
-  await (ready ??= Deno.readFile(wasm).then(initializeImageMagick));
+): { png: Uint8Array; exif: Uint8Array | null } {
   const settings = new MagickReadSettings({ format: FORMATS[kind], frameIndex: 0, frameCount: 1 });
   const { width, height } = MagickImageInfo.create(bytes, settings);
   assertSize(width, height);

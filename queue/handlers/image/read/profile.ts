@@ -71,7 +71,9 @@ export function impliedProfile(
     const chunks = new Map([...pngChunks(bytes)].map(({ type, start, end }) => [type, bytes.subarray(start, end)]));
     const cicp = chunks.get("cICP");
     if (cicp?.length === 4) return ofCodePoints(cicp[0], cicp[1]);
-    if (!hasIcc && !chunks.has("sRGB")) return ofGammaAndPrimaries(chunks.get("gAMA"), chunks.get("cHRM"));
+    if (chunks.has("sRGB")) return null;
+    const [gamma, chromaticities] = [chunks.get("gAMA"), chunks.get("cHRM")];
+    if (!hasIcc && (gamma || chromaticities)) return ofGammaAndPrimaries(gamma, chromaticities);
   }
   if (hasIcc) return null;
   if (kind === "avif" || kind === "heic") {

@@ -6,7 +6,8 @@ import { OUTPUT_FORMATS } from "../../../../queue/handlers/image/formats.ts";
 import { resize } from "../../../../queue/handlers/image/scale.ts";
 import { open } from "../../../../queue/handlers/image/vips.ts";
 import { assertEquals, assertRejects, ok } from "../../../support/assert.ts";
-import { png, pngChunk, pngHeader, tiffOf } from "../../../support/images/files.ts";
+import { png, pngHeader, tiffOf } from "../../../support/images/files.ts";
+import { pngChunk } from "../../../../queue/handlers/image/png_chunks.ts";
 import { lanczos3 } from "../../../support/images/resize.ts";
 import { at, near, paint, pixelsOf, runImage as run } from "../../../support/images/run.ts";
 
