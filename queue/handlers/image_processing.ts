@@ -31,7 +31,7 @@ const params = z.strictObject({
   }),
   target_width: side("Width").default(800),
   target_height: side("Height").default(600),
-  sizes: z.array(z.strictObject({ width: side("Width"), height: side("Height") })).min(1).max(10).refine(
+  sizes: z.array(z.strictObject({ width: side("Width"), height: side("Height") })).max(10).refine(
     (sizes) => new Set(sizes.map(({ width, height }) => `${width}x${height}`)).size === sizes.length,
     "Each size once.",
   ).optional().meta({
@@ -169,7 +169,7 @@ export function imageProcessing(
     titleOf: ({ num_images, upload_ids, target_width, target_height, sizes }, files) => {
       const count = upload_ids?.length ?? num_images;
       const what = count === 1 && files[0] ? files[0] : `${count} ${upload_ids ? "" : "drawn "}images`;
-      return `${what} → ${sizes ? `${sizes.length} sizes` : `${target_width}×${target_height}`}`;
+      return `${what} → ${sizes?.length ? `${sizes.length} sizes` : `${target_width}×${target_height}`}`;
     },
     async run(ctx) {
       const total = ctx.params.upload_ids?.length ?? ctx.params.num_images;
@@ -249,6 +249,7 @@ async function one(
 ): Promise<Outcome> {
   const { upload_ids, target_width, target_height, fit, position, format, quality, sharpen } = ctx.params;
   const { background, keep_metadata, keep_profile, animation } = ctx.params;
+  const asked = ctx.params.sizes?.length ? ctx.params.sizes : undefined;
   const number = String(index + 1).padStart(2, "0");
   let name = `drawn-${number}.png`;
   try {
@@ -262,7 +263,7 @@ async function one(
     const job: ImageJob = {
       source,
       seed: seedOf(ctx.id) + index,
-      sizes: ctx.params.sizes ?? [{ width: target_width, height: target_height }],
+      sizes: asked ?? [{ width: target_width, height: target_height }],
       fit,
       position,
       format,
@@ -283,7 +284,6 @@ async function one(
     const milliseconds = Math.round(clock.monotonic() - started);
     const { drawn, files, original, blurhash, warnings } = output;
     if (drawn) await ctx.artifact(name, drawn, "image/png");
-    const asked = ctx.params.sizes;
     const sizes = files.map(({ bytes, ...others }, i) => ({
       ...others,
       bytes: bytes.length,
