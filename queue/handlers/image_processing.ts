@@ -21,6 +21,8 @@ const WRITABLE = "Latin, Greek and Cyrillic letters, digits and common signs; fo
 
 /** Width or height that is asked for. */
 const side = (title: string) => z.int().min(100).max(2_000).meta({ title, "x-unit": "px" });
+/** `800x600`. */
+const SIZE = /^([1-9]\d{2}|1\d{3}|2000)x([1-9]\d{2}|1\d{3}|2000)$/;
 const WATERMARK = "Watermark";
 const MORE = "Quality and colours";
 
@@ -31,13 +33,11 @@ const params = z.strictObject({
   }),
   target_width: side("Width").default(800),
   target_height: side("Height").default(600),
-  sizes: z.array(z.strictObject({ width: side("Width"), height: side("Height") })).max(10).refine(
-    (sizes) => new Set(sizes.map(({ width, height }) => `${width}x${height}`)).size === sizes.length,
-    "Each size once.",
-  ).optional().meta({
-    title: "Several sizes",
-    description: "One file of each size, instead of the width and height above.",
-  }),
+  sizes: z.array(z.string().regex(SIZE, "A width and a height from 100 to 2,000, such as 800x600.")).min(1).max(10)
+    .refine((sizes) => new Set(sizes).size === sizes.length, "Each size once.").optional().meta({
+      title: "Several sizes",
+      description: "One a line, such as 800x600: a file of each, instead of the width and height above.",
+    }),
   fit: z.enum(FITS).default("cover")
     .meta({ title: "Fit", description: "Cover crops, contain pads, inside never enlarges, fill distorts." }),
   position: z.enum(POSITIONS).default("centre").meta({
@@ -169,7 +169,9 @@ export function imageProcessing(
     titleOf: ({ num_images, upload_ids, target_width, target_height, sizes }, files) => {
       const count = upload_ids?.length ?? num_images;
       const what = count === 1 && files[0] ? files[0] : `${count} ${upload_ids ? "" : "drawn "}images`;
-      return `${what} → ${sizes?.length ? `${sizes.length} sizes` : `${target_width}×${target_height}`}`;
+      return `${what} → ${
+        sizes ? `${sizes.length} ${sizes.length === 1 ? "size" : "sizes"}` : `${target_width}×${target_height}`
+      }`;
     },
     async run(ctx) {
       const total = ctx.params.upload_ids?.length ?? ctx.params.num_images;
@@ -249,7 +251,10 @@ async function one(
 ): Promise<Outcome> {
   const { upload_ids, target_width, target_height, fit, position, format, quality, sharpen } = ctx.params;
   const { background, keep_metadata, keep_profile, animation } = ctx.params;
-  const asked = ctx.params.sizes?.length ? ctx.params.sizes : undefined;
+  const asked = ctx.params.sizes?.map((text) => {
+    const [width, height] = text.split("x").map(Number);
+    return { width, height };
+  });
   const number = String(index + 1).padStart(2, "0");
   let name = `drawn-${number}.png`;
   try {

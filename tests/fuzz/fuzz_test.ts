@@ -189,7 +189,7 @@ fuzz("frames for WebSockets", async ({ origin }, random) => {
 fuzz("JSON", async ({ origin }, random) => {
   const task = {
     task_type: "image_processing",
-    input_params: { num_images: 1, sizes: [{ width: 200, height: 200 }], format: "auto", watermark_text: "a" },
+    input_params: { num_images: 1, sizes: ["200x200"], format: "auto", watermark_text: "a" },
     priority: 5,
     tags: ["a"],
     delay: 3_600,

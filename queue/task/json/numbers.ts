@@ -16,7 +16,7 @@ function normal(token: string): string {
 export function lossOfNumber(token: string): string | null {
   if (!/^-?\d/.test(token)) return null;
   const value = Number(token);
-  const what = token.length > 40 ? `${token.slice(0, 40)}…` : token;
+  const what = token.slice(0, 40);
   if (!Number.isFinite(value)) return `${what} is larger than any number.`;
   if (value === 0 ? normal(token) === "" : Math.abs(value) <= Number.MAX_SAFE_INTEGER) return null;
   if (normal(token) === normal(String(value))) return null;

@@ -103,7 +103,7 @@ Deno.test("a task whose only image failed is FAILED at once, with the reason", a
 
 Deno.test("several sizes are files of their own, named by what was asked for", async () => {
   await withApp({}, async ({ submit, queue, call }) => {
-    const sizes = [{ width: 100, height: 100 }, { width: 200, height: 150 }];
+    const sizes = ["100x100", "200x150"];
     const upload_ids = [await upload(call, "a.png", picture)];
     const task = await submit("image_processing", { upload_ids, sizes, fit: "inside", format: "auto" });
     assertEquals(task.title, "a.png → 2 sizes");
@@ -140,7 +140,8 @@ Deno.test("a picture as a watermark is an upload like others; one that cannot be
 
 for (
   const [what, params, pointer, detail] of [
-    ["a size twice", { sizes: [{ width: 200, height: 200 }, { width: 200, height: 200 }] }, "/sizes", /once/],
+    ["a size twice", { sizes: ["200x200", "200x200"] }, "/sizes", /once/],
+    ["a size that is none", { sizes: ["200x200", "99x3000"] }, "/sizes/1", /from 100 to 2,000/],
     ["two watermarks", { watermark_text: "a", watermark_upload_id: "0".repeat(26) }, "/watermark_text", /not both/],
     ["signs without a shape", { watermark_text: "日本" }, "/watermark_text", /Latin, Greek and Cyrillic/],
     ["an unknown place", { position: "middle" }, "/position", /Invalid option/],
