@@ -8,6 +8,7 @@
 import { isTerminal } from "../../queue/task/record.ts";
 import type { Task, TaskSummary } from "../../queue/task/summary.ts";
 import type { TaskActionName } from "../../queue/task/actions.ts";
+import { showNew } from "./arrivals.ts";
 import { BulkActions, label, VERBS } from "./bulk_actions.ts";
 import { Requests } from "./requests.ts";
 import { alert, say } from "../shell/announce.ts";
@@ -37,7 +38,7 @@ export class Actions {
       task.status === "RUNNING" &&
       !await this.requests.confirm({
         title: `Cancel “${task.title}”?`,
-        lines: ["It is running. Work already done is kept; work in progress is abandoned."],
+        lines: ["It is running. Finished steps are kept."],
         yes: "Cancel task",
         danger: true,
       })
@@ -63,7 +64,7 @@ export class Actions {
     const { store } = this;
     markRequested(store, [task.id], VERBS[action]);
     const slow = setTimeout(() => {
-      toast(store, { kind: "error", text: `${label(action)} has not been confirmed yet; checking.` });
+      toast(store, { kind: "error", text: `${label(action)} is not confirmed yet.` });
       void this.navigation.readAll().catch(() => {});
     }, PATIENCE_MS);
     try {
@@ -106,7 +107,7 @@ export class Actions {
       const sure = await this.requests.confirm({
         title: `Pause “${title}”?`,
         lines: [
-          "New tasks of this type wait until it is resumed.",
+          "New tasks will wait until you resume.",
           ...RUNNING > 0 ? [`${count(RUNNING, "running task")} will continue.`] : [],
         ],
         yes: "Pause type",
@@ -153,6 +154,11 @@ export class Actions {
         }
       });
     }
+  }
+
+  /** Shows the new tasks that wait. */
+  showNew(): void {
+    showNew(this.store, this.live);
   }
 
   /** Copies text. */

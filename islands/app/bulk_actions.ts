@@ -56,14 +56,12 @@ export class BulkActions {
     const effects = action === "retry" ? this.#effectsOf(possible.map(({ task_type }) => task_type)) : [];
     if (possible.length > MANY || running > 0 || action === "delete" || effects.length > 0) {
       const lines = [
-        `${count(possible.length, "task")} ${CAN[action]}${
-          skipped > 0 ? `, ${number(skipped)} cannot and will be skipped` : ""
-        }.`,
+        `${count(possible.length, "task")} ${CAN[action]}${skipped > 0 ? `, ${number(skipped)} will be skipped` : ""}.`,
         ...running > 0 && action === "cancel"
           ? [`${number(running)} of them ${running === 1 ? "is" : "are"} running.`]
           : [],
         ...effects,
-        ...action === "delete" ? ["Their results, logs and files are deleted too. This cannot be undone."] : [],
+        ...action === "delete" ? ["With results, logs and files. This cannot be undone."] : [],
       ];
       const what = count(possible.length, "task");
       const sure = await this.requests.confirm({
@@ -90,7 +88,7 @@ export class BulkActions {
       this.#tell(action, outcomes);
       store.selected.value = new Map();
     } catch (error) {
-      this.requests.refuse(`${label(action)} failed: ${(error as Error).message}`);
+      this.requests.refuse((error as Error).message);
     } finally {
       const left = outcomes.filter(({ outcome }) => outcome === "cancel_requested").map(({ id }) => id);
       clearRequested(store, ...ids.filter((id) => !left.includes(id)));
@@ -104,19 +102,22 @@ export class BulkActions {
     });
   }
 
-  /** Acts on everything that matches the filter, as it stood when the list was read. */
+  /** Acts on everything that matches the filter, as far as it is shown. */
   async onMatching(action: TaskActionName): Promise<void> {
     const { store } = this;
     const view = store.view.value;
     const { as_of, at, total, total_capped } = store.list.value;
     const filter = filterOf(view, at);
+    // What is counted is what is touched: nothing that came after the rows that are shown.
+    const newest = store.rows.get(store.order.value[0])?.value.task.created_at ?? 0;
+    const created_to = new Date(Math.max(at, +new Date(newest)) + 1).toISOString();
     const statuses = ACTION_STATUSES[action].filter((status) =>
       view.statuses.length === 0 || view.statuses.includes(status)
     );
     try {
       const can = statuses.length === 0
         ? { total: 0, total_capped: false }
-        : await this.#count({ ...filter, status: statuses.join(",") });
+        : await this.#count({ created_to, ...filter, status: statuses.join(",") });
       const cannot = Math.max(0, total - can.total);
       if (can.total === 0) return this.requests.refuse(`None of these ${CAN[action]}.`);
       const what = `${number(can.total)}${can.total_capped ? "+" : ""} ${can.total === 1 ? "task" : "tasks"}`;
@@ -124,14 +125,12 @@ export class BulkActions {
       const sure = await this.requests.confirm({
         title: `${label(action)} all matching tasks?`,
         lines: [
-          words ? `Filter: ${words}.` : "No filter: this means every task.",
-          `${what} ${CAN[action]}${
-            cannot > 0 ? `, ${number(cannot)}${total_capped ? "+" : ""} cannot and will be skipped` : ""
-          }.`,
+          words ? `Filter: ${words}.` : "No filter: every task.",
+          `${what} ${CAN[action]}${cannot > 0 ? `, ${number(cannot)}${total_capped ? "+" : ""} will be skipped` : ""}.`,
           ...action === "retry"
             ? this.#effectsOf(view.task_types.length > 0 ? view.task_types : store.types.map(({ type }) => type))
             : [],
-          "Tasks created after this list was loaded are not affected.",
+          "Tasks that came later are not affected.",
         ],
         yes: `${label(action)} ${what}`,
         danger: action !== "retry",
@@ -144,7 +143,7 @@ export class BulkActions {
       if (done.outcomes) return this.#tell(action, done.outcomes);
       this.#followBulk(action, done.task);
     } catch (error) {
-      this.requests.refuse(`${label(action)} failed: ${(error as Error).message}`);
+      this.requests.refuse((error as Error).message);
     }
   }
 
@@ -174,7 +173,7 @@ export class BulkActions {
   #followBulk(action: TaskActionName, task: TaskSummary): void {
     const { store, live } = this;
     const link = { href: hrefOf(store.view.value, { task: task.id, tab: "overview" }), text: "Watch" };
-    const text = `${VERBS[action]} a large number of tasks. This runs as a separate task.`;
+    const text = `${VERBS[action]} in the background.`;
     toast(store, { kind: "done", text, link });
     say(store, text);
     live.follow(task.id, ({ status, message }) => {

@@ -92,9 +92,9 @@ function lazily(
 function NotLoaded({ onRetry }: { onRetry: () => void }) {
   return (
     <p class="banner error" role="alert">
-      This part of the page could not be loaded. There may be a new version.
-      <button type="button" onClick={onRetry}>Try again</button>
-      <button type="button" onClick={() => location.reload()}>Reload the page</button>
+      Could not load this part of the page.
+      <button type="button" onClick={onRetry}>Retry</button>
+      <button type="button" onClick={() => location.reload()}>Reload</button>
     </p>
   );
 }

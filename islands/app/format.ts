@@ -36,14 +36,16 @@ export function duration(ms: number): string {
   const minutes = Math.floor(whole / 60);
   if (minutes < 60) return `${minutes} m ${whole % 60} s`;
   if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} m`;
-  return `${Math.floor(minutes / 1440)} days`;
+  return `${Math.round(minutes / 1440)} days`;
 }
 
-/** "just now", "3 m ago", "in 5 s". */
+/** "just now", "3 m ago", "in 1 h 59 m": rounded, never down to a time that is not over yet. */
 export function relative(ms: number, now: number): string {
   const away = now - ms;
-  if (Math.abs(away) < 2_000) return "just now";
-  const short = duration(Math.abs(away)).replace(/(\d+ [mh]) .*/, "$1").replace(/\.\d+/, "");
+  const seconds = Math.abs(away) / 1000;
+  if (seconds < 2) return "just now";
+  const whole = Math.round(seconds / 60) * 60_000;
+  const short = seconds < 59.5 ? `${Math.round(seconds)} s` : duration(whole).replace(" m 0 s", " m");
   return away > 0 ? `${short} ago` : `in ${short}`;
 }
 

@@ -5,15 +5,15 @@
  * @module
  */
 
+import { Arrivals, showNew } from "./arrivals.ts";
 import { type Frame, LiveSocket } from "./live_socket.ts";
 import { batch } from "@preact/signals";
 import type { Stats, TaskHistoryEvent } from "../../queue/task/api_types.ts";
 import { isTerminal } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
-import { alert, say } from "../shell/announce.ts";
-import { count } from "./format.ts";
+import { alert, say, sayProgress } from "../shell/announce.ts";
 import type { LogGap, Store } from "./state.ts";
-import { type Changed, hasRoomForMore, LOG_LINES, mergeLog, mergeOpen, mergeTasks, showWaiting } from "./store.ts";
+import { type Changed, hasRoomForMore, LOG_LINES, mergeLog, mergeOpen, mergeTasks } from "./store.ts";
 
 /** An outage is announced after this time, in milliseconds. */
 const BANNER_MS = 5_000;
@@ -21,9 +21,6 @@ const BANNER_MS = 5_000;
 const MAX_BUFFER = 5_000;
 /** A page that was hidden longer than this reloads its list. */
 const HIDDEN_MS = 60_000;
-/** If more new tasks than this arrive per second, they wait behind the button. */
-const FEW = 5;
-const NEW_SAID_MS = 30_000;
 /** How long after a deletion the page is refilled: a bulk action deletes many tasks in a row. */
 const FILL_MS = 500;
 
@@ -52,8 +49,7 @@ export class Live {
   #offset: number;
   #filling: ReturnType<typeof setTimeout> | undefined;
   #hiddenAt: number | null = null;
-  #arrivals: number[] = [];
-  #newSaid = 0;
+  readonly #arrivals = new Arrivals();
   #bannerSaid = false;
 
   constructor(store: Store, reload: () => Promise<void>, isBusy: () => boolean) {
@@ -80,9 +76,10 @@ export class Live {
     if (store.paused.value !== null) store.held.value = this.#buffer.size + (this.#stale ? MAX_BUFFER : 0);
     const { value: outage } = store.outage;
     this.#fillUp();
+    this.#letIn();
     if (outage && !this.#bannerSaid && now - outage.since > BANNER_MS && store.connection.value !== "signed_out") {
       this.#bannerSaid = true;
-      alert(store, "The live connection is lost. The data shown may be out of date.");
+      alert(store, "Connection lost. What is shown may be out of date.");
     }
   }
 
@@ -215,7 +212,7 @@ export class Live {
       const matches = known && !known.deleted ? known.matches : row ? row.value.matches : false;
       this.#buffer.set(task.id, { ...task, matches });
     } else this.#buffer.set(task.id, task);
-    if (!this.#store.rows.has(task.id) && sub === "list" && !known) this.#arrivals.push(Date.now());
+    if (!this.#store.rows.has(task.id) && sub === "list" && !known) this.#arrivals.add();
     if (this.#buffer.size > MAX_BUFFER) {
       this.#buffer.clear();
       this.#stale = true;
@@ -260,21 +257,29 @@ export class Live {
       const own = open && changes.find(({ id }) => id === open.id);
       if (own && !own.deleted) {
         mergeOpen(store, own);
-        this.#sayOpen(open, own);
+        sayProgress(store, open, own);
       }
       if (events.length > 0) mergeLog(store, events, gap);
-      const now = Date.now();
-      this.#arrivals = this.#arrivals.filter((at) => at > now - 1_000);
-      // New rows move nothing away from under a pointer, the focus or a selection.
-      if (store.waiting.value.length > 0 && this.#arrivals.length < FEW && !this.#isBusy()) showWaiting(store);
+      this.#letIn();
     });
     if (changes.some(({ deleted }) => deleted) && hasRoomForMore(store)) this.#refill = true;
     this.#fillUp();
-    const waiting = store.waiting.value.length;
-    if (waiting > 0 && Date.now() - this.#newSaid > NEW_SAID_MS) {
-      this.#newSaid = Date.now();
-      say(store, `${count(waiting, "new task")}.`);
-    }
+    this.#arrivals.say(store);
+  }
+
+  #letIn(): void {
+    if (this.#arrivals.mayJoin(this.#store, this.#followed, this.#isBusy)) showNew(this.#store, this);
+  }
+
+  /** The commit up to which the list has been told. */
+  seen(): string {
+    return this.#tokens.get("list")!;
+  }
+
+  /** Reads what is shown again. */
+  reload(): void {
+    this.#stale = true;
+    this.#draw();
   }
 
   /** A page that is not drawn keeps no more lines than a visible one; dropped lines become a gap. */
@@ -299,12 +304,6 @@ export class Live {
       // The list says why it could not be read; then it is read once more.
       this.#reload().catch(() => this.#refill = true);
     }, FILL_MS);
-  }
-
-  #sayOpen(before: TaskSummary, after: TaskSummary): void {
-    const quarter = (task: TaskSummary) => Math.floor(task.progress / 25);
-    if (before.status !== after.status) say(this.#store, `${after.title}: ${after.status}.`);
-    else if (quarter(after) > quarter(before)) say(this.#store, `${after.title}: ${quarter(after) * 25} percent.`);
   }
 
   /** Reloads the whole view. */

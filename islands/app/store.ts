@@ -133,8 +133,12 @@ function settle(store: Store, ids: string[]): void {
   if (done.length > 0) clearRequested(store, ...done);
 }
 
-/** Shows the tasks that waited; as many of the oldest leave for the next page. */
-export function showWaiting(store: Store): void {
+/**
+ * Shows the tasks that waited; as many of the oldest leave for the next page.
+ *
+ * @param as_of The commit that the list reflects then.
+ */
+export function showWaiting(store: Store, as_of: string): void {
   const tasks = store.waiting.value;
   if (tasks.length === 0) return;
   const { limit } = store.view.value;
@@ -147,6 +151,8 @@ export function showWaiting(store: Store): void {
     const list = store.list.value;
     store.list.value = {
       ...list,
+      as_of,
+      at: store.clock.value,
       total: list.total + tasks.length,
       next_cursor: gone.length > 0 ? order[order.length - 1] : list.next_cursor,
     };

@@ -212,7 +212,7 @@ function Plot({ chart, series, store }: { chart: Chart; series: SeriesAnswer; st
         }}
         onBlur={() => setAt(null)}
       />
-      {missing && <p class="banner error">The chart could not be loaded. Reload the page, or use the table below.</p>}
+      {missing && <p class="banner error">The chart could not be loaded; see the table below.</p>}
       <ul class="legend">
         <li class="muted">
           {bucket && clockTime(Date.parse(bucket.at), style).slice(0, 5)}

@@ -35,7 +35,7 @@ const NAMES: Record<Tab, string> = {
 /** The parts of a task that can be done again by a new task. */
 const REDO = [
   { only: "failed", title: "A new task does what this one could not do." },
-  { only: "unknown", title: "A new task does it again, though it may have been done already." },
+  { only: "unknown", title: "A new task does it again; it may be done already." },
 ] as const;
 
 function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {

@@ -239,7 +239,9 @@ function MailOutput({ result, task }: { result: MailResult; task: Task }): JSX.E
 function ImageOutcomes({ result }: { result: Fields }): JSX.Element {
   const images = (result.images ?? []) as unknown as ImageOutcome[];
   const bad = images.filter(({ ok }) => !ok);
-  const uncertain = images.flatMap(({ name, warnings = [] }) => warnings.map((text) => `${name}: ${text}`));
+  const notes = images.flatMap(({ name, error, warnings = [] }) =>
+    (error ? [error] : warnings).map((text) => `${name}: ${text}`)
+  );
   return (
     <section aria-label="Images">
       <p>
@@ -249,8 +251,7 @@ function ImageOutcomes({ result }: { result: Fields }): JSX.Element {
           </>
         )}
       </p>
-      {bad.length > 0 && <ul class="values">{bad.map(({ name, error }, i) => <li key={i}>{name}: {error}</li>)}</ul>}
-      {uncertain.length > 0 && <ul class="values">{uncertain.map((text, i) => <li key={i}>{text}</li>)}</ul>}
+      {notes.length > 0 && <ul class="values">{notes.map((text, i) => <li key={i}>{text}</li>)}</ul>}
     </section>
   );
 }

@@ -13,7 +13,7 @@ import { actions } from "../app/actions.ts";
 import { alert, say } from "../shell/announce.ts";
 import { count } from "../app/format.ts";
 import type { FormErrors, Store } from "../app/state.ts";
-import { mergeTasks, showWaiting, toast } from "../app/store.ts";
+import { mergeTasks, toast } from "../app/store.ts";
 import { hrefOf, type View } from "../app/url.ts";
 import type { FieldProps } from "./controls.tsx";
 import { Fields } from "./fields.tsx";
@@ -259,7 +259,7 @@ export function TypeForm({ info, store, onChange }: {
     const tasks: TaskSummary[] = "tasks" in body ? body.tasks : [body];
     actions().submitted(tasks);
     mergeTasks(store, tasks);
-    showWaiting(store);
+    actions().showNew();
     const [first] = tasks;
     const shown = store.rows.has(first.id);
     if (!shown || tasks.length > 1 || stay) {
@@ -318,7 +318,7 @@ export function TypeForm({ info, store, onChange }: {
       }}
     >
       <p class="muted">{info.description}</p>
-      {missing && <p class="note warn">The task to copy parameters from no longer exists. These are the defaults.</p>}
+      {missing && <p class="note warn">The task to copy is gone. These are the defaults.</p>}
       {source && <p class="note">Retry with changes: {source.title}</p>}
       {listed.length > 0 && <ErrorSummary errors={listed} box={summary} />}
       <input type="hidden" name="task_type" value={info.type} />

@@ -66,7 +66,7 @@ function Schedule({ schedule, store, onAct }: {
       {can(store, "schedule") && (
         <div class="buttons">
           <button type="button" onClick={() => onAct(`${id}/trigger`, "POST", `${name}: task submitted.`)}>
-            Trigger now
+            Run now
           </button>
           <button
             type="button"
@@ -81,7 +81,7 @@ function Schedule({ schedule, store, onAct }: {
             onClick={async () => {
               const sure = await actions().requests.confirm({
                 title: `Delete the schedule “${name}”?`,
-                lines: ["The tasks that it has created are kept."],
+                lines: ["Tasks already created are kept."],
                 yes: "Delete schedule",
                 danger: true,
               });

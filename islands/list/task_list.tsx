@@ -11,7 +11,7 @@ import { Chips } from "./filters.tsx";
 import { count, number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import type { Store } from "../app/state.ts";
-import { can, MAX_WAITING, select, showWaiting, titleOf } from "../app/store.ts";
+import { can, MAX_WAITING, select, titleOf } from "../app/store.ts";
 import { filterWords, hrefOf, isFiltered, PAGE_SIZES } from "../app/url.ts";
 import { TaskRow } from "./task_row.tsx";
 
@@ -184,12 +184,12 @@ export function TaskList({ store }: { store: Store }): JSX.Element {
     <div class="list" tabIndex={-1} aria-busy={loading}>
       {error && (
         <p class="banner error" role="group" aria-label="Error">
-          The list could not be loaded: {error}
+          Could not load the list: {error}
           <a class="button" href={hrefOf(view, {})}>Retry</a>
         </p>
       )}
       {waiting > 0 && (
-        <button type="button" class="new-tasks" onClick={() => showWaiting(store)}>
+        <button type="button" class="new-tasks" onClick={() => actions().showNew()}>
           {waiting >= MAX_WAITING ? `${number(waiting)}+ new tasks` : count(waiting, "new task")}
         </button>
       )}
@@ -197,7 +197,7 @@ export function TaskList({ store }: { store: Store }): JSX.Element {
       {order.length === 0 ? <Empty store={store} /> : (
         <table role="table">
           <caption>
-            Tasks{words && ` with ${words}`}, {view.order} first, {position(store)}
+            {error ? "Last list" : `Tasks${words && ` with ${words}`}, ${view.order} first`}, {position(store)}
           </caption>
           <thead role="rowgroup">
             <tr role="row">

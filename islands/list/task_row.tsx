@@ -153,7 +153,11 @@ export function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX
       <td role="cell" class="took">
         <Durations task={task} store={store} />
       </td>
-      <td role="cell" class="attempts">{task.attempt} of {task.max_attempts}</td>
+      <td role="cell" class="attempts">
+        {task.attempt}
+        {/* Retries by hand and interruptions may make it more than it may fail. */}
+        {task.attempt <= task.max_attempts && ` of ${task.max_attempts}`}
+      </td>
       <td role="cell" class="priority">{task.priority}</td>
       <td role="cell" class="instance">{task.instance ? shortId(task.instance) : "–"}</td>
       <td role="cell" class="more">

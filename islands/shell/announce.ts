@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { TaskSummary } from "../../queue/task/summary.ts";
 import type { Store } from "../app/state.ts";
 
 const PAUSE_MS = 5_000;
@@ -30,6 +31,13 @@ function speak(store: Store): void {
   const more = gathered.length - TOLD;
   store.polite.value = gathered.slice(-TOLD).join(" ") + (more > 0 ? ` And ${more} more.` : "");
   gathered = [];
+}
+
+/** Announces how far a task has come: its status, or every quarter of its progress. */
+export function sayProgress(store: Store, before: TaskSummary, after: TaskSummary): void {
+  const quarter = (task: TaskSummary) => Math.floor(task.progress / 25);
+  if (before.status !== after.status) say(store, `${after.title}: ${after.status}.`);
+  else if (quarter(after) > quarter(before)) say(store, `${after.title}: ${quarter(after) * 25} percent.`);
 }
 
 /** Announces an error immediately. */

@@ -67,7 +67,7 @@ function Requested({ question }: { question: Question }): JSX.Element {
       {lines.map((line) => <p key={line}>{line}</p>)}
       <div class="buttons">
         {/* The safe choice gets the initial focus. */}
-        <button type="button" autofocus onClick={() => answer(false)}>Keep as is</button>
+        <button type="button" autofocus onClick={() => answer(false)}>Go back</button>
         <button type="button" class={danger ? "danger" : "primary"} onClick={() => answer(true)}>{yes}</button>
       </div>
     </Dialog>

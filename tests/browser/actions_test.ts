@@ -31,7 +31,7 @@ browserTest("cancel a waiting and a running task, and lose a race; CANCELLED is 
     });
     await act(running.id, "Cancel");
     ok(
-      await question(page).getByRole("button", { name: "Keep as is" }).evaluate((button) =>
+      await question(page).getByRole("button", { name: "Go back" }).evaluate((button) =>
         button === document.activeElement
       ),
     );
@@ -147,7 +147,7 @@ browserTest(
       await page.locator(".total.pending .count", { hasText: "56" }).waitFor();
       // The question stays as it is, with its focus; Enter on the safe button does nothing.
       ok(
-        await question(page).getByRole("button", { name: "Keep as is" }).evaluate((button) =>
+        await question(page).getByRole("button", { name: "Go back" }).evaluate((button) =>
           button === document.activeElement
         ),
       );

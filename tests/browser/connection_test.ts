@@ -50,6 +50,8 @@ browserTest(
         await page.clock.runFor(1_500);
         await page.locator(".pill.reconnecting").waitFor();
         if (way === "silence") await link.break();
+        // What has been told before is drawn with the next frame.
+        await page.clock.runFor(50);
         const took = await rowOf(page, running.id).locator(".took").textContent();
         await page.clock.runFor(6_000);
         await page.locator(".banner", { hasText: "Live connection lost at" }).waitFor();

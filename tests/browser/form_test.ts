@@ -347,7 +347,7 @@ browserTest(
       await dialog.getByRole("button", { name: "Submit", exact: true }).click();
       await page.getByRole("heading", { name: "Nightly" }).waitFor();
       assertEquals((await queue.schedules.list()).length, 1);
-      await page.getByRole("button", { name: "Trigger now" }).click();
+      await page.getByRole("button", { name: "Run now" }).click();
       await page.getByText("Nightly: task submitted.").waitFor();
       assertEquals((await queue.list({}, 10)).total, 1);
       const schedule = page.locator(".schedule");

@@ -159,10 +159,10 @@ browserTest(
       const page = await openPage(browser, origin);
       await page.route("**/static/build/**", (route) => route.abort());
       await page.locator("tr[data-id] a").first().click();
-      await page.getByText("This part of the page could not be loaded.").waitFor();
-      ok(await page.getByRole("button", { name: "Try again" }).isVisible());
+      await page.getByText("Could not load this part of the page").waitFor();
+      ok(await page.getByRole("button", { name: "Retry" }).isVisible());
       await page.unroute("**/static/build/**");
-      await page.getByRole("button", { name: "Reload the page" }).click();
+      await page.getByRole("button", { name: "Reload" }).click();
       await isLive(page);
       await page.getByRole("heading", { name: "Nothing" }).waitFor();
     });

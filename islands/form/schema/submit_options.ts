@@ -51,7 +51,7 @@ export const SCHEDULE_OPTIONS: Schema = {
       type: "string",
       maxLength: SCHEDULE_CHARS.cron,
       title: "Repeat",
-      description: "A cron expression creates a schedule instead of a task. Every day at six: 0 6 * * *",
+      description: "Cron; creates a schedule instead of a task. Daily at six: 0 6 * * *",
     },
     timezone: {
       type: "string",

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { lossOfNumber } from "../../../queue/task/json/numbers.ts";
 import type { Json } from "../../../queue/task/record.ts";
 import { number } from "../../app/format.ts";
 import { boundsOf, choicesOf, controlOf, exampleOf, type Schema } from "./schema.ts";
@@ -67,9 +66,13 @@ function exactJson(text: string): Json {
   } catch (error) {
     throw new TextError(`Not JSON: ${(error as Error).message}`);
   }
+  // The service looks again; but what is parsed here has lost its digits by then.
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|-?\d[^\s,\]}]*/g)) {
-    const loss = lossOfNumber(token);
-    if (loss) throw new TextError(loss);
+    if (token[0] === '"') continue;
+    const number = Number(token);
+    if (!Number.isFinite(number) || /^-?[1-9]\d*$/.test(token) && String(number) !== token) {
+      throw new TextError(`${token} would change; send it as text, in quotes.`);
+    }
   }
   return value;
 }

@@ -89,7 +89,7 @@ Deno.test("what the stream does not filter by, the page does: text, tag and time
 Deno.test("a task that comes to fit the filter takes its place in the order, unless that is on an older page", () => {
   const whole = storeOf([task("D", "FAILED"), task("B", "FAILED")]);
   mergeTasks(whole, [{ ...task("C", "FAILED"), matches: true }, { ...task("A", "FAILED"), matches: true }]);
-  showWaiting(whole);
+  showWaiting(whole, "2");
   assertEquals(whole.order.value, ["D", "C", "B", "A"]);
   const paged = storeOf([task("D", "FAILED"), task("B", "FAILED")], "B");
   mergeTasks(paged, [{ ...task("A", "FAILED"), matches: true }]);
@@ -103,7 +103,7 @@ Deno.test("what joins a full page pushes the oldest onto the next one", () => {
   const many = Array.from({ length: 50 }, (_, i) => task(String(99 - i), "PENDING"));
   const store = storeOf(many);
   mergeTasks(store, [task("A1", "PENDING")]);
-  showWaiting(store);
+  showWaiting(store, "2");
   assertEquals([store.order.value.length, store.order.value[0], store.order.value.at(-1)], [50, "A1", "51"]);
   assertEquals(store.list.value.next_cursor, "51");
   assertEquals(store.rows.has("50"), false);
