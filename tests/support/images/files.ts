@@ -1,5 +1,6 @@
 /** Writes pictures for tests that must know each pixel. */
 
+import { Buffer } from "node:buffer";
 import { deflateSync } from "node:zlib";
 import { pngChunk } from "../../../queue/handlers/image/png_chunks.ts";
 
@@ -81,5 +82,24 @@ export function tiffOf(width: number, height: number, colour: number[]): Uint8Ar
   });
   for (let i = 0; i < 3; i++) view.setUint16(bits + i * 2, 8, true);
   for (let i = 0; i < width * height; i++) bytes.set(colour, start + i * 3);
+  return bytes;
+}
+
+/** EXIF whose colour space is uncalibrated, with the mark of Adobe RGB. */
+export function adobeExif(): Uint8Array {
+  const bytes = Buffer.alloc(80);
+  bytes.write("II*\0\x08", "latin1");
+  const directory = (at: number, entries: number[][]) => {
+    bytes.writeUInt16LE(entries.length, at);
+    entries.forEach(([tag, type, count, value], i) => {
+      bytes.writeUInt16LE(tag, at + 2 + i * 12);
+      bytes.writeUInt16LE(type, at + 4 + i * 12);
+      bytes.writeUInt32LE(count, at + 6 + i * 12);
+      bytes.writeUInt32LE(value, at + 10 + i * 12);
+    });
+  };
+  directory(8, [[0x8769, 4, 1, 26]]);
+  directory(26, [[0xa001, 3, 1, 0xffff], [0xa005, 4, 1, 56]]);
+  directory(56, [[1, 2, 4, Buffer.from("R03\0").readUInt32LE()]]);
   return bytes;
 }

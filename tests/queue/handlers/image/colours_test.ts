@@ -6,6 +6,7 @@ import { pngChunk, withMetadata } from "../../../../queue/handlers/image/png_chu
 import { matrixProfile } from "../../../../queue/handlers/image/read/profile.ts";
 import { open } from "../../../../queue/handlers/image/vips.ts";
 import { assertEquals, assertMatch, assertRejects, ok } from "../../../support/assert.ts";
+import { adobeExif } from "../../../support/images/files.ts";
 import { HAS_MAGICK, made } from "../../../support/images/magick.ts";
 import { at, near, paint, runImage } from "../../../support/images/run.ts";
 
@@ -109,27 +110,8 @@ Deno.test("so do gAMA and cHRM, unless there is a profile or sRGB", async () => 
   near(at((await runImage(withChunk(await plain(COLOUR.p3), "cHRM", points))).pixels, 9, 9), COLOUR.srgb, 3, "P3");
 });
 
-/** EXIF whose colour space is uncalibrated, with the mark of Adobe RGB. */
-function exifOfAdobe(): Uint8Array {
-  const bytes = Buffer.alloc(80);
-  bytes.write("II*\0\x08", "latin1");
-  const directory = (at: number, entries: number[][]) => {
-    bytes.writeUInt16LE(entries.length, at);
-    entries.forEach(([tag, type, count, value], i) => {
-      bytes.writeUInt16LE(tag, at + 2 + i * 12);
-      bytes.writeUInt16LE(type, at + 4 + i * 12);
-      bytes.writeUInt32LE(count, at + 6 + i * 12);
-      bytes.writeUInt32LE(value, at + 10 + i * 12);
-    });
-  };
-  directory(8, [[0x8769, 4, 1, 26]]);
-  directory(26, [[0xa001, 3, 1, 0xffff], [0xa005, 4, 1, 56]]);
-  directory(56, [[1, 2, 4, Buffer.from("R03\0").readUInt32LE()]]);
-  return bytes;
-}
-
 Deno.test("Adobe RGB that EXIF alone tells is heard", async () => {
-  const png = withMetadata(await plain(COLOUR.adobe), { exif: exifOfAdobe() });
+  const png = withMetadata(await plain(COLOUR.adobe), { exif: adobeExif() });
   for (const format of ["jpeg", "webp"] as const) {
     const file = await open(png).keepExif().toFormat(format, { quality: 100 }).toBuffer();
     near(at((await runImage(file)).pixels, 9, 9), COLOUR.srgb, 4, format);

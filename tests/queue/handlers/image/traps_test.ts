@@ -6,6 +6,7 @@ import { pngChunk, withMetadata } from "../../../../queue/handlers/image/png_chu
 import { matrixProfile } from "../../../../queue/handlers/image/read/profile.ts";
 import { open, type Picture, toPicture } from "../../../../queue/handlers/image/vips.ts";
 import { assertEquals, assertMatch, assertRejects, ok } from "../../../support/assert.ts";
+import { adobeExif } from "../../../support/images/files.ts";
 import { HAS_MAGICK, made } from "../../../support/images/magick.ts";
 import { at, near, paint, runImage } from "../../../support/images/run.ts";
 
@@ -149,25 +150,6 @@ Deno.test("a GIF keeps no profile: its colours are converted, and a warning says
   near(at(pixels, 20, 20), RED, 4, "converted");
   assertMatch(warnings.join(), /keep neither metadata nor a colour profile/);
 });
-
-/** EXIF that says Adobe RGB. */
-function adobeExif(): Buffer {
-  const bytes = Buffer.alloc(80);
-  bytes.write("II*\0\x08", "latin1");
-  const directory = (place: number, entries: number[][]) => {
-    bytes.writeUInt16LE(entries.length, place);
-    entries.forEach(([tag, type, count, value], i) => {
-      bytes.writeUInt16LE(tag, place + 2 + i * 12);
-      bytes.writeUInt16LE(type, place + 4 + i * 12);
-      bytes.writeUInt32LE(count, place + 6 + i * 12);
-      bytes.writeUInt32LE(value, place + 10 + i * 12);
-    });
-  };
-  directory(8, [[0x8769, 4, 1, 26]]);
-  directory(26, [[0xa001, 3, 1, 0xffff], [0xa005, 4, 1, 56]]);
-  directory(56, [[1, 2, 4, Buffer.from("R03\0").readUInt32LE()]]);
-  return bytes;
-}
 
 Deno.test("EXIF that is kept says what the pixels are: read again, the picture looks the same", async () => {
   const source = withMetadata(await encode(flat([173, 62, 37, 255]), "png", 100), { exif: adobeExif() });
