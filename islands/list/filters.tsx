@@ -114,9 +114,10 @@ export function Filters({ store, onSearch }: {
       first: 1,
     };
     if (typing && (statuses || task_types)) return;
-    store.ignored.value = ignored;
     onSearch?.(change, typing);
-    if (!typing) box.current!.value = searchText({ ...view, ...change });
+    // After the new address has been read, which has only what was understood.
+    store.ignored.value = ignored;
+    if (!typing && ignored.length === 0) box.current!.value = searchText({ ...view, ...change });
   };
 
   const choose = (option: string) => {
@@ -212,9 +213,7 @@ export function Filters({ store, onSearch }: {
         </span>
       </form>
       <Chips store={store} />
-      {store.ignored.value.length > 0 && (
-        <p class="note warn">Ignored because not recognized: {store.ignored.value.join(", ")}.</p>
-      )}
+      {store.ignored.value.length > 0 && <p class="note warn">Ignored: {store.ignored.value.join(", ")}.</p>}
       <p class="result-line">
         <span>
           {number(total)}

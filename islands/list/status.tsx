@@ -45,7 +45,11 @@ export function Progress({ task, store }: { task: TaskSummary; store: Store }): 
       </span>
     );
   }
-  if (task.status === "CANCELLED" && task.progress === 0) return <span class="muted note">{task.error?.message}</span>;
+  // How far it was matters less than why it went no further.
+  if (task.error && (task.status === "FAILED" || task.status === "CANCELLED")) {
+    const { message } = task.error;
+    return <span class="muted note reason" title={message}>{message}</span>;
+  }
   const percent = Math.round(task.progress);
   const quiet = task.status === "RUNNING" && task.progress_at ? store.now.value - Date.parse(task.progress_at) : 0;
   return (
@@ -61,7 +65,7 @@ export function Progress({ task, store }: { task: TaskSummary; store: Store }): 
       <span class="percent">{percent} %</span>
       {quiet > QUIET_MS
         ? <span class="message">No progress for {duration(quiet)}</span>
-        : <span class="message">{task.status === "FAILED" ? task.error?.message : task.message}</span>}
+        : <span class="message">{task.message}</span>}
     </span>
   );
 }

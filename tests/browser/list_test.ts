@@ -147,7 +147,7 @@ browserTest(
 
       // What is not understood is left out, and named.
       await page.goto(`${app.origin}/?status=BROKEN&task_type=none&q=Held`);
-      await page.getByText("Ignored because not recognized: status=BROKEN, task_type=none.").waitFor();
+      await page.getByText("Ignored: status=BROKEN, task_type=none.").waitFor();
       assertEquals((await rowIds(page)).length, 3);
       await page.goto(`${app.origin}/?q=absent`);
       await page.getByText("No tasks match text “absent”.").waitFor();

@@ -63,3 +63,33 @@ browserTest(
     });
   },
 );
+
+browserTest("what is not understood in a search stays in its box and is named", async (browser) => {
+  await withApp({ worker: false }, async ({ origin }) => {
+    const page = await openPage(browser, origin);
+    const box = page.getByRole("combobox", { name: "Search" }).or(page.getByRole("searchbox")).first();
+    await box.fill("created:yesterday");
+    await box.press("Enter");
+    await page.getByText("Ignored: created:yesterday.").waitFor();
+    assertEquals(await box.inputValue(), "created:yesterday");
+  });
+});
+
+browserTest("why a task failed is read in its row, and found by search", async (browser) => {
+  await withApp({}, async ({ origin, submit, held, queue }) => {
+    const { id } = await submit("held", {}, { max_attempts: 1 });
+    const reason = `${"The address is not public. ".repeat(12)}The end.`;
+    (await held.next()).fail(new Error(reason));
+    await reaches(queue, id, "FAILED");
+    await submit("noop");
+    const page = await openPage(browser, `${origin}/?q=${encodeURIComponent("is not PUBLIC")}`);
+    await page.locator(".result-line", { hasText: "1 task matches" }).waitFor();
+    const told = rowOf(page, id).locator(".reason");
+    assertEquals([await told.textContent(), await told.getAttribute("title")], [reason, reason]);
+    const { lines, clipped } = await told.evaluate((node) => ({
+      lines: Math.round(node.clientHeight / parseFloat(getComputedStyle(node).lineHeight)),
+      clipped: node.scrollHeight > node.clientHeight,
+    }));
+    assertEquals([lines, clipped], [2, true]);
+  });
+});
