@@ -37,7 +37,7 @@ function Message({ id, at, submission, refusal }: UndeliveredMessage): JSX.Eleme
     </form>
   );
   return (
-    <li class="message">
+    <li>
       <h2>{title}</h2>
       <p class="muted">Sent {absolute(at, { format: "utc", zone: "UTC" })}</p>
       {refusal.errors.length === 0 && <p>{refusal.detail}</p>}

@@ -82,6 +82,10 @@ browserTest("why a task failed is read in its row, and found by search", async (
     (await held.next()).fail(new Error(reason));
     await reaches(queue, id, "FAILED");
     await submit("noop");
+    const whole = await openPage(browser, origin);
+    await whole.locator("tr[data-id]").nth(1).waitFor();
+    const heights = await whole.locator("tr[data-id]").evaluateAll((rows) => rows.map((row) => row.clientHeight));
+    assertEquals(heights.filter((height) => height > 56), [], "rows of two lines");
     const page = await openPage(browser, `${origin}/?q=${encodeURIComponent("is not PUBLIC")}`);
     await page.locator(".result-line", { hasText: "1 task matches" }).waitFor();
     const told = rowOf(page, id).locator(".reason");
