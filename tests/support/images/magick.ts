@@ -6,10 +6,11 @@ import { withDirectory } from "../directory.ts";
 /** Whether ImageMagick is installed; under CI it must be. */
 export const HAS_MAGICK = await (async () => {
   try {
-    return (await new Deno.Command("convert", { args: ["-version"] }).output()).success;
+    // Other programs are called convert, too.
+    return (await new Deno.Command("identify", { args: ["-version"] }).output()).success;
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound) || Deno.env.get("CI") === "true") throw error;
-    console.warn("Skipped for want of ImageMagick (convert): pictures of many kinds.");
+    console.warn("Skipped for want of ImageMagick: pictures of many kinds.");
     return false;
   }
 })();
