@@ -214,7 +214,7 @@ browserTest(
       await page.getByLabel("Settings").click();
       await page.getByLabel("Dark").check();
       await page.getByLabel("Compact").check();
-      const background = () => page.locator("body").evaluate((body) => getComputedStyle(body).backgroundColor);
+      const background = () => page.locator("html").evaluate((html) => getComputedStyle(html).backgroundColor);
       assertEquals(await background(), "rgb(14, 17, 22)");
       const html = await (await page.request.get(origin)).text();
       ok(

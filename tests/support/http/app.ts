@@ -9,6 +9,7 @@ import type { Task } from "../../../queue/task/summary.ts";
 import { createApp } from "../../../routes/app.ts";
 import type { AppOptions } from "../../../routes/env.ts";
 import { serve, type ServeOptions } from "../../../routes/http/serve.ts";
+import { turn } from "../fake_clock.ts";
 import { heldType, noop } from "../queue.ts";
 
 /** A served application. */
@@ -86,5 +87,7 @@ export async function withApp(
     await server.stop();
     await handlers.close();
     kv.close();
+    // The server's library looks twice, each time in a turn of its own, whether a body was left unread.
+    for (let i = 0; i < 3; i++) await turn();
   }
 }
