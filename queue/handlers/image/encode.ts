@@ -89,7 +89,6 @@ export async function encode(
     const png = await chain.png({ compressionLevel: 0 }).toBuffer();
     chain = open(withMetadata(png, { icc, exif }), { ignoreIcc: true });
     if (icc) chain = chain.keepIccProfile();
-
     if (exif) chain = chain.keepExif();
   }
   return new Uint8Array(await written(chain, format, quality, picture.animation).toBuffer());

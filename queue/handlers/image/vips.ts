@@ -37,7 +37,7 @@ export function open(bytes: Uint8Array, options: SharpOptions = {}): Sharp {
 }
 
 /** How many frames a picture has: 1 if it is no animation. */
-export function frameCount({ animation }: Picture): number {
+export function frameCount({ animation }: Pick<Picture, "animation">): number {
   return animation?.delays.length ?? 1;
 }
 
@@ -61,5 +61,5 @@ export async function toPicture(chain: Sharp, animation: Picture["animation"] = 
   const raw = chain.toColourspace("srgb").ensureAlpha().raw();
   const { data, info } = await raw.toBuffer({ resolveWithObject: true });
   if (info.channels !== 4) throw new Error(`The picture has ${info.channels} channels.`);
-  return { data, width: info.width, height: info.height / (animation?.delays.length ?? 1), animation };
+  return { data, width: info.width, height: info.height / frameCount({ animation }), animation };
 }

@@ -8,7 +8,7 @@ import { create } from "fontkit";
 import { Buffer } from "node:buffer";
 // Not used by name: it puts the font where it is read.
 import "dejavu-fonts-ttf/package.json" with { type: "json" };
-import { type Place, placed, type Size } from "./fit.ts";
+import { fittedSize, type Place, placed, type Size } from "./fit.ts";
 import { ImageError } from "./error.ts";
 import { resize } from "./scale.ts";
 import { open, type Picture, toPicture } from "./vips.ts";
@@ -30,10 +30,10 @@ const MARGIN = 0.03;
 export async function overlayOf({ content, place, width, opacity }: Watermark, size: Size): Promise<Uint8Array> {
   const margin = Math.round(Math.min(size.width, size.height) * MARGIN);
   const room = { width: Math.max(1, size.width - 2 * margin), height: Math.max(1, size.height - 2 * margin) };
-  const wanted = Math.max(1, Math.round(Math.min(room.width, size.width * width)));
+  const most = { width: Math.max(1, Math.round(Math.min(room.width, size.width * width))), height: room.height };
   const mark = "text" in content
-    ? await writtenText(content.text, wanted, room.height)
-    : await scaledPicture(content.picture, wanted, room.height);
+    ? await writtenText(content.text, most)
+    : await resize(content.picture, fittedSize(content.picture, most, "contain"));
   const { left, top } = placed({ width: room.width - mark.width, height: room.height - mark.height }, place);
   const overlay = new Uint8Array(size.width * size.height * 4);
   for (let y = 0; y < mark.height; y++) {
@@ -45,14 +45,6 @@ export async function overlayOf({ content, place, width, opacity }: Watermark, s
     }
   }
   return overlay;
-}
-
-async function scaledPicture(picture: Picture, width: number, most: number): Promise<Picture> {
-  const scale = Math.min(width / picture.width, most / picture.height);
-  return await resize(picture, {
-    width: Math.max(1, Math.round(picture.width * scale)),
-    height: Math.max(1, Math.round(picture.height * scale)),
-  });
 }
 
 /** What is used of a font; the library's types are a package of their own. */
@@ -72,11 +64,19 @@ async function readFont(): Promise<Font> {
   return create(Buffer.from(bytes)) as Font;
 }
 
-/** White text with a dark shadow: it is seen on any picture. */
-async function writtenText(text: string, width: number, most: number): Promise<Picture> {
+async function loadFont(): Promise<Font> {
   font ??= readFont();
-  font.catch(() => font = null);
-  const known = await font;
+  try {
+    return await font;
+  } catch (error) {
+    font = null;
+    throw error;
+  }
+}
+
+/** White text with a dark shadow, as large as there is room: it is seen on any picture. */
+async function writtenText(text: string, most: Size): Promise<Picture> {
+  const known = await loadFont();
   const missing = Array.from(text).find((sign) => !known.hasGlyphForCodePoint(sign.codePointAt(0)!));
   if (missing) throw new ImageError(`The watermark's font has no sign for "${missing}"; use a picture.`);
   const { glyphs, positions, bbox } = known.layout(text);
@@ -90,14 +90,14 @@ async function writtenText(text: string, width: number, most: number): Promise<P
   if (!(size.width > 0 && size.height > 0)) throw new ImageError("The watermark has no visible signs.");
   // Room for the shadow, below and to the right.
   const shadow = size.height / 24;
-  const [w, h] = [size.width + shadow, size.height + shadow];
-  const scale = Math.min(width / w, most / h);
-  const box = { width: Math.max(1, Math.round(w * scale)), height: Math.max(1, Math.round(h * scale)) };
+  const whole = { width: size.width + shadow, height: size.height + shadow };
+  const box = fittedSize(whole, most, "contain");
   const group = (colour: string, offset: number) =>
     `<g fill="${colour}" transform="translate(${offset - bbox.minX} ${offset + bbox.maxY}) scale(1 -1)">${
       paths.join("")
     }</g>`;
-  const view = `width="${box.width}" height="${box.height}" viewBox="0 0 ${w} ${h}" preserveAspectRatio="none"`;
+  const viewBox = `viewBox="0 0 ${whole.width} ${whole.height}"`;
+  const view = `width="${box.width}" height="${box.height}" ${viewBox} preserveAspectRatio="none"`;
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" ${view}>${group("#000", shadow)}${group("#fff", 0)}</svg>`;
   return await toPicture(open(Buffer.from(svg)));
 }

@@ -8,7 +8,7 @@ import { encode as encodeBlurhash } from "blurhash";
 import type { JobResult } from "../../workers/pool_worker.ts";
 import { decode, type Decoded } from "./read/decode.ts";
 import { encode, finished, isOpaque, suitableFormat } from "./encode.ts";
-import { type Fit, type Place, type Position, reduction as reductionTo, type Size } from "./fit.ts";
+import { type Fit, fittedSize, type Place, type Position, reduction as reductionTo, type Size } from "./fit.ts";
 import { ANIMATED_FORMATS, type Animation, type OutputFormat } from "./formats.ts";
 import { ImageError } from "./error.ts";
 import { fitted, resize } from "./scale.ts";
@@ -88,6 +88,8 @@ export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
     warnings.push("GIF and animations keep neither metadata nor a colour profile.");
   }
   const mark = job.watermark && await watermarkOf(job.watermark, job.maxPixels);
+  const corrected = job.keepMetadata && exif ? correctedExif(exif, icc === null) : null;
+  const kept = animation ? {} : { icc: icc ?? undefined, exif: corrected ?? undefined };
   const files: WrittenFile[] = [];
   let blurhash = "";
   for (const size of job.sizes) {
@@ -102,8 +104,6 @@ export async function work(job: ImageJob): Promise<JobResult<ImageOutput>> {
     if (format === "jpeg" && !isOpaque(result)) {
       result = await finished(scaled, { ...finish, background: "#ffffff" });
     }
-    const corrected = job.keepMetadata && exif ? correctedExif(exif, icc === null) : null;
-    const kept = animation ? {} : { icc: icc ?? undefined, exif: corrected ?? undefined };
     files.push({ ...frame, format, bytes: await encode(result, format, job.quality, kept) });
   }
   const value: ImageOutput = {
@@ -155,11 +155,9 @@ async function watermarkOf({ content, ...others }: NonNullable<ImageJob["waterma
 
 /** Of the first frame, with white behind what is transparent. */
 async function blurhashOf(picture: Picture): Promise<string> {
-  const { width, height } = picture;
   const [first] = framesOf(picture);
-  const scale = BLURHASH_SIDE / Math.max(width, height);
-  const size = { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
+  const size = fittedSize(picture, { width: BLURHASH_SIDE, height: BLURHASH_SIDE }, "contain");
   const small = await toPicture(openPicture(await resize(first, size)).flatten({ background: "#ffffff" }));
-  const [across, down] = width >= height ? [4, 3] : [3, 4];
+  const [across, down] = picture.width >= picture.height ? [4, 3] : [3, 4];
   return encodeBlurhash(new Uint8ClampedArray(small.data), small.width, small.height, across, down);
 }

@@ -68,13 +68,15 @@ export async function decode(bytes: Uint8Array, options: DecodeOptions): Promise
     const hint = 'With animation "first" only the first frame is used.';
     throw new ImageError(`The animation has ${frames} frames of ${width}×${height}; ${limit}. ${hint}`);
   };
-  if (needsMagick(bytes, kind)) await loadMagick();
+  const viaMagick = needsMagick(bytes, kind);
+  if (viaMagick) await loadMagick();
   try {
-    return await read(bytes, kind, options, assertSize);
+    const foreign = viaMagick ? convertToPng(bytes, kind, assertSize) : null;
+    return await read(bytes, kind, foreign, options, assertSize);
   } catch (error) {
     if (error instanceof ImageError || isOutOfMemory(error)) throw error;
     // The decoders' own messages do not help users. The memory of a Wasm module never shrinks.
-    const retire = ENGINE === "wasm" || needsMagick(bytes, kind);
+    const retire = ENGINE === "wasm" || viaMagick;
     throw new ImageError(`The ${kind.toUpperCase()} is damaged, truncated or of an unsupported kind.`, retire, error);
   }
 }
@@ -84,9 +86,11 @@ function needsMagick(bytes: Uint8Array, kind: Kind): boolean {
   return kind === "bmp" || kind === "heic" || kind === "tiff" && isUnusualTiff(bytes);
 }
 
+/** @param foreign What the other library has made of the file; null: libvips reads it. */
 async function read(
   bytes: Uint8Array,
   kind: Kind,
+  foreign: ReturnType<typeof convertToPng> | null,
   options: DecodeOptions,
   assertSize: (width: number, height: number, frames?: number) => void,
 ): Promise<Decoded> {
@@ -95,14 +99,9 @@ async function read(
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     assertSize(view.getUint32(16), view.getUint32(20));
   }
-  let file = bytes;
-  let foreignExif: Uint8Array | null | undefined;
-  if (needsMagick(bytes, kind)) {
-    const { png, exif } = convertToPng(bytes, kind, assertSize);
-    [file, foreignExif] = [png, exif];
-  }
+  const file = foreign?.png ?? bytes;
   const metadata = await open(file).metadata();
-  const expected = file === bytes ? FORMATS[kind] ?? kind : "png";
+  const expected = foreign ? "png" : FORMATS[kind] ?? kind;
   if (metadata.format !== expected) throw new Error(`The ${kind} is taken for ${metadata.format}.`);
   if (kind === "gif" && !isWholeGif(bytes)) throw new Error("The GIF is cut off.");
   const frames = framesOf(file, kind, metadata);
@@ -119,20 +118,21 @@ async function read(
     throw new ImageError('This animation is turned by its EXIF; only stills are turned. Use animation "first".');
   }
   const size = animated ? { width: metadata.width, height } : metadata.autoOrient;
-  const exif = foreignExif ?? (metadata.exif ? withoutMark(metadata.exif) : null);
+  const exif = foreign?.exif ?? (metadata.exif ? withoutMark(metadata.exif) : null);
   const told: string[] = [];
   const warnings: string[] = [];
   const own = metadata.icc ?? null;
   // libpng leaves out a profile that it cannot read.
   if (kind === "png" && !own && pngChunks(bytes).some(({ type }) => type === "iCCP")) warnings.push("corrupt profile");
   // What is CMYK has no RGB profile but its own.
-  const mayImply = metadata.space !== "cmyk" && (foreignExif === undefined || kind === "heic");
+  const mayImply = metadata.space !== "cmyk" && (!foreign || kind === "heic");
   const implied = mayImply ? impliedProfile(bytes, kind, own !== null, exif) : null;
   const icc = implied ?? own;
   const isDeep = metadata.depth !== "uchar";
-  const keep = options.keepProfile && !animated && isRgb(icc) && isUsable(icc);
+  // All pictures that are written are RGB.
+  const keep = options.keepProfile && !animated && icc !== null && spaceOf(icc) === "RGB " && isUsable(icc);
   // libvips converts by the profile within. It has to be put there first, and grey of 16 bits it does not convert.
-  const inTwo = icc !== null && !keep && (implied !== null || isDeep && isGrey(icc));
+  const inTwo = icc !== null && !keep && (implied !== null || isDeep && spaceOf(icc) === "GRAY");
   let picture: Picture;
   if (kind === "png" && animated) {
     picture = await readApng(file);
@@ -212,9 +212,9 @@ function isUsable(icc: Uint8Array): boolean {
     .every((at) => view.getUint32(at + 4) + view.getUint32(at + 8) <= icc.length);
 }
 
-/** Whether a colour profile is one of RGB, as all pictures that are written are (ICC.1:2022, 7.2). */
-function isRgb(icc: Uint8Array | null): icc is Uint8Array {
-  return icc !== null && String.fromCharCode(...icc.subarray(16, 20)) === "RGB ";
+/** The colours that a profile is for, such as `RGB ` and `GRAY` (ICC.1:2022, 7.2.6). */
+function spaceOf(icc: Uint8Array): string {
+  return String.fromCharCode(...icc.subarray(16, 20));
 }
 
 function framesOf(bytes: Uint8Array, kind: Kind, { pages = 1, format }: Metadata): number {
@@ -237,15 +237,12 @@ async function converted(
   warnings: string[],
   { animation }: Pick<Picture, "animation">,
 ): Promise<Picture> {
-  const deep = isDeep && !isGrey(icc);
-  const png = await chain.toColourspace(isGrey(icc) ? "b-w" : deep ? "rgb16" : "srgb").png({ compressionLevel: 0 })
+  const isGrey = spaceOf(icc) === "GRAY";
+  const deep = isDeep && !isGrey;
+  const png = await chain.toColourspace(isGrey ? "b-w" : deep ? "rgb16" : "srgb").png({ compressionLevel: 0 })
     .toBuffer();
   const meant = open(withMetadata(png, { icc }));
   meant.on("warning", (text: string) => warnings.push(text));
   if (deep) meant.withIccProfile("srgb");
   return await toPicture(meant, animation);
-}
-
-function isGrey(icc: Uint8Array): boolean {
-  return String.fromCharCode(...icc.subarray(16, 20)) === "GRAY";
 }
