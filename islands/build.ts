@@ -1,10 +1,12 @@
 /**
- * Builds the islands into `static/build/` with `deno bundle`, unless they were already built from the same sources.
+ * Builds the islands into `static/build/` with `deno bundle` and terser, which makes the chunks a little smaller still,
+ * unless they were already built from the same sources.
  *
  * @module
  */
 
 import { createHash } from "node:crypto";
+import { minify } from "terser";
 
 const ROOT = new URL("../", import.meta.url);
 const OUT = new URL("static/build/", ROOT);
@@ -60,6 +62,15 @@ if (await built() !== sources) {
   if (!success) {
     console.error(new TextDecoder().decode(stderr));
     Deno.exit(1);
+  }
+  for await (const { name } of Deno.readDir(OUT)) {
+    const file = new URL(name, OUT);
+    const { code } = await minify(await Deno.readTextFile(file), {
+      module: true,
+      compress: { passes: 2, ecma: 2020 },
+      format: { ecma: 2020 },
+    });
+    await Deno.writeTextFile(file, code!);
   }
   // Chunks are named by a hash of their content; so is the entry.
   const bundle = new URL("client.js", OUT);

@@ -5,6 +5,7 @@
  * @module
  */
 
+import "./shared.ts";
 import { type ComponentChild, hydrate, render } from "preact";
 import { effect } from "@preact/signals";
 import { Actions, setActions } from "./actions.ts";

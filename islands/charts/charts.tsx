@@ -5,6 +5,7 @@
  * @module
  */
 
+import "../app/shared.ts";
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { SeriesAnswer, SeriesBucket } from "../../queue/task/api_types.ts";

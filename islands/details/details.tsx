@@ -4,6 +4,7 @@
  * @module
  */
 
+import "../app/shared.ts";
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Json } from "../../queue/task/record.ts";

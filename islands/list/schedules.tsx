@@ -4,6 +4,7 @@
  * @module
  */
 
+import "../app/shared.ts";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { actions } from "../app/actions.ts";

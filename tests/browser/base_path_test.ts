@@ -1,6 +1,6 @@
 /** The page below a base path, behind a proxy that removes it or passes it on. */
 
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { assertEquals } from "../support/assert.ts";
 import { browserTest, complaints, isLive, rowIds, rowOf } from "../support/browser.ts";
@@ -11,7 +11,7 @@ const BASE = "/millrace";
 /** A proxy that serves another server below the base path; returns its port. */
 async function startProxy(to: number, removes: boolean) {
   const pathOf = (url: string) => removes ? url.slice(BASE.length) || "/" : url;
-  const server = createServer(async (incoming, outgoing) => {
+  const pass = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
     if (!incoming.url!.startsWith(`${BASE}/`)) return void outgoing.writeHead(404).end();
     const body: Uint8Array[] = [];
     for await (const piece of incoming) body.push(piece);
@@ -27,6 +27,12 @@ async function startProxy(to: number, removes: boolean) {
     delete answered["content-encoding"];
     delete answered["content-length"];
     outgoing.writeHead(answer.status, answered).end(new Uint8Array(await answer.arrayBuffer()));
+  };
+  const server = createServer((incoming, outgoing) => {
+    pass(incoming, outgoing).catch((error) => {
+      // A browser that leaves a page drops the requests of that page.
+      if (!incoming.socket.destroyed) throw error;
+    });
   });
   server.on("upgrade", (incoming, socket) => {
     const upstream = connect(to, "127.0.0.1");
