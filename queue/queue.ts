@@ -32,7 +32,10 @@ import { Janitor } from "./background/janitor.ts";
 import { silent } from "./log.ts";
 import { Notifier } from "./watch/notifier.ts";
 import { Pauses } from "./run/pauses.ts";
+import { countByStatus } from "./store/facets.ts";
+import { type Graph, readGraph } from "./store/graph.ts";
 import { type Filter, listTasks, type Order, type Page } from "./store/listing.ts";
+import { looksInside } from "./task/content_filter.ts";
 import { migrate } from "./store/commit/format.ts";
 import { Removal } from "./store/removal.ts";
 import { RoleLease } from "./background/role_lease.ts";
@@ -51,7 +54,7 @@ import type { IdempotencyKey } from "./submit/deduplication.ts";
 import type { Submission } from "./submit/new_task.ts";
 import { Submitter } from "./submit/submit.ts";
 import type { PauseInfo } from "./task/api_types.ts";
-import type { TaskState } from "./task/record.ts";
+import type { Status, TaskState } from "./task/record.ts";
 import type { Retention } from "./task/summary.ts";
 import type { RetryFrom } from "./task/transitions.ts";
 
@@ -383,7 +386,7 @@ export class Queue {
   /**
    * Reads tasks by filter, newest first by default.
    *
-   * @throws {BusyError} If it searches for text or a tag and too many searches wait.
+   * @throws {BusyError} If the filter looks inside tasks and too many searches wait.
    *
    * @example
    * ```ts
@@ -410,8 +413,29 @@ export class Queue {
    */
   list(filter: Filter, limit: number, cursor?: string, order?: Order): Promise<Page> {
     const read = () => listTasks(this.#core.kv, filter, limit, cursor, order);
-    if (filter.q === undefined && filter.tag === undefined) return read();
+    if (!looksInside(filter)) return read();
     return this.#searches.run(JSON.stringify([filter, limit, cursor, order]), read);
+  }
+
+  /**
+   * Counts the tasks of a filter by status, whatever statuses the filter names.
+   *
+   * @returns The counts, and whether they stopped where a list's total does.
+   * @throws {BusyError} If it has to read tasks and too many searches wait.
+   */
+  countByStatus(filter: Filter): Promise<{ by_status: Record<Status, number>; capped: boolean }> {
+    const all = { ...filter, statuses: undefined };
+    return this.#searches.run(JSON.stringify(["by_status", all]), () => countByStatus(this.#core.kv, all));
+  }
+
+  /**
+   * Reads the tasks that depend on each other around one of them.
+   *
+   * @throws {NotFoundError} If there is no such task.
+   */
+  async graph(id: string): Promise<Graph> {
+    await this.get(id);
+    return await readGraph(this.#core.kv, id);
   }
 
   /** The exact number of tasks by type and status. */

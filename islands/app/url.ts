@@ -5,7 +5,7 @@
  * @module
  */
 
-import { matchesText } from "../../queue/task/text_match.ts";
+import { matchesContent } from "../../queue/task/content_filter.ts";
 import { PAGE, type Range, RANGES, SEARCH_CHARS } from "../../queue/task/limits.ts";
 import { type Status, STATUSES } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
@@ -236,7 +236,7 @@ export function fitsText(view: View, task: TaskSummary, now: number): boolean {
   const created = Date.parse(task.created_at);
   if (view.created_from !== null && created < timeOf(view.created_from, now)) return false;
   if (view.created_to !== null && created >= timeOf(view.created_to, now)) return false;
-  return matchesText(task, { q: view.q || undefined, tag: view.tag ?? undefined });
+  return matchesContent(task, { q: view.q || undefined, tag: view.tag ?? undefined });
 }
 
 /** A view's filter in words. */

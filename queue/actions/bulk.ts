@@ -13,6 +13,7 @@ import * as z from "zod";
 import type { TaskActions } from "./task_actions.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
 import { InvalidInputError, NonRetryableError, NotFoundError, QueueError } from "../task/errors.ts";
+import { looksInside } from "../task/content_filter.ts";
 import { isId } from "../task/ids.ts";
 import { readCounts } from "../store/counts.ts";
 import { type Filter, type Matched, matching, totalOf } from "../store/listing.ts";
@@ -47,8 +48,12 @@ const filterSchema = z.strictObject({
   task_types: z.array(z.string()).optional(),
   tag: z.string().optional(),
   q: z.string().optional(),
+  error: z.string().optional(),
+  schedule: z.string().optional(),
   created_from: z.number().optional(),
   created_to: z.number().optional(),
+  ended_from: z.number().optional(),
+  ended_to: z.number().optional(),
 });
 
 const params = z.strictObject({
@@ -94,7 +99,7 @@ export class Bulk {
   ) {
     this.definition = defineTask({
       type: BULK_TYPE,
-      title: "Act on many tasks",
+      title: "Bulk action",
       description: "Cancels, retries or deletes the tasks that match a filter.",
       params,
       checkpoint,
@@ -102,7 +107,8 @@ export class Bulk {
       concurrency: 1,
       maxAttempts: 25,
       timeoutMs: 24 * 3_600_000,
-      titleOf: ({ action, expected }) => `${action} up to ${expected.toLocaleString("en")} tasks`,
+      titleOf: ({ action, expected }) =>
+        `${action[0].toUpperCase()}${action.slice(1)} up to ${expected.toLocaleString("en")} tasks`,
       run: (ctx) => this.#run(ctx),
     });
   }
@@ -163,9 +169,7 @@ export class Bulk {
       }
       return { ids, more: false };
     };
-    return filter.q === undefined && filter.tag === undefined
-      ? search()
-      : this.searches.run(JSON.stringify(["bulk", filter, asOf]), search);
+    return looksInside(filter) ? this.searches.run(JSON.stringify(["bulk", filter, asOf]), search) : search();
   }
 
   async *#matching(...from: [Filter, string, string | undefined]): AsyncGenerator<Matched> {

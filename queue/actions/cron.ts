@@ -24,12 +24,15 @@ export function assertTimes(cron: string, timezone: string): void {
   try {
     new Intl.DateTimeFormat("en", { timeZone: timezone });
   } catch {
-    refuse("/timezone", `"${timezone}" is not an IANA time zone such as Europe/Zurich.`);
+    refuse("/timezone", `"${timezone}" is not a time zone; they are named like Europe/Zurich.`);
   }
   try {
     new Cron(cron, { timezone });
-  } catch (error) {
-    refuse("/cron", `This is not a cron expression: ${(error as Error).message}`);
+  } catch {
+    const detail =
+      "This is not a cron expression. It has five fields: minute, hour, day of the month, month, weekday. " +
+      "Daily at six is 0 6 * * *.";
+    refuse("/cron", detail);
   }
 }
 

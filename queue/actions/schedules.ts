@@ -88,27 +88,18 @@ export class Schedules {
     by: string,
     { idempotency, perHour = Infinity }: { idempotency?: IdempotencyKey; perHour?: number } = {},
   ): Promise<{ schedule: Schedule; created: boolean }> {
-    const { cron, timezone = "UTC", missed = "skip", submission } = input;
     const now = this.core.clock.now();
-    assertTimes(cron, timezone);
-    const { state } = await this.submitter.prepare(submission);
     const schedule: Schedule = {
+      ...await this.#check(input),
       id: newId(now),
-      name: input.name ?? submission.task_type,
-      cron,
-      timezone,
-      missed,
-      submission,
       paused: false,
-      next_at: nextAfter({ cron, timezone }, now),
+      next_at: nextAfter({ timezone: "UTC", ...input }, now),
       last_at: null,
       last_task_id: null,
       last_error: null,
       created_at: now,
       created_by: by,
-      uploads: state.task.uploads,
     };
-    if (schedule.next_at === null) refuse("/cron", "This expression has no future time.");
     const made = async (changeset: Changeset): Promise<Schedule | null> => {
       if (!idempotency) return null;
       const body = idempotency.body ?? fingerprint(input);
@@ -141,6 +132,46 @@ export class Schedules {
       this.core.notifier.due(schedule.next_at!);
       return { schedule, created: true };
     }
+  }
+
+  /**
+   * Replaces what a schedule submits, and when. Its id, its history and whether it is paused stay.
+   *
+   * @param perHour Most tasks that all schedules together may start an hour. Default: no limit.
+   *
+   * @throws {NotFoundError} If there is none.
+   * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
+   */
+  async replace(id: string, input: ScheduleInput, perHour = Infinity): Promise<Schedule> {
+    await this.#read(id);
+    const wanted = await this.#check(input);
+    const all = await this.list();
+    assertLoad(all.map((one) => one.id === id ? { ...one, ...wanted } : one), perHour, "/cron");
+    const owner = { ...wanted, id, input_params: wanted.submission.input_params as Json ?? {} };
+    return (await this.#change(id, (before) => {
+      const isRetimed = before.cron !== wanted.cron || before.timezone !== wanted.timezone;
+      const next_at = before.paused
+        ? null
+        : isRetimed || before.next_at === null
+        ? nextAfter(wanted, this.core.clock.now())
+        : before.next_at;
+      return { ...before, ...wanted, next_at, last_error: null };
+    }, (changeset, before) => {
+      const dropped = before.uploads.filter((upload) => !wanted.uploads.includes(upload));
+      changeset.deletes.push(...dropped.map((upload) => keys.uploadRef(upload, id)));
+      return this.uploads.refer(changeset, [owner], () => "");
+    }))!;
+  }
+
+  /** Checks what makes a schedule, and adds its defaults. */
+  async #check(input: ScheduleInput): Promise<Required<ScheduleInput> & Pick<Schedule, "uploads">> {
+    const { cron, timezone = "UTC", missed = "skip", submission, name = submission.task_type } = input;
+    assertTimes(cron, timezone);
+    const { state } = await this.submitter.prepare(submission);
+    if (nextAfter({ cron, timezone }, this.core.clock.now()) === null) {
+      refuse("/cron", "This expression has no future time.");
+    }
+    return { name, cron, timezone, missed, submission, uploads: state.task.uploads };
   }
 
   /**
@@ -262,7 +293,11 @@ export class Schedules {
     return entry;
   }
 
-  async #change(id: string, next: (schedule: Schedule) => Schedule | null): Promise<Schedule | null> {
+  async #change(
+    id: string,
+    next: (schedule: Schedule) => Schedule | null,
+    add: (changeset: Changeset, before: Schedule) => Promise<void> = () => Promise.resolve(),
+  ): Promise<Schedule | null> {
     while (true) {
       const entry = await this.#read(id);
       const before = decode<Schedule>(entry.value);
@@ -270,6 +305,7 @@ export class Schedules {
       const changeset = emptyChangeset(`schedule:${id}`);
       changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       put(changeset, before, after);
+      await add(changeset, before);
       try {
         await this.#commit(changeset, after);
         return after;

@@ -230,8 +230,9 @@ export class EffectWorker {
 }
 
 function whyNot(id: string, parent: TaskState | null): TaskError {
-  const what = parent ? `is ${parent.task.status}` : "no longer exists";
-  return { code: "dependency_failed", message: `Task ${id}, which this one depends on, ${what}.` };
+  const ended = parent?.task.status === "FAILED" ? "failed" : "was cancelled";
+  const what = parent ? `“${parent.task.title}” ${ended}` : `task ${id}, on which it depends, no longer exists`;
+  return { code: "dependency_failed", message: `Cancelled because ${what}.` };
 }
 
 function remove(changeset: Changeset, { key, versionstamp }: Deno.KvEntry<unknown>): void {

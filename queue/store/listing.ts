@@ -5,7 +5,7 @@
  * @module
  */
 
-import { matchesText } from "../task/text_match.ts";
+import { type ContentFilter, looksInside, matchesContent } from "../task/content_filter.ts";
 import { SEARCH_LIMIT } from "../task/limits.ts";
 import type { ChangeRecord } from "./commit/lane.ts";
 import { getAll } from "./kv.ts";
@@ -18,15 +18,11 @@ import { readTasks } from "./reads.ts";
 import { isTerminal, type RunRecord, type Status, STATUSES, statusOf, type TaskState } from "../task/record.ts";
 
 /** Which tasks a list shows. Fields that are left out do not filter. */
-export interface Filter {
+export interface Filter extends ContentFilter {
   /** Only these statuses. */
   statuses?: Status[];
   /** Only these types. */
   task_types?: string[];
-  /** Only tasks with this tag. */
-  tag?: string;
-  /** Text to find in id, title, type, message or tags, ignoring case. */
-  q?: string;
   /** Created at this time or later, milliseconds since the epoch. */
   created_from?: number;
   /** Created before this time, milliseconds since the epoch. */
@@ -48,14 +44,15 @@ export interface Page {
   total: number;
   /** Whether `total` stopped at {@linkcode SEARCH_LIMIT}, or where a search reached its read limit. */
   total_capped: boolean;
-  /** How many tasks were searched, where `q` or `tag` was given; null otherwise. */
+  /** How many tasks were searched, where the filter looks inside tasks; null otherwise. */
   searched: number | null;
 }
 
 /** … or at this many bytes of their records, if these are larger than most. */
-const SEARCH_BYTES = 32_000_000;
+export const SEARCH_BYTES = 32_000_000;
 
-const CHUNK = 200;
+/** Tasks that are read at once. */
+export const CHUNK = 200;
 
 /** Reads tasks by filter. `cursor` is the id after which the page begins. */
 export async function listTasks(
@@ -66,7 +63,7 @@ export async function listTasks(
   order: Order = "newest",
 ): Promise<Page> {
   const counts = await readCounts(kv);
-  const searching = filter.q !== undefined || filter.tag !== undefined;
+  const searching = looksInside(filter);
   const states: TaskState[] = [];
   let found = 0;
   let searched = 0;
@@ -80,7 +77,7 @@ export async function listTasks(
     cut = searching && (searched === SEARCH_LIMIT || bytes > SEARCH_BYTES);
     if (cut) break;
     searched++;
-    if (!hasText(state, filter)) continue;
+    if (!hasContent(state, filter)) continue;
     found++;
     if (passed(state.task.id)) {
       if (before.push(state.task.id) > limit + 1) before.shift();
@@ -156,7 +153,7 @@ export interface Matched {
 
 /**
  * Scans the tasks of a filter, oldest first, and yields those that already matched at the commit `asOf`: what someone
- * saw in a list, however much has changed since. Where the list searches (`q`, `tag`), this scans no more than the
+ * saw in a list, however much has changed since. Where the list looks inside tasks, this scans no more than the
  * list does.
  *
  * @param after Begin after this id.
@@ -165,14 +162,14 @@ export interface Matched {
 export async function* matching(kv: Deno.Kv, filter: Filter, asOf: string, after?: string): AsyncGenerator<Matched> {
   const counts = await readCounts(kv);
   let from = after;
-  if (filter.q !== undefined || filter.tag !== undefined) {
+  if (looksInside(filter)) {
     const before = await endOfSearch(kv, filter, counts);
     if (before !== null && (from === undefined || before > from)) from = before;
   }
   const open = filter.statuses?.filter((status) => !isTerminal(status)) ?? [];
   const since = open.length === 1 && open[0] === "RUNNING" ? await timeOf(kv, asOf) : null;
   for await (const states of walkChunks(kv, filter, counts, "oldest", from, CHUNK)) {
-    const fitting = states.filter((state) => hasText(state, filter));
+    const fitting = states.filter((state) => hasContent(state, filter));
     const marks = await getAll(kv, fitting.map((state) => markOf(state, open.length === 1)));
     const ids = fitting.flatMap((state, i) => {
       const { versionstamp } = marks[i];
@@ -225,13 +222,13 @@ export function totalOf(counts: Counts, filter: Filter): number {
   return total;
 }
 
-/** Whether a state matches the text and the tag of a filter; a running task has its message in the run record. */
-function hasText({ task, run }: TaskState, filter: Filter): boolean {
-  return matchesText(run ? { ...task, message: run.message } : task, filter);
+/** Whether a state contains what a filter asks for; a running task has its message in the run record. */
+export function hasContent({ task, run }: TaskState, filter: Filter): boolean {
+  return matchesContent(run ? { ...task, message: run.message, error: null, completed_at: null } : task, filter);
 }
 
 /** Tasks that match status, type and time, in order, after `cursor`. */
-async function* walk(...from: Parameters<typeof walkChunks>): AsyncGenerator<TaskState> {
+export async function* walk(...from: Parameters<typeof walkChunks>): AsyncGenerator<TaskState> {
   for await (const states of walkChunks(...from)) yield* states;
 }
 

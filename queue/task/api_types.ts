@@ -55,7 +55,10 @@ export interface Stats {
   total: number;
   by_status: Record<Status, number>;
   by_type: Record<string, Record<Status, number>>;
-  /** What the last hour says of each type that had tasks in it; times in milliseconds. */
+  /**
+   * The last hour of each type that had tasks in it: how many FAILED tasks ended in it, and the 95th percentile of its
+   * run times in milliseconds.
+   */
   last_hour: Record<string, { failed: number; run_p95: number | null }>;
   /** The types that are paused. */
   paused: Record<string, PauseInfo>;
@@ -85,6 +88,8 @@ export interface SeriesBucket {
   run_p95: number | null;
   /** How many tasks of each type waited at its end. */
   waiting: Record<string, number>;
+  /** How many tasks of each type ended, however they did. */
+  by_type: Record<string, number>;
 }
 
 /** An annotation of a chart. */

@@ -36,7 +36,7 @@ export const PAGE = { default: 50, max: 200 } as const;
 export const LOG_PAGE = { default: 1_000, max: 5_000 } as const;
 /** Characters of the texts of a schedule. */
 export const SCHEDULE_CHARS = { name: 100, cron: 200, timezone: 64 } as const;
-/** `q` and `tag` look at this many tasks from the beginning of the list; other totals are counted up to here. */
+/** A filter that looks inside tasks reads this many from the beginning of the list; other totals are counted up to here. */
 export const SEARCH_LIMIT = 10_000;
 
 /** The ranges of a chart: how far back it goes and how long a bucket is, in minutes. */

@@ -114,6 +114,16 @@ export interface Task extends Omit<TaskSummary, "error"> {
   attempts: (Omit<Attempt, "started_at" | "completed_at"> & { started_at: string; completed_at: string })[];
 }
 
+/** Tasks that depend on each other, as `GET /api/tasks/{id}/graph` shows them. */
+export interface TaskGraph {
+  /** The tasks, in the order in which they were submitted. */
+  tasks: (TaskSummary & Pick<Task, "depends_on">)[];
+  /** Tasks that others depend on and that have been deleted. */
+  deleted: string[];
+  /** Whether there may be more tasks: at most 200 are shown, and of those that have ended not all may be found. */
+  partial: boolean;
+}
+
 const time = (ms: number | null): string | null => ms === null ? null : new Date(ms).toISOString();
 
 /** How long ended tasks are kept, by how they ended. Milliseconds. */

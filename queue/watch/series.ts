@@ -103,8 +103,8 @@ export class Series {
     return await readSeries(this.kv, range, this.clock.now(), waiting, task_types);
   }
 
-  /** The last hour's numbers of each type that had tasks in it. */
-  async lastHour(): Promise<Record<string, { failed: number; run_p95: number | null }>> {
+  /** The 95th percentile of the run times of the last hour, by type; null if no run of it succeeded. */
+  async lastHour(): Promise<Record<string, number | null>> {
     return await readLastHour(this.kv, this.clock.now());
   }
 }
@@ -162,6 +162,9 @@ async function readSeries(
       run_p50: quantile(all.run, 0.5),
       run_p95: quantile(all.run, 0.95),
       waiting: Object.fromEntries([...depth].map(([type, count]) => [type, Math.max(0, count)])),
+      by_type: Object.fromEntries(
+        [...sums].map(([type, { succeeded, failed, cancelled }]) => [type, succeeded + failed + cancelled]),
+      ),
     });
     for (const [type, sample] of sums) depth.set(type, depth.get(type)! - sample.waiting);
   }
@@ -181,11 +184,8 @@ async function readSeries(
   };
 }
 
-/** The last hour's numbers of each type: how many failed, and how long runs that succeeded took. */
-async function readLastHour(
-  kv: Deno.Kv,
-  now: number,
-): Promise<Record<string, { failed: number; run_p95: number | null }>> {
+/** The 95th percentile of each type's run times in the last hour, of runs that succeeded. */
+async function readLastHour(kv: Deno.Kv, now: number): Promise<Record<string, number | null>> {
   const last = Math.floor(now / MINUTE_MS);
   const sums = new Map<string, Sample>();
   for (const types of (await readMinutes(kv, last - 59, last + 1)).values()) {
@@ -195,7 +195,5 @@ async function readLastHour(
       sums.set(type, sum);
     }
   }
-  return Object.fromEntries(
-    [...sums].map(([type, { failed, run }]) => [type, { failed, run_p95: quantile(run, 0.95) }]),
-  );
+  return Object.fromEntries([...sums].map(([type, { run }]) => [type, quantile(run, 0.95)]));
 }

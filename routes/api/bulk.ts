@@ -34,8 +34,12 @@ const bulkSchema = z.strictObject({
     task_type: several.pipe(z.array(z.string().max(TYPE_CHARS)).min(1).max(FILTER_TYPES)).optional(),
     tag: z.string().min(1).max(TAGS.chars).optional(),
     q: z.string().min(1).max(SEARCH_CHARS).optional(),
+    error: z.string().min(1).max(SEARCH_CHARS).optional(),
+    schedule: z.string().refine(isId, "This is not the id of a schedule.").optional(),
     created_from: time,
     created_to: time,
+    ended_from: time,
+    ended_to: time,
   }).optional(),
   as_of: z.string().regex(/^[0-9a-f]{20}$/, "Pass as_of from the list that you saw.").optional(),
 }).superRefine(({ ids, filter, as_of }, context) => {

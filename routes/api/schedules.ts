@@ -8,7 +8,9 @@ import { SCHEDULE_CHARS } from "../../queue/task/limits.ts";
 import { Hono } from "hono";
 import * as z from "zod";
 import { nextTimes } from "../../queue/actions/cron.ts";
-import { MISSED_POLICIES, type Schedule } from "../../queue/actions/schedules.ts";
+import { MISSED_POLICIES, type Schedule, type ScheduleInput } from "../../queue/actions/schedules.ts";
+import { issuesOf } from "../../queue/params.ts";
+import { InvalidInputError } from "../../queue/task/errors.ts";
 import { UNIQUE_STATES } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
 import { readJson } from "../http/body.ts";
@@ -30,8 +32,51 @@ const scheduleSchema = z.strictObject({
   ...submissionFields,
 });
 
+/** The fields that a change may leave as they are; null takes an optional one away. */
+const changeSchema = z.record(z.string(), z.unknown());
+
 const time = (ms: number | null) => ms === null ? null : new Date(ms).toISOString();
 const seconds = (ms: number | undefined) => ms === undefined ? null : ms / 1000;
+
+/** A schedule as the body that would create it. */
+function bodyOf({ name, cron, timezone, missed, submission }: Schedule): Record<string, unknown> {
+  const { timeout_ms, expires_in_ms, retention_ms, unique, ...rest } = submission;
+  return {
+    ...{ name, cron, timezone, missed, ...rest },
+    timeout: seconds(timeout_ms),
+    expires_in: seconds(expires_in_ms),
+    retention: seconds(retention_ms),
+    unique: unique && { key: unique.key, period: seconds(unique.period_ms) ?? undefined, states: unique.states },
+  };
+}
+
+/**
+ * The body that a change makes of a schedule.
+ *
+ * @throws {InvalidInputError} With a pointer to each thing that is wrong.
+ */
+export function changedBody(schedule: Schedule, change: Record<string, unknown>): z.output<typeof scheduleSchema> {
+  const merged = Object.entries({ ...bodyOf(schedule), ...change }).filter(([, value]) => value !== null);
+  return parseSchedule(Object.fromEntries(merged));
+}
+
+/**
+ * Checks the body of a schedule.
+ *
+ * @throws {InvalidInputError} With a pointer to each thing that is wrong.
+ */
+export function parseSchedule(body: unknown): z.output<typeof scheduleSchema> {
+  const parsed = scheduleSchema.safeParse(body);
+  if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
+  return parsed.data;
+}
+
+/** A validated body, as the queue expects it. */
+export function toSchedule(
+  { name, cron, timezone, missed, ...fields }: z.output<typeof scheduleSchema>,
+): ScheduleInput {
+  return { name, cron, timezone, missed, submission: toFields(fields) };
+}
 
 function shown(schedule: Schedule): Record<string, unknown> {
   const { submission } = schedule;
@@ -74,9 +119,7 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
 
   app.post("/", requireRole("operator"), async (c) => {
     const body = await readJson(c, scheduleSchema);
-    const { name, cron, timezone, missed, ...fields } = body;
-    const input = { name, cron, timezone, missed, submission: toFields(fields) };
-    const { schedule, created } = await schedules.create(input, c.get("principal").name, {
+    const { schedule, created } = await schedules.create(toSchedule(body), c.get("principal").name, {
       idempotency: idempotencyOf(c, ["schedule", body]),
       perHour: quotas.scheduledPerHour,
     });
@@ -98,6 +141,12 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
   });
 
   app.get("/:id", async (c) => c.json(shown(await schedules.get(c.req.param("id")))));
+
+  app.patch("/:id", requireRole("operator"), async (c) => {
+    const change = await readJson(c, changeSchema);
+    const body = changedBody(await schedules.get(c.req.param("id")), change);
+    return c.json(shown(await schedules.replace(c.req.param("id"), toSchedule(body), quotas.scheduledPerHour)));
+  });
 
   app.delete("/:id", requireRole("operator"), async (c) => {
     await schedules.delete(c.req.param("id"));

@@ -10,7 +10,7 @@ import * as z from "zod";
 import type { Queue } from "../../queue/queue.ts";
 import type { Clock } from "../../queue/task/clock.ts";
 import { isTerminal, statusOf, type TaskState } from "../../queue/task/record.ts";
-import { summaryOf, taskOf } from "../../queue/task/summary.ts";
+import { summaryOf, type TaskGraph, taskOf } from "../../queue/task/summary.ts";
 import { RETRY_FROM } from "../../queue/task/transitions.ts";
 import { mayActAs, requireRole } from "../http/auth.ts";
 import { readJson, readOptionalJson } from "../http/body.ts";
@@ -78,15 +78,24 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
   });
 
   app.get("/", async (c) => {
-    const { filter, limit, cursor, order } = readFilter(new URL(c.req.url).searchParams);
+    const { filter, limit, cursor, order, facets } = readFilter(new URL(c.req.url).searchParams);
     const as_of = await queue.stream.head();
-    const { states, ...page } = await queue.list(filter, limit, cursor, order);
-    return c.json({ tasks: states.map(summary), ...page, as_of });
+    const [{ states, ...page }, counts] = await Promise.all([
+      queue.list(filter, limit, cursor, order),
+      facets ? queue.countByStatus(filter) : null,
+    ]);
+    return c.json({ tasks: states.map(summary), ...page, ...counts && { facets: counts }, as_of });
   });
 
   app.route("/bulk", bulkRoutes(options));
 
   app.get("/:id", async (c) => c.json(await whole(c, await queue.get(c.req.param("id")))));
+
+  app.get("/:id/graph", async (c) => {
+    const { states, ...more } = await queue.graph(c.req.param("id"));
+    const tasks = states.map((state) => ({ ...summary(state), depends_on: state.task.depends_on }));
+    return c.json({ tasks, ...more } satisfies TaskGraph);
+  });
 
   app.delete("/:id", requireRole("operator"), async (c) => {
     const state = await queue.cancel(c.req.param("id"), c.get("principal").name);

@@ -11,7 +11,8 @@ import type { Filter, Order } from "../../queue/store/listing.ts";
 import { type Status, STATUSES } from "../../queue/task/record.ts";
 import { Problem, type ProblemIssue } from "./problem.ts";
 
-const FILTERS = ["status", "task_type", "tag", "q", "created_from", "created_to"];
+const TIMES = ["created_from", "created_to", "ended_from", "ended_to"] as const;
+const FILTERS = ["status", "task_type", "tag", "q", "error", "schedule", ...TIMES];
 
 /** A time, or a date, which means its start in UTC. */
 export const timeSchema = z.union([z.iso.datetime({ offset: true }), z.iso.date()]);
@@ -24,9 +25,9 @@ export function badQuery(...errors: ProblemIssue[]): Problem {
 /** A list's query, or a problem that names each wrong parameter. */
 export function readFilter(
   query: URLSearchParams,
-): { filter: Filter; limit: number; cursor: string | undefined; order: Order } {
+): { filter: Filter; limit: number; cursor: string | undefined; order: Order; facets: boolean } {
   const errors: ProblemIssue[] = [];
-  const known = new Set([...FILTERS, "limit", "cursor", "order"]);
+  const known = new Set([...FILTERS, "limit", "cursor", "order", "facets"]);
   for (const name of query.keys()) {
     if (!known.has(name)) errors.push({ parameter: name, detail: "Unknown parameter." });
   }
@@ -37,7 +38,7 @@ export function readFilter(
       errors.push({ parameter: "status", detail: `"${status}" is not one of ${STATUSES.join(", ")}.` });
     }
   }
-  for (const name of ["tag", "q", "created_from", "created_to", "limit", "cursor", "order"]) {
+  for (const name of ["tag", "q", "error", "schedule", ...TIMES, "limit", "cursor", "order", "facets"]) {
     if (query.getAll(name).length > 1) errors.push({ parameter: name, detail: "Must be given only once." });
   }
   const limit = Number(query.get("limit") ?? PAGE.default);
@@ -59,14 +60,28 @@ export function readFilter(
     if (parsed.success) return Date.parse(text);
     errors.push({ parameter, detail: "Must be a time such as 2026-11-25T08:00:00Z, or a date." });
   };
-  const created_from = time("created_from");
-  const created_to = time("created_to");
-  if (created_from !== undefined && created_to !== undefined && created_from >= created_to) {
-    errors.push({ parameter: "created_to", detail: "It must be later than created_from." });
+  const times = Object.fromEntries(TIMES.map((name) => [name, time(name)]));
+  for (const what of ["created", "ended"]) {
+    const [from, to] = [times[`${what}_from`], times[`${what}_to`]];
+    if (from !== undefined && to !== undefined && from >= to) {
+      errors.push({ parameter: `${what}_to`, detail: `It must be later than ${what}_from.` });
+    }
   }
-  const q = query.get("q") || undefined;
-  if (q !== undefined && q.length > SEARCH_CHARS) {
-    errors.push({ parameter: "q", detail: `At most ${SEARCH_CHARS} characters.` });
+  const text = (parameter: "q" | "error") => {
+    const value = query.get(parameter) || undefined;
+    if (value !== undefined && value.length > SEARCH_CHARS) {
+      errors.push({ parameter, detail: `At most ${SEARCH_CHARS} characters.` });
+    }
+    return value;
+  };
+  const [q, error] = [text("q"), text("error")];
+  const schedule = query.get("schedule") || undefined;
+  if (schedule !== undefined && !isId(schedule)) {
+    errors.push({ parameter: "schedule", detail: "Must be the id of a schedule." });
+  }
+  const facets = query.get("facets") ?? "none";
+  if (facets !== "none" && facets !== "status") {
+    errors.push({ parameter: "facets", detail: "Must be status or none." });
   }
   if (errors.length > 0) throw badQuery(...errors);
   const types = several("task_type");
@@ -76,11 +91,13 @@ export function readFilter(
       task_types: types.length > 0 ? types : undefined,
       tag: query.get("tag") || undefined,
       q,
-      created_from,
-      created_to,
+      error,
+      schedule,
+      ...times,
     },
     limit,
     cursor,
     order: order as Order,
+    facets: facets === "status",
   };
 }

@@ -10,12 +10,13 @@ import type { Logger } from "../../queue/log.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Stats } from "../../queue/task/api_types.ts";
 import { type Status, STATUSES } from "../../queue/task/record.ts";
+import { RecentFailures } from "./recent_failures.ts";
 
 /** Minimum time between two frames, in milliseconds. */
 const FRAME_MS = 250;
 /** How often to check for changes that involve no task (a pause, a new minute). */
 const LOOK_MS = 2_000;
-/** The last hour is read this often at most. */
+/** The run times of the last hour are read this often at most. */
 const HOUR_MS = 5_000;
 
 /** Undelivered messages are counted up to this number. */
@@ -24,22 +25,30 @@ const MAX_COUNTED = 1_000;
 /** Reads the statistics and watches them for changes. */
 export class StatsFeed {
   readonly #listeners = new Set<(json: string) => void>();
-  #hour: { at: number; read: Promise<Stats["last_hour"]> } | null = null;
+  #hour: { at: number; read: ReturnType<Queue["series"]["lastHour"]> } | null = null;
+  readonly #failures: RecentFailures;
   #cancel: (() => void) | null = null;
   #soon = false;
   #unsubscribe: (() => void) | null = null;
   #subscribing = false;
 
-  constructor(private readonly queue: Queue, private readonly clock: Clock, private readonly log: Logger) {}
+  constructor(private readonly queue: Queue, private readonly clock: Clock, private readonly log: Logger) {
+    this.#failures = new RecentFailures(queue, clock);
+  }
 
   /** The current statistics. */
   async read(): Promise<Stats> {
-    const [counts, pauses, undelivered, last_hour] = await Promise.all([
+    const [counts, pauses, undelivered, times, failures] = await Promise.all([
       this.queue.counts(),
       this.queue.pauses(),
       this.queue.inbox.count(MAX_COUNTED),
       this.#lastHour(),
+      this.#failures.count(),
     ]);
+    const last_hour: Stats["last_hour"] = {};
+    for (const type of new Set([...Object.keys(times), ...failures.keys()])) {
+      last_hour[type] = { failed: failures.get(type) ?? 0, run_p95: times[type] ?? null };
+    }
     const zeros = () => Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
     const paused = Object.fromEntries(pauses);
     const stats: Stats = { total: 0, by_status: zeros(), by_type: {}, last_hour, paused, undelivered };
@@ -54,7 +63,7 @@ export class StatsFeed {
     return stats;
   }
 
-  #lastHour(): Promise<Stats["last_hour"]> {
+  #lastHour(): ReturnType<Queue["series"]["lastHour"]> {
     const now = this.clock.monotonic();
     if (!this.#hour || now - this.#hour.at > HOUR_MS) this.#hour = { at: now, read: this.queue.series.lastHour() };
     const { read } = this.#hour;
@@ -75,6 +84,7 @@ export class StatsFeed {
       this.#soon = false;
       this.#unsubscribe?.();
       this.#unsubscribe = null;
+      this.#failures.forget();
     };
   }
 
@@ -82,9 +92,13 @@ export class StatsFeed {
   #start(): void {
     if (this.#unsubscribe || this.#subscribing) return;
     this.#subscribing = true;
-    this.queue.stream.subscribe(() => this.#schedule(FRAME_MS)).then((unsubscribe) => {
-      if (this.#listeners.size === 0) unsubscribe();
-      else this.#unsubscribe = unsubscribe;
+    this.queue.stream.subscribe((batch) => {
+      this.#failures.hear(batch);
+      this.#schedule(FRAME_MS);
+    }).then((unsubscribe) => {
+      if (this.#listeners.size === 0) return unsubscribe();
+      this.#unsubscribe = unsubscribe;
+      this.#failures.follow();
     }).catch((error) => {
       this.log.warn("Could not listen for changes of the statistics; will retry.", { error });
     }).finally(() => this.#subscribing = false);

@@ -62,7 +62,7 @@ Deno.test("a large set becomes a task of its own that says how far it is and wha
     await submitMany(queue, 450, "noop");
     const asOf = await queue.stream.head();
     const bulk = await queue.bulk.byFilter("cancel", { task_types: ["noop"] }, asOf) as TaskState;
-    assertEquals([bulk.task.task_type, bulk.task.title], ["bulk", "cancel up to 450 tasks"]);
+    assertEquals([bulk.task.task_type, bulk.task.title], ["bulk", "Cancel up to 450 tasks"]);
     const ended = await reaches(queue, bulk.task.id, "SUCCESS", "FAILED");
     assertEquals(ended.task.result, { action: "cancel", done: 450, failed: 0, failures: [] });
     assertEquals(totalOf(await queue.counts(), { task_types: ["noop"], statuses: ["CANCELLED"] }), 450);

@@ -67,6 +67,91 @@ Deno.test("a wrong schedule is refused with a pointer to what is wrong", async (
   });
 });
 
+Deno.test("a schedule is changed in part: times, parameters, options; what is wrong changes nothing", async () => {
+  await withApp({}, async ({ call, send }) => {
+    const made = await (await send("POST", "/api/schedules", {
+      ...nightly,
+      task_type: "held",
+      input_params: { n: 1 },
+      max_attempts: 2,
+      timeout: 60,
+      callback_url: "https://example.com/?key=secret",
+      unique: { key: "report", period: 60 },
+    })).json();
+    const path = `/api/schedules/${made.id}`;
+    const change = async (body: unknown) => {
+      const answer = await send("PATCH", path, body);
+      return { status: answer.status, ...await answer.json() };
+    };
+    assertEquals(await change({}), { ...made, status: 200 });
+    const moved = await change({ cron: "30 7 * * 1-5", name: "Weekdays" });
+    assertEquals([moved.cron, moved.name, moved.timezone, moved.input_params], [
+      "30 7 * * 1-5",
+      "Weekdays",
+      "Europe/Zurich",
+      { n: 1 },
+    ]);
+    for (const time of moved.next_times) assertMatch(time, /T0[56]:30:00/);
+    const other = await change({ input_params: { n: 2 }, priority: null, max_attempts: null, tags: ["day"] });
+    assertEquals([other.input_params, other.priority, other.max_attempts, other.tags, other.timeout, other.unique], [
+      { n: 2 },
+      0,
+      null,
+      ["day"],
+      60,
+      made.unique,
+    ]);
+    assertEquals(other.next_times, moved.next_times);
+    for (
+      const [body, pointer] of [
+        [{ cron: "x" }, "/cron"],
+        [{ cron: null }, "/cron"],
+        [{ task_type: "none" }, "/task_type"],
+        [{ paused: true }, "/paused"],
+        [{ priority: 10 }, "/priority"],
+      ] as const
+    ) {
+      const refused = await change(body);
+      assertEquals([refused.status, refused.errors[0].pointer], [422, pointer]);
+    }
+    assertEquals(await (await call(path)).json(), await (await call(path)).json());
+    await (await call(`${path}/pause`, { method: "POST" })).body?.cancel();
+    const paused = await change({ cron: "0 1 * * *" });
+    assertEquals([paused.paused, paused.next_times], [true, []]);
+    const resumed = await (await call(`${path}/resume`, { method: "POST" })).json();
+    for (const time of resumed.next_times) assertMatch(time, /T(23|00):00:00/);
+    const run = await (await call(`${path}/trigger`, { method: "POST" })).json();
+    assertEquals([run.input_params, run.callback_url, run.tags], [
+      { n: 2 },
+      "https://example.com/?key=secret",
+      ["day"],
+    ]);
+    const gone = await send("PATCH", "/api/schedules/01ARZ3NDEKTSV4RRFFQ69G5FAV", {});
+    assertEquals([gone.status, (await gone.json()).code], [404, "not_found"]);
+  });
+});
+
+Deno.test("a changed schedule keeps its new files and lets go of the old ones", async () => {
+  await withApp({}, async ({ call, send, kv }) => {
+    const upload = async (name: string) => {
+      const answer = await call(`/api/uploads?name=${name}`, { method: "POST", body: "a,b\n1,2\n" });
+      return (await answer.json()).upload_id as string;
+    };
+    const [first, second] = [await upload("a.csv"), await upload("b.csv")];
+    const refs = async () =>
+      (await Array.fromAsync(kv.list({ prefix: ["upload_ref"] }))).map(({ key }) => key[1]).sort();
+    const body = { cron: "0 2 * * *", task_type: "csv_processing", input_params: { upload_id: first } };
+    const made = await (await send("POST", "/api/schedules", body)).json();
+    assertEquals(await refs(), [first]);
+    const path = `/api/schedules/${made.id}`;
+    const changed = await (await send("PATCH", path, { input_params: { upload_id: second } })).json();
+    assertEquals([changed.input_params.upload_id, await refs()], [second, [second]]);
+    const missing = await send("PATCH", path, { input_params: { upload_id: "01ARZ3NDEKTSV4RRFFQ69G5FAV" } });
+    assertEquals([missing.status, (await missing.json()).errors[0].pointer], [422, "/input_params/upload_id"]);
+    assertEquals(await refs(), [second]);
+  });
+});
+
 Deno.test("a viewer reads schedules and changes none", async () => {
   const tokens = [
     { name: "vera", role: "viewer" as const, secret: "viewer-secret-0123" },
