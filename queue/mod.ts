@@ -65,7 +65,7 @@ export {
   type TaskState,
   type TerminalStatus,
 } from "./task/record.ts";
-export { type ArtifactInfo, type Retention, summaryOf, type TaskSummary } from "./task/summary.ts";
+export { type ArtifactInfo, type FileInfo, type Retention, summaryOf, type TaskSummary } from "./task/summary.ts";
 export type { PauseInfo, SeriesAnnotation, SeriesAnswer, SeriesBucket } from "./task/api_types.ts";
 export { RETRY_FROM, type RetryFrom } from "./task/transitions.ts";
 export { type Inbox, type Refusal, taskMessage, type UndeliveredMessage } from "./submit/inbox.ts";
@@ -73,7 +73,9 @@ export type { SubmissionBody } from "./submit/submission.ts";
 export type { Submission } from "./submit/new_task.ts";
 export type { IdempotencyKey, Unique } from "./submit/deduplication.ts";
 export type { Uploads } from "./submit/uploads.ts";
+export type { Graph } from "./store/graph.ts";
 export type { Filter, Order, Page } from "./store/listing.ts";
+export type { ContentFilter } from "./task/content_filter.ts";
 export type { StoredFile, Upload } from "./store/reads.ts";
 export type { Counts, OpenWork } from "./store/counts.ts";
 export type { Change } from "./store/changeset.ts";

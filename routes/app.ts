@@ -18,6 +18,7 @@ import { pageRoutes } from "./page/page.ts";
 import { withoutBase } from "./http/address.ts";
 import { Problem, problemResponse, toProblem } from "./http/problem.ts";
 import { Quotas } from "./api/quotas.ts";
+import { schedulePageRoutes } from "./page/schedules/page.tsx";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { staticRoutes } from "./page/static.ts";
 import { StatsFeed } from "./live/stats_feed.ts";
@@ -62,6 +63,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   app.route("/", streamRoutes(options, stats, streams));
   app.route("/static", staticRoutes());
   app.route("/", loginRoutes(options, guesses, streams));
+  app.route("/", schedulePageRoutes(options, quotas));
   app.route("/", suppressionPageRoutes(options));
   app.route("/", undeliveredPageRoutes(options, quotas));
   app.route("/", pageRoutes(options, stats, quotas));

@@ -209,7 +209,18 @@ function readTokens(text: string): Token[] {
 }
 
 /** What comes first in the paths of the service: a proxy that removes a base path of the same name cannot be told apart. */
-const PLACES = ["api", "static", "tasks", "examples", "ws", "login", "logout", "suppressions", "undelivered"];
+const PLACES = [
+  "api",
+  "static",
+  "tasks",
+  "examples",
+  "ws",
+  "login",
+  "logout",
+  "schedules",
+  "suppressions",
+  "undelivered",
+];
 
 /** Whether a `KV_PATH` names a file of this machine: neither memory nor a KV Connect server, which Deno Deploy has too. */
 export function isStoreFile(kvPath: string | undefined): kvPath is string {

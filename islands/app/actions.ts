@@ -38,7 +38,7 @@ export class Actions {
       task.status === "RUNNING" &&
       !await this.requests.confirm({
         title: `Cancel “${task.title}”?`,
-        lines: ["It is running. Finished steps are kept."],
+        lines: ["It is running. Finished steps are kept; the current step is stopped."],
         yes: "Cancel task",
         danger: true,
       })
@@ -58,6 +58,17 @@ export class Actions {
       })
     ) return;
     await this.#one(task, "retry", () => this.requests.call(`api/tasks/${task.id}/retry`, "POST"));
+  }
+
+  /** Deletes an ended task. */
+  async delete(task: TaskSummary): Promise<void> {
+    const sure = await this.requests.confirm({
+      title: `Delete “${task.title}”?`,
+      lines: ["With its result, log and files. This cannot be undone."],
+      yes: "Delete task",
+      danger: true,
+    });
+    if (sure) await this.bulk.act("delete", [task]);
   }
 
   async #one(task: TaskSummary, action: TaskActionName, call: () => Promise<Response>): Promise<void> {
@@ -102,9 +113,10 @@ export class Actions {
   async setPaused(type: string, paused: boolean): Promise<void> {
     const { store } = this;
     const title = titleOf(store, type);
+    let reason: string | null = "";
     if (paused) {
       const { RUNNING = 0 } = store.stats.value.by_type[type] ?? {};
-      const sure = await this.requests.confirm({
+      reason = await this.requests.ask({
         title: `Pause “${title}”?`,
         lines: [
           "New tasks will wait until you resume.",
@@ -112,11 +124,13 @@ export class Actions {
         ],
         yes: "Pause type",
         danger: false,
+        field: "Reason (optional)",
       });
-      if (!sure) return;
+      if (reason === null) return;
     }
     try {
-      const answer = await this.requests.call(`api/task-types/${type}/${paused ? "pause" : "resume"}`, "POST");
+      const path = `api/task-types/${type}/${paused ? "pause" : "resume"}`;
+      const answer = await this.requests.call(path, "POST", paused ? { reason } : undefined);
       if (!answer.ok) return await this.requests.refused(answer, `${paused ? "pause" : "resume"} task types`);
       const { paused: info } = await answer.json();
       const all = { ...store.stats.value.paused };

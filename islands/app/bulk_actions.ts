@@ -8,18 +8,19 @@ import { ACTION_STATUSES, canBe, MAX_BULK_IDS, type TaskActionName } from "../..
 import { isTerminal } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
 import { say } from "../shell/announce.ts";
-import { count, number } from "./format.ts";
+import { clockTime, count, number } from "./format.ts";
 import type { Live } from "./live.ts";
 import { type Navigation, problemOf } from "./navigate.ts";
 import type { Requests } from "./requests.ts";
 import type { Store } from "./state.ts";
-import { clearRequested, markRequested, titleOf, toast } from "./store.ts";
+import { clearRequested, clearSelection, markRequested, titleOf, toast } from "./store.ts";
 import { filterOf, filterWords, hrefOf } from "./url.ts";
 
 /** What is being done, by action. */
 export const VERBS = { cancel: "Cancelling", retry: "Retrying", delete: "Deleting" } as const;
 const DONE = { cancel: "Cancelled", retry: "Retried", delete: "Deleted" } as const;
-const CAN = { cancel: "can be cancelled", retry: "can be retried", delete: "can be deleted" } as const;
+/** The past participle of an action. */
+export const PAST = { cancel: "cancelled", retry: "retried", delete: "deleted" } as const;
 
 /** Ask before acting on more tasks than this. */
 const MANY = 20;
@@ -50,13 +51,19 @@ export class BulkActions {
     // Use their current state: rows are newer than the selection.
     const tasks = [...store.selected.value].map(([id, task]) => store.rows.get(id)?.value.task ?? task);
     const possible = tasks.filter((task) => canBe(action, task));
-    if (possible.length === 0) return this.requests.refuse(`None of these ${CAN[action]}.`);
+    if (possible.length === 0) return this.requests.refuse(`None of these can be ${PAST[action]}.`);
     const skipped = tasks.length - possible.length;
     const running = possible.filter(({ status }) => status === "RUNNING").length;
     const effects = action === "retry" ? this.#effectsOf(possible.map(({ task_type }) => task_type)) : [];
-    if (possible.length > MANY || running > 0 || action === "delete" || effects.length > 0) {
+    const elsewhere = possible.filter(({ id }) => !store.rows.has(id)).length;
+    if (possible.length > MANY || running > 0 || elsewhere > 0 || action === "delete" || effects.length > 0) {
       const lines = [
-        `${count(possible.length, "task")} ${CAN[action]}${skipped > 0 ? `, ${number(skipped)} will be skipped` : ""}.`,
+        ...elsewhere > 0
+          ? [`${count(elsewhere, "task")} of them ${elsewhere === 1 ? "is" : "are"} not on this page.`]
+          : [],
+        `${count(possible.length, "task")} can be ${PAST[action]}${
+          skipped > 0 ? `, ${number(skipped)} will be skipped` : ""
+        }.`,
         ...running > 0 && action === "cancel"
           ? [`${number(running)} of them ${running === 1 ? "is" : "are"} running.`]
           : [],
@@ -72,6 +79,13 @@ export class BulkActions {
       });
       if (!sure) return;
     }
+    await this.act(action, tasks);
+  }
+
+  /** Acts on tasks without asking. */
+  async act(action: TaskActionName, tasks: TaskSummary[]): Promise<void> {
+    const { store } = this;
+    const possible = tasks.filter((task) => canBe(action, task));
     const ids = tasks.map(({ id }) => id);
     markRequested(store, possible.map(({ id }) => id), VERBS[action]);
     say(store, `${VERBS[action]} ${count(possible.length, "task")}.`);
@@ -85,8 +99,8 @@ export class BulkActions {
         if (!answer.ok) return await this.requests.refused(answer, `${action} these tasks`);
         outcomes.push(...(await answer.json()).outcomes);
       }
+      clearSelection(store);
       this.#tell(action, outcomes);
-      store.selected.value = new Map();
     } catch (error) {
       this.requests.refuse((error as Error).message);
     } finally {
@@ -119,18 +133,20 @@ export class BulkActions {
         ? { total: 0, total_capped: false }
         : await this.#count({ created_to, ...filter, status: statuses.join(",") });
       const cannot = Math.max(0, total - can.total);
-      if (can.total === 0) return this.requests.refuse(`None of these ${CAN[action]}.`);
+      if (can.total === 0) return this.requests.refuse(`None of these can be ${PAST[action]}.`);
       const what = `${number(can.total)}${can.total_capped ? "+" : ""} ${can.total === 1 ? "task" : "tasks"}`;
       const words = filterWords(view, (type) => titleOf(store, type));
       const sure = await this.requests.confirm({
-        title: `${label(action)} all matching tasks?`,
+        title: `${label(action)} all ${words ? "matching tasks" : "tasks"}?`,
         lines: [
           words ? `Filter: ${words}.` : "No filter: every task.",
-          `${what} ${CAN[action]}${cannot > 0 ? `, ${number(cannot)}${total_capped ? "+" : ""} will be skipped` : ""}.`,
+          `${what} can be ${PAST[action]}${
+            cannot > 0 ? `, ${number(cannot)}${total_capped ? "+" : ""} will be skipped` : ""
+          }.`,
           ...action === "retry"
             ? this.#effectsOf(view.task_types.length > 0 ? view.task_types : store.types.map(({ type }) => type))
             : [],
-          "Tasks that came later are not affected.",
+          `Tasks created after ${clockTime(Date.parse(created_to), store.preferences.value.time)} are not affected.`,
         ],
         yes: `${label(action)} ${what}`,
         danger: action !== "retry",
@@ -138,10 +154,10 @@ export class BulkActions {
       if (!sure) return;
       const answer = await this.requests.call("api/tasks/bulk", "POST", { action, filter, as_of });
       if (!answer.ok) return await this.requests.refused(answer, `${action} these tasks`);
-      store.selected.value = new Map();
+      clearSelection(store);
       const done = await answer.json();
       if (done.outcomes) return this.#tell(action, done.outcomes);
-      this.#followBulk(action, done.task);
+      this.#followBulk(action, done.task, what);
     } catch (error) {
       this.requests.refuse((error as Error).message);
     }
@@ -168,12 +184,14 @@ export class BulkActions {
     );
     toast(this.store, { kind: failed.length > 0 ? "error" : "done", text, details });
     say(this.store, text);
+    // What has left the filter, or come back into it, is counted anew.
+    void this.navigation.readAll().catch(() => {});
   }
 
-  #followBulk(action: TaskActionName, task: TaskSummary): void {
+  #followBulk(action: TaskActionName, task: TaskSummary, what: string): void {
     const { store, live } = this;
-    const link = { href: hrefOf(store.view.value, { task: task.id, tab: "overview" }), text: "Watch" };
-    const text = `${VERBS[action]} in the background.`;
+    const link = { href: hrefOf(store.view.value, { task: task.id, tab: "overview" }), text: "View progress" };
+    const text = `${VERBS[action]} ${what} in the background.`;
     toast(store, { kind: "done", text, link });
     say(store, text);
     live.follow(task.id, ({ status, message }) => {

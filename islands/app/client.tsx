@@ -5,20 +5,20 @@
  * @module
  */
 
-import "./shared.ts";
 import { type ComponentChild, hydrate, render } from "preact";
 import { effect } from "@preact/signals";
 import { Actions, setActions } from "./actions.ts";
 import { Filters } from "../list/filters.tsx";
 import { Banner, connectionWords, Header } from "../shell/header.tsx";
 import { closeDetails, listenToKeys } from "../shell/keyboard.ts";
+import { walkToolbars } from "../shell/toolbars.ts";
 import { Live } from "./live.ts";
 import { Navigation } from "./navigate.ts";
 import { Announcer, Overlay } from "../shell/overlay.tsx";
+import { savePreferences } from "../shell/preferences.ts";
 import { createStore } from "./store.ts";
 import { TaskList } from "../list/task_list.tsx";
-import { Totals } from "../list/totals.tsx";
-import { Types } from "../list/types.tsx";
+import { Strip } from "../list/strip.tsx";
 import type { View } from "./url.ts";
 
 const store = createStore(JSON.parse(document.body.dataset.page!));
@@ -38,8 +38,7 @@ setActions(new Actions(store, navigation, live));
 const togglePause = () => store.paused.value === null ? live.pause() : live.resume();
 hydrate(<Header store={store} onPause={togglePause} />, island("header"));
 hydrate(<Banner store={store} onRetry={() => live.retryNow()} />, island("banner"));
-hydrate(<Totals store={store} />, island("totals"));
-hydrate(<Types store={store} />, island("types"));
+hydrate(<Strip store={store} />, island("strip"));
 hydrate(
   <Filters
     store={store}
@@ -51,6 +50,7 @@ hydrate(<TaskList store={store} />, list);
 hydrate(<Overlay store={store} />, island("overlay"));
 hydrate(<Announcer store={store} />, island("announcer"));
 listenToKeys(store, navigation, togglePause);
+walkToolbars();
 
 /** Replaces what the server rendered with a component. */
 function replace(component: ComponentChild, root: HTMLElement): void {
@@ -102,12 +102,12 @@ function NotLoaded({ onRetry }: { onRetry: () => void }) {
 
 const loaded = store.view.value.task;
 lazily("details", ({ task }) => task !== null, async () => {
-  const { TaskDetails } = await import("../details/details.tsx");
+  const { TaskDetails } = await import("../later.ts");
   const onClose = () => closeDetails(store, navigation);
   return { component: <TaskDetails store={store} loaded={loaded} onClose={onClose} />, takeOver: hydrate };
 });
 lazily("form", ({ form }) => form !== null, async () => {
-  const { enterAgain, SubmitForm } = await import("../form/form.tsx");
+  const { enterAgain, SubmitForm } = await import("../later.ts");
   return {
     component: <SubmitForm store={store} onChange={(change) => navigation.change(change)} />,
     // The server's form lacks the browser-only features. What was entered into it is kept.
@@ -120,14 +120,9 @@ lazily("form", ({ form }) => form !== null, async () => {
   };
 });
 lazily("charts", ({ charts }) => charts !== null, async () => {
-  const { Charts } = await import("../charts/charts.tsx");
+  const { Charts } = await import("../later.ts");
   return { component: <Charts store={store} /> };
 });
-lazily("schedules", ({ schedules }) => schedules, async () => {
-  const { Schedules } = await import("../list/schedules.tsx");
-  return { component: <Schedules store={store} /> };
-});
-
 // Apply the chosen appearance.
 effect(() => {
   const { theme, density } = store.preferences.value;
@@ -135,8 +130,9 @@ effect(() => {
   document.documentElement.dataset.density = density;
 });
 effect(() => {
-  const { task, charts } = store.view.value;
+  const { task, charts, full } = store.view.value;
   document.body.classList.toggle("with-details", task !== null);
+  document.body.classList.toggle("full", task !== null && full);
   document.body.classList.toggle("with-charts", charts !== null);
 });
 // Times are shown in the reader's time zone; the server learns it with the next page.
@@ -144,6 +140,7 @@ const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
 if (timeZone !== store.preferences.value.time.zone) {
   const { preferences } = store;
   preferences.value = { ...preferences.value, time: { ...preferences.value.time, zone: timeZone } };
+  savePreferences(preferences.value);
 }
 
 // The title and the icon carry the state, for a page on a second screen or behind others.

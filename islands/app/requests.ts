@@ -14,13 +14,20 @@ export class Requests {
   constructor(private readonly store: Store) {}
 
   /** Asks a question and gives the answer. */
-  confirm(question: Omit<Question, "answer">): Promise<boolean> {
+  async confirm(question: Omit<Question, "answer">): Promise<boolean> {
+    return await this.ask(question) !== null;
+  }
+
+  /** Asks a question and gives the text that was entered with a yes; null for no. */
+  ask(question: Omit<Question, "answer">): Promise<string | null> {
+    // What an earlier action failed with is over.
+    this.store.toasts.value = this.store.toasts.value.filter(({ kind }) => kind !== "error");
     return new Promise((resolve) => {
       this.store.question.value = {
         ...question,
-        answer: (yes) => {
+        answer: (text) => {
           this.store.question.value = null;
-          resolve(yes);
+          resolve(text);
         },
       };
     });

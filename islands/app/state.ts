@@ -6,7 +6,7 @@
 
 import type { ReadonlySignal, Signal } from "@preact/signals";
 import type { Caller, Stats, TaskHistoryEvent, TypeInfo } from "../../queue/task/api_types.ts";
-import type { Json } from "../../queue/task/record.ts";
+import type { Json, Status } from "../../queue/task/record.ts";
 import type { Task, TaskSummary } from "../../queue/task/summary.ts";
 import type { TimeStyle } from "./format.ts";
 import type { View } from "./url.ts";
@@ -41,6 +41,8 @@ export interface ListState {
   total_capped: boolean;
   /** How many tasks a search has looked at; null: all. */
   searched: number | null;
+  /** How many tasks each status has under the other filters, where the counters do not say it. */
+  facets?: { by_status: Record<Status, number>; capped: boolean };
   /** The commit that the list reflects. */
   as_of: string;
   /** When it was read, milliseconds since the epoch, by the server's clock. */
@@ -98,7 +100,10 @@ export interface Question {
   /** The label of the button that does it. */
   yes: string;
   danger: boolean;
-  answer(yes: boolean): void;
+  /** The label of a text that may be entered with the answer. */
+  field?: string;
+  /** Takes the text, or null for no. */
+  answer(text: string | null): void;
 }
 
 /** The state of the page. */
@@ -141,6 +146,8 @@ export interface Store {
   /** When the server was last heard from. */
   freshAt: Signal<number>;
   selected: Signal<ReadonlyMap<string, TaskSummary>>;
+  /** Whether all that match are selected, not only those. */
+  everything: Signal<boolean>;
   /** Requested actions that are not confirmed yet: by id, the verb and since when. */
   requested: Signal<ReadonlyMap<string, { verb: string; since: number }>>;
   toasts: Signal<Toast[]>;

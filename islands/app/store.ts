@@ -38,7 +38,7 @@ export function createStore(data: PageData): Store {
     signedIn: data.signed_in,
     limits: data.limits,
     view,
-    base: computed(() => hrefOf(view.value, { task: null, tab: "overview", form: null, from: null })),
+    base: computed(() => hrefOf(view.value, { task: null, form: null, from: null })),
     ignored: signal(data.ignored),
     rows: new Map(data.tasks.map((task) => [task.id, signal({ task, matches: true })])),
     order: signal(data.tasks.map(({ id }) => id)),
@@ -58,6 +58,7 @@ export function createStore(data: PageData): Store {
     clock: signal(at),
     freshAt: signal(at),
     selected: signal(new Map()),
+    everything: signal(false),
     requested: signal(new Map()),
     toasts: signal([]),
     question: signal(null),
@@ -76,7 +77,7 @@ export function can(store: Store, permission: Permission): boolean {
 
 /** What a type is called. */
 export function titleOf(store: Store, type: string): string {
-  return store.types.find((one) => one.type === type)?.title ?? type;
+  return store.types.find((one) => one.type === type)?.title ?? (type === "bulk" ? "Bulk action" : type);
 }
 
 /** Whether tasks that are new belong on the page that is shown. */
@@ -249,6 +250,13 @@ export function select(store: Store, ids: Iterable<string>, on: boolean): void {
     else if (row) selected.set(id, row.value.task);
   }
   store.selected.value = selected;
+  store.everything.value = false;
+}
+
+/** Selects nothing any more. */
+export function clearSelection(store: Store): void {
+  store.selected.value = new Map();
+  store.everything.value = false;
 }
 
 /** Remembers a requested action until it is confirmed. */

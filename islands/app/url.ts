@@ -11,7 +11,7 @@ import { type Status, STATUSES } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
 
 /** The sections of a task's details. */
-export const TABS = ["overview", "timeline", "logs", "output", "attempts", "raw"] as const;
+export const TABS = ["overview", "timeline", "logs", "output", "attempts", "graph", "raw"] as const;
 /** One of {@linkcode TABS}. */
 export type Tab = (typeof TABS)[number];
 
@@ -20,19 +20,37 @@ export const CHART_RANGES = Object.keys(RANGES) as Range[];
 /** One of {@linkcode CHART_RANGES}. */
 type ChartRange = Range;
 
+/** What the charts compare. */
+export const CHART_GROUPS = ["status", "type"] as const;
+
 /** Rows of a page. */
 export const PAGE_SIZES = [PAGE.default, 100, PAGE.max] as const;
+
+/** The parts of a filter that are one text each, and those that are times. */
+const TEXTS = ["tag", "q", "error", "schedule"] as const;
+const TIMES = ["created_from", "created_to", "ended_from", "ended_to"] as const;
+
+/** The parts of a filter that the search box shows; the others have controls of their own. */
+const BOXED = ["tag", "error", "schedule", "ended_from", "ended_to", "q"] as const;
 
 /** What the page shows. */
 export interface View {
   statuses: Status[];
   task_types: string[];
-  tag: string | null;
+  tag: string;
   q: string;
+  /** Text of the error. */
+  error: string;
+  /** The id of a schedule. */
+  schedule: string;
   /** `2h`, `3d`, a date or a time; tasks created from then on. */
-  created_from: string | null;
+  created_from: string;
   /** The same; tasks created before then. */
-  created_to: string | null;
+  created_to: string;
+  /** The same for the time at which tasks ended. */
+  ended_from: string;
+  /** The same; tasks that ended before then. */
+  ended_to: string;
   order: "newest" | "oldest";
   limit: (typeof PAGE_SIZES)[number];
   cursor: string | null;
@@ -40,22 +58,31 @@ export interface View {
   first: number;
   task: string | null;
   tab: Tab;
+  /** Whether the details take the place of the list. */
+  full: boolean;
   /** The task type whose form is open. */
   form: string | null;
   /** The task whose parameters fill the form. */
   from: string | null;
+  /** Whether the form begins with the user's own data instead of sample data. */
+  own: boolean;
   charts: ChartRange | null;
-  schedules: boolean;
+  /** What the charts compare. */
+  group: (typeof CHART_GROUPS)[number];
 }
 
 /** Removes every filter from a view. */
 export const UNFILTERED = {
   statuses: [],
   task_types: [],
-  tag: null,
+  tag: "",
   q: "",
-  created_from: null,
-  created_to: null,
+  error: "",
+  schedule: "",
+  created_from: "",
+  created_to: "",
+  ended_from: "",
+  ended_to: "",
   cursor: null,
   first: 1,
 } satisfies Partial<View>;
@@ -67,10 +94,12 @@ export const HOME: View = {
   limit: PAGE.default,
   task: null,
   tab: "overview",
+  full: false,
   form: null,
   from: null,
+  own: false,
   charts: null,
-  schedules: false,
+  group: "status",
 };
 
 const UNITS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
@@ -86,29 +115,45 @@ export function timeOf(text: string, now: number): number {
 
 /** What a person typed into the search, as parts of a view: `status:failed tag:x created:>2h some text`. */
 export function parseSearch(text: string, types: string[]): { parts: Partial<View>; ignored: string[] } {
-  const parts: Partial<View> = { q: "", tag: null, created_from: null, created_to: null };
+  const parts: Partial<View> = Object.fromEntries(BOXED.map((name) => [name, ""]));
   const ignored: string[] = [];
   const words: string[] = [];
-  for (const [term, , name, quoted, plain] of text.matchAll(/((status|type|id|tag|created):)?(?:"([^"]*)"|(\S+))/g)) {
+  // A colon before two slashes belongs to an address.
+  for (const [term, , name, quoted, plain] of text.matchAll(/(([a-z_]+):(?!\/\/))?(?:"([^"]*)"|(\S+))/g)) {
     const value = quoted ?? plain;
-    if (!name) words.push(value);
-    else if (name === "id") words.push(value);
-    else if (name === "tag") parts.tag = value;
-    else if (name === "status") {
-      const found = STATUSES.filter((status) => status.startsWith(value.toUpperCase()));
-      if (found.length > 0) parts.statuses = [...new Set([...parts.statuses ?? [], ...found])];
-      else ignored.push(term);
-    } else if (name === "type") {
-      // A part of a name stands for every type that has it.
-      const found = types.filter((type) => type.includes(value.toLowerCase()));
-      if (found.length > 0) parts.task_types = [...new Set([...parts.task_types ?? [], ...found])];
-      else ignored.push(term);
-    } else {
-      const [, sign, time] = /^([<>]?)=?(.*)$/.exec(value)!;
-      if (Number.isNaN(timeOf(time, 0))) ignored.push(term);
-      // Some tools read `created:<2h` as less than two hours old; here it means before that time, as with dates.
-      else if (sign === "<") parts.created_to = time;
-      else parts.created_from = time;
+    switch (name) {
+      case undefined:
+      case "id":
+        words.push(value);
+        break;
+      case "tag":
+      case "error":
+      case "schedule":
+        parts[name] = value.slice(0, SEARCH_CHARS);
+        break;
+      case "status": {
+        const found = STATUSES.filter((status) => status.startsWith(value.toUpperCase()));
+        if (found.length > 0) parts.statuses = [...new Set([...parts.statuses ?? [], ...found])];
+        else ignored.push(term);
+        break;
+      }
+      case "type": {
+        // A part of a name stands for every type that has it.
+        const found = types.filter((type) => type.includes(value.toLowerCase()));
+        if (found.length > 0) parts.task_types = [...new Set([...parts.task_types ?? [], ...found])];
+        else ignored.push(term);
+        break;
+      }
+      case "created":
+      case "ended": {
+        const [, sign, time] = /^([<>]?)=?(.*)$/.exec(value)!;
+        if (Number.isNaN(timeOf(time, 0))) ignored.push(term);
+        // Some tools read `created:<2h` as less than two hours old; here it means before that time, as with dates.
+        else parts[`${name}_${sign === "<" ? "to" : "from"}`] = time;
+        break;
+      }
+      default:
+        ignored.push(term);
     }
   }
   parts.q = words.join(" ").slice(0, SEARCH_CHARS);
@@ -116,14 +161,13 @@ export function parseSearch(text: string, types: string[]): { parts: Partial<Vie
 }
 
 /** The parts of a view that the search box shows: those without a control of their own. */
-export function searchText({ q, tag, created_from, created_to }: View): string {
+export function searchText(view: View): string {
   const quote = (text: string) => /\s/.test(text) ? `"${text}"` : text;
-  return [
-    tag === null ? "" : `tag:${quote(tag)}`,
-    created_from === null ? "" : `created:>${created_from}`,
-    created_to === null ? "" : `created:<${created_to}`,
-    q,
-  ].filter(Boolean).join(" ");
+  return BOXED.map((name) => {
+    const text = view[name];
+    if (name === "q") return /(^|\s)[a-z_]+:(?!\/\/)/.test(text) ? `"${text}"` : text;
+    return text && name.replace("_from", ":>").replace("_to", ":<") + (name.includes("_") ? "" : ":") + quote(text);
+  }).filter(Boolean).join(" ");
 }
 
 /** Parses a view. Unknown parts are ignored and reported. */
@@ -138,12 +182,14 @@ export function parseView(query: URLSearchParams, types: string[]): { view: View
   };
   view.statuses = known("status", STATUSES);
   view.task_types = known("task_type", types);
-  view.tag = query.get("tag") || null;
-  view.q = (query.get("q") ?? "").slice(0, SEARCH_CHARS);
-  for (const name of ["created_from", "created_to"] as const) {
-    const text = query.get(name);
-    if (!text) continue;
-    if (Number.isNaN(timeOf(text, 0))) ignored.push(`${name}=${text}`);
+  for (const name of TEXTS) view[name] = (query.get(name) ?? "").slice(0, SEARCH_CHARS);
+  if (view.schedule && !ID.test(view.schedule)) {
+    ignored.push(`schedule=${view.schedule}`);
+    view.schedule = "";
+  }
+  for (const name of TIMES) {
+    const text = query.get(name) ?? "";
+    if (text && Number.isNaN(timeOf(text, 0))) ignored.push(`${name}=${text}`);
     else view[name] = text;
   }
   const search = query.get("search");
@@ -165,7 +211,9 @@ export function parseView(query: URLSearchParams, types: string[]): { view: View
   view.tab = known("tab", TABS)[0] ?? "overview";
   view.form = known("new", types)[0] ?? null;
   view.charts = known("charts", CHART_RANGES)[0] ?? null;
-  view.schedules = query.get("show") === "schedules";
+  view.group = known("group", CHART_GROUPS)[0] ?? "status";
+  view.own = query.get("own") === "1";
+  view.full = query.get("full") === "1";
   return { view, ignored: ignored.map((part) => part.slice(0, 80)) };
 }
 
@@ -175,21 +223,21 @@ export function hrefOf(view: View, change: Partial<View>): string {
   const query = new URLSearchParams();
   for (const status of next.statuses) query.append("status", status);
   for (const type of next.task_types) query.append("task_type", type);
-  for (const name of ["tag", "q", "created_from", "created_to"] as const) if (next[name]) query.set(name, next[name]);
+  for (const name of [...TEXTS, ...TIMES]) if (next[name]) query.set(name, next[name]);
   if (next.order !== "newest") query.set("order", next.order);
   if (next.limit !== PAGE.default) query.set("limit", String(next.limit));
   if (next.cursor) {
     query.set("cursor", next.cursor);
     if (next.first > 1) query.set("first", String(next.first));
   }
-  if (next.task) {
-    query.set("task", next.task);
-    if (next.tab !== "overview") query.set("tab", next.tab);
-  }
+  if (next.task) query.set("task", next.task);
+  if (next.tab !== "overview") query.set("tab", next.tab);
+  if (next.full) query.set("full", "1");
   if (next.form) query.set("new", next.form);
   if (next.form && next.from) query.set("from", next.from);
+  if (next.form && next.own) query.set("own", "1");
   if (next.charts) query.set("charts", next.charts);
-  if (next.schedules) query.set("show", "schedules");
+  if (next.charts && next.group !== "status") query.set("group", next.group);
   const text = query.toString();
   return text ? `./?${text}` : "./";
 }
@@ -204,12 +252,14 @@ export function filterOf(view: View, now: number): Record<string, string> {
   const filter: Record<string, string> = {};
   if (view.statuses.length > 0) filter.status = view.statuses.join(",");
   if (view.task_types.length > 0) filter.task_type = view.task_types.join(",");
-  if (view.tag) filter.tag = view.tag;
-  if (view.q) filter.q = view.q;
-  for (const name of ["created_from", "created_to"] as const) {
-    if (view[name] !== null) filter[name] = new Date(timeOf(view[name], now)).toISOString();
-  }
+  for (const name of TEXTS) if (view[name]) filter[name] = view[name];
+  for (const name of TIMES) if (view[name]) filter[name] = new Date(timeOf(view[name], now)).toISOString();
   return filter;
+}
+
+/** Whether the counters of statuses and types do not say how many tasks of each status a filter has. */
+export function needsFacets(view: View): boolean {
+  return [...TEXTS, ...TIMES].some((name) => view[name]);
 }
 
 /** The address of a view's list in the API. */
@@ -218,6 +268,7 @@ export function listAddress(view: View, now: number): string {
   query.set("limit", String(view.limit));
   if (view.order !== "newest") query.set("order", view.order);
   if (view.cursor) query.set("cursor", view.cursor);
+  if (needsFacets(view)) query.set("facets", "status");
   return `api/tasks/?${query}`;
 }
 
@@ -231,30 +282,59 @@ export function isFiltered(view: View): boolean {
   return Object.keys(filterOf(view, 0)).length > 0;
 }
 
-/** Whether a task belongs to a view by what the stream does not look at: text, tag and time. */
+/** Whether a task belongs to a view by what the stream does not look at: texts, tag, schedule and times. */
 export function fitsText(view: View, task: TaskSummary, now: number): boolean {
   const created = Date.parse(task.created_at);
-  if (view.created_from !== null && created < timeOf(view.created_from, now)) return false;
-  if (view.created_to !== null && created >= timeOf(view.created_to, now)) return false;
-  return matchesContent(task, { q: view.q || undefined, tag: view.tag ?? undefined });
+  if (view.created_from && created < timeOf(view.created_from, now)) return false;
+  if (view.created_to && created >= timeOf(view.created_to, now)) return false;
+  const time = (text: string) => text ? timeOf(text, now) : undefined;
+  return matchesContent(task, {
+    ...Object.fromEntries(TEXTS.map((name) => [name, view[name] || undefined])),
+    ended_from: time(view.ended_from),
+    ended_to: time(view.ended_to),
+  });
+}
+
+/** The parts of a filter in words, each with the change that takes it away. */
+export function filterParts(view: View, titleOf: (type: string) => string): [words: string, without: Partial<View>][] {
+  const parts: [string, Partial<View>][] = [
+    ...view.statuses.map((status): [string, Partial<View>] => [
+      status,
+      { statuses: view.statuses.filter((other) => other !== status) },
+    ]),
+    ...view.task_types.map((type): [string, Partial<View>] => [
+      titleOf(type),
+      { task_types: view.task_types.filter((other) => other !== type) },
+    ]),
+  ];
+  if (view.tag) parts.push([`tag ${view.tag}`, { tag: "" }]);
+  if (view.error) parts.push([`error “${view.error}”`, { error: "" }]);
+  if (view.schedule) parts.push([`schedule ${view.schedule.slice(-6).toLowerCase()}`, { schedule: "" }]);
+  for (const name of TIMES) {
+    if (!view[name]) continue;
+    const [what, end] = name.split("_");
+    const ago = /^(\d+)([mhdw])$/.exec(view[name]);
+    const how = ago
+      ? end === "from" ? `in the last ${agoWords(ago)}` : `more than ${ago[1]} ${unitOf(ago)} ago`
+      : `${end === "from" ? "from" : "before"} ${view[name]}`;
+    parts.push([`${what} ${how}`, { [name]: "" }]);
+  }
+  if (view.q) parts.push([`text “${view.q}”`, { q: "" }]);
+  return parts;
+}
+
+function unitOf([, value, unit]: RegExpExecArray): string {
+  return `${{ m: "minute", h: "hour", d: "day", w: "week" }[unit]}${value === "1" ? "" : "s"}`;
+}
+
+/** "hour", "15 minutes": how long a time like `15m` is. */
+function agoWords(ago: RegExpExecArray): string {
+  return `${ago[1] === "1" ? "" : `${ago[1]} `}${unitOf(ago)}`;
 }
 
 /** A view's filter in words. */
 export function filterWords(view: View, titleOf: (type: string) => string): string {
-  const parts: string[] = [];
-  if (view.statuses.length > 0) parts.push(`status ${view.statuses.join(" or ")}`);
-  if (view.task_types.length > 0) parts.push(`type ${view.task_types.map(titleOf).join(" or ")}`);
-  if (view.tag) parts.push(`tag ${view.tag}`);
-  if (view.created_from) parts.push(`created after ${timeWords(view.created_from)}`);
-  if (view.created_to) parts.push(`created before ${timeWords(view.created_to)}`);
-  if (view.q) parts.push(`text “${view.q}”`);
-  return parts.join(", ");
-}
-
-function timeWords(text: string): string {
-  const ago = /^(\d+)([mhdw])$/.exec(text);
-  const names: Record<string, string> = { m: "minutes", h: "hours", d: "days", w: "weeks" };
-  return ago ? `${ago[1]} ${names[ago[2]]} ago` : text;
+  return filterParts(view, titleOf).map(([words]) => words).join(", ");
 }
 
 /** A list with a value put in if it is missing, or taken out if it is there. */

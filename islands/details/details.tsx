@@ -4,25 +4,23 @@
  * @module
  */
 
-import "../app/shared.ts";
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Json } from "../../queue/task/record.ts";
 import type { Task } from "../../queue/task/summary.ts";
 import { actions } from "../app/actions.ts";
 import { canBe } from "../../queue/task/actions.ts";
 import { label } from "../app/bulk_actions.ts";
-import { absolute, duration, number, shortId, time } from "../app/format.ts";
+import { absolute, duration, number, shortId } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
-import { Progress, StatusBadge } from "../list/status.tsx";
+import { StatusBadge } from "../list/status.tsx";
 import type { Store } from "../app/state.ts";
 import { can, titleOf } from "../app/store.ts";
 import { hrefOf, type Tab, TABS } from "../app/url.ts";
-import { ErrorBox } from "./error_box.tsx";
 import { Log } from "./log.tsx";
+import { Dependencies } from "./dependencies.tsx";
 import { Output } from "./output.tsx";
+import { Overview } from "./overview.tsx";
 import { Timeline } from "./timeline.tsx";
-import { FieldList } from "./value.tsx";
 
 const NAMES: Record<Tab, string> = {
   overview: "Overview",
@@ -30,6 +28,7 @@ const NAMES: Record<Tab, string> = {
   logs: "Logs",
   output: "Output",
   attempts: "Attempts",
+  graph: "Dependencies",
   raw: "Raw",
 };
 
@@ -63,7 +62,7 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
               else void actions().retry(task);
             }}
           >
-            {label(action)} task
+            {label(action)}
           </button>
         </form>
       ))}
@@ -78,8 +77,18 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
       )}
       {can(store, "submit") && known && (
         <a class="button" href={hrefOf(view, { form: task.task_type, from: task.id })}>
-          {canBe("retry", task) ? "Retry with changes" : "Submit again"}
+          Duplicate and edit
         </a>
+      )}
+      {can(store, "delete") && canBe("delete", task) && (
+        <button
+          type="button"
+          class="danger-quiet js"
+          disabled={offline}
+          onClick={() => actions().delete(task)}
+        >
+          Delete
+        </button>
       )}
       <button
         type="button"
@@ -92,97 +101,9 @@ function Actions({ task, store }: { task: Task; store: Store }): JSX.Element {
   );
 }
 
-function summaryOf(result: Json): { [key: string]: Json } {
-  if (typeof result !== "object" || result === null || Array.isArray(result)) return { result };
-  const plain = Object.entries(result).filter(([, value]) => value === null || typeof value !== "object");
-  return Object.fromEntries(plain.slice(0, 8));
-}
-
-function Overview({ task, store }: { task: Task; store: Store }): JSX.Element {
-  const view = store.view.value;
-  const style = store.preferences.value.time;
-  const now = store.now.value;
-  const properties = (store.types.find(({ type }) => type === task.task_type)?.params.properties ?? {}) as Record<
-    string,
-    { title?: string; "x-unit"?: string }
-  >;
-  const when = (at: string | null) => at === null ? null : time(Date.parse(at), now, style);
-  const facts: [string, JSX.Element | string | null][] = [
-    ["Created", when(task.created_at)],
-    ["Starts", task.status === "PENDING" ? when(task.run_at) : null],
-    ["Attempts", `${task.attempt} of ${task.max_attempts}`],
-    ["Priority", number(task.priority)],
-    ["Timeout", duration(task.timeout * 1000)],
-    ["Instance", task.instance && shortId(task.instance)],
-    ["Tags", task.tags.join(", ") || null],
-    ["Key", task.concurrency_key],
-    ["Expires", when(task.expires_at)],
-    ["Deleted", when(task.delete_at)],
-    ["Callback URL", task.callback_url],
-  ];
-  return (
-    <>
-      {task.error && task.status !== "CANCELLED" && <ErrorBox task={task} error={task.error} />}
-      {task.error && task.status === "CANCELLED" && <p class="note">{task.error.message}</p>}
-      <Progress task={task} store={store} />
-      {task.retried_from && (
-        <p class="note">
-          Retried with changes from{" "}
-          <a href={hrefOf(view, { task: task.retried_from, tab: "overview" })}>task {shortId(task.retried_from)}</a>
-        </p>
-      )}
-      {task.retried_as.length > 0 && (
-        <p class="note">
-          Submitted again as {task.retried_as.map((id, i) => (
-            <>
-              {i > 0 && ", "}
-              <a key={id} href={hrefOf(view, { task: id, tab: "overview" })}>task {shortId(id)}</a>
-            </>
-          ))}
-        </p>
-      )}
-      {task.depends_on.length > 0 && (
-        <p class="note">
-          After {task.depends_on.map((id, i) => (
-            <>
-              {i > 0 && ", "}
-              <a key={id} href={hrefOf(view, { task: id, tab: "overview" })}>task {shortId(id)}</a>
-            </>
-          ))}
-        </p>
-      )}
-      <dl class="fields">
-        {facts.filter(([, value]) => value !== null).map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
-      {task.result !== null && (
-        <section>
-          <h3>Result</h3>
-          <FieldList of={summaryOf(task.result)} />
-          <p>
-            <a href={hrefOf(view, { tab: "output" })}>
-              Show the output{task.artifacts.length > 0
-                ? ` and ${task.artifacts.length === 1 ? "its file" : `${number(task.artifacts.length)} files`}`
-                : ""}
-            </a>
-          </p>
-        </section>
-      )}
-      <section>
-        <h3>Parameters</h3>
-        <FieldList of={task.input_params as { [key: string]: Json }} schema={properties} />
-      </section>
-    </>
-  );
-}
-
 function Attempts({ task, store }: { task: Task; store: Store }): JSX.Element {
   const style = store.preferences.value.time;
-  if (task.attempts.length === 0 && task.status !== "RUNNING") return <p class="muted">It has not started yet.</p>;
+  if (task.attempts.length === 0 && task.status !== "RUNNING") return <p class="muted">Not started yet.</p>;
   return (
     <ol class="attempt-list">
       {task.status === "RUNNING" && (
@@ -290,6 +211,9 @@ export function TaskDetails({ store, loaded, onClose }: {
       Back to the list
     </a>
   );
+  const wide = (
+    <a class="button quiet wide" href={hrefOf(view, { full: !view.full })}>{view.full ? "Show the list" : "Expand"}</a>
+  );
   if (!task) {
     return (
       <article class="details">
@@ -297,14 +221,17 @@ export function TaskDetails({ store, loaded, onClose }: {
         <h2 ref={heading} tabIndex={-1}>
           {"missing" in open ? "Not found" : "failed" in open ? "Could not be loaded" : "Loading…"}
         </h2>
-        {"missing" in open && <p>Task {open.missing}: not found, or deleted after its retention period.</p>}
+        {"missing" in open && <p>Task {open.missing} was not found or has expired.</p>}
         {"failed" in open && <p>{open.failed}</p>}
       </article>
     );
   }
   return (
     <article class="details">
-      {close}
+      <p class="line details-tools">
+        {close}
+        {wide}
+      </p>
       <header>
         <StatusBadge status={task.status} />
         <h2 ref={heading} tabIndex={-1} id="details-title">{task.title}</h2>
@@ -328,6 +255,7 @@ export function TaskDetails({ store, loaded, onClose }: {
         {view.tab === "logs" && <Log key={task.id} task={task} store={store} />}
         {view.tab === "output" && <Output task={task} store={store} />}
         {view.tab === "attempts" && <Attempts task={task} store={store} />}
+        {view.tab === "graph" && <Dependencies key={task.id} task={task} store={store} />}
         {view.tab === "raw" && <Raw task={task} />}
       </div>
     </article>

@@ -22,7 +22,7 @@ export function ErrorBox({ task, error }: { task: Task; error: TaskError }): JSX
   return (
     <div class="error-box" role="group" aria-label="Error">
       <strong>{error.message}</strong>
-      <span class="meta">{error.code} · attempt {task.attempt} of {task.max_attempts}</span>
+      <span class="meta">{error.code} · attempt {task.attempt}</span>
       {frame && <code>{frame}</code>}
       {error.stack && (
         <details>

@@ -6,39 +6,17 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Json } from "../../queue/task/record.ts";
 import type { ArtifactInfo, Task } from "../../queue/task/summary.ts";
-import { absolute, bytes, count, number } from "../app/format.ts";
+import { absolute, bytes, number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import { CloseButton, Dialog } from "../shell/overlay.tsx";
 import type { Store } from "../app/state.ts";
 import { CsvOutput, type CsvResult, isCsv } from "./csv.tsx";
+import { address, type ImageOutcome, isImages, isMail, MailOutput, type MailResult, Outcomes } from "./outcomes.tsx";
 import { FieldList } from "./value.tsx";
-
-type Fields = { [key: string]: Json };
-
-function address(task: Task, name: string): string {
-  return `api/tasks/${task.id}/artifacts/${encodeURIComponent(name)}`;
-}
 
 /** Pictures that browsers show. */
 const PICTURE = /^image\/(png|jpeg|webp|avif|gif)$/;
-
-interface Size {
-  width: number;
-  height: number;
-}
-
-/** An entry of the result of a task that resizes images. */
-interface ImageOutcome {
-  name: string;
-  ok: boolean;
-  error?: string;
-  file?: string;
-  resized?: Size;
-  sizes?: (Size & { file: string })[];
-  warnings?: string[];
-}
 
 interface Picture {
   file: string;
@@ -137,10 +115,20 @@ function Pictures({ task }: { task: Task }): JSX.Element | null {
 
 function Files({ task, store }: { task: Task; store: Store }): JSX.Element | null {
   if (task.artifacts.length === 0) return null;
-  const shown = task.artifacts.slice(0, 100);
+  // What sums up the others comes before single messages and pictures.
+  const isSingle = ({ name }: ArtifactInfo) => /\.eml$|^image-|^message-/.test(name);
+  const shown = task.artifacts.toSorted((a, b) => Number(isSingle(a)) - Number(isSingle(b))).slice(0, 100);
   return (
     <section aria-label="Files">
       <h3>Files</h3>
+      <p class="result-line">
+        <span class="muted">
+          {task.delete_at && `Kept until ${absolute(Date.parse(task.delete_at), store.preferences.value.time)}`}
+        </span>
+        {task.artifacts.length > 1 && (
+          <a href={`api/tasks/${task.id}/artifacts.zip`} download>Download all {number(task.artifacts.length)} files</a>
+        )}
+      </p>
       <table class="rows files">
         <thead>
           <tr>
@@ -164,94 +152,6 @@ function Files({ task, store }: { task: Task; store: Store }): JSX.Element | nul
       {task.artifacts.length > shown.length && (
         <p class="muted">and {number(task.artifacts.length - shown.length)} more in the zip</p>
       )}
-      <p class="result-line">
-        <span class="muted">
-          {task.delete_at && `Kept until ${absolute(Date.parse(task.delete_at), store.preferences.value.time)}`}
-        </span>
-        {task.artifacts.length > 1 && <a href={`api/tasks/${task.id}/artifacts.zip`} download>Download all</a>}
-      </p>
-    </section>
-  );
-}
-
-interface MailResult {
-  sent: number;
-  failed?: number;
-  skipped?: number;
-  unknown?: number;
-  failures?: { [key: string]: Json }[];
-}
-
-function isMail(result: Json): boolean {
-  return typeof result === "object" && result !== null && "sent" in result && !Array.isArray(result);
-}
-
-function MailOutput({ result, task }: { result: MailResult; task: Task }): JSX.Element {
-  const failures = result.failures ?? [];
-  const preview = task.artifacts.find(({ name }) => name === "preview.html");
-  return (
-    <section aria-label="Outcomes">
-      <ul class="outcomes">
-        <li class="success">
-          <strong>{number(result.sent)}</strong> sent
-        </li>
-        <li class={result.failed ? "failed" : undefined}>
-          <strong>{number(result.failed ?? 0)}</strong> bounced
-        </li>
-        <li>
-          <strong>{number(result.skipped ?? 0)}</strong> skipped
-        </li>
-        {(result.unknown ?? 0) > 0 && (
-          <li class="failed">
-            <strong>{number(result.unknown!)}</strong> unknown
-          </li>
-        )}
-      </ul>
-      {failures.length > 0 && (
-        <table class="rows">
-          <caption>Not sent, or not known to be</caption>
-          <thead>
-            <tr>{Object.keys(failures[0]).map((name) => <th key={name} scope="col">{name}</th>)}</tr>
-          </thead>
-          <tbody>
-            {failures.slice(0, 100).map((failure, i) => (
-              <tr key={i}>{Object.values(failure).map((value, j) => <td key={j}>{String(value)}</td>)}</tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-      {preview && (
-        <>
-          <h3>The message</h3>
-          <iframe
-            class="message-frame"
-            sandbox=""
-            title="The message"
-            src={`${address(task, preview.name)}?show`}
-            loading="lazy"
-          />
-        </>
-      )}
-    </section>
-  );
-}
-
-function ImageOutcomes({ result }: { result: Fields }): JSX.Element {
-  const images = (result.images ?? []) as unknown as ImageOutcome[];
-  const bad = images.filter(({ ok }) => !ok);
-  const notes = images.flatMap(({ name, error, warnings = [] }) =>
-    (error ? [error] : warnings).map((text) => `${name}: ${text}`)
-  );
-  return (
-    <section aria-label="Images">
-      <p>
-        {count(images.length - bad.length, "image")} resized{bad.length > 0 && (
-          <>
-            , <strong class="bad">{number(bad.length)} failed</strong>
-          </>
-        )}
-      </p>
-      {notes.length > 0 && <ul class="values">{notes.map((text, i) => <li key={i}>{text}</li>)}</ul>}
     </section>
   );
 }
@@ -260,7 +160,7 @@ function ImageOutcomes({ result }: { result: Fields }): JSX.Element {
 export function Output({ task, store }: { task: Task; store: Store }): JSX.Element {
   const { result } = task;
   if (result === null && task.artifacts.length === 0) {
-    return <p class="muted">{task.completed_at ? "It produced no output." : "No output yet."}</p>;
+    return <p class="muted">{task.completed_at ? "No output." : "No output yet."}</p>;
   }
   return (
     <>
@@ -269,9 +169,9 @@ export function Output({ task, store }: { task: Task; store: Store }): JSX.Eleme
           ? <CsvOutput result={result as unknown as CsvResult} />
           : isMail(result)
           ? <MailOutput result={result as unknown as MailResult} task={task} />
-          : typeof result === "object" && !Array.isArray(result)
-          ? "images" in result ? <ImageOutcomes result={result} /> : <FieldList of={result} />
-          : <FieldList of={{ result }} />
+          : isImages(result)
+          ? <Outcomes result={result} />
+          : <FieldList of={typeof result === "object" && !Array.isArray(result) ? result : { result }} />
       )}
       <Pictures task={task} />
       <Files task={task} store={store} />

@@ -12,7 +12,7 @@ import type { Store } from "../app/state.ts";
 
 /** A phase of a task. Times are milliseconds since the epoch. */
 export interface Phase {
-  kind: "scheduled" | "waiting" | "backoff" | "running" | AttemptOutcome;
+  kind: "scheduled" | "waiting" | "backoff" | "ended" | "running" | AttemptOutcome;
   label: string;
   from: number;
   to: number;
@@ -34,13 +34,24 @@ export function phasesOf(task: Task, now: number): Phase[] {
     at = to;
   };
   const due = task.run_at === null ? null : Date.parse(task.run_at);
-  const wait = (until: number, again: boolean, open = false) => {
+  const idle = (until: number, again: boolean, open = false) => {
     if (again) return add("backoff", open ? "Waiting for the next attempt" : "Backoff", until, "", open);
     // The scheduled start is known only until the first retry moves it.
     if (due !== null && due > at && task.attempts.length === 0) {
       add("scheduled", "Scheduled", Math.min(due, until), "", open && until < due);
     }
     if (until > at || !open) add("waiting", "Waiting", until, "", open);
+  };
+  const wait = (until: number, again: boolean, open = false) => {
+    const within = task.actions.map((action) => ({ ...action, at: Date.parse(action.at) }))
+      .filter((action) => action.at >= at && action.at <= until);
+    const last = within.findLastIndex(({ action }) => action === "retry");
+    // A task that is retried by hand had ended until then.
+    for (const { action, at: when, by } of within.slice(0, last + 1)) {
+      if (action === "cancel") idle(when, again);
+      else add("ended", "Ended, then retried by hand", when, by ? `by ${by}` : "");
+    }
+    idle(until, again && last < 0, open);
   };
   task.attempts.forEach((attempt, i) => {
     wait(Date.parse(attempt.started_at), i > 0);

@@ -6,7 +6,8 @@
 
 import type { JSX } from "preact";
 import type { Json } from "../../queue/task/record.ts";
-import { count, number, words } from "../app/format.ts";
+import type { FileInfo } from "../../queue/task/summary.ts";
+import { bytes, count, number, words } from "../app/format.ts";
 
 type Fields = { [key: string]: Json };
 
@@ -15,7 +16,7 @@ function isPlain(value: Json): boolean {
 }
 
 function isWide(value: Json): boolean {
-  return !isPlain(value) || (typeof value === "string" && value.length > 40);
+  return !isPlain(value) || (typeof value === "string" && value.length > 20);
 }
 
 /** Items of a list that are shown. */
@@ -62,10 +63,31 @@ export function Value({ value, unit, levels = LEVELS }: { value: Json; unit?: st
   );
 }
 
+/** A file, and where it can be had. */
+interface LinkedFile extends FileInfo {
+  href: string;
+}
+
+function filesOf(value: Json, files?: ReadonlyMap<string, LinkedFile>): LinkedFile[] | null {
+  const found = [value].flat().map((id) => files?.get(String(id)));
+  return found.length > 0 && found.every((file) => file !== undefined) ? found as LinkedFile[] : null;
+}
+
+function FileLink({ file }: { file: LinkedFile }): JSX.Element {
+  return (
+    <span class="line">
+      <a href={file.href} download={file.name}>{file.name}</a>
+      <span class="muted">{bytes(file.size)}</span>
+    </span>
+  );
+}
+
 /** Names and values; a schema gives them labels and units. */
-export function FieldList({ of, schema = {} }: {
+export function FieldList({ of, schema = {}, files }: {
   of: Fields;
   schema?: Record<string, { title?: string; "x-unit"?: string }>;
+  /** Uploads by their ids: shown by name, with a link. */
+  files?: ReadonlyMap<string, LinkedFile>;
 }): JSX.Element {
   const entries = Object.entries(of);
   if (entries.length === 0) return <p class="muted">none</p>;
@@ -75,7 +97,8 @@ export function FieldList({ of, schema = {} }: {
         <div key={name} class={isWide(value) ? "wide" : undefined}>
           <dt>{schema[name]?.title ?? words(name)}</dt>
           <dd>
-            <Value value={value} unit={schema[name]?.["x-unit"]} />
+            {filesOf(value, files)?.map((file) => <FileLink key={file.id} file={file} />) ??
+              <Value value={value} unit={schema[name]?.["x-unit"]} />}
           </dd>
         </div>
       ))}

@@ -80,7 +80,7 @@ function Multiline(props: FieldProps): JSX.Element {
     <>
       <textarea
         {...common}
-        rows={control === "multiline" ? 4 : 3}
+        rows={control === "lines" ? 3 : Math.min(12, Math.max(4, start.split("\n").length))}
         maxLength={schema.maxLength}
         spellcheck={control === "multiline"}
         class={control === "json" ? "code" : undefined}

@@ -5,14 +5,16 @@
  */
 
 import type { JSX, Ref } from "preact";
+import { count } from "../app/format.ts";
 
 /** The summary of errors; `box` receives the element, so that it can be focused. */
 export function ErrorSummary(
   { errors, box }: { errors: [pointer: string, message: string][]; box: Ref<HTMLDivElement> },
 ): JSX.Element {
+  const fields = errors.filter(([pointer]) => pointer).length;
   return (
-    <div class="error-box" ref={box} tabIndex={-1} role="group" aria-label="Errors to correct">
-      <strong>The task was not submitted.</strong>
+    <div class="error-box" ref={box} tabIndex={-1} role="group" aria-label="Please fix">
+      <strong>Not submitted.{fields > 0 && ` ${count(fields, "field needs", "fields need")} attention.`}</strong>
       <ul>
         {errors.map(([pointer, message]) => (
           <li key={pointer}>

@@ -99,7 +99,7 @@ function Field(props: FieldProps): JSX.Element {
   if (control === "checkbox") {
     const start = initial(props);
     return (
-      <div class="field">
+      <div class={`field ${schema["x-data"] ?? ""}`}>
         <label class="line">
           <input
             {...controlProps(props)}
@@ -126,10 +126,11 @@ function Field(props: FieldProps): JSX.Element {
       {notes.map((note) => <span key={note} class="muted">{` ${note}`}</span>)}
     </>
   );
-  const wide = ["multiline", "lines", "pairs", "json", "file", "radios"].includes(control);
+  const wide = control === "text" && (schema.maxLength ?? 0) >= 200 ||
+    ["multiline", "lines", "pairs", "json", "file", "radios"].includes(control);
   if (control === "radios") {
     return (
-      <fieldset class="field wide">
+      <fieldset class={`field wide ${schema["x-data"] ?? ""}`}>
         <legend>{words}</legend>
         <Control {...props} />
         {help}
@@ -138,7 +139,7 @@ function Field(props: FieldProps): JSX.Element {
     );
   }
   return (
-    <div class={wide ? "field wide" : "field"}>
+    <div class={`field ${wide ? "wide" : ""} ${schema["x-data"] ?? ""}`}>
       <label for={`field${pointer}`}>{words}</label>
       <Control {...props} />
       {help}

@@ -119,7 +119,7 @@ export function FileField(
       {chosen.length === 0 && ids.map((id) => (
         <span key={id} class="note">
           <input type="hidden" name={`kept${pointer}`} value={id} />
-          The same file as before, unless you choose another.
+          Uses the original file unless you choose a new one.
         </span>
       ))}
       <FileList

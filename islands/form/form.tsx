@@ -5,7 +5,6 @@
  * @module
  */
 
-import "../app/shared.ts";
 import type { JSX } from "preact";
 import { CloseButton, Dialog } from "../shell/overlay.tsx";
 import type { Store } from "../app/state.ts";

@@ -18,12 +18,12 @@ import { hrefOf, type View } from "../app/url.ts";
 import type { FieldProps } from "./controls.tsx";
 import { Fields } from "./fields.tsx";
 import { type Chosen, FileField } from "./files.tsx";
-import { SCHEDULE_OPTIONS, SUBMIT_OPTIONS } from "./schema/submit_options.ts";
-import { checkFields, type FormReader, readFields } from "./schema/read_fields.ts";
+import { SUBMIT_OPTIONS } from "./schema/submit_options.ts";
+import { checkFields, dropUnused, type FormReader, readFields } from "./schema/read_fields.ts";
 import type { Schema } from "./schema/schema.ts";
+import { DataChoice } from "./data_choice.tsx";
 import { fileComplaint, previewOf, UploadError, uploadFile } from "./upload.ts";
 import { focusRow } from "../list/focus_row.ts";
-import { NextTimes } from "./next_times.tsx";
 import { dropDraft, keepDraft, readDraft } from "./draft.ts";
 import { ErrorSummary } from "./error_summary.tsx";
 import { newKey, postOnce } from "./post.ts";
@@ -55,7 +55,8 @@ export function TypeForm({ info, store, onChange }: {
   const abort = useRef<AbortController | null>(null);
   const tried = useRef(Object.keys(given.errors).length > 0);
   const edited = useRef(new Set<string>());
-  const [times, setTimes] = useState<string[] | string | null>(null);
+  /** Whether the buttons below are being pressed: leaving a field for them moves nothing. */
+  const pressing = useRef(false);
 
   useEffect(() => {
     if (!from || source) return;
@@ -100,14 +101,15 @@ export function TypeForm({ info, store, onChange }: {
     const found: FormErrors = {};
     const values = readFields(schema, reader(), found, "/input_params");
     checkFields(schema, values, found, "/input_params");
+    const data = new FormData(form.current!).get("data") as string | null;
+    dropUnused(schema, values, found, data, "/input_params");
     const more = readFields(SUBMIT_OPTIONS, reader(), found);
     checkFields(SUBMIT_OPTIONS, more, found);
-    const repeat = readFields(SCHEDULE_OPTIONS, reader(), found);
-    for (const [pointer, chosen] of Object.entries(files)) {
+    for (const [pointer, chosen] of data === "sample" ? [] : Object.entries(files)) {
       const complaint = chosen.find(({ complaint }) => complaint)?.complaint;
       if (complaint) found[pointer] = complaint;
     }
-    return { values, more, repeat, found };
+    return { values, more, found, isSample: data === "sample" };
   };
 
   const onEdit = (pointer: string, left: boolean) => {
@@ -117,24 +119,11 @@ export function TypeForm({ info, store, onChange }: {
       key.current = newKey();
       const secret = Object.entries(schema.properties ?? {}).filter(([, field]) => field.writeOnly);
       keepDraft(info.type, form.current, secret.map(([name]) => `/input_params/${name}`));
-      if (pointer === "/cron" || pointer === "/timezone") void showTimes();
       // A field with an error is checked on each change until it is valid.
       if (!errors[pointer]) return;
-    } else if (!edited.current.has(pointer)) return;
+    } else if (!edited.current.has(pointer) || pressing.current) return;
     const { found } = read();
     setErrors(({ [pointer]: _, ...others }) => found[pointer] ? { ...others, [pointer]: found[pointer] } : others);
-  };
-
-  const showTimes = async () => {
-    const { repeat } = read();
-    if (!repeat.cron) return setTimes(null);
-    const query = new URLSearchParams({
-      cron: String(repeat.cron),
-      ...repeat.timezone ? { timezone: String(repeat.timezone) } : {},
-    });
-    const answer = await fetch(`api/schedules/next?${query}`);
-    const body = await answer.json();
-    setTimes(answer.ok ? body.next_times : body.errors?.[0]?.detail ?? body.detail);
   };
 
   const choose = async (pointer: string, schema: Schema, list: File[]) => {
@@ -150,8 +139,9 @@ export function TypeForm({ info, store, onChange }: {
       failed: null,
     }));
     setFiles((all) => ({ ...all, [pointer]: chosen }));
-    setErrors(({ [pointer]: _, ...others }) => others);
-    for (const { file } of chosen.slice(0, 5)) {
+    const complaint = chosen.find(({ complaint }) => complaint)?.complaint;
+    setErrors(({ [pointer]: _, ...others }) => complaint ? { ...others, [pointer]: complaint } : others);
+    for (const { file } of chosen.filter(({ complaint }) => !complaint).slice(0, 5)) {
       const preview = await previewOf(file).catch(() => null);
       change(pointer, file, { preview });
     }
@@ -167,12 +157,12 @@ export function TypeForm({ info, store, onChange }: {
     tried.current = true;
     setErrors(found);
     setBusy(null);
-    alert(store, `Not submitted: ${count(Object.keys(found).length, "field")} to correct.`);
+    alert(store, `Not submitted: ${count(Object.keys(found).length, "thing")} to fix.`);
     requestAnimationFrame(() => summary.current?.focus());
   };
 
   /** Sends what has not been sent. */
-  const sendFiles = async (): Promise<Map<File, string>> => {
+  const sendFiles = async (files: Files): Promise<Map<File, string>> => {
     const ids = new Map<File, string>();
     const all = Object.entries(files).flatMap(([pointer, list]) => list.map((one) => ({ pointer, ...one })));
     for (const { pointer, file, id } of all) {
@@ -197,17 +187,19 @@ export function TypeForm({ info, store, onChange }: {
 
   const submit = async (stay: boolean) => {
     if (busy) return;
-    const { values, more, repeat, found } = read();
+    pressing.current = false;
+    const { values, more, found, isSample } = read();
     if (Object.keys(found).length > 0) return refuse(found);
     setErrors({});
     setBusy("Submitting…");
     abort.current = new AbortController();
     try {
-      const ids = await sendFiles();
+      const sent = isSample ? {} : files;
+      const ids = await sendFiles(sent);
       setBusy("Submitting…");
       // If a single-file field has several files, a task is created for each.
       let several: { name: string; ids: string[] } | null = null;
-      for (const [pointer, chosen] of Object.entries(files)) {
+      for (const [pointer, chosen] of Object.entries(sent)) {
         const name = pointer.replace("/input_params/", "");
         const sent = chosen.map(({ file }) => ids.get(file)!);
         if (sent.length === 0) continue;
@@ -216,10 +208,7 @@ export function TypeForm({ info, store, onChange }: {
         else several = { name, ids: sent };
       }
       const body = { task_type: info.type, input_params: values, ...more, ...from ? { retried_from: from } : {} };
-      const { cron, timezone, name } = repeat;
-      const [path, what] = cron
-        ? ["api/schedules", { ...without(body, "run_at", "retried_from"), cron, timezone, name }] as const
-        : several
+      const [path, what] = several
         ? ["api/tasks/batch", {
           tasks: several.ids.map((id) => ({ ...body, input_params: { ...values, [several.name]: id } })),
         }] as const
@@ -230,7 +219,7 @@ export function TypeForm({ info, store, onChange }: {
       if (error instanceof UploadError && error.status === -1) return;
       const text = error instanceof UploadError
         ? error.message
-        : `Not sent: ${(error as Error).message} Your input is kept; try again.`;
+        : "Can't reach the server. Your entries are kept; try again.";
       refuse({ "": text });
     }
   };
@@ -252,10 +241,6 @@ export function TypeForm({ info, store, onChange }: {
     dropDraft(info.type);
     key.current = newKey();
     setBusy(null);
-    if ("cron" in body) {
-      toast(store, { kind: "done", text: `Schedule “${body.name}” created.` });
-      return onChange?.({ form: null, from: null, schedules: true });
-    }
     const tasks: TaskSummary[] = "tasks" in body ? body.tasks : [body];
     actions().submitted(tasks);
     mergeTasks(store, tasks);
@@ -319,32 +304,25 @@ export function TypeForm({ info, store, onChange }: {
     >
       <p class="muted">{info.description}</p>
       {missing && <p class="note warn">The task to copy is gone. These are the defaults.</p>}
-      {source && <p class="note">Retry with changes: {source.title}</p>}
-      {listed.length > 0 && <ErrorSummary errors={listed} box={summary} />}
+      {source && <p class="note">Copy of {source.title}</p>}
+      {listed.length > 0 && tried.current && <ErrorSummary errors={listed} box={summary} />}
       <input type="hidden" name="task_type" value={info.type} />
       <input type="hidden" name="idempotency_key" value={key.current} />
       {from && <input type="hidden" name="retried_from" value={from} />}
+      <DataChoice schema={schema} values={values} own={given.texts.data === "own" || store.view.value.own} />
       <Fields schema={schema} pointer="/input_params" values={values} context={context} />
       <details class="more">
         <summary>More options</summary>
         <Fields schema={SUBMIT_OPTIONS} values={{}} context={context} />
-        <div class="js">
-          <Fields schema={SCHEDULE_OPTIONS} values={{}} context={context} />
-          <NextTimes times={times} store={store} />
-        </div>
       </details>
       {many && <p class="note">Creates {count(many[1].length, "task")}, one for each file.</p>}
-      <div class="buttons form-foot">
+      <div class="buttons form-foot" onPointerDown={() => pressing.current = true}>
         <button type="submit" class="primary" value="go">
           {busy ?? (failed ? "Try again" : "Submit")}
         </button>
-        {!busy && <button type="submit" class="js" value="stay">Submit and keep open</button>}
+        {!busy && <button type="submit" class="js" value="stay">Submit and create another</button>}
         {busy && <button type="button" onClick={() => abort.current?.abort()}>Cancel</button>}
       </div>
     </form>
   );
-}
-
-function without<T extends Record<string, unknown>>(body: T, ...names: string[]): Partial<T> {
-  return Object.fromEntries(Object.entries(body).filter(([name]) => !names.includes(name))) as Partial<T>;
 }

@@ -5,6 +5,7 @@
  */
 
 import { bytes, count, number } from "../app/format.ts";
+import { kindsOf } from "./schema/schema.ts";
 
 /** A file could not be sent. */
 export class UploadError extends Error {
@@ -41,7 +42,7 @@ export function uploadFile(file: File, onProgress: (sent: number) => void, signa
 
 /** What is wrong with a file, before it is sent; null: nothing. */
 export function fileComplaint(file: File, accept: string | undefined, maxBytes: number): string | null {
-  if (file.size > maxBytes) return `${file.name} has ${bytes(file.size)}; the limit is ${bytes(maxBytes)}.`;
+  if (file.size > maxBytes) return `${file.name} is ${bytes(file.size)}; the limit is ${bytes(maxBytes)}.`;
   if (file.size === 0) return `${file.name} is empty.`;
   const kinds = (accept ?? "").split(",").map((kind) => kind.trim().toLowerCase()).filter(Boolean);
   const fits = kinds.length === 0 ||
@@ -52,7 +53,7 @@ export function fileComplaint(file: File, accept: string | undefined, maxBytes: 
         ? file.type.startsWith(kind.slice(0, -1))
         : file.type === kind
     );
-  return fits ? null : `${file.name} is not an accepted type (${kinds.join(", ")}).`;
+  return fits ? null : `${file.name} is of the wrong type. Use ${kindsOf(accept)}.`;
 }
 
 /** A preview of a file before it is sent: one line, and the first rows of a table. */
@@ -73,6 +74,7 @@ export async function previewOf(file: File): Promise<FilePreview> {
     const whole = file.size <= HEAD_BYTES;
     const rows = parseHead(head, whole);
     const [names = []] = rows;
+    if (rows.length === 0) return { text: `${plain.text}: no line ends in its first ${bytes(HEAD_BYTES)}`, rows: [] };
     const estimate = Math.round((rows.length - 1) * file.size / HEAD_BYTES);
     const amount = whole ? count(Math.max(0, rows.length - 1), "row") : `about ${number(estimate)} rows`;
     return {

@@ -1,5 +1,5 @@
 /**
- * What narrows the list: a search with qualifiers, chips for what is active, the order.
+ * What narrows the list: drop-downs for status, type and time, a search with qualifiers, and saved views.
  *
  * @module
  */
@@ -8,76 +8,50 @@ import { SEARCH_LIMIT } from "../../queue/task/limits.ts";
 import type { JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { STATUSES } from "../../queue/task/record.ts";
-import { clockTime, number } from "../app/format.ts";
+import { number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import type { Store } from "../app/state.ts";
 import { titleOf } from "../app/store.ts";
-import { hrefOf, isFiltered, parseSearch, searchText, UNFILTERED, type View } from "../app/url.ts";
+import { filterParts, hrefOf, isFiltered, parseSearch, searchText, UNFILTERED, type View } from "../app/url.ts";
+import { DropDowns, FIRST } from "./drop_downs.tsx";
 
 /** The search starts after a typing pause of this length. */
 const TYPING_MS = 250;
 
-interface Chip {
-  text: string;
-  without: Partial<View>;
-}
-
-/** The active parts of a filter, each with the change that removes it. */
-function chipsOf(store: Store): Chip[] {
-  const view = store.view.value;
-  const first = { cursor: null, first: 1 };
-  const chips: Chip[] = [
-    ...view.statuses.map((status) => ({
-      text: status as string,
-      without: { statuses: view.statuses.filter((other) => other !== status), ...first },
-    })),
-    ...view.task_types.map((type) => ({
-      text: titleOf(store, type),
-      without: { task_types: view.task_types.filter((other) => other !== type), ...first },
-    })),
-  ];
-  if (view.tag) chips.push({ text: `tag: ${view.tag}`, without: { tag: null, ...first } });
-  if (view.created_from) chips.push({ text: `since ${view.created_from}`, without: { created_from: null, ...first } });
-  if (view.created_to) chips.push({ text: `before ${view.created_to}`, without: { created_to: null, ...first } });
-  if (view.q) chips.push({ text: `“${view.q}”`, without: { q: "", ...first } });
-  return chips;
-}
-
-/** The chips, each a link that removes its part of the filter. */
+/** The active parts of the filter, each a link that removes it. */
 export function Chips({ store }: { store: Store }): JSX.Element | null {
-  const chips = chipsOf(store);
-  if (chips.length === 0) return null;
   const view = store.view.value;
+  const parts = filterParts(view, (type) => titleOf(store, type));
+  if (parts.length === 0) return null;
   return (
     <ul class="chips" aria-label="Active filters">
-      {chips.map(({ text, without }) => (
-        <li key={text}>
-          <a class="chip" href={hrefOf(view, without)} aria-label={`Remove filter ${text}`}>
-            {text}
+      {parts.map(([words, without]) => (
+        <li key={words}>
+          <a class="chip" data-stop href={hrefOf(view, { ...without, ...FIRST })} aria-label={`Remove filter ${words}`}>
+            {words}
             <Icon name="close" />
           </a>
         </li>
       ))}
       <li>
-        <a href={hrefOf(view, UNFILTERED)}>Clear all</a>
+        <a data-stop href={hrefOf(view, UNFILTERED)}>Clear all</a>
       </li>
     </ul>
   );
 }
 
-/** Completions for the word at the cursor. */
+/** Completions for the word at the cursor; of nothing, what there is to write. */
 function suggestions(store: Store, word: string): string[] {
   const all = [
     ...STATUSES.map((status) => `status:${status.toLowerCase()}`),
     ...store.types.map(({ type }) => `type:${type}`),
-    "created:>1h",
-    "created:>24h",
-    "created:>7d",
+    "error:",
     "tag:",
+    ...["1h", "24h", "7d"].flatMap((age) => [`created:>${age}`, `ended:>${age}`]),
     "id:",
   ];
   const wanted = word.toLowerCase();
-  if (!wanted) return [];
+  if (!wanted) return ["status:failed", "error:", "tag:", "ended:>1h", "created:>24h", "id:"];
   return all.filter((text) => text !== wanted && (text.startsWith(wanted) || text.split(":")[1].startsWith(wanted)))
     .slice(0, 8);
 }
@@ -88,7 +62,7 @@ export function Filters({ store, onSearch }: {
   onSearch?: (change: Partial<View>, typing: boolean) => void;
 }): JSX.Element {
   const view = store.view.value;
-  const { total, total_capped, searched, at } = store.list.value;
+  const { total, total_capped, searched } = store.list.value;
   const shown = searchText(view);
   const box = useRef<HTMLInputElement>(null);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
@@ -96,28 +70,28 @@ export function Filters({ store, onSearch }: {
   const [active, setActive] = useState(-1);
   const id = useId();
 
-  // If the address changed in another way, the box shows it. Text being typed is left alone.
+  // If the address changed in another way, the box shows it. Text being typed, and what was not understood, stay.
   useEffect(() => {
-    if (box.current && document.activeElement !== box.current) box.current.value = shown;
+    const input = box.current;
+    if (input && document.activeElement !== input && store.ignored.value.length === 0) input.value = shown;
   }, [shown]);
+
+  const word = () => /\S*$/.exec(box.current!.value.slice(0, box.current!.selectionStart ?? 0))![0];
+  const suggest = () => {
+    setOptions(suggestions(store, word()));
+    setActive(-1);
+  };
 
   const search = (typing: boolean) => {
     clearTimeout(timer.current);
     const { parts, ignored } = parseSearch(box.current!.value, store.types.map(({ type }) => type));
-    // A word that is still being typed is not reported as invalid.
-    if (typing && (ignored.length > 0 || /:$/.test(box.current!.value))) return;
-    const { statuses, task_types, ...rest } = parts;
-    const change = {
-      ...rest,
-      ...typing ? {} : { statuses: statuses ?? view.statuses, task_types: task_types ?? view.task_types },
-      cursor: null,
-      first: 1,
-    };
-    if (typing && (statuses || task_types)) return;
-    onSearch?.(change, typing);
+    // A word that is still being typed is neither searched for nor reported as invalid.
+    const isOpen = word() !== "" && suggestions(store, word()).length > 0;
+    if (typing && (ignored.length > 0 || isOpen || parts.statuses || parts.task_types)) return;
+    onSearch?.({ ...parts, ...FIRST }, typing);
     // After the new address has been read, which has only what was understood.
     store.ignored.value = ignored;
-    if (!typing && ignored.length === 0) box.current!.value = searchText({ ...view, ...change });
+    if (!typing && ignored.length === 0) box.current!.value = searchText({ ...view, ...parts });
   };
 
   const choose = (option: string) => {
@@ -145,19 +119,21 @@ export function Filters({ store, onSearch }: {
   };
 
   return (
-    <div class="filters">
-      <form
-        class="search"
-        action="./"
-        method="get"
-        role="search"
-        aria-label="Tasks"
-        onSubmit={(event) => {
-          event.preventDefault();
-          setOptions([]);
-          search(false);
-        }}
-      >
+    <form
+      class="filters"
+      action="./"
+      method="get"
+      role="search"
+      aria-label="Tasks"
+      onSubmit={(event) => {
+        event.preventDefault();
+        setOptions([]);
+        search(false);
+      }}
+    >
+      <DropDowns store={store} onSearch={onSearch} />
+      {view.created_to && <input type="hidden" name="created_to" value={view.created_to} />}
+      <div class="search">
         <label class="hidden" for={`${id}-q`}>Search tasks</label>
         <Icon name="search" />
         <input
@@ -177,11 +153,11 @@ export function Filters({ store, onSearch }: {
           aria-autocomplete="list"
           aria-activedescendant={active >= 0 ? `${id}-${active}` : undefined}
           aria-describedby={`${id}-help`}
-          placeholder="Search: text, status:failed, tag:…, created:>2h"
+          placeholder="Search title, id, tag, error…"
+          onFocus={suggest}
+          onClick={suggest}
           onInput={() => {
-            const input = box.current!;
-            setOptions(suggestions(store, /\S*$/.exec(input.value.slice(0, input.selectionStart ?? 0))![0]));
-            setActive(-1);
+            suggest();
             clearTimeout(timer.current);
             timer.current = setTimeout(() => search(true), TYPING_MS);
           }}
@@ -204,30 +180,31 @@ export function Filters({ store, onSearch }: {
             </li>
           ))}
         </ul>
-        {view.statuses.map((status) => <input key={status} type="hidden" name="status" value={status} />)}
-        {view.task_types.map((type) => <input key={type} type="hidden" name="task_type" value={type} />)}
-        {view.order !== "newest" && <input type="hidden" name="order" value={view.order} />}
-        <button type="submit">Search</button>
         <span id={`${id}-help`} class="hidden">
-          Text, or qualifiers: status, type, id, tag, created.
+          Search text, or use filters such as status:failed, type:csv, error:timeout, tag:a, created:&gt;2h,
+          ended:&gt;1h.
         </span>
-      </form>
-      <Chips store={store} />
-      {store.ignored.value.length > 0 && <p class="note warn">Ignored: {store.ignored.value.join(", ")}.</p>}
-      <p class="result-line">
-        <span>
-          {number(total)}
-          {total_capped ? "+" : ""} {total === 1 ? "task" : "tasks"}
-          {isFiltered(view) ? ` ${total === 1 ? "matches" : "match"}` : ""}
-          <span class="muted">{` as of ${clockTime(at, store.preferences.value.time)}`}</span>
-          {searched !== null && searched >= SEARCH_LIMIT && (
-            <span class="muted">· searched the newest {number(searched)}</span>
-          )}
-        </span>
-        <a href={hrefOf(view, { order: view.order === "newest" ? "oldest" : "newest", cursor: null, first: 1 })}>
-          {view.order === "newest" ? "Newest first" : "Oldest first"}
-        </a>
-      </p>
-    </div>
+      </div>
+      {view.order !== "newest" && <input type="hidden" name="order" value={view.order} />}
+      <button type="submit" class="nojs">Search</button>
+      <span class="result-line">
+        {number(total)}
+        {total_capped ? "+" : ""} {total === 1 ? "task" : "tasks"}
+        {isFiltered(view) ? ` ${total === 1 ? "matches" : "match"}` : ""}
+        {searched !== null && searched >= SEARCH_LIMIT && (
+          <span class="muted">· searched the newest {number(searched)}</span>
+        )}
+      </span>
+      {isFiltered(view) && (
+        <div class="active" role="toolbar" aria-label="Active filters">
+          <Chips store={store} />
+        </div>
+      )}
+      {store.ignored.value.length > 0 && (
+        <p class="note warn">
+          Ignored unknown filter: {store.ignored.value.join(", ")}. To search for it as text, put it in quotes.
+        </p>
+      )}
+    </form>
   );
 }

@@ -16,8 +16,8 @@ import { titleOf } from "../app/store.ts";
 const WAITING = {
   ready: "Waiting for a slot",
   scheduled: "Scheduled",
-  blocked: "Waiting for other tasks",
-  limited: "Waiting for its concurrency key",
+  blocked: "Waiting for dependencies",
+  limited: "Waiting for key",
 };
 
 /** A note appears after this long without progress. */
@@ -37,10 +37,13 @@ export function StatusBadge({ status }: { status: Status }): JSX.Element {
 export function Progress({ task, store }: { task: TaskSummary; store: Store }): JSX.Element {
   if (task.status === "PENDING") {
     const paused = store.stats.value.paused[task.task_type];
-    const why = WAITING[task.wait_reason ?? "ready"];
-    const again = task.attempt > 0 && task.error ? `Attempt ${task.attempt} failed: ${task.error.message}` : null;
+    const key = task.wait_reason === "limited" ? ` “${task.concurrency_key}”` : "";
+    const why = WAITING[task.wait_reason ?? "ready"] + key;
+    const again = task.attempt > 0 && task.error
+      ? `Retrying (attempt ${task.attempt + 1}): ${task.error.message}`
+      : null;
     return (
-      <span class="muted note">
+      <span class="muted note reason" title={again ?? undefined}>
         {paused && task.wait_reason === "ready" ? `${titleOf(store, task.task_type)} is paused` : again ?? why}
       </span>
     );
@@ -65,7 +68,12 @@ export function Progress({ task, store }: { task: TaskSummary; store: Store }): 
       <span class="percent">{percent} %</span>
       {quiet > QUIET_MS
         ? <span class="message">No progress for {duration(quiet)}</span>
-        : <span class="message">{task.message}</span>}
+        : (
+          <span class="message" title={task.message}>
+            {task.status === "RUNNING" && task.attempt > 1 && `Attempt ${task.attempt} · `}
+            {task.message}
+          </span>
+        )}
     </span>
   );
 }

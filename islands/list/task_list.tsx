@@ -6,13 +6,13 @@
 
 import type { JSX } from "preact";
 import { actions } from "../app/actions.ts";
-import { label } from "../app/bulk_actions.ts";
-import { Chips } from "./filters.tsx";
+import { label, PAST } from "../app/bulk_actions.ts";
 import { count, number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import type { Store } from "../app/state.ts";
-import { can, MAX_WAITING, select, titleOf } from "../app/store.ts";
-import { filterWords, hrefOf, isFiltered, PAGE_SIZES } from "../app/url.ts";
+import { canBe } from "../../queue/task/actions.ts";
+import { can, clearSelection, MAX_WAITING, select, titleOf } from "../app/store.ts";
+import { filterWords, hrefOf, isFiltered, PAGE_SIZES, UNFILTERED } from "../app/url.ts";
 import { TaskRow } from "./task_row.tsx";
 
 function Empty({ store }: { store: Store }): JSX.Element {
@@ -20,8 +20,8 @@ function Empty({ store }: { store: Store }): JSX.Element {
   if (isFiltered(view)) {
     return (
       <div class="empty">
-        <p>No tasks match {filterWords(view, (type) => titleOf(store, type))}.</p>
-        <Chips store={store} />
+        <p>No tasks match these filters.</p>
+        <a class="button" href={hrefOf(view, UNFILTERED)}>Clear all filters</a>
       </div>
     );
   }
@@ -42,19 +42,23 @@ function Empty({ store }: { store: Store }): JSX.Element {
                     <button
                       type="submit"
                       class="primary"
-                      aria-label={`Try an example: ${type.title}`}
+                      aria-label={`Run an example: ${type.title}`}
                       onClick={(event) => {
                         event.preventDefault();
                         void actions().tryExample(type.type);
                       }}
                     >
                       <Icon name="play" />
-                      Try an example
+                      Run an example
                     </button>
                   </form>
                 )}
-                <a class="button" href={hrefOf(view, { form: type.type })} aria-label={`Set up: ${type.title}`}>
-                  Configure…
+                <a
+                  class="button"
+                  href={hrefOf(view, { form: type.type })}
+                  aria-label={`Use my own data: ${type.title}`}
+                >
+                  Use my own data…
                 </a>
               </div>
             </li>
@@ -71,37 +75,40 @@ function BulkBar({ store }: { store: Store }): JSX.Element | null {
   const onPage = store.order.value.filter((id) => selected.has(id)).length;
   const elsewhere = selected.size - onPage;
   const { total, total_capped } = store.list.value;
-  const whole = onPage === store.order.value.length && (total > onPage || total_capped);
-  const view = store.view.value;
-  const doable = (["cancel", "retry", "delete"] as const).filter((action) => can(store, action));
   const all = `${number(total)}${total_capped ? "+" : ""}`;
+  const everything = store.everything.value;
+  const mayGrow = onPage === store.order.value.length && (total > onPage || total_capped);
+  // Rows are newer than the selection.
+  const tasks = [...selected].map(([id, task]) => store.rows.get(id)?.value.task ?? task);
+  const actionsOf = (["cancel", "retry", "delete"] as const).filter((action) => can(store, action)).map((action) => ({
+    action,
+    possible: tasks.filter((task) => canBe(action, task)).length,
+  }));
+  // What can be done comes first.
+  const shown = everything ? actionsOf : actionsOf.toSorted((a, b) => Number(b.possible > 0) - Number(a.possible > 0));
   return (
     <div class="bulk" role="group" aria-label="Selected tasks">
       <span>
-        <strong>{number(selected.size)} selected</strong>
-        {elsewhere > 0 && <span class="muted">({number(elsewhere)} not on this page)</span>}
+        <strong>{everything ? `All ${all}` : number(selected.size)} selected</strong>
+        {elsewhere > 0 && !everything && <span class="muted">{` (${number(elsewhere)} not on this page)`}</span>}
       </span>
-      {doable.map((action) => (
-        <button key={action} type="button" onClick={() => actions().bulk.onSelected(action)}>
-          {label(action)} {number(selected.size)}
+      {mayGrow && !everything && (
+        <button type="button" class="quiet" onClick={() => store.everything.value = true}>
+          Select all {all} {isFiltered(store.view.value) ? "that match" : ""}
+        </button>
+      )}
+      {shown.map(({ action, possible }) => (
+        <button
+          key={action}
+          type="button"
+          disabled={!everything && possible === 0}
+          title={!everything && possible === 0 ? `None of these can be ${PAST[action]}.` : undefined}
+          onClick={() => everything ? actions().bulk.onMatching(action) : actions().bulk.onSelected(action)}
+        >
+          {label(action)} {everything ? `all ${all}…` : number(possible)}
         </button>
       ))}
-      <button type="button" class="quiet" onClick={() => store.selected.value = new Map()}>Clear</button>
-      {whole && doable.length > 0 && (
-        <span class="scope">
-          <span class="muted">All {all} {isFiltered(view) ? "matching" : "tasks"}:</span>
-          {doable.map((action) => (
-            <button
-              key={action}
-              type="button"
-              class="quiet"
-              onClick={() => actions().bulk.onMatching(action)}
-            >
-              {label(action)} all {all} {isFiltered(view) ? "matching" : ""}…
-            </button>
-          ))}
-        </span>
-      )}
+      <button type="button" class="quiet" onClick={() => clearSelection(store)}>Clear</button>
     </div>
   );
 }
@@ -120,6 +127,13 @@ function HeadBox({ store }: { store: Store }): JSX.Element {
       onChange={() => select(store, order, chosen < order.length)}
     />
   );
+}
+
+/** What waits to be shown: new tasks, or older ones that have come to match the filter. */
+export function newWords(store: Store): string {
+  const waiting = store.waiting.value;
+  const isNew = waiting.every(({ created_at }) => Date.parse(created_at) >= store.list.value.at);
+  return isNew ? count(waiting.length, "new task") : `${number(waiting.length)} more match`;
 }
 
 /** Which tasks the page shows, and of how many, in words. */
@@ -190,34 +204,36 @@ export function TaskList({ store }: { store: Store }): JSX.Element {
       )}
       {waiting > 0 && (
         <button type="button" class="new-tasks" onClick={() => actions().showNew()}>
-          {waiting >= MAX_WAITING ? `${number(waiting)}+ new tasks` : count(waiting, "new task")}
+          {waiting >= MAX_WAITING ? `${number(waiting)}+ new tasks` : newWords(store)}
         </button>
       )}
       <BulkBar store={store} />
       {order.length === 0 ? <Empty store={store} /> : (
         <table role="table">
           <caption>
-            {error ? "Last list" : `Tasks${words && ` with ${words}`}, ${view.order} first`}, {position(store)}
+            {error ? "Last list" : `Tasks${words && `: ${words}`}, ${view.order} first`}, {position(store)}
           </caption>
           <thead role="rowgroup">
             <tr role="row">
               <th role="columnheader" scope="col" class="check js">
                 <HeadBox store={store} />
               </th>
-              <th role="columnheader" scope="col">Status</th>
+              <th role="columnheader" scope="col" class="status">Status</th>
               <th role="columnheader" scope="col">Task</th>
-              <th role="columnheader" scope="col">Progress</th>
-              <th role="columnheader" scope="col" aria-sort={view.order === "newest" ? "descending" : "ascending"}>
+              <th role="columnheader" scope="col" class="bar">Progress</th>
+              <th
+                role="columnheader"
+                scope="col"
+                class="when"
+                aria-sort={view.order === "newest" ? "descending" : "ascending"}
+              >
                 <a
                   href={hrefOf(view, { order: view.order === "newest" ? "oldest" : "newest", cursor: null, first: 1 })}
                 >
                   Created {view.order === "newest" ? "↓" : "↑"}
                 </a>
               </th>
-              <th role="columnheader" scope="col">Duration</th>
-              <th role="columnheader" scope="col" class="attempts">Attempts</th>
-              <th role="columnheader" scope="col" class="priority">Priority</th>
-              <th role="columnheader" scope="col" class="instance">Instance</th>
+              <th role="columnheader" scope="col" class="took">Duration</th>
               <th role="columnheader" scope="col" class="more">
                 <span class="hidden">Actions</span>
               </th>

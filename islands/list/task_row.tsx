@@ -20,7 +20,8 @@ import { withQuery } from "../app/url.ts";
 
 /** How long a task has been waiting and running so far, or in total. */
 export function durations(task: TaskSummary, now: number): { wait: number; run: number | null } {
-  const created = Date.parse(task.run_at ?? task.created_at);
+  // A retry by hand begins a new wait; what lies before it was neither waiting nor running.
+  const created = Date.parse(task.retried_at ?? task.run_at ?? task.created_at);
   const started = task.started_at === null ? null : Date.parse(task.started_at);
   const ended = task.completed_at === null ? null : Date.parse(task.completed_at);
   if (started === null || task.status === "PENDING") return { wait: Math.max(0, (ended ?? now) - created), run: null };
@@ -69,7 +70,19 @@ function RowMenu({ task, store }: { task: TaskSummary; store: Store }): JSX.Elem
           </form>
         ))}
         {can(store, "submit") && store.types.some(({ type }) => type === task.task_type) && (
-          <a href={withQuery(base, { new: task.task_type, from: task.id })}>Submit again with changes</a>
+          <a href={withQuery(base, { new: task.task_type, from: task.id })}>Duplicate and edit</a>
+        )}
+        {can(store, "delete") && canBe("delete", task) && (
+          <button
+            type="button"
+            class="js"
+            onClick={(event) => {
+              event.currentTarget.closest("details")!.open = false;
+              void actions().delete(task);
+            }}
+          >
+            Delete
+          </button>
         )}
         <button type="button" class="js" onClick={() => actions().copy(task.id, "The id")}>Copy id</button>
       </div>
@@ -92,14 +105,17 @@ function Durations({ task, store }: { task: TaskSummary; store: Store }): JSX.El
     const text = task.status === "PENDING" && due > store.now.value
       ? `starts ${relative(due, store.now.value)}`
       : task.status === "PENDING"
-      ? `waits ${duration(wait)}`
+      ? `waiting ${duration(wait).replace(/\.\d/, "")}`
       : "–";
     return <span class="muted">{text}</span>;
   }
   return (
     <>
       {duration(run)}
-      {wait >= 1_000 && <span class="meta">+ {duration(wait)} wait</span>}
+      {/* Of later attempts, what lies before them is not all waiting. */}
+      {wait >= 1_000 && (task.attempt === 1 || task.retried_at) && (
+        <span class="muted">{` + ${duration(wait)} wait`}</span>
+      )}
     </>
   );
 }
@@ -138,9 +154,16 @@ export function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX
         {!matches && <span class="meta">now {task.status}</span>}
       </td>
       <td role="cell" class="task">
-        <a href={withQuery(store.base.value, { task: id })} aria-current={open ? "true" : undefined}>{task.title}</a>
+        <a
+          href={withQuery(store.base.value, { task: id })}
+          aria-current={open ? "true" : undefined}
+          title={task.title}
+        >
+          {task.title}
+        </a>
         <span class="meta">
           {titleOf(store, task.task_type)} · {shortId(id)}
+          {task.priority > 0 && ` · priority ${task.priority}`}
           {task.tags.map((tag) => <span class="tag" key={tag}>{tag}</span>)}
         </span>
       </td>
@@ -153,13 +176,6 @@ export function TaskRow({ row, store }: { row: Signal<Row>; store: Store }): JSX
       <td role="cell" class="took">
         <Durations task={task} store={store} />
       </td>
-      <td role="cell" class="attempts">
-        {task.attempt}
-        {/* Retries by hand and interruptions may make it more than it may fail. */}
-        {task.attempt <= task.max_attempts && ` of ${task.max_attempts}`}
-      </td>
-      <td role="cell" class="priority">{task.priority}</td>
-      <td role="cell" class="instance">{task.instance ? shortId(task.instance) : "–"}</td>
       <td role="cell" class="more">
         <RowMenu task={task} store={store} />
       </td>

@@ -27,7 +27,7 @@ const WORDS: Record<Connection, string> = {
 export function connectionWords(store: Store): string {
   const state = store.connection.value;
   const age = (since: number) => `data ${duration(store.clock.value - since)} old`;
-  if (store.paused.value !== null) return `Paused · ${age(store.paused.value)}`;
+  if (store.paused.value !== null) return `Frozen · ${age(store.paused.value)}`;
   const stale = state === "reconnecting" || state === "offline";
   return stale && store.outage.value ? `${WORDS[state]} · ${age(store.outage.value.since)}` : WORDS[state];
 }
@@ -78,7 +78,7 @@ function Settings({ store }: { store: Store }): JSX.Element {
   const { theme, density, time, announce } = store.preferences.value;
   const { undelivered } = store.stats.value;
   return (
-    <details class="menu settings js">
+    <details class="menu settings">
       <summary aria-label="Settings" title="Settings">
         <Icon name="gear" />
       </summary>
@@ -107,15 +107,20 @@ function Settings({ store }: { store: Store }): JSX.Element {
         />
         <Choice
           name="announce"
-          label="Announcements"
+          label="Screen reader announcements"
           value={announce}
-          options={{ all: "All my tasks", errors: "Errors only", off: "Off" }}
+          options={{ all: "My tasks", errors: "Errors only", off: "Off" }}
           onChoose={(announce) => set(store, { announce })}
         />
         {can(store, "submit") && <a href="suppressions">Suppression list</a>}
         {can(store, "submit") && <a href="undelivered">Undelivered messages{undelivered > 0 && ` (${undelivered})`}</a>}
         <button type="button" onClick={() => store.help.value = true}>Keyboard shortcuts</button>
         <p class="meta">{store.caller.name}, {store.caller.role}</p>
+        {store.signedIn && (
+          <form method="post" action="logout">
+            <button type="submit">Sign out</button>
+          </form>
+        )}
       </div>
     </details>
   );
@@ -134,11 +139,7 @@ function Places({ store, className }: { store: Store; className: string }): JSX.
         <Icon name="chart" />
         Charts
       </a>
-      <a
-        class={`js ${className}`}
-        href={hrefOf(view, { schedules: !view.schedules, form: null })}
-        aria-current={view.schedules ? "true" : undefined}
-      >
+      <a class={className} href="schedules">
         <Icon name="clock" />
         Schedules
       </a>
@@ -161,13 +162,13 @@ export function Header({ store, onPause }: { store: Store; onPause?: () => void 
         class="js quiet"
         aria-pressed={paused}
         onClick={onPause}
-        title={paused ? "Resume (p)" : "Pause (p)"}
+        title={paused ? "Unfreeze (p)" : "Freeze (p)"}
       >
         <Icon name={paused ? "play" : "pause"} />
         <span class="wide-only">
-          {paused ? `Resume${held > 0 ? ` (${count(held, "change")} waiting)` : ""}` : "Pause"}
+          {paused ? `Unfreeze${held > 0 ? ` (${count(held, "change")} waiting)` : ""}` : "Freeze view"}
         </span>
-        <span class="hidden narrow-only">{paused ? "Resume live updates" : "Pause live updates"}</span>
+        <span class="hidden narrow-only">{paused ? "Unfreeze view" : "Freeze view"}</span>
       </button>
       <span class="space" />
       <Places store={store} className="quiet button wide-only" />
@@ -181,13 +182,6 @@ export function Header({ store, onPause }: { store: Store; onPause?: () => void 
         )
         : <span class="muted">Read-only access</span>}
       <Settings store={store} />
-      {store.signedIn && (
-        <form method="post" action="logout">
-          <button type="submit" class="quiet" title={`Signed in as ${store.caller.name} (${store.caller.role})`}>
-            Sign out
-          </button>
-        </form>
-      )}
     </>
   );
 }
@@ -211,8 +205,8 @@ export function Banner({ store, onRetry }: { store: Store; onRetry?: () => void 
     return (
       <div class="banner warn">
         <span>
-          Live connection lost at {clockTime(lost.since, preferences.value.time)}. Attempt {lost.tries}
-          {left > 0 ? `, next in ${left} s` : ", now"}.
+          Live connection lost at {clockTime(lost.since, preferences.value.time)}. Retrying
+          {left > 0 ? ` in ${left} s` : " now"} (attempt {lost.tries}).
         </span>
         <button type="button" onClick={onRetry}>Retry now</button>
       </div>

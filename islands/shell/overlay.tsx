@@ -27,7 +27,10 @@ export function Dialog({ label, onClose, children, kind = "" }: {
     if (dialog.open) dialog.close();
     dialog.showModal();
     // A form is opened to be filled in: focus its first field.
-    if (kind === "form") dialog.querySelector<HTMLElement>(".grid :is(input, select, textarea)")?.focus();
+    if (kind === "form") {
+      const fields = [...dialog.querySelectorAll<HTMLElement>(".grid :is(input, select, textarea)")];
+      fields.find((field) => field.checkVisibility())?.focus();
+    }
     return () => {
       dialog.close();
       if (before?.isConnected) before.focus();
@@ -60,15 +63,24 @@ export function CloseButton({ onClose }: { onClose: () => void }): JSX.Element {
 }
 
 function Requested({ question }: { question: Question }): JSX.Element {
-  const { title, lines, yes, danger, answer } = question;
+  const { title, lines, yes, danger, field, answer } = question;
+  const text = useRef<HTMLInputElement>(null);
   return (
-    <Dialog label={title} onClose={() => answer(false)} kind="question">
+    <Dialog label={title} onClose={() => answer(null)} kind="question">
       <h2>{title}</h2>
       {lines.map((line) => <p key={line}>{line}</p>)}
+      {field && (
+        <label>
+          {field}
+          <input ref={text} maxLength={500} />
+        </label>
+      )}
       <div class="buttons">
         {/* The safe choice gets the initial focus. */}
-        <button type="button" autofocus onClick={() => answer(false)}>Go back</button>
-        <button type="button" class={danger ? "danger" : "primary"} onClick={() => answer(true)}>{yes}</button>
+        <button type="button" autofocus onClick={() => answer(null)}>Go back</button>
+        <button type="button" class={danger ? "danger" : "primary"} onClick={() => answer(text.current?.value ?? "")}>
+          {yes}
+        </button>
       </div>
     </Dialog>
   );
@@ -85,7 +97,7 @@ const KEYS: [string, string][] = [
   ["Shift + x", "Select range to here"],
   ["h l", "Previous, next page"],
   ["r c", "Retry, cancel"],
-  ["p", "Pause, resume the page"],
+  ["p", "Freeze or unfreeze the view"],
   ["f", "Follow the log"],
   ["?", "Show shortcuts"],
   ["Ctrl or ⌘ + Enter", "Submit the form"],

@@ -33,7 +33,7 @@ export function csvProcessing(pool: Pool<CsvJobs>, clock: Clock): TaskDefinition
   return defineTask({
     type: "csv_processing",
     title: "Process a CSV",
-    description: "Column statistics of an uploaded CSV file of any size, or of sample orders.",
+    description: "Column statistics for a CSV of any size.",
     params,
     checkpoint,
     concurrency: 4,
@@ -41,7 +41,7 @@ export function csvProcessing(pool: Pool<CsvJobs>, clock: Clock): TaskDefinition
     checkpointVersion: 3,
     example: { num_rows: 2_000, processing_time: 8 },
     titleOf: ({ upload_id, num_rows }, [file]) =>
-      upload_id ? file ?? "Uploaded CSV" : `${num_rows.toLocaleString("en")} sample orders`,
+      upload_id ? file ?? "Uploaded CSV" : `Sample: ${num_rows.toLocaleString("en")} orders`,
     run: (ctx) => run(ctx, pool, clock),
   });
 }

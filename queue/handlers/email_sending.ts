@@ -34,8 +34,8 @@ export function emailSending(
     type: "email_sending",
     title: "Send emails",
     description: transport.sends
-      ? "A message for each recipient, by SMTP."
-      : "Messages to the built-in outbox, one file each.",
+      ? "Sends a message to each recipient by SMTP."
+      : "Saves each message as a file in the outbox; nothing is sent.",
     params,
     checkpoint: mailingCheckpoint,
     concurrency: 10,
@@ -47,7 +47,10 @@ export function emailSending(
     example: { num_emails: 8, delay_per_email: 0.8 },
     titleOf: ({ num_emails, recipients, upload_id, subject }, files) => {
       const to = upload_id ? files[0] ?? "list" : `${recipients?.length ?? num_emails}`;
-      return `${subject} → ${to}${upload_id ? "" : to === "1" ? " recipient" : " recipients"}`;
+      // What a template fills in differs from message to message.
+      return `${subject.replaceAll(/\{\{[^}]*\}\}/g, "…")} → ${to}${
+        upload_id ? "" : to === "1" ? " recipient" : " recipients"
+      }`;
     },
     redo: { left: leftOf, params: redoParams },
     run: (ctx) => run(ctx, transport, clock),

@@ -28,18 +28,19 @@ const MORE = "Quality and colours";
 
 const params = z.strictObject({
   num_images: z.int().min(1).max(20).default(3).meta({
-    title: "Images",
-    description: "How many to draw if there are no files.",
+    title: "Sample images",
+    description: "Number of images to draw.",
+    "x-data": "sample",
   }),
   target_width: side("Width").default(800),
   target_height: side("Height").default(600),
   sizes: z.array(z.string().regex(SIZE, "A width and a height from 100 to 2,000, such as 800x600.")).min(1).max(10)
     .refine((sizes) => new Set(sizes).size === sizes.length, "Each size once.").optional().meta({
       title: "Several sizes",
-      description: "One a line, such as 800x600: a file of each, instead of the width and height above.",
+      description: "One per line, such as 800x600: a file of each, instead of width and height.",
     }),
   fit: z.enum(FITS).default("cover")
-    .meta({ title: "Fit", description: "Cover crops, contain pads, inside never enlarges, fill distorts." }),
+    .meta({ title: "Fit", description: "Cover crops, contain adds borders, inside only shrinks, fill stretches." }),
   position: z.enum(POSITIONS).default("centre").meta({
     title: "Position",
     description: "Which part cover keeps. Attention looks for faces, edges and strong colours.",
@@ -54,7 +55,8 @@ const params = z.strictObject({
   }),
   upload_ids: z.array(z.string().length(26)).min(1).max(20).optional().meta({
     title: "Image files",
-    description: "PNG, JPEG, GIF, WebP, AVIF, HEIC, TIFF or BMP. Without files, pictures are drawn.",
+    description: "PNG, JPEG, GIF, WebP, AVIF, HEIC, TIFF or BMP.",
+    "x-data": "own",
     "x-file": { accept: ACCEPTED, multiple: true },
   }),
   quality: z.int().min(1).max(100).default(85).meta({
@@ -72,12 +74,12 @@ const params = z.strictObject({
   background: z.string().regex(/^#[0-9a-fA-F]{6}$/, "A colour such as #ffffff.").optional()
     .meta({
       title: "Background",
-      description: "Behind transparent areas; JPEG always has one.",
+      description: "Fills transparent areas (always for JPEG).",
       examples: ["#ffffff"],
       "x-group": MORE,
     }),
   keep_metadata: z.boolean().default(false)
-    .meta({ title: "Keep metadata", description: "EXIF, such as date and place.", "x-group": MORE }),
+    .meta({ title: "Keep metadata", description: "Keeps EXIF, such as date and place.", "x-group": MORE }),
   keep_profile: z.boolean().default(false).meta({
     title: "Keep colour profile",
     description: "Otherwise colours are converted to sRGB, which looks right everywhere.",
@@ -158,7 +160,7 @@ export function imageProcessing(
   return defineTask({
     type: "image_processing",
     title: "Resize images",
-    description: "Uploaded images, or drawn ones, resized to fit.",
+    description: "Resizes your images, or sample images.",
     params,
     checkpoint,
     concurrency: 2,
@@ -168,7 +170,8 @@ export function imageProcessing(
     redo: { left: leftOf, params: (task, only) => Promise.resolve(only === "failed" ? redoParams(task) : null) },
     titleOf: ({ num_images, upload_ids, target_width, target_height, sizes }, files) => {
       const count = upload_ids?.length ?? num_images;
-      const what = count === 1 && files[0] ? files[0] : `${count} ${upload_ids ? "" : "drawn "}images`;
+      const images = `${count} ${upload_ids ? "" : "sample "}${count === 1 ? "image" : "images"}`;
+      const what = count === 1 && files[0] ? files[0] : images;
       return `${what} → ${
         sizes ? `${sizes.length} ${sizes.length === 1 ? "size" : "sizes"}` : `${target_width}×${target_height}`
       }`;
@@ -181,7 +184,7 @@ export function imageProcessing(
         const done = outcomes.filter((outcome) => outcome !== null).length;
         const failed = outcomes.filter((outcome) => outcome?.ok === false).length;
         const failures = failed > 0 ? `, ${failed} failed` : "";
-        ctx.progress(done / total * 100, `${done} of ${total} images${failures}`);
+        ctx.progress(done / total * 100, `${done} of ${total} ${total === 1 ? "image" : "images"}${failures}`);
         return failed;
       };
       const left = outcomes.flatMap((outcome, index) => outcome === null ? [index] : []);

@@ -35,7 +35,7 @@ function isJsonText(text: string): boolean {
 }
 
 const params = z.strictObject({
-  url: callbackUrl.meta({ title: "URL", description: "Where the JSON is sent, by http or https." }),
+  url: callbackUrl.meta({ title: "URL", description: "http or https URL." }),
   body: anyJson.optional().meta({
     title: "Body",
     description: "Any JSON. Without one, a test message is sent.",
@@ -86,10 +86,10 @@ export function webhookDelivery(
 ): TaskDefinition<typeof params> {
   return defineTask({
     type: DELIVERY_TYPE,
-    title: "Deliver a webhook",
-    description: "POSTs signed JSON to a URL, and retries until it is accepted.",
+    title: "Send a webhook",
+    description: "POSTs signed JSON and retries until it is accepted.",
     params,
-    sideEffects: "It sends the webhook again.",
+    sideEffects: "Webhooks will be sent again.",
     titleOf: ({ url }) => `POST ${new URL(url).host}`,
     concurrency: 20,
     timeoutMs: POST_TIMEOUT_MS + 5_000,

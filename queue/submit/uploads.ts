@@ -11,10 +11,12 @@ import { type Changeset, emptyChangeset } from "../store/changeset.ts";
 import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
 import { getAll } from "../store/kv.ts";
+import type { ArtifactFile } from "../store/files/artifacts.ts";
 import type { Upload } from "../store/reads.ts";
 import { ConflictError, InvalidInputError, NotFoundError } from "../task/errors.ts";
 import { newId } from "../task/ids.ts";
 import type { Json } from "../task/record.ts";
+import type { FileInfo } from "../task/summary.ts";
 import { claimIdempotencyKey, fingerprint, type IdempotencyKey } from "./deduplication.ts";
 
 /** Stores uploads and ties them to tasks. */
@@ -85,6 +87,28 @@ export class Uploads {
   async names(ids: string[]): Promise<string[]> {
     const entries = await getAll(this.core.kv, ids.map((id) => keys.upload(id)));
     return entries.flatMap(({ value }) => value ? [decode<Upload>(value).name] : []);
+  }
+
+  /** What is known of uploads; those that do not exist are left out. */
+  async infos(ids: readonly string[]): Promise<FileInfo[]> {
+    const entries = await getAll(this.core.kv, ids.map((id) => keys.upload(id)));
+    return entries.flatMap(({ value }, i) => {
+      if (!value) return [];
+      const { name, size, media_type } = decode<Upload>(value);
+      return [{ id: ids[i], name, size, media_type }];
+    });
+  }
+
+  /**
+   * Opens an upload; `read` returns bytes `from` (default 0) to `until` (exclusive; default its end).
+   *
+   * @throws {NotFoundError} If there is none.
+   */
+  async open(id: string): Promise<ArtifactFile> {
+    const entry = await this.core.kv.get(keys.upload(id));
+    if (!entry.value) throw new NotFoundError(`Upload ${id.slice(0, 64)}`);
+    const { blob, chunks, used_at: _, ...file } = decode<Upload>(entry.value);
+    return { ...file, read: (from, until) => this.core.blobs.read(blob, chunks, from, until) };
   }
 
   /**

@@ -50,6 +50,8 @@ export interface TaskSummary {
   run_at: string | null;
   /** When it was submitted. */
   created_at: string;
+  /** When it was last retried by hand. */
+  retried_at: string | null;
   /** When its last attempt started. */
   started_at: string | null;
   /** When it ended. */
@@ -84,6 +86,18 @@ export interface ArtifactInfo {
   created_at: string;
 }
 
+/** A file that a task was given. */
+export interface FileInfo {
+  /** The id of the upload. */
+  id: string;
+  /** Its name. */
+  name: string;
+  /** Bytes. */
+  size: number;
+  /** Its media type. */
+  media_type: string;
+}
+
 /** A whole task as `GET /api/tasks/{id}` shows it. */
 export interface Task extends Omit<TaskSummary, "error"> {
   input_params: Json;
@@ -110,6 +124,8 @@ export interface Task extends Omit<TaskSummary, "error"> {
   retried_as: string[];
   /** How much of its work has failed, and of how much that is unknown, if only that can be retried; otherwise null. */
   redo: { failed: number; unknown: number } | null;
+  /** The uploads that its parameters name. */
+  files: FileInfo[];
   artifacts: ArtifactInfo[];
   attempts: (Omit<Attempt, "started_at" | "completed_at"> & { started_at: string; completed_at: string })[];
 }
@@ -154,6 +170,7 @@ export function summaryOf(state: TaskState, retention: Retention): TaskSummary {
     tags: task.tags,
     run_at: time(task.run_at),
     created_at: time(task.created_at)!,
+    retried_at: time(task.actions.findLast(({ action }) => action === "retry")?.at ?? null),
     started_at: time(run?.started_at ?? task.started_at),
     completed_at: run ? null : time(task.completed_at),
     expires_at: mayExpire(state) || task.error?.code === "expired" ? time(task.expires_at) : null,
@@ -171,8 +188,7 @@ export function taskOf(
   state: TaskState,
   artifacts: ArtifactInfo[],
   retention: Retention,
-  retriedAs: string[] = [],
-  redo: Task["redo"] = null,
+  { retriedAs = [], redo = null, files = [] }: { retriedAs?: string[]; redo?: Task["redo"]; files?: FileInfo[] } = {},
 ): Task {
   const { task, run } = state;
   return {
@@ -191,6 +207,7 @@ export function taskOf(
     actions: task.actions.map((action) => ({ ...action, at: time(action.at)! })),
     retried_as: retriedAs,
     redo,
+    files,
     artifacts,
     attempts: task.attempts.map((attempt) => ({
       ...attempt,

@@ -5,9 +5,10 @@
  */
 
 import { makeZip, predictLength } from "client-zip";
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import parseRange from "range-parser";
-import { BusyError } from "../../queue/task/errors.ts";
+import type { ArtifactFile } from "../../queue/store/files/artifacts.ts";
+import { BusyError, NotFoundError } from "../../queue/task/errors.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";
 
@@ -71,44 +72,53 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
   });
 
   app.get("/:id/artifacts/:name", async (c) => {
-    const { name, media_type, size, sha256, created_at, read } = await queue.artifacts.open(
-      c.req.param("id"),
-      c.req.param("name"),
-    );
-    const etag = `"${sha256}"`;
-    const shown = c.req.query("show") !== undefined && media_type === "text/html";
-    const headers = {
-      ETag: etag,
-      "Last-Modified": new Date(created_at).toUTCString(),
-      "Accept-Ranges": "bytes",
-      "Content-Type": media_type,
-      // HTML made by the task is shown only on request, in a frame without any permissions.
-      "Content-Disposition": contentDisposition(name, shown ? "text/plain" : media_type),
-      // RFC 9530: the hash of the whole file, even if only a part is sent.
-      "Repr-Digest": `sha-256=:${Uint8Array.fromHex(sha256).toBase64()}:`,
-      "Content-Security-Policy": HARMLESS,
-    };
-    if (names(c.req.header("If-None-Match"), etag)) return c.body(null, 304, headers);
-    const wanted = c.req.header("Range");
-    const ifRange = c.req.header("If-Range");
-    // A part of an older file is useless: send the whole file instead.
-    if (wanted && (ifRange === undefined || ifRange === etag)) {
-      const ranges = parseRange(size, wanted);
-      if (ranges === -1) {
-        const extra = { "Content-Range": `bytes */${size}` };
-        throw new Problem(416, "range_not_satisfiable", `The file has ${size} bytes.`, [], extra);
-      }
-      if (ranges !== -2 && ranges.type === "bytes" && ranges.length === 1) {
-        const [{ start, end }] = ranges;
-        return c.body(read(start, end + 1), 206, {
-          ...headers,
-          "Content-Length": String(end + 1 - start),
-          "Content-Range": `bytes ${start}-${end}/${size}`,
-        });
-      }
-    }
-    return c.body(read(), 200, { ...headers, "Content-Length": String(size) });
+    return sendFile(c, await queue.artifacts.open(c.req.param("id"), c.req.param("name")));
+  });
+
+  app.get("/:id/files/:upload", async (c) => {
+    const upload = c.req.param("upload");
+    const { task } = await queue.get(c.req.param("id"));
+    if (!task.uploads.includes(upload)) throw new NotFoundError(`File ${upload.slice(0, 64)} of task ${task.id}`);
+    return sendFile(c, await queue.uploads.open(upload));
   });
 
   return app;
+}
+
+/** Answers with a file, or with the part of it that is asked for. */
+function sendFile(c: Context<AppEnv>, file: ArtifactFile): Response {
+  const { name, media_type, size, sha256, created_at, read } = file;
+  const etag = `"${sha256}"`;
+  const shown = c.req.query("show") !== undefined && media_type === "text/html";
+  const headers = {
+    ETag: etag,
+    "Last-Modified": new Date(created_at).toUTCString(),
+    "Accept-Ranges": "bytes",
+    "Content-Type": media_type,
+    // HTML made by the task is shown only on request, in a frame without any permissions.
+    "Content-Disposition": contentDisposition(name, shown ? "text/plain" : media_type),
+    // RFC 9530: the hash of the whole file, even if only a part is sent.
+    "Repr-Digest": `sha-256=:${Uint8Array.fromHex(sha256).toBase64()}:`,
+    "Content-Security-Policy": HARMLESS,
+  };
+  if (names(c.req.header("If-None-Match"), etag)) return c.body(null, 304, headers);
+  const wanted = c.req.header("Range");
+  const ifRange = c.req.header("If-Range");
+  // A part of an older file is useless: send the whole file instead.
+  if (wanted && (ifRange === undefined || ifRange === etag)) {
+    const ranges = parseRange(size, wanted);
+    if (ranges === -1) {
+      const extra = { "Content-Range": `bytes */${size}` };
+      throw new Problem(416, "range_not_satisfiable", `The file has ${size} bytes.`, [], extra);
+    }
+    if (ranges !== -2 && ranges.type === "bytes" && ranges.length === 1) {
+      const [{ start, end }] = ranges;
+      return c.body(read(start, end + 1), 206, {
+        ...headers,
+        "Content-Length": String(end + 1 - start),
+        "Content-Range": `bytes ${start}-${end}/${size}`,
+      });
+    }
+  }
+  return c.body(read(), 200, { ...headers, "Content-Length": String(size) });
 }

@@ -22,7 +22,7 @@ import { taskResponse } from "./task_response.ts";
 import { nameSchema, submissionFields, toFields } from "../../queue/submit/submission.ts";
 
 /** How many upcoming times a schedule shows. */
-const NEXT_TIMES = 5;
+export const NEXT_TIMES = 5;
 
 const scheduleSchema = z.strictObject({
   name: nameSchema(SCHEDULE_CHARS.name).optional(),
@@ -39,7 +39,7 @@ const time = (ms: number | null) => ms === null ? null : new Date(ms).toISOStrin
 const seconds = (ms: number | undefined) => ms === undefined ? null : ms / 1000;
 
 /** A schedule as the body that would create it. */
-function bodyOf({ name, cron, timezone, missed, submission }: Schedule): Record<string, unknown> {
+export function bodyOf({ name, cron, timezone, missed, submission }: Schedule): Record<string, unknown> {
   const { timeout_ms, expires_in_ms, retention_ms, unique, ...rest } = submission;
   return {
     ...{ name, cron, timezone, missed, ...rest },

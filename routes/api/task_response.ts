@@ -14,10 +14,14 @@ import type { Principal } from "../env.ts";
 /** Reads a task with everything that belongs to it, as far as the reader may see it. */
 export async function taskResponse(queue: Queue, state: TaskState, reader: Principal): Promise<Task> {
   const { id } = state.task;
-  const [artifacts, retriedAs] = await Promise.all([queue.artifacts.list(id), queue.retriedAs(id)]);
-  const { task_type, result } = state.task;
-  const left = result === null ? null : queue.registry.get(task_type)?.redo?.left(result) ?? null;
-  return shownTo(reader, taskOf(state, artifacts, queue.retention, retriedAs, left));
+  const { task_type, result, uploads } = state.task;
+  const [artifacts, retriedAs, files] = await Promise.all([
+    queue.artifacts.list(id),
+    queue.retriedAs(id),
+    uploads.length > 0 ? queue.uploads.infos(uploads) : [],
+  ]);
+  const redo = result === null ? null : queue.registry.get(task_type)?.redo?.left(result) ?? null;
+  return shownTo(reader, taskOf(state, artifacts, queue.retention, { retriedAs, redo, files }));
 }
 
 /** A task without what only operators may see: stacks with paths, and secrets in the query of a URL. */

@@ -62,7 +62,12 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     if (place) task = await untilEnded(queue, clock, task, wait! * 1_000, c.req.raw.signal, place);
     const status = created ? 201 : 200;
     if (minimal) return c.body(null, status, headers);
-    return json(c, created && !place ? taskOf(task, [], queue.retention) : await whole(c, task), status, headers);
+    return json(
+      c,
+      created && !place && task.task.uploads.length === 0 ? taskOf(task, [], queue.retention) : await whole(c, task),
+      status,
+      headers,
+    );
   });
 
   app.post("/batch", requireRole("operator"), async (c) => {

@@ -5,84 +5,33 @@
  * @module
  */
 
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { SUBMIT_OPTIONS } from "../../islands/form/schema/submit_options.ts";
-import { checkFields, type FormReader, readFields } from "../../islands/form/schema/read_fields.ts";
-import { controlOf, type Schema } from "../../islands/form/schema/schema.ts";
+import { checkFields, readFields } from "../../islands/form/schema/read_fields.ts";
+import type { Schema } from "../../islands/form/schema/schema.ts";
 import { HOME, hrefOf } from "../../islands/app/url.ts";
 import { REDO_ONLY } from "../../queue/define.ts";
 import { paramsSchema } from "../../queue/params.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";
-import { lossesOf } from "../../queue/task/json/exact.ts";
 import { fingerprint } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
 import { withBase } from "../http/address.ts";
-import { readForm, readMultipart, refuseLong } from "../http/body.ts";
+import { readForm } from "../http/body.ts";
+import { readerOf, readParams, readSentForm } from "./form_body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import type { Pages } from "./pages.tsx";
 import type { Quotas } from "../api/quotas.ts";
 import { Problem } from "../http/problem.ts";
 import { parseSubmission, toSubmission } from "../../queue/submit/submission.ts";
 import { returnTo } from "./return_to.ts";
-import { RequestFiles } from "../api/uploads.ts";
-
-/** Maximum repetitions of a group in a form. */
-const MAX_GROUPS = 100;
-
-interface Sent {
-  fields: Map<string, string[]>;
-  /** Ids of uploads, by the pointer of their field. */
-  uploads: Map<string, string[]>;
-  hashes: string[];
-}
-
-/** Reads the fields of a form that was sent. */
-function readerOf({ fields, uploads }: Sent): FormReader {
-  return {
-    text(pointer) {
-      const text = fields.get(`params${pointer}`)?.at(-1);
-      if (text === undefined) return null;
-      // Without JavaScript the reader's time zone is unknown.
-      return /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/.test(text) ? `${text.length === 16 ? `${text}:00` : text}Z` : text;
-    },
-    files: (pointer) => uploads.get(pointer) ?? fields.get(`kept${pointer}`) ?? [],
-    groups(pointer) {
-      const start = `params${pointer}/`;
-      const numbers = [...fields.keys()].filter((name) => name.startsWith(start))
-        .map((name) => Number(name.slice(start.length).split("/")[0]))
-        .filter((n) => Number.isInteger(n) && n >= 0 && n < MAX_GROUPS);
-      return numbers.length === 0 ? 0 : Math.max(...numbers) + 1;
-    },
-  };
-}
 
 /** The routes that forms post to. */
 export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas): Hono<AppEnv> {
   const { queue, clock, publicUrl } = options;
   const app = new Hono<AppEnv>({ strict: false });
 
-  async function read(c: Context<AppEnv>): Promise<Sent> {
-    refuseLong(c, options.maxUploadTotalBytes);
-    const giveBack = await quotas.reserveUploads(c);
-    const files = new RequestFiles(options);
-    const uploads = new Map<string, string[]>();
-    const hashes: string[] = [];
-    let bytes = 0;
-    const fields = await readMultipart(c, async ({ field, name, media_type, stream }) => {
-      const { upload_id, sha256, size } = await files.store(name, media_type, stream);
-      hashes.push(sha256);
-      bytes += size;
-      const pointer = field.replace(/^params/, "");
-      uploads.set(pointer, [...uploads.get(pointer) ?? [], upload_id]);
-    }).catch(async (error) => {
-      await files.discard();
-      throw error;
-    }).finally(() => giveBack(bytes));
-    return { fields, uploads, hashes };
-  }
-
   app.post("/tasks", requireRole("operator"), async (c) => {
-    const sent = await read(c);
+    const sent = await readSentForm(c, options, quotas);
     const one = (name: string) => sent.fields.get(name)?.[0];
     const type = one("task_type") ?? "";
     const definition = queue.registry.get(type);
@@ -90,19 +39,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
       throw new Problem(422, "invalid_input", `There is no task type ${type.slice(0, 64)}.`);
     }
     const schema = paramsSchema(definition) as Schema;
-    const texts = Object.fromEntries(
-      [...sent.fields].filter(([name]) => name.startsWith("params/"))
-        .map(([name, values]) => [name.slice("params".length), values.at(-1)!]),
-    );
-    const errors: Record<string, string> = {};
-    const input_params = readFields(schema, readerOf(sent), errors, "/input_params");
-    // What parsing would change in a field of JSON.
-    for (const [pointer, text] of Object.entries(texts)) {
-      const field = schema.properties?.[pointer.replace("/input_params/", "")];
-      if (!field || errors[pointer] || controlOf(field) !== "json" || text === "") continue;
-      const [loss] = lossesOf(text, { order: true }).issues;
-      if (loss) errors[pointer] = `${loss.pointer}: ${loss.detail}`;
-    }
+    const { values: input_params, texts, errors } = readParams(sent, schema);
     const more = readFields(SUBMIT_OPTIONS, readerOf(sent), errors);
     checkFields(SUBMIT_OPTIONS, more, errors);
     const from = one("retried_from");
@@ -132,7 +69,10 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
       }
     }
     const query = new URLSearchParams({ new: type, ...from ? { from } : {} });
-    return c.html(await pages.render(await pages.read(c, query, { texts, errors })), 422);
+    return c.html(
+      await pages.render(await pages.read(c, query, { texts: { ...texts, data: one("data") ?? "" }, errors })),
+      422,
+    );
   });
 
   app.post("/examples", requireRole("operator"), async (c) => {

@@ -8,6 +8,7 @@ import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
 import type { JSX } from "preact";
 import { TaskDetails } from "../../islands/details/details.tsx";
+import { Charts } from "../../islands/charts/charts.tsx";
 import { Filters } from "../../islands/list/filters.tsx";
 import { SubmitForm } from "../../islands/form/form.tsx";
 import { Banner, Header } from "../../islands/shell/header.tsx";
@@ -17,9 +18,8 @@ import { parsePreferences, PREFERENCES_COOKIE } from "../../islands/shell/prefer
 import type { PageData, Store } from "../../islands/app/state.ts";
 import { createStore } from "../../islands/app/store.ts";
 import { TaskList } from "../../islands/list/task_list.tsx";
-import { Totals } from "../../islands/list/totals.tsx";
-import { Types } from "../../islands/list/types.tsx";
-import { parseView, timeOf, type View } from "../../islands/app/url.ts";
+import { Strip } from "../../islands/list/strip.tsx";
+import { needsFacets, parseView, timeOf, type View } from "../../islands/app/url.ts";
 import { NotFoundError } from "../../queue/task/errors.ts";
 import { newId } from "../../queue/task/ids.ts";
 import type { Filter } from "../../queue/store/listing.ts";
@@ -41,8 +41,6 @@ function Page({ store }: { store: Store }): JSX.Element {
     <>
       <Sprite />
       <a class="skip" href="#tasks">Skip to the tasks</a>
-      <a class="skip" href="#filters">Skip to the filters</a>
-      <a class="skip" href="#pager">Skip past the list</a>
       {view.task && <a class="skip" href="#details">Skip to the details</a>}
       <header class="top" data-island="header">
         <Header store={store} />
@@ -53,30 +51,31 @@ function Page({ store }: { store: Store }): JSX.Element {
       <div data-island="form">
         {view.form && store.caller.permissions.includes("submit") && <SubmitForm store={store} />}
       </div>
-      <div class="layout">
-        <nav class="rail" aria-label="Task types" data-island="types">
-          <Types store={store} />
-        </nav>
-        <main>
-          <h1 class="hidden">Tasks</h1>
-          <div class="work" id="tasks" tabIndex={-1}>
-            <div data-island="schedules">{view.schedules && needsScript}</div>
-            <section aria-label="Totals" data-island="totals">
-              <Totals store={store} />
-            </section>
-            <section aria-label="Charts" data-island="charts">{view.charts && needsScript}</section>
-            <search id="filters" tabIndex={-1} data-island="filters">
-              <Filters store={store} />
-            </search>
-            <section aria-label="Tasks" data-island="list">
-              <TaskList store={store} />
-            </section>
-          </div>
-          <section id="details" tabIndex={-1} aria-label="Details" class="details-region" data-island="details">
-            {view.task && <TaskDetails store={store} />}
+      <main class="layout">
+        <h1 class="hidden">Tasks</h1>
+        <div class="work">
+          <section aria-label="Summary" data-island="strip">
+            <Strip store={store} />
           </section>
-        </main>
-      </div>
+          <section aria-label="Charts" data-island="charts">
+            {view.charts && (
+              <>
+                {needsScript}
+                <Charts store={store} />
+              </>
+            )}
+          </section>
+          <div data-island="filters">
+            <Filters store={store} />
+          </div>
+          <section id="tasks" tabIndex={-1} aria-label="Tasks" data-island="list">
+            <TaskList store={store} />
+          </section>
+        </div>
+        <section id="details" tabIndex={-1} aria-label="Details" class="details-region" data-island="details">
+          {view.task && <TaskDetails store={store} />}
+        </section>
+      </main>
       <div data-island="overlay">
         <Overlay store={store} />
       </div>
@@ -92,14 +91,18 @@ const [LOG_LINES, LOG_CHARS] = [200, 100_000];
 
 /** A view's filter, as the queue expects it. */
 function filterOf(view: View, now: number): Filter {
-  const at = (text: string | null) => text === null ? undefined : timeOf(text, now);
+  const at = (text: string) => text ? timeOf(text, now) : undefined;
   return {
     statuses: view.statuses.length > 0 ? view.statuses : undefined,
     task_types: view.task_types.length > 0 ? view.task_types : undefined,
-    tag: view.tag ?? undefined,
+    tag: view.tag || undefined,
     q: view.q || undefined,
+    error: view.error || undefined,
+    schedule: view.schedule || undefined,
     created_from: at(view.created_from),
     created_to: at(view.created_to),
+    ended_from: at(view.ended_from),
+    ended_to: at(view.ended_to),
   };
 }
 
@@ -145,8 +148,9 @@ export class Pages {
     const { view, ignored } = parseView(query, types.map(({ type }) => type));
     const now = clock.now();
     const as_of = await queue.stream.head();
-    const [page, stats, open, source] = await Promise.all([
+    const [page, facets, stats, open, source] = await Promise.all([
       queue.list(filterOf(view, now), view.limit, view.cursor ?? undefined, view.order),
+      needsFacets(view) ? queue.countByStatus(filterOf(view, now)) : undefined,
       this.#stats.read(),
       view.task === null ? null : this.#readOpen(view.task, c.get("principal")),
       view.form && view.from ? this.#readSource(view.from) : null,
@@ -158,7 +162,7 @@ export class Pages {
       view,
       ignored,
       tasks: states.map((state) => summaryOf(state, queue.retention)),
-      list: { ...list, as_of },
+      list: { ...list, facets, as_of },
       server_time: new Date(now).toISOString(),
       open,
       form: { texts: {}, errors: {}, idempotency_key: newId(now), source, ...form },
@@ -184,7 +188,11 @@ export class Pages {
       script: script && `static/build/${script}`,
       theme,
       density,
-      className: `${data.view.task ? "with-details" : ""} ${data.view.charts ? "with-charts" : ""}`.trim(),
+      className: [
+        data.view.task && "with-details",
+        data.view.task && data.view.full && "full",
+        data.view.charts && "with-charts",
+      ].filter(Boolean).join(" "),
       page: JSON.stringify(data),
       children: <Page store={createStore(data)} />,
     });

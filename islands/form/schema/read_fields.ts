@@ -87,3 +87,29 @@ export function checkFields(
     if (complaint) errors[at] = complaint;
   }
 }
+
+/**
+ * Takes away what does not count: the fields of sample data or those of the user's own data. If own data is chosen and
+ * none is given, an error says so.
+ *
+ * @param data Which was chosen; null for a form without the choice.
+ */
+export function dropUnused(
+  schema: Schema,
+  values: Record<string, Json>,
+  errors: Record<string, string>,
+  data: string | null,
+  pointer: string,
+): void {
+  if (data === null) return;
+  const of = (kind: string) => fieldsOf(schema).filter(([, field]) => field["x-data"] === kind).map(([name]) => name);
+  const own = of("own");
+  for (const name of data === "own" ? of("sample") : own) {
+    delete values[name];
+    delete errors[`${pointer}/${escapePointer(name)}`];
+  }
+  if (data !== "own" || own.length === 0 || own.some((name) => values[name] !== undefined)) return;
+  errors[`${pointer}/${escapePointer(own[0])}`] ??= `${
+    own.map((name) => labelOf(name, schema.properties![name])).join(" or ")
+  }: missing.`;
+}

@@ -46,6 +46,8 @@ export interface Schema {
   /** The heading that a field is shown under. */
   "x-group"?: string;
   "x-file"?: { accept?: string; multiple?: boolean; maxBytes?: number };
+  /** It counts with sample data only, or with the user's own data only. */
+  "x-data"?: "sample" | "own";
 }
 
 /** Which control a field has. */
@@ -79,7 +81,7 @@ const KNOWN = new Set(
   [
     "type title description default const readOnly writeOnly enum oneOf items properties additionalProperties required",
     "format pattern examples minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength minItems",
-    "maxItems propertyNames $schema x-unit x-multiline x-slider x-json x-enumLabels x-order x-group x-file",
+    "maxItems propertyNames $schema x-unit x-multiline x-slider x-json x-enumLabels x-order x-group x-file x-data",
   ].join(" ").split(" "),
 );
 
@@ -94,7 +96,7 @@ export function controlOf(schema: Schema): Control {
   if (schema.oneOf) return "json";
   switch (schema.type) {
     case "string":
-      return schema["x-multiline"] || (schema.maxLength ?? 0) > 500 ? "multiline" : "text";
+      return schema["x-multiline"] ?? ((schema.maxLength ?? 0) > 500 && !schema.format) ? "multiline" : "text";
     case "integer":
     case "number":
       return schema["x-slider"] && schema.minimum !== undefined && schema.maximum !== undefined ? "slider" : "number";
@@ -130,20 +132,24 @@ export function labelOf(name: string, schema: Schema): string {
   return text[0].toUpperCase() + text.slice(1);
 }
 
+/** The kinds of files that a field takes, in words: "PNG, JPEG or WebP". */
+export function kindsOf(accept = ""): string {
+  const kinds = accept.split(",").map((kind) => kind.trim().replace(/^.*[./]|\+.*$/g, "").toUpperCase());
+  const shown = [...new Set(kinds)].filter((kind) => kind && kind !== "PLAIN" && !kind.includes("-"));
+  return shown.join(", ").replace(/, (?=[^,]*$)/, " or ");
+}
+
 /** "1–100 %", "up to 200 characters", "CSV, up to 50 MB": what a field takes, before anything is entered. */
 export function boundsOf(schema: Schema, maxUpload: number): string {
-  const { minimum, maximum, minItems, maxItems, "x-unit": unit = "", "x-file": file } = schema;
+  const { minimum, maximum, maxItems, "x-unit": unit = "", "x-file": file } = schema;
   if (file) {
-    const kinds = (file.accept ?? "").split(",").map((part) => part.trim()).filter((part) => part.startsWith("."))
-      .map((part) => part.slice(1).toUpperCase());
-    return `${kinds.length > 0 ? `${kinds.join(", ")}, ` : ""}up to ${
-      bytes(Math.min(file.maxBytes ?? Infinity, maxUpload))
-    }`;
+    const kinds = kindsOf(file.accept);
+    return `${kinds && `${kinds}, `}up to ${bytes(Math.min(file.maxBytes ?? Infinity, maxUpload))}`;
   }
   if (minimum !== undefined && maximum !== undefined && Math.abs(maximum) < 1e12) {
     return `${number(minimum)}–${number(maximum)}${unit ? ` ${unit}` : ""}`;
   }
-  if (schema.type === "array" && maxItems !== undefined) return `${minItems ?? 0}–${number(maxItems)} lines`;
+  if (schema.type === "array" && maxItems !== undefined) return `up to ${number(maxItems)}`;
   return unit;
 }
 

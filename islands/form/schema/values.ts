@@ -64,7 +64,7 @@ function exactJson(text: string): Json {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new TextError(`Not JSON: ${(error as Error).message}`);
+    throw new TextError(`This is not valid JSON${placeOf(text, error as Error)}.`);
   }
   // The service looks again; but what is parsed here has lost its digits by then.
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|-?\d[^\s,\]}]*/g)) {
@@ -75,6 +75,14 @@ function exactJson(text: string): Json {
     }
   }
   return value;
+}
+
+/** Where a parser found its fault, if it says so. */
+function placeOf(text: string, { message }: Error): string {
+  const at = /position (\d+)/.exec(message);
+  if (!at) return /end of/.test(message) ? ": it ends too early" : "";
+  const lines = text.slice(0, Number(at[1])).split("\n");
+  return ` (line ${lines.length}, column ${lines.at(-1)!.length + 1})`;
 }
 
 /** The lines of a text that are not empty. */
@@ -144,12 +152,18 @@ export function complaintOf(schema: Schema, value: Json | undefined, label: stri
     if (value.length > maxItems) return `${label}: at most ${number(maxItems)}. You entered ${number(value.length)}.`;
     const wrong = items ? value.flatMap((item, i) => complaintOf(items, item, "It", true) ? [i + 1] : []) : [];
     if (wrong.length > 0) {
-      return `${label}: ${wrong.length} invalid (line ${wrong.slice(0, 5).join(", ")}${
-        wrong.length > 5 ? ", …" : ""
-      }).`;
+      return `${label}: ${number(wrong.length)} invalid (${linesWords(wrong)}).`;
     }
   }
   return null;
+}
+
+/** "lines 4, 9 and 17"; of many only the first. */
+function linesWords(lines: number[]): string {
+  const some = lines.slice(0, 5).join(", ");
+  return `${lines.length === 1 ? "line" : "lines"} ${
+    lines.length > 5 ? `${some}, …` : some.replace(/, (?=\d+$)/, " and ")
+  }`;
 }
 
 /** "1,200 addresses, 3 invalid (lines 4, 9, 17)" under a box of lines. */
@@ -160,7 +174,5 @@ export function lineCount(schema: Schema, text: string): string {
   const what = schema.items?.format === "email" ? "address" : "line";
   const all = `${number(lines.length)} ${lines.length === 1 ? what : what === "address" ? "addresses" : "lines"}`;
   if (wrong.length === 0) return all;
-  return `${all}, ${number(wrong.length)} invalid (${wrong.length === 1 ? "line" : "lines"} ${
-    wrong.slice(0, 5).join(", ")
-  }${wrong.length > 5 ? ", …" : ""})`;
+  return `${all}, ${number(wrong.length)} invalid (${linesWords(wrong)})`;
 }

@@ -10,20 +10,26 @@ import { DELIMITERS, ESCAPES, QUOTES } from "./text/dialect.ts";
 import { ENCODINGS } from "./text/encoding.ts";
 import { compile } from "./row_check.ts";
 
-const READ = { "x-group": "How to read the file" };
+const READ = { "x-group": "File format" };
 
 const columnName = z.string().min(1).max(200);
 
 /** What a CSV task takes. */
 export const params = z.strictObject({
   num_rows: z.int().min(100).max(10_000).default(1_000)
-    .meta({ title: "Rows", description: "Number of sample orders." }),
+    .meta({ title: "Sample rows", description: "Number of sample orders.", "x-data": "sample" }),
   processing_time: z.number().min(5).max(60).default(10)
-    .meta({ title: "Processing time", description: "How long processing the sample orders takes.", "x-unit": "s" }),
+    .meta({
+      title: "Simulated duration",
+      description: "How long the sample run takes.",
+      "x-unit": "s",
+      "x-data": "sample",
+    }),
   upload_id: z.string().length(26).optional()
     .meta({
       title: "CSV file",
-      description: "Processed at full speed. Without a file, sample orders are generated.",
+      description: "Of any size.",
+      "x-data": "own",
       "x-file": { accept: ".csv,.tsv,.txt,.gz,.zip,text/csv,text/tab-separated-values" },
     }),
   delimiter: z.enum(DELIMITERS).optional()
@@ -61,22 +67,21 @@ export const params = z.strictObject({
     .meta({
       title: "Decimal separator",
       ...READ,
-      description: "Found out from the columns if not given; a column that stays ambiguous is read as text.",
+      description: "Detected from the columns if not given; a column that stays ambiguous is read as text.",
       "x-enumLabels": ["point", "comma"],
     }),
   thousands: z.enum([".", ","]).optional()
     .meta({
       title: "Thousands separator",
       ...READ,
-      description: "Found out like the decimal separator.",
+      description: "Detected like the decimal separator.",
       "x-enumLabels": ["point", "comma"],
     }),
   date_order: z.enum(DATE_ORDERS).optional()
     .meta({
       title: "Order of dates",
       ...READ,
-      description:
-        "Of 31/12/2023. Found out from the columns if not given; dates that stay ambiguous are read as text.",
+      description: "31/12/2023 is day first. Detected if not given; dates that stay ambiguous are read as text.",
       "x-enumLabels": ["day first", "month first"],
     }),
   null_values: z.array(z.string().min(1).max(100)).max(100).optional().meta({
@@ -86,12 +91,11 @@ export const params = z.strictObject({
       "Words that stand for a missing value, one per line. Default: NULL, NA, N/A, NaN, None, - and the like.",
   }),
   header: z.boolean().default(true).meta({
-    title: "Header row",
-    description: "The first row contains the column names.",
+    title: "First row is a header",
     ...READ,
   }),
   max_bad_rows: z.int().min(0).max(1_000_000_000).default(100_000)
-    .meta({ title: "Maximum bad rows", description: "With more, the task fails.", ...READ }),
+    .meta({ title: "Max bad rows", description: "The task fails above this.", ...READ }),
   schema: z.string().min(2).max(20_000).refine(isSchema, "This must be a JSON Schema, written as JSON.").optional()
     .meta({
       title: "JSON Schema",
@@ -103,37 +107,37 @@ export const params = z.strictObject({
     .meta({
       title: "Write a cleaned copy",
       description: "As an artifact, in UTF-8; a CSV has the same delimiter.",
-      "x-group": "A cleaned copy",
+      "x-group": "Cleaned copy",
     }),
   cleaned_as: z.enum(["csv", "json_lines"]).default("csv").meta({
     title: "Format",
     description: "JSON lines have numbers as numbers and missing values as null.",
-    "x-group": "A cleaned copy",
+    "x-group": "Cleaned copy",
     "x-enumLabels": ["CSV", "JSON lines"],
   }),
   columns: z.array(columnName).min(1).max(2_000).optional()
     .meta({
       title: "Columns to keep",
       description: "In the cleaned copy, one per line, in this order. Default: all.",
-      "x-group": "A cleaned copy",
+      "x-group": "Cleaned copy",
     }),
   rename: z.record(columnName, columnName).optional()
     .meta({
       title: "New names",
       description: "In the cleaned copy: old=new, one per line.",
-      "x-group": "A cleaned copy",
+      "x-group": "Cleaned copy",
     }),
   drop_bad_rows: z.boolean().default(true)
     .meta({
       title: "Drop bad rows",
-      description: "From the cleaned copy; otherwise, in a CSV, they are padded or cut.",
-      "x-group": "A cleaned copy",
+      description: "Otherwise they are padded or truncated.",
+      "x-group": "Cleaned copy",
     }),
   escape_formulas: z.boolean().default(false)
     .meta({
-      title: "Escape formulas",
-      "x-group": "A cleaned copy",
-      description: "In the cleaned CSV, put an apostrophe before values that a spreadsheet would run as formulas.",
+      title: "Prefix formulas with '",
+      "x-group": "Cleaned copy",
+      description: "So that spreadsheets do not run them.",
     }),
 }).refine(({ decimal, thousands }) => decimal === undefined || decimal !== thousands, {
   path: ["thousands"],

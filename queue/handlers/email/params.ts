@@ -26,14 +26,15 @@ const oneLine = (text: z.ZodString) => text.regex(/^[^\r\n]*$/, "This must be a 
 /** The parameter schema of a mailing. */
 export const params = z.strictObject({
   num_emails: z.int().min(1).max(100).default(10)
-    .meta({ title: "Emails", description: "Number of messages to generated addresses." }),
+    .meta({ title: "Sample messages", description: "Messages to sample addresses.", "x-data": "sample" }),
   recipients: z.array(
     z.string().max(MAX_ADDRESS).refine((text) => parseAddress(text) !== null, "This is not an address."),
   )
     .min(1).max(100).optional()
     .meta({
       title: "Recipients",
-      description: "Addresses, with or without a name, one per line, instead of generated ones.",
+      description: "Addresses, with or without a name, one per line.",
+      "x-data": "own",
     }),
   upload_id: z.string().length(26).optional().meta({
     title: "Recipients as CSV",
@@ -41,6 +42,7 @@ export const params = z.strictObject({
       MAX_RECIPIENTS.toLocaleString("en")
     } rows.`,
     "x-file": { accept: ".csv,.tsv,text/csv" },
+    "x-data": "own",
   }),
   subject: oneLine(z.string().min(1).max(200)).default("Hello from Millrace").meta({ title: "Subject" }),
   body: z.string().max(10_000).default(DEFAULT_BODY)
@@ -55,19 +57,19 @@ export const params = z.strictObject({
       title: "HTML",
       description: 'The message as HTML; values are escaped. An attached picture is shown by src="cid:name.png".',
       "x-multiline": true,
-      "x-group": "More message options",
+      "x-group": "Message options",
     }),
   attachments: z.array(z.string().length(26)).min(1).max(10).optional()
     .meta({
       title: "Attachments",
       description: `${MAX_ATTACHMENTS / 1e6} MB in total.`,
       "x-file": { multiple: true, maxBytes: MAX_ATTACHMENTS },
-      "x-group": "More message options",
+      "x-group": "Message options",
     }),
   reply_to: z.email().optional().meta({
     title: "Reply to",
-    description: "Where replies go.",
-    "x-group": "More message options",
+    description: "Replies go here.",
+    "x-group": "Message options",
   }),
   list_unsubscribe: oneLine(z.string().regex(/^(https:\/\/|mailto:)[^\s<>]+$/, "An https or mailto URL.").max(500))
     .refine(isUrlTemplate, "An https or mailto URL.")
@@ -76,7 +78,7 @@ export const params = z.strictObject({
       title: "Unsubscribe",
       description:
         "For List-Unsubscribe, an https URL (which mail programs call with one click, RFC 8058) or a mailto URL; fields are filled in.",
-      "x-group": "More message options",
+      "x-group": "Message options",
     }),
   headers: z.record(
     z.string().regex(HEADERS, "Only X- and other harmless header fields can be set."),
@@ -88,7 +90,7 @@ export const params = z.strictObject({
       title: "Headers",
       description:
         "More header fields: X-Campaign=spring, one per line. X-…, List-Id, Feedback-ID, Precedence and the like.",
-      "x-group": "More message options",
+      "x-group": "Message options",
     }),
   delay_per_email: z.number().min(0.5).max(5).default(1)
     .meta({
@@ -99,26 +101,27 @@ export const params = z.strictObject({
     }),
   rate_per_second: z.number().min(0.1).max(10_000).optional()
     .meta({
-      title: "Rate",
-      description: "Maximum messages per second, instead of the delay.",
+      title: "Max messages per second",
+      description: "Overrides the delay.",
       "x-group": "Rate and testing",
     }),
   max_failures: z.int().min(0).max(MAX_RECIPIENTS).optional()
     .meta({
-      title: "Maximum failures",
+      title: "Max failures",
       description: "With more recipients that bounced or whose outcome is unknown, the task stops and fails.",
       "x-group": "Rate and testing",
     }),
   failure_rate: z.number().min(0).max(1).default(0)
     .meta({
       title: "Failure rate",
-      description: "Share of generated addresses that bounce.",
+      description: "Share of sample addresses that bounce, 0 to 1.",
+      "x-data": "sample",
       "x-group": "Rate and testing",
     }),
   dry_run: z.boolean().default(false)
     .meta({
-      title: "Preview only",
-      description: "Save the first message as a file and send nothing.",
+      title: "Dry run",
+      description: "Save the first message, send nothing.",
       "x-group": "Rate and testing",
     }),
 }).superRefine((value, ctx) => {

@@ -21,8 +21,9 @@ Deno.test("a view is its address, and the other way round", () => {
       "./",
       "./?status=FAILED&status=CANCELLED&task_type=csv_processing&tag=weekly&q=orders&created_from=2h",
       "./?order=oldest&limit=100&cursor=01ARZ3NDEKTSV4RRFFQ69G5FAV&first=101",
-      "./?task=01ARZ3NDEKTSV4RRFFQ69G5FAV&tab=logs&charts=24h",
-      "./?new=email_sending&from=01ARZ3NDEKTSV4RRFFQ69G5FAV&show=schedules",
+      "./?task=01ARZ3NDEKTSV4RRFFQ69G5FAV&tab=logs&full=1&charts=24h&group=type",
+      "./?new=email_sending&from=01ARZ3NDEKTSV4RRFFQ69G5FAV",
+      "./?error=disk&schedule=01ARZ3NDEKTSV4RRFFQ69G5FAV&ended_from=1h&ended_to=2030-01-01",
     ]
   ) {
     const { view: parsed, ignored } = view(address.slice(2));
@@ -52,8 +53,11 @@ Deno.test("the search takes qualifiers, parts of names and quotes", () => {
     statuses: ["FAILED"],
     task_types: ["csv_processing"],
     tag: "two words",
+    error: "",
+    schedule: "",
+    ended_from: "",
+    ended_to: "",
     created_from: "2h",
-    created_to: null,
     q: "8F3A more and this",
   });
   assertEquals(ignored, []);
@@ -62,7 +66,24 @@ Deno.test("the search takes qualifiers, parts of names and quotes", () => {
     "type:none",
     "created:>never",
   ]);
-  assertEquals(searchText({ ...HOME, ...parts }), 'tag:"two words" created:>2h 8F3A more and this');
+  assertEquals(searchText({ ...HOME, ...parts }), 'tag:"two words" 8F3A more and this');
+  for (
+    const text of [
+      "error:timeout ended:>1h",
+      'error:"disk is full" ended:<2d x',
+      "https://example.com/a",
+      '"re: hello"',
+      "schedule:01ARZ3NDEKTSV4RRFFQ69G5FAV",
+      '"error:x"',
+    ]
+  ) {
+    const { parts, ignored } = parseSearch(text, TYPES);
+    assertEquals([searchText({ ...HOME, ...parts }), ignored], [text, []]);
+  }
+  assertEquals(parseSearch("priority:5 instance:a x", TYPES), {
+    parts: { tag: "", error: "", schedule: "", ended_from: "", ended_to: "", q: "x" },
+    ignored: ["priority:5", "instance:a"],
+  });
   assertEquals(view("?search=status:failed+x").view, { ...HOME, statuses: ["FAILED"], q: "x" });
 });
 
@@ -74,7 +95,7 @@ Deno.test("times are ages, dates or moments", () => {
   for (const text of ["", "2", "h", "2030", "2030-13-01", "-2h"]) assertEquals(timeOf(text, now), NaN, text);
   assertEquals(
     listAddress({ ...HOME, created_from: "1d" }, now),
-    "api/tasks/?created_from=2030-01-01T00%3A00%3A00.000Z&limit=50",
+    "api/tasks/?created_from=2030-01-01T00%3A00%3A00.000Z&limit=50&facets=status",
   );
 });
 
@@ -82,10 +103,22 @@ Deno.test("a filter in words, and whether a task fits it", () => {
   const parsed = view("?status=FAILED&task_type=csv_processing&q=orders&created_from=2h").view;
   assertEquals(
     filterWords(parsed, () => "Process a CSV"),
-    "status FAILED, type Process a CSV, created after 2 hours ago, text “orders”",
+    "FAILED, Process a CSV, created in the last 2 hours, text “orders”",
+  );
+  assertEquals(
+    filterWords(view("?error=disk&tag=a&created_from=1h&ended_to=1d&ended_from=2030-01-01").view, String),
+    "tag a, error “disk”, created in the last hour, ended from 2030-01-01, ended more than 1 day ago",
   );
   const now = Date.parse("2030-01-02T00:00:00Z");
-  const task = { id: "X", title: "ORDERS", task_type: "t", message: "", tags: [], created_at: "2030-01-01T23:00:00Z" };
+  const task = {
+    id: "X",
+    title: "ORDERS",
+    task_type: "t",
+    message: "",
+    tags: [],
+    created_at: "2030-01-01T23:00:00Z",
+    error: null,
+  };
   assertEquals(fitsText(parsed, task as unknown as TaskSummary, now), true);
   assertEquals(fitsText(parsed, { ...task, created_at: "2030-01-01T21:00:00Z" } as unknown as TaskSummary, now), false);
 });

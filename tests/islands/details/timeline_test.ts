@@ -12,6 +12,7 @@ function task(more: Partial<Task>): Task {
     started_at: null,
     completed_at: null,
     attempts: [],
+    actions: [],
     status: "PENDING",
     ...more,
   } as Task;
@@ -56,4 +57,33 @@ Deno.test("clocks that differ by two seconds make nothing negative", () => {
     completed_at: at(2),
   });
   for (const { from, to } of phasesOf(skewed, ms(-5))) ok(to >= from);
+});
+
+Deno.test("a retry by hand is no backoff: the task had ended until then, failed or cancelled", () => {
+  const retry = { action: "retry" as const, at: at(98), by: "ana", attempt: 1, detail: "" };
+  const retried = task({
+    status: "SUCCESS",
+    attempts: [attempt(1, 1, 5, "failed"), attempt(2, 99, 100, "success")],
+    actions: [retry],
+    completed_at: at(100),
+  });
+  assertEquals(shape(phasesOf(retried, ms(200))), [
+    ["waiting", 0, 1],
+    ["failed", 1, 5],
+    ["ended", 5, 98],
+    ["waiting", 98, 99],
+    ["success", 99, 100],
+  ]);
+  const cancelled = task({
+    status: "RUNNING",
+    started_at: at(99),
+    attempt: 1,
+    actions: [{ ...retry, action: "cancel", at: at(10) }, retry],
+  });
+  assertEquals(shape(phasesOf(cancelled, ms(110))), [
+    ["waiting", 0, 10],
+    ["ended", 10, 98],
+    ["waiting", 98, 99],
+    ["running", 99, 110],
+  ]);
 });

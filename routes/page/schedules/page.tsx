@@ -1,0 +1,306 @@
+/**
+ * `/schedules`: what is submitted repeatedly, when next, and what became of the last time; made, changed, run, paused and
+ * deleted there. It needs no script.
+ *
+ * @module
+ */
+
+import { type Context, Hono } from "hono";
+import { getCookie } from "hono/cookie";
+import type { JSX } from "preact";
+import { relative } from "../../../islands/app/format.ts";
+import { HOME, hrefOf } from "../../../islands/app/url.ts";
+import { checkFields, readFields } from "../../../islands/form/schema/read_fields.ts";
+import type { Schema } from "../../../islands/form/schema/schema.ts";
+import { StatusBadge } from "../../../islands/list/status.tsx";
+import { Sprite } from "../../../islands/shell/icons.tsx";
+import { parsePreferences, PREFERENCES_COOKIE } from "../../../islands/shell/preferences.ts";
+import { nextTimes } from "../../../queue/actions/cron.ts";
+import type { Schedule } from "../../../queue/actions/schedules.ts";
+import { InvalidInputError, NotFoundError } from "../../../queue/task/errors.ts";
+import type { Json } from "../../../queue/task/record.ts";
+import { statusOf, type TaskState } from "../../../queue/task/record.ts";
+import type { Quotas } from "../../api/quotas.ts";
+import { bodyOf, changedBody, NEXT_TIMES, parseSchedule, toSchedule } from "../../api/schedules.ts";
+import { typeInfos } from "../../api/system.ts";
+import type { AppEnv, AppOptions } from "../../env.ts";
+import { withBase } from "../../http/address.ts";
+import { callerOf, requireRole } from "../../http/auth.ts";
+import { readForm } from "../../http/body.ts";
+import { Problem } from "../../http/problem.ts";
+import { renderDocument } from "../document.tsx";
+import { readerOf, readParams, readSentForm, type Sent } from "../form_body.ts";
+import { SCHEDULE_OPTIONS, type ScheduleForm, ScheduleFormPage } from "./form.tsx";
+import { choiceOf, type Chosen, cronOf, cronWords, DAILY, REPEATS } from "./repeat.ts";
+import { NextTimes, timeInZone } from "./times.tsx";
+
+function ScheduleItem({ schedule, last, title, now, mayChange, isOpen }: {
+  schedule: Schedule;
+  /** The task that it made last. */
+  last: TaskState | null;
+  /** What its type is called. */
+  title: string;
+  now: number;
+  mayChange: boolean;
+  isOpen: boolean;
+}): JSX.Element {
+  const { id, name, cron, timezone, paused, last_at, last_error } = schedule;
+  const times = nextTimes(schedule, NEXT_TIMES);
+  const button = (action: string, label: string) => (
+    <form method="post" action="schedules">
+      <input type="hidden" name="id" value={id} />
+      <button type="submit" name="action" value={action} aria-label={`${label}: ${name}`}>{label}</button>
+    </form>
+  );
+  return (
+    <li id={id} class={isOpen ? "schedule here" : "schedule"}>
+      <h2>{name}</h2>
+      <p>
+        {cronWords(cron) || cron}, {timezone} <code class="muted">{cron}</code>
+      </p>
+      <p class="muted">{title} · created by {schedule.created_by}</p>
+      {paused
+        ? (
+          <p class="warn">
+            <strong>Paused.</strong> It submits nothing until it is resumed.
+          </p>
+        )
+        : (
+          <details open={isOpen}>
+            <summary>
+              {times.length > 0
+                ? `Next ${relative(times[0], now)}: ${timeInZone(times[0], timezone)}`
+                : "No further time."}
+            </summary>
+            <NextTimes times={times} timezone={timezone} />
+          </details>
+        )}
+      <p>
+        {last_at === null
+          ? "No scheduled run yet."
+          : `Last run ${relative(last_at, now)}: ${timeInZone(last_at, timezone)} `}
+        {last && (
+          <>
+            <StatusBadge status={statusOf(last)} /> <a href={hrefOf(HOME, { task: last.task.id })}>{last.task.title}</a>
+          </>
+        )}
+        {last?.task.error && !last.run && <span class="bad">{` ${last.task.error.message}`}</span>}
+      </p>
+      {last_error && <p class="bad">{last_error}</p>}
+      <div class="buttons">
+        <a class="button" href={hrefOf(HOME, { schedule: id })}>View its tasks</a>
+        {mayChange && (
+          <>
+            {button("run", "Run now")}
+            {paused ? button("resume", "Resume") : button("pause", "Pause")}
+            <a class="button" href={`schedules?edit=${id}`} aria-label={`Edit: ${name}`}>Edit</a>
+            <details class="confirm">
+              <summary class="button danger-quiet">Delete…</summary>
+              <p>Tasks already created are kept.</p>
+              {button("delete", "Delete schedule")}
+            </details>
+          </>
+        )}
+      </div>
+    </li>
+  );
+}
+
+/** Names of the fields of a form that say when. */
+const CHOSEN = Object.keys(DAILY) as (keyof Chosen)[];
+
+/** The routes of the page. */
+export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<AppEnv> {
+  const { queue, clock, publicUrl } = options;
+  const { schedules } = queue;
+  const app = new Hono<AppEnv>({ strict: false });
+
+  function document(c: Context<AppEnv>, title: string, children: JSX.Element, status: 200 | 404 | 422 = 200) {
+    const { theme, density } = parsePreferences(getCookie(c, PREFERENCES_COOKIE) ?? "");
+    return c.html(renderDocument({ title: `${title} — Millrace`, theme, density, children }), status);
+  }
+
+  async function list(c: Context<AppEnv>, note: JSX.Element | null = null, status: 200 | 404 | 422 = 200) {
+    const [all, types] = await Promise.all([schedules.list(), typeInfos(queue)]);
+    const lasts = await Promise.all(
+      all.map(({ last_task_id }) => last_task_id === null ? null : readOrNull(last_task_id)),
+    );
+    const mayChange = callerOf(c.get("principal")).permissions.includes("schedule");
+    const open = c.req.query("id");
+    const children = (
+      <>
+        <Sprite />
+        <main class="plain">
+          <p>
+            <a href="./">Tasks</a>
+          </p>
+          <div class="line">
+            <h1>Schedules</h1>
+            <span class="space" />
+            {mayChange && types[0] && (
+              <a class="button primary" href={`schedules?new=${types[0].type}`}>
+                New schedule
+              </a>
+            )}
+          </div>
+          {note}
+          {all.length === 0
+            ? <p class="muted">No schedules yet. Create one to run a task regularly.</p>
+            : (
+              <ul class="messages">
+                {all.map((schedule, i) => (
+                  <ScheduleItem
+                    key={schedule.id}
+                    schedule={schedule}
+                    last={lasts[i]}
+                    title={types.find(({ type }) => type === schedule.submission.task_type)?.title ??
+                      schedule.submission.task_type}
+                    now={clock.now()}
+                    mayChange={mayChange}
+                    isOpen={schedule.id === open}
+                  />
+                ))}
+              </ul>
+            )}
+        </main>
+      </>
+    );
+    return document(c, "Schedules", children, status);
+  }
+
+  async function readOrNull(id: string): Promise<TaskState | null> {
+    try {
+      return await queue.get(id);
+    } catch (error) {
+      if (error instanceof NotFoundError) return null;
+      throw error;
+    }
+  }
+
+  async function form(c: Context<AppEnv>, shown: Omit<ScheduleForm, "type">, type: string, status: 200 | 422 = 200) {
+    const types = await typeInfos(queue);
+    const info = types.find((one) => one.type === type);
+    if (!info) throw new Problem(422, "invalid_input", `There is no task type ${type.slice(0, 64)}.`);
+    const children = (
+      <ScheduleFormPage form={{ ...shown, type: info }} types={types} maxUpload={options.maxUploadBytes} />
+    );
+    return document(c, shown.id ? "Edit schedule" : "New schedule", children, status);
+  }
+
+  app.get("/schedules", async (c) => {
+    const { new: type, edit } = c.req.query();
+    const mayChange = callerOf(c.get("principal")).permissions.includes("schedule");
+    const empty = { texts: {}, errors: {}, own: false, times: null };
+    if (edit !== undefined && mayChange) {
+      const schedule = await schedules.get(edit);
+      const { input_params, name, timezone, missed, ...more } = bodyOf(schedule);
+      const shown = {
+        ...empty,
+        id: schedule.id,
+        name: name as string,
+        chosen: choiceOf(schedule.cron),
+        timezone: timezone as string,
+        missed: missed as string,
+        params: (input_params ?? {}) as Record<string, Json>,
+        options: more as Record<string, Json>,
+        times: nextTimes({ ...schedule, paused: false, next_at: schedule.next_at }, NEXT_TIMES),
+      };
+      return await form(c, shown, schedule.submission.task_type);
+    }
+    if (type !== undefined && mayChange) {
+      const { time } = parsePreferences(getCookie(c, PREFERENCES_COOKIE) ?? "");
+      const shown = { id: null, name: "", chosen: DAILY, timezone: time.zone, missed: "skip", params: {}, options: {} };
+      return await form(c, { ...empty, ...shown }, type);
+    }
+    return await list(c);
+  });
+
+  /** Makes or changes a schedule, or shows the form again: with what is wrong, or with the next times. */
+  async function save(c: Context<AppEnv>, sent: Sent): Promise<Response> {
+    const one = (name: string) => sent.fields.get(name)?.at(-1) ?? "";
+    const id = one("id") || null;
+    const type = one("task_type");
+    const info = (await typeInfos(queue)).find((info) => info.type === type);
+    if (!info) throw new Problem(422, "invalid_input", `There is no task type ${type.slice(0, 64)}.`);
+    const chosen = { ...DAILY, ...Object.fromEntries(CHOSEN.map((name) => [name, one(name)])) } as Chosen;
+    if (!(chosen.repeat in REPEATS)) chosen.repeat = "cron";
+    const { values, texts, errors } = readParams(sent, info.params as Schema);
+    const more = readFields(SCHEDULE_OPTIONS, readerOf(sent), errors);
+    checkFields(SCHEDULE_OPTIONS, more, errors);
+    const cron = cronOf(chosen);
+    const [name, timezone, missed] = [one("name"), one("timezone"), one("missed")];
+    let times: number[] | null = null;
+    try {
+      times = schedules.preview(cron, timezone, NEXT_TIMES);
+      if (one("action") === "save" && Object.keys(errors).length === 0) {
+        // An option that was emptied is taken away; the name falls back to that of the type.
+        const fields = Object.keys(SCHEDULE_OPTIONS.properties!).map((field) => [field, more[field] ?? null]);
+        const input = {
+          ...Object.fromEntries(fields),
+          ...{ cron, timezone, missed, name: name || null, task_type: type, input_params: values },
+        };
+        const perHour = quotas.scheduledPerHour;
+        if (id) await schedules.replace(id, toSchedule(changedBody(await schedules.get(id), input)), perHour);
+        else {
+          const body = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== null));
+          const by = c.get("principal").name;
+          await schedules.create(toSchedule(parseSchedule(body)), by, { perHour });
+        }
+        return c.redirect(withBase("/schedules", publicUrl), 303);
+      }
+    } catch (error) {
+      if (!(error instanceof InvalidInputError)) throw error;
+      for (const { pointer, detail } of error.issues) {
+        const at = texts[pointer] !== undefined ? pointer : /^(\/input_params)?\/[^/]+/.exec(pointer)?.[0] ?? "";
+        errors[at] ??= detail;
+      }
+    }
+    const own = one("data") === "own";
+    const shown = { id, name, chosen, timezone, missed, params: values, options: more, own, texts, errors, times };
+    return await form(c, shown, type, Object.keys(errors).length > 0 ? 422 : 200);
+  }
+
+  app.post("/schedules", requireRole("operator"), async (c) => {
+    if (/^multipart\//i.test(c.req.header("Content-Type") ?? "")) {
+      return await save(c, await readSentForm(c, options, quotas));
+    }
+    const sent = await readForm(c);
+    const id = sent.get("id") ?? "";
+    const { name } = c.get("principal");
+    try {
+      switch (sent.get("action")) {
+        case "run": {
+          await quotas.takeTasks(c, 1);
+          const { id: task } = await schedules.trigger(id, name);
+          const schedule = await schedules.get(id);
+          const note = (
+            <p role="status">
+              {schedule.name} started. <a href={hrefOf(HOME, { task })}>View task</a>
+            </p>
+          );
+          return await list(c, note);
+        }
+        case "pause":
+          await schedules.setPaused(id, true);
+          break;
+        case "resume":
+          await schedules.setPaused(id, false, quotas.scheduledPerHour);
+          break;
+        case "delete":
+          await schedules.delete(id);
+          break;
+        default:
+          throw new Problem(422, "invalid_input", "There is no such action.");
+      }
+    } catch (error) {
+      if (error instanceof InvalidInputError) {
+        return await list(c, <p class="error" role="alert">{error.message}</p>, 422);
+      }
+      // Someone else has deleted it: the list no longer shows it.
+      if (!(error instanceof NotFoundError)) throw error;
+    }
+    return c.redirect(withBase("/schedules", publicUrl), 303);
+  });
+
+  return app;
+}
