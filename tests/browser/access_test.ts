@@ -43,6 +43,7 @@ browserTest(
           contentType: "application/problem+json",
           body: '{"detail":"This needs the role operator."}',
         }));
+      await page.getByLabel("More about Held").click();
       await page.getByRole("switch", { name: "Pause Held" }).click();
       await page.getByRole("button", { name: "Pause type" }).click();
       await page.locator(".toast", { hasText: "You may not pause task types. This needs the role operator." })
@@ -50,7 +51,7 @@ browserTest(
 
       await page.goto(`${origin}/?status=RUNNING&new=csv_processing`);
       const dialog = page.getByRole("dialog", { name: "New task" });
-      await dialog.getByLabel(/^Rows/).fill("777");
+      await dialog.getByLabel(/^Sample rows/).fill("777");
       await context.clearCookies();
       await dialog.getByRole("button", { name: "Submit", exact: true }).click();
       await page.locator(".banner", { hasText: "You were signed out at" }).waitFor();
@@ -61,7 +62,7 @@ browserTest(
       await page.waitForURL("**/?status=RUNNING");
       await isLive(page);
       await page.keyboard.press("n");
-      assertEquals(await dialog.getByLabel(/^Rows/).inputValue(), "777");
+      assertEquals(await dialog.getByLabel(/^Sample rows/).inputValue(), "777");
       await context.close();
     });
   },

@@ -98,14 +98,14 @@ browserTest("the server restarts: the list equals a fresh load, selection and dr
     await rowOf(page, one).getByRole("checkbox").click();
     await page.keyboard.press("n");
     const dialog = page.getByRole("dialog", { name: "New task" });
-    await dialog.getByLabel(/^Rows/).fill("4321");
+    await dialog.getByLabel(/^Sample rows/).fill("4321");
     await first.end("SIGTERM");
     await page.locator(".pill.reconnecting").waitFor();
     const second = await startServer({ ...env, PORT: port });
     try {
       const two = await submit(second.origin);
       await isLive(page);
-      assertEquals(await dialog.getByLabel(/^Rows/).inputValue(), "4321");
+      assertEquals(await dialog.getByLabel(/^Sample rows/).inputValue(), "4321");
       await page.keyboard.press("Escape");
       await page.getByText("1 selected").waitFor();
       await page.getByRole("button", { name: "1 new task", exact: true }).click();
@@ -204,7 +204,7 @@ browserTest(
       await page.goto(app.origin);
       await isLive(page);
       await page.keyboard.press("p");
-      await page.getByText(/Paused · data/).waitFor();
+      await page.getByText(/Frozen · data/).waitFor();
       const frozen = () => page.locator(".layout").innerHTML();
       const before = await frozen();
       handler.ctx.progress(50, "half");
@@ -215,9 +215,9 @@ browserTest(
         dispatchEvent(new Event("focus"));
         document.dispatchEvent(new Event("visibilitychange"));
       });
-      await page.getByRole("button", { name: /Resume \(\d+ changes? waiting\)/ }).waitFor();
+      await page.getByRole("button", { name: /Unfreeze \(\d+ changes? waiting\)/ }).waitFor();
       assertEquals(await frozen(), before);
-      await page.getByRole("button", { name: /Resume/ }).click();
+      await page.getByRole("button", { name: /Unfreeze/ }).click();
       await page.clock.runFor(500);
       await rowOf(page, id).getByText("50 %").first().waitFor();
       await rowOf(page, other.id).waitFor();

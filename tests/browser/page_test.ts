@@ -15,10 +15,10 @@ browserTest("submit by form, see the bar move, see SUCCESS, open the details; no
     await page.getByText("Live", { exact: true }).waitFor();
     await page.getByRole("link", { name: "New task" }).click();
     await page.locator('[name="params/input_params/num_rows"]').fill("500");
-    await page.getByLabel("Processing time").fill("5");
+    await page.getByLabel("Simulated duration").fill("5");
     await page.getByRole("button", { name: "Submit", exact: true }).click();
     const row = page.locator(".list tbody tr").first();
-    await row.getByRole("link", { name: "500 sample orders" }).click();
+    await row.getByRole("link", { name: "Sample: 500 orders" }).click();
 
     const bar = page.locator(".details progress");
     await bar.waitFor();
@@ -39,7 +39,7 @@ browserTest("submit by form, see the bar move, see SUCCESS, open the details; no
     await page.locator(".list tr .badge.success").waitFor();
 
     await page.getByRole("link", { name: "Back to the list" }).click();
-    await page.getByRole("link", { name: "500 sample orders" }).click();
+    await page.getByRole("link", { name: "Sample: 500 orders" }).click();
     await page.getByRole("heading", { name: "Result" }).waitFor();
     await page.getByRole("tab", { name: "Output" }).click();
     await page.getByRole("rowheader", { name: "unit_price" }).waitFor();
@@ -57,6 +57,7 @@ browserTest("without JavaScript: submit with an upload, list, filter, open, canc
       (await page.getByRole("heading", { name: "New task" }).boundingBox())!.y < 300,
       "the form stands above the list",
     );
+    await page.getByLabel("My data").check();
     await page.getByLabel("CSV file").setInputFiles({
       name: "towns.csv",
       mimeType: "text/csv",
@@ -71,10 +72,10 @@ browserTest("without JavaScript: submit with an upload, list, filter, open, canc
     await page.goto(`${origin}/?status=RUNNING`);
     assertEquals(await page.locator(".list tbody tr").count(), 1);
     await page.getByRole("link", { name: "Held", exact: true }).last().click();
-    await page.getByRole("button", { name: "Cancel task" }).click();
+    await page.locator(".details").getByRole("button", { name: "Cancel", exact: true }).click();
     await page.locator(".details .badge.cancelled").waitFor();
     ok(first.ctx.signal.aborted);
-    await page.getByRole("button", { name: "Retry task" }).click();
+    await page.locator(".details").getByRole("button", { name: "Retry", exact: true }).click();
     (await held.next()).finish();
     await page.goto(`${origin}/?task=${id}`);
     await page.locator(".details .badge").waitFor();

@@ -1,10 +1,10 @@
 /** What people do to tasks: cancel, retry, select, bulk, pause; questions and lost races (scenarios 16 to 21). */
 
 import type { Page } from "playwright-core";
-import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/http/app.ts";
-import { allReach, heldType, noop, reaches } from "../support/queue.ts";
-import { browserTest, openPage, rowIds, rowOf } from "../support/browser.ts";
+import { assertEquals, ok } from "../../support/assert.ts";
+import { withApp } from "../../support/http/app.ts";
+import { allReach, heldType, noop, reaches } from "../../support/queue.ts";
+import { browserTest, openPage, rowIds, rowOf } from "../../support/browser.ts";
 
 const question = (page: Page) => page.locator("dialog.question");
 
@@ -52,7 +52,7 @@ browserTest("cancel a waiting and a running task, and lose a race; CANCELLED is 
   });
 });
 
-browserTest("a retry that is felt outside asks first; a retry with changes links both ways", async (browser) => {
+browserTest("a retry that is felt outside asks first; a copy links both ways", async (browser) => {
   const outside = heldType("outside", {
     title: "Outside",
     sideEffects: "It sends its messages again.",
@@ -63,22 +63,22 @@ browserTest("a retry that is felt outside asks first; a retry with changes links
     (await outside.next()).fail(new Error("no"));
     await reaches(app.queue, task.id, "FAILED");
     const page = await openPage(browser, `${app.origin}/?task=${task.id}`);
-    await page.getByRole("button", { name: "Retry task" }).click();
+    await page.locator(".details").getByRole("button", { name: "Retry", exact: true }).click();
     await question(page).getByText("It sends its messages again.").waitFor();
     await question(page).getByRole("button", { name: "Retry task" }).click();
     (await outside.next()).fail(new Error("again"));
     await page.locator(".details .badge.failed").waitFor();
     await page.locator(".error-box", { hasText: "again" }).waitFor();
-    await page.getByRole("link", { name: "Retry with changes" }).click();
+    await page.getByRole("link", { name: "Duplicate and edit" }).click();
     const dialog = page.getByRole("dialog", { name: "New task" });
-    await dialog.getByText("Retry with changes: Outside").waitFor();
+    await dialog.getByText("Copy of Outside").waitFor();
     await dialog.getByRole("button", { name: "Submit", exact: true }).click();
     await dialog.waitFor({ state: "detached" });
     const handler = await outside.next();
     await page.goto(`${app.origin}/?task=${handler.ctx.id}`);
-    await page.getByText(/Retried with changes from/).getByRole("link").click();
+    await page.getByText(/^Copy of/).getByRole("link").click();
     await page.waitForURL(`**/?task=${task.id}`);
-    await page.getByText(/Submitted again as/).getByRole("link").click();
+    await page.getByText(/^Copied as/).getByRole("link").click();
     await page.waitForURL(`**/?task=${handler.ctx.id}`);
     handler.finish();
   });
@@ -113,7 +113,10 @@ browserTest(
       for (const id of second.slice(0, 2)) await rowOf(page, id).getByRole("checkbox").click();
       await page.getByText("5 selected").waitFor();
       await page.getByText("(3 not on this page)").waitFor();
-      await page.getByRole("button", { name: "Cancel 5", exact: true }).click();
+      await page.getByRole("button", { name: "Retry 1", exact: true }).waitFor();
+      await page.getByRole("button", { name: "Cancel 4", exact: true }).click();
+      await question(page).getByText("2 tasks of them are not on this page.").waitFor();
+      await question(page).getByRole("button", { name: "Cancel 4 tasks" }).click();
       const toast = page.locator(".toast", { hasText: "Cancelled 4 · skipped 1." });
       await toast.waitFor();
       await toast.getByText("Show").click();
@@ -141,8 +144,10 @@ browserTest(
       await page.waitForFunction(() => document.querySelectorAll("tr[data-id]").length === 50);
       await page.locator(".result-line", { hasText: "55 tasks match" }).waitFor();
       await page.getByRole("checkbox", { name: "Select all on this page" }).click();
-      await page.getByRole("button", { name: "Cancel all 55 matching…" }).click();
-      await question(page).getByText("Filter: status PENDING.").waitFor();
+      await page.getByRole("button", { name: "Select all 55 that match" }).click();
+      await page.getByText("All 55 selected").waitFor();
+      await page.getByRole("button", { name: "Cancel all 55…" }).click();
+      await question(page).getByText("Filter: PENDING.").waitFor();
       const later = await app.submit("held", {}, { delay: 3_600 });
       await page.locator(".total.pending .count", { hasText: "56" }).waitFor();
       // The question stays as it is, with its focus; Enter on the safe button does nothing.
@@ -157,9 +162,9 @@ browserTest(
       await page.keyboard.press("Enter");
       await question(page).waitFor({ state: "detached" });
       assertEquals((await app.queue.counts()).held.PENDING, 56);
-      await page.getByText("50 selected").waitFor();
+      await page.getByText("All 55 selected").waitFor();
 
-      await page.getByRole("button", { name: "Cancel all 55 matching…" }).click();
+      await page.getByRole("button", { name: "Cancel all 55…" }).click();
       await question(page).getByRole("button", { name: /^Cancel 5\d tasks$/ }).click();
       await page.locator(".toast", { hasText: "Cancelled 55." }).waitFor();
       assertEquals((await app.queue.counts()).held, { PENDING: 1, CANCELLED: 55 });
@@ -174,11 +179,15 @@ browserTest("a paused type: what runs goes on, new tasks wait, and two browsers 
     const handler = await app.held.next();
     const page = await openPage(browser, app.origin);
     const other = await openPage(browser, app.origin);
+    await page.getByLabel("More about Held").click();
     await page.getByRole("switch", { name: "Pause Held" }).click();
     await question(page).getByText("1 running task will continue.").waitFor();
+    await question(page).getByLabel("Reason (optional)").fill("the disk is full");
     await question(page).getByRole("button", { name: "Pause type" }).click();
     for (const one of [page, other]) {
-      await one.locator(".banner", { hasText: "Held is paused — 0 tasks waiting." }).waitFor();
+      await one.locator(".banner", { hasText: "Held is paused — 0 tasks waiting. the disk is full" }).waitFor();
+      await one.getByLabel("More about Held").click();
+      await one.getByText(/Paused by local, .*: the disk is full/).waitFor();
       assertEquals(await one.getByRole("switch", { name: "Pause Held" }).getAttribute("aria-checked"), "true");
     }
     const { id } = await app.submit("held");

@@ -2,21 +2,21 @@
 
 import { Buffer } from "node:buffer";
 import * as z from "zod";
-import { defineTask } from "../../queue/define.ts";
-import type { Json } from "../../queue/task/record.ts";
-import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/http/app.ts";
-import { reaches } from "../support/queue.ts";
-import { browserTest, complaints, isLive, openPage, rowIds, rowOf } from "../support/browser.ts";
+import { defineTask } from "../../../queue/define.ts";
+import type { Json } from "../../../queue/task/record.ts";
+import { assertEquals, ok } from "../../support/assert.ts";
+import { withApp } from "../../support/http/app.ts";
+import { reaches } from "../../support/queue.ts";
+import { browserTest, complaints, isLive, openPage, rowIds, rowOf } from "../../support/browser.ts";
 
 browserTest("each type by keyboard alone: the new row gets the focus and reaches SUCCESS live", async (browser) => {
   await withApp({}, async ({ origin }) => {
     const page = await openPage(browser, origin);
     const found = complaints(page);
     const values: Record<string, [label: string, value: string][]> = {
-      "Process a CSV": [["Rows", "100"], ["Processing time", "5"]],
-      "Send emails": [["Emails", "1"]],
-      "Resize images": [["Images", "1"], ["Width", "120"], ["Height", "100"]],
+      "Process a CSV": [["Sample rows", "100"], ["Simulated duration", "5"]],
+      "Send emails": [["Sample messages", "1"]],
+      "Resize images": [["Sample images", "1"], ["Width", "120"], ["Height", "100"]],
     };
     for (const [type, fields] of Object.entries(values)) {
       await page.keyboard.press("n");
@@ -115,7 +115,7 @@ browserTest(
           "Error: What is missing.",
         ]
       ) await dialog.getByText(text).waitFor();
-      await dialog.getByText(/Error: Not JSON/).waitFor();
+      await dialog.getByText(/Error: This is not valid JSON/).waitFor();
       assertEquals(await dialog.getByLabel("Width").getAttribute("aria-invalid"), "true");
 
       await fill("Name", "right");
@@ -185,7 +185,7 @@ browserTest(
       });
       await dialog.getByLabel("Name", { exact: false }).first().fill("free");
       await dialog.getByRole("button", { name: "Submit", exact: true }).dblclick();
-      await dialog.getByText(/Not sent: .* Your input is kept; try again/).waitFor();
+      await dialog.getByText("Can't reach the server. Your entries are kept; try again.").waitFor();
       await dialog.getByRole("button", { name: "Submit", exact: true }).click();
       await dialog.waitFor({ state: "detached" });
       assertEquals((await queue.list({}, 10)).total, 1);
@@ -214,11 +214,14 @@ browserTest(
       const dialog = page.getByRole("dialog", { name: "New task" });
       const input = dialog.locator('input[type="file"]');
       const submit = dialog.getByRole("button", { name: "Submit", exact: true });
-      await dialog.getByText("CSV, TSV, TXT, GZ, ZIP, up to 300 kB").waitFor();
+      await dialog.getByLabel("My data").check();
+      await dialog.getByText("CSV, TSV, TXT, GZ or ZIP, up to 300 kB").waitFor();
+      await submit.click();
+      await dialog.getByText("Error: CSV file: missing.").waitFor();
       await input.setInputFiles(csv("large.csv", "a\n" + "x\n".repeat(200_000)));
-      await dialog.getByText("large.csv has 400 kB; the limit is 300 kB.").first().waitFor();
+      await dialog.getByText("large.csv is 400 kB; the limit is 300 kB.").first().waitFor();
       await input.setInputFiles({ name: "photo.png", mimeType: "image/png", buffer: Buffer.from("x") });
-      await dialog.getByText(/photo\.png is not an accepted type/).first().waitFor();
+      await dialog.getByText("photo.png is of the wrong type. Use CSV, TSV, TXT, GZ or ZIP.").first().waitFor();
       await submit.click();
       await dialog.locator(".error-box").waitFor();
       assertEquals((await queue.list({}, 1)).total, 0);
@@ -260,7 +263,7 @@ browserTest("what was entered and chosen before the form's script came is kept",
     await withApp({ ...type === "fixture" ? { definitions: [fixture] } : {}, worker: false }, async ({ origin }) => {
       const page = await (await browser.newContext()).newPage();
       const script = Promise.withResolvers<void>();
-      await page.route("**/static/build/form-*", async (route) => {
+      await page.route("**/static/build/later-*", async (route) => {
         await script.promise;
         await route.continue();
       });
@@ -268,6 +271,7 @@ browserTest("what was entered and chosen before the form's script came is kept",
       await isLive(page);
       const dialog = page.getByRole("dialog", { name: "New task" });
       if (type === "csv_processing") {
+        await dialog.getByLabel("My data").check();
         await dialog.locator('input[type="file"]').setInputFiles(csv("towns.csv", "town,people\nAarau,21\n"));
         script.resolve();
         await dialog.getByText("towns.csv, 21 B: 1 row, 2 columns").waitFor();
@@ -323,43 +327,14 @@ browserTest("the same form twice is two tasks, and the focus is on the newer one
 browserTest("an empty installation: one click, and a bar moves", async (browser) => {
   await withApp({}, async ({ origin }) => {
     const page = await openPage(browser, origin);
-    await page.getByRole("button", { name: "Try an example: Process a CSV" }).click();
+    await page.getByRole("button", { name: "Run an example: Process a CSV" }).click();
     await page.waitForFunction(() =>
       (document.querySelector<HTMLProgressElement>(".details progress")?.value ?? 0) > 5
     );
-    assertEquals(await page.title().then((title) => /% 2,000 sample orders — Live — Millrace/.test(title)), true);
+    assertEquals(await page.title().then((title) => /% Sample: 2,000 orders — Live — Millrace/.test(title)), true);
     assertEquals(await page.locator('link[rel="icon"]').getAttribute("href"), "static/icon-busy.svg");
   });
 });
-
-browserTest(
-  "a schedule is made in the form, with its next times, and paused, triggered and deleted in its list",
-  async (browser) => {
-    await withApp({ worker: false }, async ({ origin, queue }) => {
-      const page = await openPage(browser, `${origin}/?new=noop`);
-      const dialog = page.getByRole("dialog", { name: "New task" });
-      await dialog.getByText("More options").click();
-      await dialog.getByLabel("Repeat").fill("not a cron");
-      await dialog.getByText(/Error: This is not a cron expression/).waitFor();
-      await dialog.getByLabel("Repeat").fill("0 6 * * *");
-      await dialog.locator(".times li").nth(4).waitFor();
-      await dialog.getByLabel("Schedule name").fill("Nightly");
-      await dialog.getByRole("button", { name: "Submit", exact: true }).click();
-      await page.getByRole("heading", { name: "Nightly" }).waitFor();
-      assertEquals((await queue.schedules.list()).length, 1);
-      await page.getByRole("button", { name: "Run now" }).click();
-      await page.getByText("Nightly: task submitted.").waitFor();
-      assertEquals((await queue.list({}, 10)).total, 1);
-      const schedule = page.locator(".schedule");
-      await schedule.getByRole("button", { name: "Pause" }).click();
-      await schedule.getByText("Paused", { exact: true }).waitFor();
-      await schedule.getByRole("button", { name: "Delete" }).click();
-      await page.getByRole("button", { name: "Delete schedule" }).click();
-      await page.getByText("No schedules yet.").waitFor();
-      assertEquals(await queue.schedules.list(), []);
-    });
-  },
-);
 
 browserTest(
   "a submit whose outcome is not known is sent again, with its key, once the service's time is over",

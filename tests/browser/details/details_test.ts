@@ -1,10 +1,10 @@
 /** The open task: errors first, timeline, logs, output (scenarios 22 to 24). */
 
 import { Buffer } from "node:buffer";
-import { assertEquals, ok } from "../support/assert.ts";
-import { withApp } from "../support/http/app.ts";
-import { reaches } from "../support/queue.ts";
-import { browserTest, openPage, rowIds } from "../support/browser.ts";
+import { assertEquals, ok } from "../../support/assert.ts";
+import { withApp } from "../../support/http/app.ts";
+import { reaches } from "../../support/queue.ts";
+import { browserTest, openPage, rowIds } from "../../support/browser.ts";
 
 browserTest("a failed task shows its error first; phases add up; UTC is everywhere the same", async (browser) => {
   await withApp({}, async (app) => {
@@ -16,7 +16,7 @@ browserTest("a failed task shows its error first; phases add up; UTC is everywhe
     const page = await openPage(browser, `${app.origin}/?task=${id}`, { timezoneId: "Asia/Tokyo" });
     const first = page.locator("#tab-panel > *").first();
     await first.getByText("the disk is full", { exact: true }).waitFor();
-    await first.getByText("error · attempt 1 of 1").waitFor();
+    await first.getByText("error · attempt 1").waitFor();
     await page.getByText("Show full stack").click();
     await page.locator(".error-box pre").getByText(/heldType|details_test|queue\.ts/).waitFor();
 
@@ -180,7 +180,7 @@ browserTest(
       assertEquals((await Deno.readFile((await got.path())!)).length, info.size);
 
       await app.queue.delete(csv.id);
-      await page.getByText(/not found, or deleted after its retention period/).waitFor();
+      await page.getByText(/was not found or has expired/).waitFor();
       await page.getByRole("link", { name: "Back to the list" }).click();
       assertEquals(await rowIds(page), [images.id]);
     });
