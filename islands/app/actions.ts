@@ -170,6 +170,11 @@ export class Actions {
     }
   }
 
+  /** Opens a task, in the section that is open. */
+  open(task: string): void {
+    this.navigation.change({ task });
+  }
+
   /** Shows the new tasks that wait. */
   showNew(): void {
     showNew(this.store, this.live);

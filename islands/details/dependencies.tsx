@@ -8,6 +8,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Task, TaskGraph } from "../../queue/task/summary.ts";
+import { actions } from "../app/actions.ts";
 import { count, shortId } from "../app/format.ts";
 import { problemOf } from "../app/navigate.ts";
 import type { Store } from "../app/state.ts";
@@ -71,16 +72,16 @@ function Picture({ graph, store }: { graph: TaskGraph; store: Store }): JSX.Elem
           const { x, y } = places.get(id)!;
           const isOpen = id === store.view.value.task;
           return (
-            <a key={id} href={hrefOf(store.view.value, { task: id })} tabIndex={-1} aria-hidden="true">
-              <circle
-                cx={x}
-                cy={y}
-                r={isOpen ? RADIUS + 2 : RADIUS}
-                class={`${status.toLowerCase()}${isOpen ? " here" : ""}`}
-              >
-                <title>{`${title}: ${status}`}</title>
-              </circle>
-            </a>
+            <circle
+              key={id}
+              cx={x}
+              cy={y}
+              r={isOpen ? RADIUS + 2 : RADIUS}
+              class={`${status.toLowerCase()}${isOpen ? " here" : ""}`}
+              onClick={() => actions().open(id)}
+            >
+              <title>{`${title}: ${status}`}</title>
+            </circle>
           );
         })}
       </svg>

@@ -63,6 +63,7 @@ export function Filters({ store, onSearch }: {
 }): JSX.Element {
   const view = store.view.value;
   const { total, total_capped, searched } = store.list.value;
+  const isOne = total === 1 && !total_capped;
   const shown = searchText(view);
   const box = useRef<HTMLInputElement>(null);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
@@ -88,7 +89,10 @@ export function Filters({ store, onSearch }: {
     // A word that is still being typed is neither searched for nor reported as invalid.
     const isOpen = word() !== "" && suggestions(store, word()).length > 0;
     if (typing && (ignored.length > 0 || isOpen || parts.statuses || parts.task_types)) return;
-    onSearch?.({ ...parts, ...FIRST }, typing);
+    // What says nothing that is understood changes nothing.
+    if (ignored.length === 0 || Object.values(parts).some((part) => String(part))) {
+      onSearch?.({ ...parts, ...FIRST }, typing);
+    }
     // After the new address has been read, which has only what was understood.
     store.ignored.value = ignored;
     if (!typing && ignored.length === 0) box.current!.value = searchText({ ...view, ...parts });
@@ -189,8 +193,8 @@ export function Filters({ store, onSearch }: {
       <button type="submit" class="nojs">Search</button>
       <span class="result-line">
         {number(total)}
-        {total_capped ? "+" : ""} {total === 1 ? "task" : "tasks"}
-        {isFiltered(view) ? ` ${total === 1 ? "matches" : "match"}` : ""}
+        {total_capped ? "+" : ""} {isOne ? "task" : "tasks"}
+        {isFiltered(view) ? ` ${isOne ? "matches" : "match"}` : ""}
         {searched !== null && searched >= SEARCH_LIMIT && (
           <span class="muted">· searched the newest {number(searched)}</span>
         )}

@@ -12,8 +12,8 @@ browserTest("dependencies are a tree up and down and a graph, live, and by keybo
     const answer = await send("POST", "/api/tasks/batch", {
       tasks: [
         { task_type: "held", input_params: { n: 1 }, ref: "a", max_attempts: 1 },
-        { task_type: "held", input_params: { n: 2 }, ref: "b", depends_on: ["a"] },
-        { task_type: "held", input_params: { n: 3 }, ref: "c", depends_on: ["a"] },
+        { task_type: "held", input_params: { n: 2 }, ref: "b", depends_on: ["a"], max_attempts: 1 },
+        { task_type: "held", input_params: { n: 3 }, ref: "c", depends_on: ["a"], max_attempts: 1 },
         { task_type: "held", input_params: { n: 4 }, depends_on: ["b", "c"] },
       ],
     });
@@ -25,24 +25,29 @@ browserTest("dependencies are a tree up and down and a graph, live, and by keybo
     assertEquals(await page.locator("svg.graph circle").count(), 4);
     assertEquals(await page.locator("svg.graph path").count(), 4);
     const tree = async (title: string) =>
-      (await page.locator("section", { has: page.getByRole("heading", { name: title }) }).locator(".line")
+      (await page.locator(".panel section", { has: page.getByRole("heading", { name: title }) }).locator(".line")
         .allTextContents()).map((text) => text.trim());
     assertEquals(await tree("Depends on"), ["RUNNINGStep 1"]);
     assertEquals(await tree("Needed by"), ["PENDINGStep 4"]);
     first.finish();
     await page.locator("svg.graph circle.success").waitFor();
     assertEquals(await tree("Depends on"), ["SUCCESSStep 1"]);
-    await page.getByRole("link", { name: "Step 4" }).focus();
+    await page.locator(".branch").getByRole("link", { name: "Step 4" }).focus();
     await page.keyboard.press("Enter");
     await page.waitForURL(`**/?task=${ids[3]}&tab=graph`);
     await page.getByRole("heading", { name: "Step 4" }).waitFor();
+    await page.locator(".branch .line").nth(3).waitFor();
     assertEquals((await tree("Depends on")).length, 4);
-    const [second, third] = [await held.next(), await held.next()];
-    second.finish();
-    third.fail(new Error("no"));
+    for (let i = 0; i < 2; i++) {
+      const handler = await held.next();
+      if (handler.ctx.id === ids[2]) handler.fail(new Error("no"));
+      else handler.finish();
+    }
     await reaches(queue, ids[3], "CANCELLED");
     await page.locator("svg.graph circle.cancelled").waitFor();
     assertEquals((await tree("Depends on")).filter((line) => line.startsWith("FAILED")), ["FAILEDStep 3"]);
+    await page.locator("svg.graph circle").first().click();
+    await page.waitForURL(`**/?task=${ids[0]}&tab=graph`);
     assertEquals(found, []);
     await queue.bulk.byFilter("cancel", {}, await queue.stream.head());
   });
@@ -96,7 +101,7 @@ browserTest("a retry by hand is no wait and no backoff, and is told as what it i
     await page.locator(".details .badge.success").waitFor();
     await page.getByText("2 · 1 retry by hand").waitFor();
     await page.getByRole("tab", { name: "Timeline" }).click();
-    await page.getByText("Ended, then retried by hand").waitFor();
+    await page.getByText("Ended, then retried by hand", { exact: true }).waitFor();
     assertEquals(await page.getByText("Backoff").count(), 0);
   });
 });

@@ -124,7 +124,7 @@ browserTest("every number leads to exactly the tasks that it counts", async (bro
     const leads = async (name: string, expected: string[]) => {
       await page.goto(`${origin}/?charts=15m`);
       await isLive(page);
-      await page.getByRole("link", { name }).click();
+      await page.getByRole("link", { name, exact: true }).click();
       await page.locator(".result-line", {
         hasText: `${expected.length} task${expected.length === 1 ? " matches" : "s match"}`,
       })
@@ -184,8 +184,7 @@ browserTest(
       const tasks = Array.from({ length: 60 }, () => ({ task_type: "held", max_attempts: 1 }));
       await (await send("POST", "/api/tasks/batch", { tasks })).body?.cancel();
       for (let i = 0; i < 60; i++) (await held.next()).fail(new Error("no"));
-      const failed = async () => (await queue.counts()).held.FAILED;
-      while (await failed() !== 60) await new Promise((resolve) => setTimeout(resolve));
+      await allReach(queue, 60, "FAILED");
       const page = await openPage(browser, `${origin}/?status=FAILED`);
       await page.getByRole("checkbox", { name: "Select all on this page" }).click();
       await page.getByRole("button", { name: "Select all 60 that match" }).click();

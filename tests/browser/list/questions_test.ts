@@ -72,7 +72,8 @@ browserTest("10,000 tasks: three questions, three actions each", async (browser)
     await page.getByText(/Next in .*: \w{3} \d+ \w{3} \d{4}, 02:30 Europe\/Berlin/).waitFor();
     await page.getByText("No scheduled run yet.").waitFor();
     await page.getByRole("link", { name: "View its tasks" }).click();
-    await page.locator(".result-line", { hasText: "1 task matches" }).waitFor();
+    // The newest 10,000 tasks are looked through; there is one more.
+    await page.locator(".result-line", { hasText: "1+ tasks match" }).waitFor();
     assertEquals(await rowIds(page), [run.id]);
     await rowOf(page, run.id).locator(".badge.success").waitFor();
   });
