@@ -14,7 +14,7 @@ import { Requests } from "./requests.ts";
 import { alert, say } from "../shell/announce.ts";
 import { count } from "./format.ts";
 import type { Live } from "./live.ts";
-import type { Navigation } from "./navigate.ts";
+import { type Navigation, reasonOf } from "./navigate.ts";
 import type { Store } from "./state.ts";
 import { clearRequested, markRequested, mergeOpen, mergeTasks, titleOf, toast } from "./store.ts";
 
@@ -98,7 +98,7 @@ export class Actions {
       if (answer.status !== 202 || action === "retry") clearRequested(store, task.id);
     } catch (error) {
       clearRequested(store, task.id);
-      this.requests.refuse(`${label(action)} failed: ${(error as Error).message}`);
+      this.requests.refuse(`${label(action)} failed: ${reasonOf(error)}`);
     } finally {
       clearTimeout(slow);
     }
@@ -139,7 +139,7 @@ export class Actions {
       store.stats.value = { ...store.stats.value, paused: all };
       say(store, `${title} is ${paused ? "paused" : "resumed"}.`);
     } catch (error) {
-      this.requests.refuse((error as Error).message);
+      this.requests.refuse(reasonOf(error));
     }
   }
 
@@ -153,7 +153,7 @@ export class Actions {
       this.submitted([task]);
       this.navigation.change({ task: task.id, tab: "overview" });
     } catch (error) {
-      this.requests.refuse((error as Error).message);
+      this.requests.refuse(reasonOf(error));
     }
   }
 

@@ -10,7 +10,7 @@ import type { TaskSummary } from "../../queue/task/summary.ts";
 import { say } from "../shell/announce.ts";
 import { clockTime, count, number } from "./format.ts";
 import type { Live } from "./live.ts";
-import { type Navigation, problemOf } from "./navigate.ts";
+import { type Navigation, problemOf, reasonOf } from "./navigate.ts";
 import type { Requests } from "./requests.ts";
 import type { Store } from "./state.ts";
 import { clearRequested, clearSelection, markRequested, titleOf, toast } from "./store.ts";
@@ -102,7 +102,7 @@ export class BulkActions {
       clearSelection(store);
       this.#tell(action, outcomes);
     } catch (error) {
-      this.requests.refuse((error as Error).message);
+      this.requests.refuse(reasonOf(error));
     } finally {
       const left = outcomes.filter(({ outcome }) => outcome === "cancel_requested").map(({ id }) => id);
       clearRequested(store, ...ids.filter((id) => !left.includes(id)));
@@ -159,7 +159,7 @@ export class BulkActions {
       if (done.outcomes) return this.#tell(action, done.outcomes);
       this.#followBulk(action, done.task, what);
     } catch (error) {
-      this.requests.refuse((error as Error).message);
+      this.requests.refuse(reasonOf(error));
     }
   }
 

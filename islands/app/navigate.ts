@@ -28,6 +28,11 @@ export async function problemOf(answer: Response): Promise<string> {
   }
 }
 
+/** Why a request failed, in words: what browsers say of a lost connection differs, and helps nobody. */
+export function reasonOf(error: unknown): string {
+  return error instanceof TypeError ? "Can't reach the server." : (error as Error).message;
+}
+
 /** Moves the page between views. */
 export class Navigation {
   readonly #store: Store;
@@ -122,7 +127,7 @@ export class Navigation {
       this.live?.followList();
     } catch (error) {
       if (controller.signal.aborted) return;
-      store.list.value = { ...store.list.value, loading: false, error: (error as Error).message };
+      store.list.value = { ...store.list.value, loading: false, error: reasonOf(error) };
       throw error;
     }
   }
@@ -161,7 +166,7 @@ export class Navigation {
       this.live?.followOpen();
     } catch (error) {
       if (controller.signal.aborted) return;
-      if (!store.task.value) store.open.value = { failed: (error as Error).message, id };
+      if (!store.task.value) store.open.value = { failed: reasonOf(error), id };
     }
   }
 

@@ -7,7 +7,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { SeriesAnswer } from "../../queue/task/api_types.ts";
-import { problemOf } from "../app/navigate.ts";
+import { problemOf, reasonOf } from "../app/navigate.ts";
 import type { Store } from "../app/state.ts";
 import { CHART_GROUPS, CHART_RANGES, hrefOf } from "../app/url.ts";
 import { Plot } from "./plot.tsx";
@@ -39,7 +39,7 @@ export function Charts({ store }: { store: Store }): JSX.Element | null {
           setSeries(body);
           setFailed(null);
         } catch (error) {
-          if (!gone) setFailed((error as Error).message);
+          if (!gone) setFailed(reasonOf(error));
         }
       }
       if (!gone) timer = setTimeout(read, READ_MS);

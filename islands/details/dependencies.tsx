@@ -10,7 +10,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { Task, TaskGraph } from "../../queue/task/summary.ts";
 import { actions } from "../app/actions.ts";
 import { count, shortId } from "../app/format.ts";
-import { problemOf } from "../app/navigate.ts";
+import { problemOf, reasonOf } from "../app/navigate.ts";
 import type { Store } from "../app/state.ts";
 import { hrefOf } from "../app/url.ts";
 import { StatusBadge } from "../list/status.tsx";
@@ -141,7 +141,7 @@ export function Dependencies({ task, store }: { task: Task; store: Store }): JSX
           if (!gone) setGraph(found);
           setFailed(null);
         } catch (error) {
-          setFailed((error as Error).message);
+          setFailed(reasonOf(error));
         }
       }
       if (!gone && !ended) timer = setTimeout(read, READ_MS);

@@ -94,6 +94,10 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
     observer.observe(current);
     return () => observer.disconnect();
   }, []);
+  // Where there is little room, no line is cut.
+  useEffect(() => {
+    if (innerWidth <= 480) setWrap(true);
+  }, []);
   // A link to a line is followed once.
   useEffect(() => {
     const match = /^#L(\d+)-(\d+)$/.exec(location.hash);
@@ -164,12 +168,16 @@ export function Log({ task, store }: { task: Task; store: Store }): JSX.Element 
           </>
         )}
         <button type="button" class="quiet" aria-pressed={wrap} onClick={() => setWrap(!wrap)}>Wrap</button>
-        <button type="button" class="quiet" data-follow aria-pressed={follow} onClick={() => setFollow(!follow)}>
-          Follow
-        </button>
-        <button type="button" class="quiet" aria-pressed={aloud} onClick={() => setAloud(!aloud)}>
-          Announce new lines
-        </button>
+        {task.completed_at === null && (
+          <>
+            <button type="button" class="quiet" data-follow aria-pressed={follow} onClick={() => setFollow(!follow)}>
+              Follow
+            </button>
+            <button type="button" class="quiet" aria-pressed={aloud} onClick={() => setAloud(!aloud)}>
+              Announce new lines
+            </button>
+          </>
+        )}
         <button
           type="button"
           class="quiet"

@@ -24,6 +24,8 @@ function LoginPage({ error, back }: { error?: string; back: string }): JSX.Eleme
       <h1>Millrace</h1>
       <form method="post" action="login">
         <input type="hidden" name="back" value={back} />
+        {/* So that a password manager keeps one entry for this place. */}
+        <input type="text" name="username" value="millrace" autoComplete="username" readOnly hidden />
         <label for="token">Token</label>
         <input
           id="token"
@@ -31,9 +33,12 @@ function LoginPage({ error, back }: { error?: string; back: string }): JSX.Eleme
           type="password"
           autoComplete="current-password"
           required
-          aria-describedby={error ? "error" : undefined}
+          aria-describedby={error ? "error token-help" : "token-help"}
           aria-invalid={error ? true : undefined}
         />
+        <p class="help" id="token-help">
+          Whoever runs this service gives out tokens: they are in its setting API_TOKENS.
+        </p>
         {error && <p class="error" id="error" role="alert">Error: {error}</p>}
         <button type="submit" class="primary">Sign in</button>
       </form>

@@ -51,6 +51,7 @@ browserTest(
 
       await page.goto(`${origin}/?status=RUNNING&new=csv_processing`);
       const dialog = page.getByRole("dialog", { name: "New task" });
+      await dialog.locator("form[novalidate]").waitFor();
       await dialog.getByLabel(/^Sample rows/).fill("777");
       await context.clearCookies();
       await dialog.getByRole("button", { name: "Submit", exact: true }).click();

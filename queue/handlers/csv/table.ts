@@ -232,9 +232,9 @@ export class Table {
     if (this.bad > this.#options.maxBadRows) {
       const { line, reason } = this.badRows[0];
       throw new TableError(
-        `More than ${
+        `Too many bad rows (limit ${
           this.#options.maxBadRows.toLocaleString("en")
-        } rows are bad. The first is on line ${line}: it ${reason}.`,
+        }). The first is on line ${line}: it ${reason}.`,
       );
     }
     if (!this.#options.cleaning?.dropBadRows) this.cleaned?.row(bytes, record);

@@ -97,7 +97,12 @@ for (
     ],
     ["nothing at all", "", {}, "The file is empty."],
     ["zero bytes", "a\0,b\n1,2\n", {}, /^The first row contains NUL characters/],
-    ["too many bad rows", "a,b\n1\n2\n", { max_bad_rows: 1 }, /^More than 1 rows are bad\. The first is on line 2/],
+    [
+      "too many bad rows",
+      "a,b\n1\n2\n",
+      { max_bad_rows: 1 },
+      /^Too many bad rows \(limit 1\)\. The first is on line 2/,
+    ],
   ] as [string, string, Record<string, unknown>, string | RegExp][]
 ) {
   Deno.test(`a file with ${what} fails at once with a clear message`, async () => {

@@ -164,7 +164,7 @@ for (
     ],
     ["a header that is never closed", 'a,"b\n1,2\n', {}, /first row, on line 1, has a quote that is never closed/],
     ["3,000 columns", "a,".repeat(2_999) + "a\n", {}, /3,000 columns; the limit is 2,000/],
-    ["more bad rows than are allowed", "a,b\n1\n2\n3\n", { maxBadRows: 2 }, /More than 2 rows are bad.*on line 2/],
+    ["more bad rows than are allowed", "a,b\n1\n2\n3\n", { maxBadRows: 2 }, /Too many bad rows \(limit 2\).*on line 2/],
     ["a column to keep that is not there", "a,b\n", { cleaning: { ...KEEP_ALL, columns: ["c"] } }, /no column "c"/],
     ["two columns under one name", "a,b\n", { cleaning: { ...KEEP_ALL, rename: { a: "b" } } }, /would be named "b"/],
   ] as [string, string | Uint8Array, NonNullable<Parameters<typeof readCsv>[1]>, RegExp][]
