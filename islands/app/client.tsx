@@ -19,7 +19,7 @@ import { savePreferences } from "../shell/preferences.ts";
 import { createStore } from "./store.ts";
 import { TaskList } from "../list/task_list.tsx";
 import { Strip } from "../list/strip.tsx";
-import type { View } from "./url.ts";
+import { needsFacets, type View } from "./url.ts";
 
 const store = createStore(JSON.parse(document.body.dataset.page!));
 const navigation = new Navigation(store);
@@ -159,6 +159,20 @@ effect(() => {
 });
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) failedBefore = store.stats.value.by_status.FAILED;
+});
+
+// Numbers that no counter knows are counted again while tasks change, but seldom: the server looks through many tasks.
+const COUNT_MS = 10_000;
+let counting = false;
+effect(() => {
+  const { stats, view, paused } = store;
+  if (!stats.value || !needsFacets(view.value) || paused.value !== null || counting) return;
+  counting = true;
+  setTimeout(() => {
+    counting = false;
+    // Without a connection the banner says so.
+    if (!document.hidden) navigation.countAgain().catch(() => {});
+  }, COUNT_MS);
 });
 
 // Details missing from the open task's summary are read when its state changes.

@@ -12,7 +12,7 @@ import { count } from "./format.ts";
 import type { Live } from "./live.ts";
 import type { ListState, LogEvent, Store } from "./state.ts";
 import { LOG_LINES, mergeLog, mergeOpen, replaceList } from "./store.ts";
-import { hrefOf, listAddress, parseView, sameList, type View } from "./url.ts";
+import { filterOf, hrefOf, listAddress, parseView, sameList, type View } from "./url.ts";
 
 interface ListAnswer extends Omit<ListState, "loading" | "error" | "at"> {
   tasks: TaskSummary[];
@@ -176,6 +176,18 @@ export class Navigation {
     if (!id) return;
     const answer = await fetch(`api/tasks/${id}`).catch(() => null);
     if (answer?.ok) mergeOpen(this.#store, await answer.json());
+  }
+
+  /** Counts again what only the server can count; the rows stay. */
+  async countAgain(): Promise<void> {
+    const store = this.#store;
+    const view = store.view.value;
+    const query = new URLSearchParams({ ...filterOf(view, store.clock.value), limit: "1", facets: "status" });
+    const answer = await fetch(`api/tasks/?${query}`);
+    if (!answer.ok) return void await answer.body?.cancel();
+    const { total, total_capped, facets }: ListAnswer = await answer.json();
+    const { value: list } = store.list;
+    if (sameList(view, store.view.value) && !list.loading) store.list.value = { ...list, total, total_capped, facets };
   }
 
   /** Reads everything that is shown. */
