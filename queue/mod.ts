@@ -73,6 +73,7 @@ export type { SubmissionBody } from "./submit/submission.ts";
 export type { Submission } from "./submit/new_task.ts";
 export type { IdempotencyKey, Unique } from "./submit/deduplication.ts";
 export type { Uploads } from "./submit/uploads.ts";
+export type { Failures } from "./store/facets.ts";
 export type { Graph } from "./store/graph.ts";
 export type { Filter, Order, Page } from "./store/listing.ts";
 export type { ContentFilter } from "./task/content_filter.ts";

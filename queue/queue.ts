@@ -32,7 +32,7 @@ import { Janitor } from "./background/janitor.ts";
 import { silent } from "./log.ts";
 import { Notifier } from "./watch/notifier.ts";
 import { Pauses } from "./run/pauses.ts";
-import { countByStatus } from "./store/facets.ts";
+import { countByStatus, type Failures, failuresSince } from "./store/facets.ts";
 import { type Graph, readGraph } from "./store/graph.ts";
 import { type Filter, listTasks, type Order, type Page } from "./store/listing.ts";
 import { looksInside } from "./task/content_filter.ts";
@@ -428,14 +428,26 @@ export class Queue {
     return this.#searches.run(JSON.stringify(["by_status", all]), () => countByStatus(this.#core.kv, all));
   }
 
+  /** The tasks that have failed since a time, milliseconds since the epoch, and are still FAILED. */
+  failuresSince(from: number): Promise<Failures> {
+    return failuresSince(this.#core.kv, from);
+  }
+
+  /** The titles of tasks; those that do not exist are left out. */
+  async titles(ids: readonly string[]): Promise<Record<string, string>> {
+    const states = await readTasks(this.#core.kv, ids);
+    return Object.fromEntries(states.flatMap((state) => state ? [[state.task.id, state.task.title]] : []));
+  }
+
   /**
    * Reads the tasks that depend on each other around one of them.
    *
    * @throws {NotFoundError} If there is no such task.
+   * @throws {BusyError} If too many searches wait.
    */
   async graph(id: string): Promise<Graph> {
     await this.get(id);
-    return await readGraph(this.#core.kv, id);
+    return await this.#searches.run(`graph ${id}`, () => readGraph(this.#core.kv, id));
   }
 
   /** The exact number of tasks by type and status. */

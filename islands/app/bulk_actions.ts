@@ -13,14 +13,21 @@ import type { Live } from "./live.ts";
 import { type Navigation, problemOf, reasonOf } from "./navigate.ts";
 import type { Requests } from "./requests.ts";
 import type { Store } from "./state.ts";
-import { clearRequested, clearSelection, markRequested, titleOf, toast } from "./store.ts";
-import { filterOf, filterWords, hrefOf } from "./url.ts";
+import { clearRequested, clearSelection, markRequested, timeWords, titleOf, toast } from "./store.ts";
+import { filterOf, hrefOf } from "./url.ts";
+import { filterWords } from "../list/filter_words.ts";
 
 /** What is being done, by action. */
 export const VERBS = { cancel: "Cancelling", retry: "Retrying", delete: "Deleting" } as const;
 const DONE = { cancel: "Cancelled", retry: "Retried", delete: "Deleted" } as const;
-/** The past participle of an action. */
-export const PAST = { cancel: "cancelled", retry: "retried", delete: "deleted" } as const;
+const PAST = { cancel: "cancelled", retry: "retried", delete: "deleted" } as const;
+
+/** Why an action is possible on none of some tasks. */
+export const WHY_NOT = {
+  cancel: "All of these have already finished.",
+  retry: "None of these has failed or was cancelled.",
+  delete: "None of these has finished.",
+} as const;
 
 /** Ask before acting on more tasks than this. */
 const MANY = 20;
@@ -51,7 +58,7 @@ export class BulkActions {
     // Use their current state: rows are newer than the selection.
     const tasks = [...store.selected.value].map(([id, task]) => store.rows.get(id)?.value.task ?? task);
     const possible = tasks.filter((task) => canBe(action, task));
-    if (possible.length === 0) return this.requests.refuse(`None of these can be ${PAST[action]}.`);
+    if (possible.length === 0) return this.requests.refuse(WHY_NOT[action]);
     const skipped = tasks.length - possible.length;
     const running = possible.filter(({ status }) => status === "RUNNING").length;
     const effects = action === "retry" ? this.#effectsOf(possible.map(({ task_type }) => task_type)) : [];
@@ -79,11 +86,11 @@ export class BulkActions {
       });
       if (!sure) return;
     }
-    await this.act(action, tasks);
+    if (await this.act(action, tasks)) clearSelection(store);
   }
 
-  /** Acts on tasks without asking. */
-  async act(action: TaskActionName, tasks: TaskSummary[]): Promise<void> {
+  /** Acts on tasks without asking; true if the server has answered. */
+  async act(action: TaskActionName, tasks: TaskSummary[]): Promise<boolean> {
     const { store } = this;
     const possible = tasks.filter((task) => canBe(action, task));
     const ids = tasks.map(({ id }) => id);
@@ -96,13 +103,17 @@ export class BulkActions {
           action,
           ids: ids.slice(i, i + MAX_BULK_IDS),
         });
-        if (!answer.ok) return await this.requests.refused(answer, `${action} these tasks`);
+        if (!answer.ok) {
+          await this.requests.refused(answer, `${action} these tasks`);
+          return false;
+        }
         outcomes.push(...(await answer.json()).outcomes);
       }
-      clearSelection(store);
       this.#tell(action, outcomes);
+      return true;
     } catch (error) {
       this.requests.refuse(reasonOf(error));
+      return false;
     } finally {
       const left = outcomes.filter(({ outcome }) => outcome === "cancel_requested").map(({ id }) => id);
       clearRequested(store, ...ids.filter((id) => !left.includes(id)));
@@ -133,9 +144,9 @@ export class BulkActions {
         ? { total: 0, total_capped: false }
         : await this.#count({ created_to, ...filter, status: statuses.join(",") });
       const cannot = Math.max(0, total - can.total);
-      if (can.total === 0) return this.requests.refuse(`None of these can be ${PAST[action]}.`);
+      if (can.total === 0) return this.requests.refuse(WHY_NOT[action]);
       const what = `${number(can.total)}${can.total_capped ? "+" : ""} ${can.total === 1 ? "task" : "tasks"}`;
-      const words = filterWords(view, (type) => titleOf(store, type));
+      const words = filterWords(view, (type) => titleOf(store, type), timeWords(store));
       const sure = await this.requests.confirm({
         title: `${label(action)} all ${words ? "matching tasks" : "tasks"}?`,
         lines: [

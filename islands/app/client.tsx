@@ -164,15 +164,18 @@ document.addEventListener("visibilitychange", () => {
 // Numbers that no counter knows are counted again while tasks change, but seldom: the server looks through many tasks.
 const COUNT_MS = 10_000;
 let counting = false;
+let countedAt = 0;
 effect(() => {
   const { stats, view, paused } = store;
   if (!stats.value || !needsFacets(view.value) || paused.value !== null || counting) return;
   counting = true;
+  // At once after a pause, but seldom in a row.
   setTimeout(() => {
     counting = false;
+    countedAt = Date.now();
     // Without a connection the banner says so.
     if (!document.hidden) navigation.countAgain().catch(() => {});
-  }, COUNT_MS);
+  }, Math.max(1_000, countedAt + COUNT_MS - Date.now()));
 });
 
 // Details missing from the open task's summary are read when its state changes.

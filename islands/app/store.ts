@@ -9,6 +9,7 @@ import { isTerminal } from "../../queue/task/record.ts";
 import { batch, computed, signal } from "@preact/signals";
 import type { Permission, TaskHistoryEvent } from "../../queue/task/api_types.ts";
 import type { Task, TaskSummary } from "../../queue/task/summary.ts";
+import { absolute } from "./format.ts";
 import { fitsText, hrefOf, type View } from "./url.ts";
 import {
   type ListState,
@@ -78,6 +79,12 @@ export function can(store: Store, permission: Permission): boolean {
 /** What a type is called. */
 export function titleOf(store: Store, type: string): string {
   return store.types.find((one) => one.type === type)?.title ?? (type === "bulk" ? "Bulk action" : type);
+}
+
+/** How times of a filter are written: in the reader's zone. */
+export function timeWords(store: Store): (iso: string) => string {
+  const style = store.preferences.value.time;
+  return (iso) => absolute(Date.parse(iso), style);
 }
 
 /** Whether tasks that are new belong on the page that is shown. */

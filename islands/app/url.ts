@@ -28,7 +28,8 @@ export const PAGE_SIZES = [PAGE.default, 100, PAGE.max] as const;
 
 /** The parts of a filter that are one text each, and those that are times. */
 const TEXTS = ["tag", "q", "error", "schedule"] as const;
-const TIMES = ["created_from", "created_to", "ended_from", "ended_to"] as const;
+/** Names of the times of a filter. */
+export const TIMES = ["created_from", "created_to", "ended_from", "ended_to"] as const;
 
 /** The parts of a filter that the search box shows; the others have controls of their own. */
 const BOXED = ["tag", "error", "schedule", "ended_from", "ended_to", "q"] as const;
@@ -104,32 +105,42 @@ export const HOME: View = {
 
 const UNITS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 const ID = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+/** A time as an age: `2h`. */
+export const AGE = /^(\d{1,6})([mhdw])$/;
 
 /** A time of a view in milliseconds: `2h` is two hours before `now`. NaN if it is invalid. */
 export function timeOf(text: string, now: number): number {
-  const ago = /^(\d{1,6})([mhdw])$/.exec(text);
+  const ago = AGE.exec(text);
   if (ago) return now - Number(ago[1]) * UNITS[ago[2]];
   if (/^\d{4}-\d{2}-\d{2}$/.test(text)) return Date.parse(`${text}T00:00:00Z`);
   return /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:\d{2})$/.test(text) ? Date.parse(text) : NaN;
 }
+
+/** A word of a search: a name with a colon, then a text in quotes or without. */
+// A colon before two slashes belongs to an address.
+const TERM = /(([a-z_]+):(?!\/\/))?(?:"((?:[^"\\]|\\.)*)"|(\S+))/gi;
 
 /** What a person typed into the search, as parts of a view: `status:failed tag:x created:>2h some text`. */
 export function parseSearch(text: string, types: string[]): { parts: Partial<View>; ignored: string[] } {
   const parts: Partial<View> = Object.fromEntries(BOXED.map((name) => [name, ""]));
   const ignored: string[] = [];
   const words: string[] = [];
-  // A colon before two slashes belongs to an address.
-  for (const [term, , name, quoted, plain] of text.matchAll(/(([a-z_]+):(?!\/\/))?(?:"([^"]*)"|(\S+))/g)) {
-    const value = quoted ?? plain;
-    switch (name) {
+  for (const [term, , name, quoted, plain] of text.matchAll(TERM)) {
+    const value = quoted?.replaceAll(/\\(.)/g, "$1") ?? plain;
+    switch (name?.toLowerCase()) {
       case undefined:
       case "id":
         words.push(value);
         break;
       case "tag":
+        parts.tag = value.slice(0, SEARCH_CHARS);
+        break;
       case "error":
+        parts.error = value.slice(0, SEARCH_CHARS);
+        break;
       case "schedule":
-        parts[name] = value.slice(0, SEARCH_CHARS);
+        if (ID.test(value)) parts.schedule = value;
+        else ignored.push(term);
         break;
       case "status": {
         const found = STATUSES.filter((status) => status.startsWith(value.toUpperCase()));
@@ -149,7 +160,7 @@ export function parseSearch(text: string, types: string[]): { parts: Partial<Vie
         const [, sign, time] = /^([<>]?)=?(.*)$/.exec(value)!;
         if (Number.isNaN(timeOf(time, 0))) ignored.push(term);
         // Some tools read `created:<2h` as less than two hours old; here it means before that time, as with dates.
-        else parts[`${name}_${sign === "<" ? "to" : "from"}`] = time;
+        else parts[`${name.toLowerCase() as "created" | "ended"}_${sign === "<" ? "to" : "from"}`] = time;
         break;
       }
       default:
@@ -162,10 +173,11 @@ export function parseSearch(text: string, types: string[]): { parts: Partial<Vie
 
 /** The parts of a view that the search box shows: those without a control of their own. */
 export function searchText(view: View): string {
-  const quote = (text: string) => /\s/.test(text) ? `"${text}"` : text;
+  const quote = (text: string, always = false) =>
+    always || /[\s"]/.test(text) ? `"${text.replaceAll(/["\\]/g, "\\$&")}"` : text;
   return BOXED.map((name) => {
     const text = view[name];
-    if (name === "q") return /(^|\s)[a-z_]+:(?!\/\/)/.test(text) ? `"${text}"` : text;
+    if (name === "q") return /(^|\s)[a-z_]+:(?!\/\/)|["\\]/i.test(text) ? quote(text, true) : text;
     return text && name.replace("_from", ":>").replace("_to", ":<") + (name.includes("_") ? "" : ":") + quote(text);
   }).filter(Boolean).join(" ");
 }
@@ -191,6 +203,13 @@ export function parseView(query: URLSearchParams, types: string[]): { view: View
     const text = query.get(name) ?? "";
     if (text && Number.isNaN(timeOf(text, 0))) ignored.push(`${name}=${text}`);
     else view[name] = text;
+  }
+  for (const name of ["created", "ended"] as const) {
+    const [from, to] = [view[`${name}_from`], view[`${name}_to`]];
+    // An age and a date cannot be compared without a clock.
+    if (!from || !to || AGE.test(from) !== AGE.test(to) || timeOf(from, 0) < timeOf(to, 0)) continue;
+    ignored.push(`${name}_to=${to}`);
+    view[`${name}_to`] = "";
   }
   const search = query.get("search");
   if (search !== null) {
@@ -293,48 +312,6 @@ export function fitsText(view: View, task: TaskSummary, now: number): boolean {
     ended_from: time(view.ended_from),
     ended_to: time(view.ended_to),
   });
-}
-
-/** The parts of a filter in words, each with the change that takes it away. */
-export function filterParts(view: View, titleOf: (type: string) => string): [words: string, without: Partial<View>][] {
-  const parts: [string, Partial<View>][] = [
-    ...view.statuses.map((status): [string, Partial<View>] => [
-      status,
-      { statuses: view.statuses.filter((other) => other !== status) },
-    ]),
-    ...view.task_types.map((type): [string, Partial<View>] => [
-      titleOf(type),
-      { task_types: view.task_types.filter((other) => other !== type) },
-    ]),
-  ];
-  if (view.tag) parts.push([`tag ${view.tag}`, { tag: "" }]);
-  if (view.error) parts.push([`error “${view.error}”`, { error: "" }]);
-  if (view.schedule) parts.push([`schedule ${view.schedule.slice(-6).toLowerCase()}`, { schedule: "" }]);
-  for (const name of TIMES) {
-    if (!view[name]) continue;
-    const [what, end] = name.split("_");
-    const ago = /^(\d+)([mhdw])$/.exec(view[name]);
-    const how = ago
-      ? end === "from" ? `in the last ${agoWords(ago)}` : `more than ${ago[1]} ${unitOf(ago)} ago`
-      : `${end === "from" ? "from" : "before"} ${view[name]}`;
-    parts.push([`${what} ${how}`, { [name]: "" }]);
-  }
-  if (view.q) parts.push([`text “${view.q}”`, { q: "" }]);
-  return parts;
-}
-
-function unitOf([, value, unit]: RegExpExecArray): string {
-  return `${{ m: "minute", h: "hour", d: "day", w: "week" }[unit]}${value === "1" ? "" : "s"}`;
-}
-
-/** "hour", "15 minutes": how long a time like `15m` is. */
-function agoWords(ago: RegExpExecArray): string {
-  return `${ago[1] === "1" ? "" : `${ago[1]} `}${unitOf(ago)}`;
-}
-
-/** A view's filter in words. */
-export function filterWords(view: View, titleOf: (type: string) => string): string {
-  return filterParts(view, titleOf).map(([words]) => words).join(", ");
 }
 
 /** A list with a value put in if it is missing, or taken out if it is there. */

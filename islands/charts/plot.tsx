@@ -178,10 +178,11 @@ export function Plot({ chart, series, store }: { chart: Chart; series: SeriesAns
             <strong>{values[read] === null || values[read] === undefined ? "–" : chart.show(values[read]!)}</strong>
           </li>
         ))}
-        {bucket && (
+        {bucket && chart.name !== "Queue depth" && (
           <li>
             <a
               ref={link}
+              title="The tasks that ended then, but for those that were retried or deleted since"
               href={hrefOf(store.view.value, {
                 ...UNFILTERED,
                 task_types: store.view.value.task_types,

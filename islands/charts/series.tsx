@@ -50,7 +50,12 @@ export function chartsOf(store: Store, { buckets, bucket_seconds, range }: Serie
   const all = ({ succeeded, failed, cancelled }: SeriesBucket) => succeeded + failed + cancelled;
   const peak = Math.max(0, ...buckets.map((bucket) => perMinute(all(bucket))));
   const list = (text: string, statuses: View["statuses"]) => (
-    <a href={hrefOf(view, { ...UNFILTERED, task_types: view.task_types, statuses, ended_from: range })}>{text}</a>
+    <a
+      href={hrefOf(view, { ...UNFILTERED, task_types: view.task_types, statuses, ended_from: buckets[0].at })}
+      title="The tasks that ended then, but for those that were retried or deleted since"
+    >
+      {text}
+    </a>
   );
   return [
     {

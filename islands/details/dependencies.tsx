@@ -17,8 +17,8 @@ import { StatusBadge } from "../list/status.tsx";
 
 type Node = TaskGraph["tasks"][number];
 
-/** The graph is read again this often while a task of it has not ended. Milliseconds. */
-const READ_MS = 2_000;
+/** The graph is read again this often while it is in sight. Milliseconds. */
+const READ_MS = 5_000;
 
 /** How far each task is from those that depend on nothing: one more than the farthest of those that it depends on. */
 export function levelsOf(tasks: Node[]): Map<string, number> {
@@ -131,20 +131,19 @@ export function Dependencies({ task, store }: { task: Task; store: Store }): JSX
     let timer: ReturnType<typeof setTimeout>;
     let gone = false;
     const read = async () => {
-      let ended = false;
       if (!document.hidden && store.paused.value === null) {
         try {
           const answer = await fetch(`api/tasks/${task.id}/graph`);
           if (!answer.ok) throw new Error(await problemOf(answer));
           const found: TaskGraph = await answer.json();
-          ended = found.tasks.every(({ completed_at }) => completed_at !== null);
-          if (!gone) setGraph(found);
+          if (gone) return;
+          setGraph(found);
           setFailed(null);
         } catch (error) {
-          setFailed(reasonOf(error));
+          if (!gone) setFailed(reasonOf(error));
         }
       }
-      if (!gone && !ended) timer = setTimeout(read, READ_MS);
+      if (!gone) timer = setTimeout(read, READ_MS);
     };
     void read();
     return () => {

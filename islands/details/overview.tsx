@@ -9,6 +9,7 @@ import { isTerminal, type Json } from "../../queue/task/record.ts";
 import type { Task } from "../../queue/task/summary.ts";
 import { count, duration, number, shortId, time } from "../app/format.ts";
 import type { Store } from "../app/state.ts";
+import { can } from "../app/store.ts";
 import { hrefOf } from "../app/url.ts";
 import type { Schema } from "../form/schema/schema.ts";
 import { Progress } from "../list/status.tsx";
@@ -42,7 +43,12 @@ function attemptWords({ attempt, max_attempts, actions, attempts }: Task): strin
 }
 
 /** Other tasks by their titles; those that cannot be read by their ids. */
-function TaskLinks({ ids, store, label }: { ids: string[]; store: Store; label: string }): JSX.Element | null {
+function TaskLinks({ ids, titles, store, label }: {
+  ids: string[];
+  titles: Record<string, string>;
+  store: Store;
+  label: string;
+}): JSX.Element | null {
   if (ids.length === 0) return null;
   return (
     <p class="note">
@@ -50,7 +56,7 @@ function TaskLinks({ ids, store, label }: { ids: string[]; store: Store; label: 
         <span key={id}>
           {i > 0 && ", "}
           <a href={hrefOf(store.view.value, { task: id, tab: "overview" })}>
-            {store.rows.get(id)?.value.task.title ?? `task ${shortId(id)}`}
+            {titles[id] ?? `task ${shortId(id)}`}
           </a>
         </span>
       ))}
@@ -84,7 +90,11 @@ export function Overview({ task, store }: { task: Task; store: Store }): JSX.Ele
     ["Submitted by", task.submitted_by],
     [
       "Schedule",
-      task.schedule_id && <a key="schedule" href={`schedules?id=${task.schedule_id}`}>{shortId(task.schedule_id)}</a>,
+      task.schedule_id && (
+        <a key="schedule" href={`schedules?id=${task.schedule_id}`}>
+          {task.schedule_name ?? shortId(task.schedule_id)}
+        </a>
+      ),
     ],
     ["Tags", task.tags.join(", ") || null],
     ["Key", task.concurrency_key],
@@ -93,16 +103,23 @@ export function Overview({ task, store }: { task: Task; store: Store }): JSX.Ele
     ["Callback URL", task.callback_url],
   ];
   const files = new Map(
-    task.files.map((file) => [file.id, { ...file, href: `api/tasks/${task.id}/files/${file.id}` }]),
+    task.files.map((
+      file,
+    ) => [file.id, { ...file, href: can(store, "submit") ? `api/tasks/${task.id}/files/${file.id}` : null }]),
   );
   return (
     <>
       {task.error && task.status !== "CANCELLED" && <ErrorBox task={task} error={task.error} />}
       {task.error && task.status === "CANCELLED" && <p class="note">{task.error.message}</p>}
       {(!task.error || !isTerminal(task.status)) && <Progress task={task} store={store} />}
-      <TaskLinks ids={task.depends_on} store={store} label="Depends on" />
-      <TaskLinks ids={task.retried_from ? [task.retried_from] : []} store={store} label="Copy of" />
-      <TaskLinks ids={task.retried_as} store={store} label="Copied as" />
+      <TaskLinks ids={task.depends_on} titles={task.titles} store={store} label="Depends on" />
+      <TaskLinks
+        ids={task.retried_from ? [task.retried_from] : []}
+        titles={task.titles}
+        store={store}
+        label="Copy of"
+      />
+      <TaskLinks ids={task.retried_as} titles={task.titles} store={store} label="Copied as" />
       <dl class="fields">
         {facts.filter(([, value]) => value !== null).map(([name, value]) => (
           <div key={name}>

@@ -47,9 +47,12 @@ export function phasesOf(task: Task, now: number): Phase[] {
       .filter((action) => action.at >= at && action.at <= until);
     const last = within.findLastIndex(({ action }) => action === "retry");
     // A task that is retried by hand had ended until then.
+    let ended = "Failed";
     for (const { action, at: when, by } of within.slice(0, last + 1)) {
-      if (action === "cancel") idle(when, again);
-      else add("ended", "Ended, then retried by hand", when, by ? `by ${by}` : "");
+      if (action === "cancel") {
+        idle(when, again);
+        ended = "Cancelled";
+      } else add("ended", `${ended} – retried by ${by ?? "the service"}`, when);
     }
     idle(until, again && last < 0, open);
   };

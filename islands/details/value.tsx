@@ -65,7 +65,8 @@ export function Value({ value, unit, levels = LEVELS }: { value: Json; unit?: st
 
 /** A file, and where it can be had. */
 interface LinkedFile extends FileInfo {
-  href: string;
+  /** null: the reader may not have it. */
+  href: string | null;
 }
 
 function filesOf(value: Json, files?: ReadonlyMap<string, LinkedFile>): LinkedFile[] | null {
@@ -76,7 +77,7 @@ function filesOf(value: Json, files?: ReadonlyMap<string, LinkedFile>): LinkedFi
 function FileLink({ file }: { file: LinkedFile }): JSX.Element {
   return (
     <span class="line">
-      <a href={file.href} download={file.name}>{file.name}</a>
+      {file.href ? <a href={file.href} download={file.name}>{file.name}</a> : file.name}
       <span class="muted">{bytes(file.size)}</span>
     </span>
   );

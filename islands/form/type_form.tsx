@@ -316,7 +316,13 @@ export function TypeForm({ info, store, onChange }: {
         <Fields schema={SUBMIT_OPTIONS} values={{}} context={context} />
       </details>
       {many && <p class="note">Creates {count(many[1].length, "task")}, one for each file.</p>}
-      <div class="buttons form-foot" onPointerDown={() => pressing.current = true}>
+      <div
+        class="buttons form-foot"
+        onPointerDown={() => {
+          pressing.current = true;
+          addEventListener("pointerup", () => pressing.current = false, { once: true });
+        }}
+      >
         <button type="submit" class="primary" value="go">
           {busy ?? (failed ? "Try again" : "Submit")}
         </button>

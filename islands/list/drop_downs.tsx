@@ -35,8 +35,7 @@ function DropDown({ label, value, children }: {
   return (
     <details class="menu drop-down js">
       <summary data-stop class={value ? "chosen" : undefined}>
-        {label}
-        {value && <strong>{value}</strong>} <span aria-hidden="true">▾</span>
+        {label} {value && <strong>{value}</strong>} <span aria-hidden="true">▾</span>
       </summary>
       <div class="popup">{children}</div>
     </details>
@@ -75,13 +74,19 @@ function Select({ name, label, chosen, options }: {
 }
 
 /** Two times of the reader's day, as a filter. */
-function CreatedRange({ onSearch }: { onSearch?: (change: Partial<View>, typing: boolean) => void }): JSX.Element {
+function CreatedRange({ zone, onSearch }: {
+  /** The zone of the browser, which is that of the fields. */
+  zone: string;
+  onSearch?: (change: Partial<View>, typing: boolean) => void;
+}): JSX.Element {
   const range = useRef<HTMLDivElement>(null);
   const apply = () => {
     const [from, to] = [...range.current!.querySelectorAll("input")].map(({ value }) =>
       value && new Date(value).toISOString()
     );
     range.current!.closest("details")!.open = false;
+    // Nothing entered changes nothing.
+    if (!from && !to) return;
     onSearch?.({ created_from: from, created_to: to, ...FIRST }, false);
   };
   return (
@@ -96,7 +101,7 @@ function CreatedRange({ onSearch }: { onSearch?: (change: Partial<View>, typing:
     >
       {["From", "To"].map((name) => (
         <label key={name}>
-          {name} <input type="datetime-local" />
+          {name} ({zone}) <input type="datetime-local" />
         </label>
       ))}
       <button type="button" onClick={apply}>Apply</button>
@@ -147,7 +152,7 @@ export function DropDowns({ store, onSearch }: {
               {text}
             </Option>
           ))}
-          <CreatedRange onSearch={onSearch} />
+          <CreatedRange zone={store.preferences.value.time.zone} onSearch={onSearch} />
         </DropDown>
         <SavedViews store={store} />
       </div>

@@ -11,8 +11,9 @@ import { STATUSES } from "../../queue/task/record.ts";
 import { number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import type { Store } from "../app/state.ts";
-import { titleOf } from "../app/store.ts";
-import { filterParts, hrefOf, isFiltered, parseSearch, searchText, UNFILTERED, type View } from "../app/url.ts";
+import { timeWords, titleOf } from "../app/store.ts";
+import { hrefOf, isFiltered, parseSearch, searchText, UNFILTERED, type View } from "../app/url.ts";
+import { filterParts } from "./filter_words.ts";
 import { DropDowns, FIRST } from "./drop_downs.tsx";
 
 /** The search starts after a typing pause of this length. */
@@ -21,7 +22,7 @@ const TYPING_MS = 250;
 /** The active parts of the filter, each a link that removes it. */
 export function Chips({ store }: { store: Store }): JSX.Element | null {
   const view = store.view.value;
-  const parts = filterParts(view, (type) => titleOf(store, type));
+  const parts = filterParts(view, (type) => titleOf(store, type), timeWords(store));
   if (parts.length === 0) return null;
   return (
     <ul class="chips" aria-label="Active filters">
@@ -87,7 +88,7 @@ export function Filters({ store, onSearch }: {
     clearTimeout(timer.current);
     const { parts, ignored } = parseSearch(box.current!.value, store.types.map(({ type }) => type));
     // A word that is still being typed is neither searched for nor reported as invalid.
-    const isOpen = word() !== "" && suggestions(store, word()).length > 0;
+    const isOpen = word() !== "" && suggestions(store, word()).length > 0 || word().endsWith(":");
     if (typing && (ignored.length > 0 || isOpen || parts.statuses || parts.task_types)) return;
     // What says nothing that is understood changes nothing.
     if (ignored.length === 0 || Object.values(parts).some((part) => String(part))) {

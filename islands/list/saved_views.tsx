@@ -27,9 +27,14 @@ function stored(): Saved {
 /** The menu of saved views. */
 export function SavedViews({ store }: { store: Store }): JSX.Element {
   const [views, setViews] = useState<Saved>([]);
+  const [isRefused, setRefused] = useState(false);
   const save = (next: Saved) => {
-    localStorage.setItem(KEY, JSON.stringify(next));
-    setViews(next);
+    try {
+      localStorage.setItem(KEY, JSON.stringify(next));
+      setViews(next);
+    } catch {
+      setRefused(true);
+    }
   };
   return (
     <details class="menu drop-down js" onToggle={() => setViews(stored())}>
@@ -62,6 +67,7 @@ export function SavedViews({ store }: { store: Store }): JSX.Element {
               const href = hrefOf(store.view.value, {
                 task: null,
                 tab: "overview",
+                full: false,
                 form: null,
                 cursor: null,
                 first: 1,
@@ -71,7 +77,10 @@ export function SavedViews({ store }: { store: Store }): JSX.Element {
             }}
           />
         </label>
-        <p class="meta">Saved in this browser. To share a view, copy its address.</p>
+        <p class="meta">
+          {isRefused ? "This browser does not let the page save views." : "Saved in this browser."}{" "}
+          To share a view, copy its address.
+        </p>
       </div>
     </details>
   );

@@ -34,7 +34,7 @@ function TypeItem({ store, info }: { store: Store; info: TypeInfo }): JSX.Elemen
   const view = store.view.value;
   const stats = store.stats.value;
   const { PENDING = 0, RUNNING = 0 } = stats.by_type[type] ?? {};
-  const { failed = 0, run_p95 = null } = stats.last_hour[type] ?? {};
+  const { failed = 0, failed_capped = false, run_p95 = null } = stats.last_hour[type] ?? {};
   const paused = stats.paused[type];
   const only = (filter: Partial<View>) => hrefOf(view, { ...UNFILTERED, task_types: [type], ...filter });
   const counts: [number, string, string, string][] = [
@@ -63,7 +63,8 @@ function TypeItem({ store, info }: { store: Store; info: TypeInfo }): JSX.Elemen
             title={when && `Failed ${when}`}
             href={href}
           >
-            {number(value)} {what}
+            {number(value)}
+            {when && failed_capped && "+"} {what}
             {when && <span class="hidden">{when}</span>}
           </a>
         ))}

@@ -6,13 +6,14 @@
 
 import type { JSX } from "preact";
 import { actions } from "../app/actions.ts";
-import { label, PAST } from "../app/bulk_actions.ts";
+import { label, WHY_NOT } from "../app/bulk_actions.ts";
 import { count, number } from "../app/format.ts";
 import { Icon } from "../shell/icons.tsx";
 import type { Store } from "../app/state.ts";
 import { canBe } from "../../queue/task/actions.ts";
-import { can, clearSelection, MAX_WAITING, select, titleOf } from "../app/store.ts";
-import { filterWords, hrefOf, isFiltered, PAGE_SIZES, UNFILTERED } from "../app/url.ts";
+import { can, clearSelection, MAX_WAITING, select, timeWords, titleOf } from "../app/store.ts";
+import { hrefOf, isFiltered, needsFacets, PAGE_SIZES, UNFILTERED } from "../app/url.ts";
+import { filterWords } from "./filter_words.ts";
 import { TaskRow } from "./task_row.tsx";
 
 function Empty({ store }: { store: Store }): JSX.Element {
@@ -20,7 +21,11 @@ function Empty({ store }: { store: Store }): JSX.Element {
   if (isFiltered(view)) {
     return (
       <div class="empty">
-        <p>No tasks match these filters.</p>
+        <p>
+          No {view.statuses.join(" or ").toLowerCase()}{" "}
+          {view.task_types.length > 0 && `“${view.task_types.map((type) => titleOf(store, type)).join("” or “")}” `}
+          tasks{needsFacets(view) && " match these filters"}.
+        </p>
         <a class="button" href={hrefOf(view, UNFILTERED)}>Clear all filters</a>
       </div>
     );
@@ -102,7 +107,7 @@ function BulkBar({ store }: { store: Store }): JSX.Element | null {
           key={action}
           type="button"
           disabled={!everything && possible === 0}
-          title={!everything && possible === 0 ? `None of these can be ${PAST[action]}.` : undefined}
+          title={!everything && possible === 0 ? WHY_NOT[action] : undefined}
           onClick={() => everything ? actions().bulk.onMatching(action) : actions().bulk.onSelected(action)}
         >
           {label(action)} {everything ? `all ${all}…` : number(possible)}
@@ -193,7 +198,7 @@ export function TaskList({ store }: { store: Store }): JSX.Element {
   const order = store.order.value;
   const waiting = store.waiting.value.length;
   const { loading, error } = store.list.value;
-  const words = filterWords(view, (type) => titleOf(store, type));
+  const words = filterWords(view, (type) => titleOf(store, type), timeWords(store));
   return (
     <div class="list" tabIndex={-1} aria-busy={loading}>
       {error && (

@@ -20,8 +20,7 @@ import { withQuery } from "../app/url.ts";
 
 /** How long a task has been waiting and running so far, or in total. */
 export function durations(task: TaskSummary, now: number): { wait: number; run: number | null } {
-  // A retry by hand begins a new wait; what lies before it was neither waiting nor running.
-  const created = Date.parse(task.retried_at ?? task.run_at ?? task.created_at);
+  const created = Date.parse(task.waiting_since);
   const started = task.started_at === null ? null : Date.parse(task.started_at);
   const ended = task.completed_at === null ? null : Date.parse(task.completed_at);
   if (started === null || task.status === "PENDING") return { wait: Math.max(0, (ended ?? now) - created), run: null };
@@ -112,10 +111,7 @@ function Durations({ task, store }: { task: TaskSummary; store: Store }): JSX.El
   return (
     <>
       {duration(run)}
-      {/* Of later attempts, what lies before them is not all waiting. */}
-      {wait >= 1_000 && (task.attempt === 1 || task.retried_at) && (
-        <span class="muted">{` + ${duration(wait)} wait`}</span>
-      )}
+      {wait >= 1_000 && <span class="muted">{` + ${duration(wait)} wait`}</span>}
     </>
   );
 }

@@ -78,6 +78,9 @@ const checkpoint = z.strictObject({
   unknown: z.array(z.string()).default([]),
 });
 
+/** What has been done, by action. */
+const PAST = { cancel: "cancelled", retry: "retried", delete: "deleted" } as const;
+
 /** Errors that say nothing about a task: the service stops, was recovered, or the store has not answered. */
 const NO_OUTCOME = new Set(["closed", "fenced", "outcome_unknown"]);
 
@@ -247,7 +250,8 @@ export class Bulk {
       progress.looked += looked;
       progress.last = last;
       await save();
-      const message = `${progress.done.toLocaleString("en")} done, ${progress.failed.toLocaleString("en")} failed`;
+      const failures = progress.failed > 0 ? `, ${progress.failed.toLocaleString("en")} failed` : "";
+      const message = `${progress.done.toLocaleString("en")} ${PAST[action]}${failures}`;
       ctx.progress(Math.min(99, progress.looked / expected * 100), message);
     }
     const { done, failed, failures } = progress;

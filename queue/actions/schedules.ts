@@ -137,30 +137,40 @@ export class Schedules {
   /**
    * Replaces what a schedule submits, and when. Its id, its history and whether it is paused stay.
    *
+   * @param change Makes what it is to be of what it is; called again if someone else changes it meanwhile.
    * @param perHour Most tasks that all schedules together may start an hour. Default: no limit.
    *
    * @throws {NotFoundError} If there is none.
    * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
    */
-  async replace(id: string, input: ScheduleInput, perHour = Infinity): Promise<Schedule> {
-    await this.#read(id);
-    const wanted = await this.#check(input);
-    const all = await this.list();
-    assertLoad(all.map((one) => one.id === id ? { ...one, ...wanted } : one), perHour, "/cron");
-    const owner = { ...wanted, id, input_params: wanted.submission.input_params as Json ?? {} };
-    return (await this.#change(id, (before) => {
+  async replace(id: string, change: (schedule: Schedule) => ScheduleInput, perHour = Infinity): Promise<Schedule> {
+    while (true) {
+      const entry = await this.#read(id);
+      const before = decode<Schedule>(entry.value);
+      const wanted = await this.#check(change(before));
+      const all = await this.list();
+      assertLoad(all.map((one) => one.id === id ? { ...one, ...wanted } : one), perHour, "/cron");
       const isRetimed = before.cron !== wanted.cron || before.timezone !== wanted.timezone;
       const next_at = before.paused
         ? null
         : isRetimed || before.next_at === null
         ? nextAfter(wanted, this.core.clock.now())
         : before.next_at;
-      return { ...before, ...wanted, next_at, last_error: null };
-    }, (changeset, before) => {
+      const after = { ...before, ...wanted, next_at, last_error: null };
+      const changeset = emptyChangeset(`schedule:${id}`);
+      changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
+      put(changeset, before, after);
       const dropped = before.uploads.filter((upload) => !wanted.uploads.includes(upload));
       changeset.deletes.push(...dropped.map((upload) => keys.uploadRef(upload, id)));
-      return this.uploads.refer(changeset, [owner], () => "");
-    }))!;
+      await this.uploads.refer(
+        changeset,
+        [{ ...after, input_params: wanted.submission.input_params as Json ?? {} }],
+        () => "",
+      );
+      if (!await this.core.committer.commitUnlessConflict(changeset)) continue;
+      if (next_at !== null) this.core.notifier.due(next_at);
+      return after;
+    }
   }
 
   /** Checks what makes a schedule, and adds its defaults. */
@@ -293,11 +303,7 @@ export class Schedules {
     return entry;
   }
 
-  async #change(
-    id: string,
-    next: (schedule: Schedule) => Schedule | null,
-    add: (changeset: Changeset, before: Schedule) => Promise<void> = () => Promise.resolve(),
-  ): Promise<Schedule | null> {
+  async #change(id: string, next: (schedule: Schedule) => Schedule | null): Promise<Schedule | null> {
     while (true) {
       const entry = await this.#read(id);
       const before = decode<Schedule>(entry.value);
@@ -305,7 +311,6 @@ export class Schedules {
       const changeset = emptyChangeset(`schedule:${id}`);
       changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       put(changeset, before, after);
-      await add(changeset, before);
       try {
         await this.#commit(changeset, after);
         return after;

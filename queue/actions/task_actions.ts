@@ -137,11 +137,11 @@ export class TaskActions {
       const status = state ? statusOf(state) : null;
       if (status === "FAILED" || status === "CANCELLED") {
         throw new IllegalTransitionError(
-          `Task ${parents[i]}, which this one depends on, is ${status}: retry it first.`,
+          `“${state!.task.title}” (${parents[i]}), on which it depends, is ${status}: retry it first.`,
         );
       }
       if (status === null) {
-        throw new IllegalTransitionError(`Task ${parents[i]}, which this one depends on, no longer exists.`);
+        throw new IllegalTransitionError(`Task ${parents[i]}, on which it depends, no longer exists.`);
       }
     });
   }

@@ -33,3 +33,25 @@ export async function countByStatus(
   }
   return { by_status, capped: false };
 }
+
+/** Tasks that have failed lately. */
+export interface Failures {
+  /** Of each: its id, its type, and when it ended in milliseconds since the epoch. */
+  tasks: { id: string; task_type: string; at: number }[];
+  /** Whether there may be more: only the newest were looked through, as by a list. */
+  capped: boolean;
+}
+
+/** The FAILED tasks that ended at a time or later. */
+export async function failuresSince(kv: Deno.Kv, from: number): Promise<Failures> {
+  const filter: Filter = { statuses: ["FAILED"] };
+  const tasks: Failures["tasks"] = [];
+  let bytes = 0;
+  let looked = 0;
+  const failed = walk(kv, filter, await readCounts(kv), "newest", undefined, CHUNK, (read) => bytes += read);
+  for await (const { task: { id, task_type, completed_at } } of failed) {
+    if (looked++ === SEARCH_LIMIT || bytes > SEARCH_BYTES) return { tasks, capped: true };
+    if (completed_at !== null && completed_at >= from) tasks.push({ id, task_type, at: completed_at });
+  }
+  return { tasks, capped: false };
+}

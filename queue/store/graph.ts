@@ -13,8 +13,11 @@ import { readTasks } from "./reads.ts";
 /** Most tasks of one graph: as many as a batch has. */
 const MAX_NODES = 200;
 
-/** Tasks that are looked through for those that depended on one of the graph and have ended. */
+/** Tasks that are looked at for those that depended on one of the graph and have ended. */
 const LOOKED_THROUGH = 5_000;
+
+/** Characters of an id that are its time. */
+const TIME_CHARS = 10;
 
 /** Tasks that depend on each other. */
 export interface Graph {
@@ -54,33 +57,35 @@ export async function readGraph(kv: Deno.Kv, id: string): Promise<Graph> {
 }
 
 /**
- * The tasks that came after others and depend on them. A task that has ended is not kept with those that it depended
- * on, but it came after them, most often in the same batch.
+ * Tasks by what they depend on. A task that has ended is not kept with those that it depended on, but it was submitted
+ * after them, or in the same batch. Each task is looked at once.
  */
 class LaterTasks {
   /** By task, those that depend on it. */
   readonly #children = new Map<string, Set<string>>();
-  /** From where on tasks have been looked through. */
-  #from: string | null = null;
-  /** Whether there were too many to look through. */
-  isCut = false;
+  /** From here on tasks have been looked at. */
+  #from: string | undefined;
+  #left = LOOKED_THROUGH;
 
   constructor(private readonly kv: Deno.Kv) {}
 
+  /** Whether there were too many to look at. */
+  get isCut(): boolean {
+    return this.#left < 0;
+  }
+
   async dependingOn(id: string): Promise<Iterable<string>> {
-    if (this.#from === null || id < this.#from) await this.#look(id);
+    // Ids begin with the time, which all tasks of a batch share.
+    const from = id.slice(0, TIME_CHARS);
+    if (!this.isCut && (this.#from === undefined || from < this.#from)) await this.#look(from);
     return this.#children.get(id) ?? [];
   }
 
   async #look(from: string): Promise<void> {
+    const until = this.#from;
     this.#from = from;
-    this.isCut = false;
-    let left = LOOKED_THROUGH;
     for await (const { task } of walk(this.kv, {}, await readCounts(this.kv), "oldest", from, CHUNK)) {
-      if (left-- === 0) {
-        this.isCut = true;
-        return;
-      }
+      if (until !== undefined && task.id >= until || this.#left-- <= 0) return;
       for (const parent of task.depends_on) {
         const children = this.#children.get(parent) ?? new Set();
         this.#children.set(parent, children.add(task.id));

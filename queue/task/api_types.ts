@@ -56,10 +56,10 @@ export interface Stats {
   by_status: Record<Status, number>;
   by_type: Record<string, Record<Status, number>>;
   /**
-   * The last hour of each type that had tasks in it: how many FAILED tasks ended in it, and the 95th percentile of its
-   * run times in milliseconds.
+   * The last hour of each type that had tasks in it: how many FAILED tasks ended in it (`failed_capped`: there may be
+   * more, since only the newest 10,000 were looked through), and the 95th percentile of its run times in milliseconds.
    */
-  last_hour: Record<string, { failed: number; run_p95: number | null }>;
+  last_hour: Record<string, { failed: number; failed_capped: boolean; run_p95: number | null }>;
   /** The types that are paused. */
   paused: Record<string, PauseInfo>;
   /** Messages that did not become tasks, counted up to 1,000. */

@@ -50,8 +50,8 @@ export interface TaskSummary {
   run_at: string | null;
   /** When it was submitted. */
   created_at: string;
-  /** When it was last retried by hand. */
-  retried_at: string | null;
+  /** When its last wait for a slot began: submitted, due, retried, or the attempt before had ended. */
+  waiting_since: string;
   /** When its last attempt started. */
   started_at: string | null;
   /** When it ended. */
@@ -124,6 +124,10 @@ export interface Task extends Omit<TaskSummary, "error"> {
   retried_as: string[];
   /** How much of its work has failed, and of how much that is unknown, if only that can be retried; otherwise null. */
   redo: { failed: number; unknown: number } | null;
+  /** The titles of the tasks that `depends_on`, `retried_from` and `retried_as` name, as far as they exist. */
+  titles: Record<string, string>;
+  /** The name of the schedule that submitted it; null if there is none, or not any more. */
+  schedule_name: string | null;
   /** The uploads that its parameters name. */
   files: FileInfo[];
   artifacts: ArtifactInfo[];
@@ -151,6 +155,14 @@ function deleteAt({ task, run }: TaskState, retention: Retention): number | null
   return task.completed_at + (task.retention_ms ?? retention[task.status as TerminalStatus]);
 }
 
+/** When the wait before the attempt that runs, ran last or comes next began. Milliseconds since the epoch. */
+function waitingSince({ task, run }: TaskState): number {
+  const isOver = run === null && task.status !== "PENDING";
+  const before = task.attempts.findLast(({ attempt }) => !isOver || attempt < task.attempt);
+  const retry = task.actions.findLast(({ action }) => action === "retry");
+  return Math.max(task.created_at, task.run_at ?? 0, retry?.at ?? 0, before?.completed_at ?? 0);
+}
+
 /** The public summary of a state. */
 export function summaryOf(state: TaskState, retention: Retention): TaskSummary {
   const { task, run } = state;
@@ -170,7 +182,7 @@ export function summaryOf(state: TaskState, retention: Retention): TaskSummary {
     tags: task.tags,
     run_at: time(task.run_at),
     created_at: time(task.created_at)!,
-    retried_at: time(task.actions.findLast(({ action }) => action === "retry")?.at ?? null),
+    waiting_since: time(waitingSince(state))!,
     started_at: time(run?.started_at ?? task.started_at),
     completed_at: run ? null : time(task.completed_at),
     expires_at: mayExpire(state) || task.error?.code === "expired" ? time(task.expires_at) : null,
@@ -188,7 +200,7 @@ export function taskOf(
   state: TaskState,
   artifacts: ArtifactInfo[],
   retention: Retention,
-  { retriedAs = [], redo = null, files = [] }: { retriedAs?: string[]; redo?: Task["redo"]; files?: FileInfo[] } = {},
+  more: Partial<Pick<Task, "retried_as" | "redo" | "files" | "titles" | "schedule_name">> = {},
 ): Task {
   const { task, run } = state;
   return {
@@ -205,9 +217,12 @@ export function taskOf(
     retention: task.retention_ms === null ? null : task.retention_ms / 1000,
     submitted_by: task.submitted_by,
     actions: task.actions.map((action) => ({ ...action, at: time(action.at)! })),
-    retried_as: retriedAs,
-    redo,
-    files,
+    retried_as: [],
+    redo: null,
+    titles: {},
+    schedule_name: null,
+    files: [],
+    ...more,
     artifacts,
     attempts: task.attempts.map((attempt) => ({
       ...attempt,

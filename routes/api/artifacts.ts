@@ -10,6 +10,7 @@ import parseRange from "range-parser";
 import type { ArtifactFile } from "../../queue/store/files/artifacts.ts";
 import { BusyError, NotFoundError } from "../../queue/task/errors.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
+import { requireRole } from "../http/auth.ts";
 import { Problem } from "../http/problem.ts";
 
 /** The most zips packed at the same time. */
@@ -75,7 +76,8 @@ export function artifactRoutes({ queue }: AppOptions): Hono<AppEnv> {
     return sendFile(c, await queue.artifacts.open(c.req.param("id"), c.req.param("name")));
   });
 
-  app.get("/:id/files/:upload", async (c) => {
+  // What a task was given may be more than its reader should see, as a list of recipients.
+  app.get("/:id/files/:upload", requireRole("operator"), async (c) => {
     const upload = c.req.param("upload");
     const { task } = await queue.get(c.req.param("id"));
     if (!task.uploads.includes(upload)) throw new NotFoundError(`File ${upload.slice(0, 64)} of task ${task.id}`);

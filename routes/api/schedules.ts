@@ -144,8 +144,8 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
 
   app.patch("/:id", requireRole("operator"), async (c) => {
     const change = await readJson(c, changeSchema);
-    const body = changedBody(await schedules.get(c.req.param("id")), change);
-    return c.json(shown(await schedules.replace(c.req.param("id"), toSchedule(body), quotas.scheduledPerHour)));
+    const changed = (schedule: Schedule) => toSchedule(changedBody(schedule, change));
+    return c.json(shown(await schedules.replace(c.req.param("id"), changed, quotas.scheduledPerHour)));
   });
 
   app.delete("/:id", requireRole("operator"), async (c) => {

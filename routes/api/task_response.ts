@@ -6,10 +6,14 @@
 
 import { DELIVERY_TYPE } from "../../queue/task/callback_url.ts";
 import type { Queue } from "../../queue/queue.ts";
+import { NotFoundError } from "../../queue/task/errors.ts";
 import type { Json, TaskError, TaskState } from "../../queue/task/record.ts";
 import { type Task, taskOf } from "../../queue/task/summary.ts";
 import { mayActAs } from "../http/auth.ts";
 import type { Principal } from "../env.ts";
+
+/** Related tasks whose titles are told. */
+const NAMED = 40;
 
 /** Reads a task with everything that belongs to it, as far as the reader may see it. */
 export async function taskResponse(queue: Queue, state: TaskState, reader: Principal): Promise<Task> {
@@ -20,8 +24,27 @@ export async function taskResponse(queue: Queue, state: TaskState, reader: Princ
     queue.retriedAs(id),
     uploads.length > 0 ? queue.uploads.infos(uploads) : [],
   ]);
+  const { depends_on, retried_from, schedule_id } = state.task;
+  const related = [...depends_on, ...retried_from ? [retried_from] : [], ...retriedAs].slice(0, NAMED);
+  const [titles, schedule_name] = await Promise.all([
+    related.length > 0 ? queue.titles(related) : {},
+    schedule_id ? nameOf(queue, schedule_id) : null,
+  ]);
   const redo = result === null ? null : queue.registry.get(task_type)?.redo?.left(result) ?? null;
-  return shownTo(reader, taskOf(state, artifacts, queue.retention, { retriedAs, redo, files }));
+  return shownTo(
+    reader,
+    taskOf(state, artifacts, queue.retention, { retried_as: retriedAs, redo, files, titles, schedule_name }),
+  );
+}
+
+/** The name of a schedule; null if there is none any more. */
+async function nameOf(queue: Queue, id: string): Promise<string | null> {
+  try {
+    return (await queue.schedules.get(id)).name;
+  } catch (error) {
+    if (error instanceof NotFoundError) return null;
+    throw error;
+  }
 }
 
 /** A task without what only operators may see: stacks with paths, and secrets in the query of a URL. */

@@ -64,7 +64,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     if (minimal) return c.body(null, status, headers);
     return json(
       c,
-      created && !place && task.task.uploads.length === 0 ? taskOf(task, [], queue.retention) : await whole(c, task),
+      created && !place && isAlone(task) ? taskOf(task, [], queue.retention) : await whole(c, task),
       status,
       headers,
     );
@@ -126,6 +126,11 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
   app.route("/", artifactRoutes(options));
 
   return app;
+}
+
+/** Whether a new task has neither files nor relations, so that nothing has to be read to show it. */
+function isAlone({ task }: TaskState): boolean {
+  return task.uploads.length === 0 && task.depends_on.length === 0 && task.retried_from === null;
 }
 
 /** A place among the streams for an answer that waits; null if there is none: then it does not wait. */

@@ -46,8 +46,9 @@ export class StatsFeed {
       this.#failures.count(),
     ]);
     const last_hour: Stats["last_hour"] = {};
-    for (const type of new Set([...Object.keys(times), ...failures.keys()])) {
-      last_hour[type] = { failed: failures.get(type) ?? 0, run_p95: times[type] ?? null };
+    const { by_type, capped } = failures;
+    for (const type of new Set([...Object.keys(times), ...by_type.keys()])) {
+      last_hour[type] = { failed: by_type.get(type) ?? 0, failed_capped: capped, run_p95: times[type] ?? null };
     }
     const zeros = () => Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
     const paused = Object.fromEntries(pauses);

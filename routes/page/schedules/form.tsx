@@ -27,6 +27,8 @@ export interface ScheduleForm {
   name: string;
   chosen: Chosen;
   timezone: string;
+  /** Whether the zone is not that of the reader, which a script knows. */
+  isZoneUnknown: boolean;
   missed: string;
   params: Record<string, Json>;
   options: Record<string, Json>;
@@ -76,7 +78,7 @@ export function ScheduleFormPage({ form, types, maxUpload }: {
   types: TypeInfo[];
   maxUpload: number;
 }): JSX.Element {
-  const { id, type, name, chosen, timezone, missed, params, options, own, texts, errors, times } = form;
+  const { id, type, name, chosen, timezone, isZoneUnknown, missed, params, options, own, texts, errors, times } = form;
   const context = {
     texts,
     errors,
@@ -109,7 +111,8 @@ export function ScheduleFormPage({ form, types, maxUpload }: {
       )}
       <form method="post" action="schedules" encType="multipart/form-data" class="schedule-form">
         {Object.keys(errors).length > 0 && <ErrorSummary errors={Object.entries(errors)} box={null} />}
-        <input type="hidden" name="action" value="save" />
+        {/* The first button is the one that Enter presses. */}
+        <button type="submit" name="action" value="save" class="hidden" tabIndex={-1} aria-hidden="true">Save</button>
         <input type="hidden" name="task_type" value={type.type} />
         {id && <input type="hidden" name="id" value={id} />}
         <h2>When</h2>
@@ -130,8 +133,15 @@ export function ScheduleFormPage({ form, types, maxUpload }: {
             options={Object.fromEntries(Array.from({ length: 31 }, (_, i) => [i + 1, String(i + 1)]))}
           />
           <div class="field time">
-            <label for="time">Time</label>
-            <input id="time" name="time" type="time" value={chosen.time} />
+            <label for="field/time">Time</label>
+            <input
+              id="field/time"
+              name="time"
+              type="time"
+              value={chosen.time}
+              aria-invalid={errors["/time"] ? true : undefined}
+            />
+            <FieldError pointer="/time" errors={errors} />
             <p class="help hourly">Of an hourly schedule only the minutes count.</p>
           </div>
           <div class="field cron">
@@ -150,7 +160,7 @@ export function ScheduleFormPage({ form, types, maxUpload }: {
           </div>
           <div class="field">
             <label for="field/timezone">Time zone</label>
-            <select id="field/timezone" name="timezone">
+            <select id="field/timezone" name="timezone" data-preset={isZoneUnknown || undefined}>
               {(ZONES.includes(timezone) ? ZONES : [timezone, ...ZONES]).map((zone) => (
                 <option key={zone} value={zone} selected={zone === timezone}>{zone}</option>
               ))}
@@ -187,7 +197,9 @@ export function ScheduleFormPage({ form, types, maxUpload }: {
         </div>
         <Fields schema={SCHEDULE_OPTIONS} values={options} context={context} />
         <div class="buttons">
-          <button type="submit" class="primary">{id ? "Save changes" : "Create schedule"}</button>
+          <button type="submit" name="action" value="save" class="primary">
+            {id ? "Save changes" : "Create schedule"}
+          </button>
           <a class="button" href="schedules">Go back</a>
         </div>
       </form>

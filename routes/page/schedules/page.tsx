@@ -115,9 +115,15 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
   const { schedules } = queue;
   const app = new Hono<AppEnv>({ strict: false });
 
-  function document(c: Context<AppEnv>, title: string, children: JSX.Element, status: 200 | 404 | 422 = 200) {
+  function document(
+    c: Context<AppEnv>,
+    title: string,
+    children: JSX.Element,
+    status: 200 | 404 | 422 = 200,
+    script?: string,
+  ) {
     const { theme, density } = parsePreferences(getCookie(c, PREFERENCES_COOKIE) ?? "");
-    return c.html(renderDocument({ title: `${title} — Millrace`, theme, density, children }), status);
+    return c.html(renderDocument({ title: `${title} — Millrace`, theme, density, script, children }), status);
   }
 
   async function list(c: Context<AppEnv>, note: JSX.Element | null = null, status: 200 | 404 | 422 = 200) {
@@ -184,15 +190,16 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
     const children = (
       <ScheduleFormPage form={{ ...shown, type: info }} types={types} maxUpload={options.maxUploadBytes} />
     );
-    return document(c, shown.id ? "Edit schedule" : "New schedule", children, status);
+    return document(c, shown.id ? "Edit schedule" : "New schedule", children, status, "static/zone.js");
   }
 
   app.get("/schedules", async (c) => {
     const { new: type, edit } = c.req.query();
     const mayChange = callerOf(c.get("principal")).permissions.includes("schedule");
-    const empty = { texts: {}, errors: {}, own: false, times: null };
-    if (edit !== undefined && mayChange) {
-      const schedule = await schedules.get(edit);
+    const empty = { texts: {}, errors: {}, own: false, times: null, isZoneUnknown: false };
+    const types = queue.registry.public().map(({ type }) => type);
+    const schedule = edit !== undefined && mayChange ? await scheduleOrNull(edit) : null;
+    if (schedule) {
       const { input_params, name, timezone, missed, ...more } = bodyOf(schedule);
       const shown = {
         ...empty,
@@ -207,13 +214,23 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
       };
       return await form(c, shown, schedule.submission.task_type);
     }
-    if (type !== undefined && mayChange) {
+    if (type !== undefined && types.includes(type) && mayChange) {
       const { time } = parsePreferences(getCookie(c, PREFERENCES_COOKIE) ?? "");
       const shown = { id: null, name: "", chosen: DAILY, timezone: time.zone, missed: "skip", params: {}, options: {} };
-      return await form(c, { ...empty, ...shown }, type);
+      return await form(c, { ...empty, ...shown, isZoneUnknown: time.zone === "UTC" }, type);
     }
-    return await list(c);
+    const note = edit !== undefined && mayChange ? <p class="note warn">This schedule was deleted.</p> : null;
+    return await list(c, note, note ? 404 : 200);
   });
+
+  async function scheduleOrNull(id: string): Promise<Schedule | null> {
+    try {
+      return await schedules.get(id);
+    } catch (error) {
+      if (error instanceof NotFoundError) return null;
+      throw error;
+    }
+  }
 
   /** Makes or changes a schedule, or shows the form again: with what is wrong, or with the next times. */
   async function save(c: Context<AppEnv>, sent: Sent): Promise<Response> {
@@ -227,11 +244,12 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
     const { values, texts, errors } = readParams(sent, info.params as Schema);
     const more = readFields(SCHEDULE_OPTIONS, readerOf(sent), errors);
     checkFields(SCHEDULE_OPTIONS, more, errors);
-    const cron = cronOf(chosen);
+    if (chosen.repeat !== "cron" && !/^\d\d:\d\d/.test(chosen.time)) errors["/time"] = "The time is missing.";
+    const cron = errors["/time"] ? DAILY.cron : cronOf(chosen);
     const [name, timezone, missed] = [one("name"), one("timezone"), one("missed")];
     let times: number[] | null = null;
     try {
-      times = schedules.preview(cron, timezone, NEXT_TIMES);
+      if (!errors["/time"]) times = schedules.preview(cron, timezone, NEXT_TIMES);
       if (one("action") === "save" && Object.keys(errors).length === 0) {
         // An option that was emptied is taken away; the name falls back to that of the type.
         const fields = Object.keys(SCHEDULE_OPTIONS.properties!).map((field) => [field, more[field] ?? null]);
@@ -240,7 +258,7 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
           ...{ cron, timezone, missed, name: name || null, task_type: type, input_params: values },
         };
         const perHour = quotas.scheduledPerHour;
-        if (id) await schedules.replace(id, toSchedule(changedBody(await schedules.get(id), input)), perHour);
+        if (id) await schedules.replace(id, (schedule) => toSchedule(changedBody(schedule, input)), perHour);
         else {
           const body = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== null));
           const by = c.get("principal").name;
@@ -256,7 +274,10 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
       }
     }
     const own = one("data") === "own";
-    const shown = { id, name, chosen, timezone, missed, params: values, options: more, own, texts, errors, times };
+    const shown = {
+      ...{ id, name, chosen, timezone, missed, params: values, options: more, own, texts, errors, times },
+      isZoneUnknown: false,
+    };
     return await form(c, shown, type, Object.keys(errors).length > 0 ? 422 : 200);
   }
 

@@ -101,7 +101,7 @@ browserTest("a retry by hand is no wait and no backoff, and is told as what it i
     await page.locator(".details .badge.success").waitFor();
     await page.getByText("2 · 1 retry by hand").waitFor();
     await page.getByRole("tab", { name: "Timeline" }).click();
-    await page.getByText("Ended, then retried by hand", { exact: true }).waitFor();
+    await page.getByText("Failed – retried by local", { exact: true }).waitFor();
     assertEquals(await page.getByText("Backoff").count(), 0);
   });
 });

@@ -1,5 +1,4 @@
 import {
-  filterWords,
   fitsText,
   HOME,
   hrefOf,
@@ -9,6 +8,7 @@ import {
   searchText,
   timeOf,
 } from "../../../islands/app/url.ts";
+import { filterWords } from "../../../islands/list/filter_words.ts";
 import type { TaskSummary } from "../../../queue/task/summary.ts";
 import { assertEquals } from "../../support/assert.ts";
 
@@ -75,11 +75,18 @@ Deno.test("the search takes qualifiers, parts of names and quotes", () => {
       '"re: hello"',
       "schedule:01ARZ3NDEKTSV4RRFFQ69G5FAV",
       '"error:x"',
+      String.raw`error:"say \"hi\" now"`,
+      String.raw`"a \\ b \"c\""`,
     ]
   ) {
     const { parts, ignored } = parseSearch(text, TYPES);
     assertEquals([searchText({ ...HOME, ...parts }), ignored], [text, []]);
   }
+  assertEquals(parseSearch("Status:failed ERROR:x schedule:1", TYPES), {
+    parts: { tag: "", error: "x", schedule: "", ended_from: "", ended_to: "", q: "", statuses: ["FAILED"] },
+    ignored: ["schedule:1"],
+  });
+  assertEquals(view("?created_from=1h&created_to=2h").ignored, ["created_to=2h"]);
   assertEquals(parseSearch("priority:5 instance:a x", TYPES), {
     parts: { tag: "", error: "", schedule: "", ended_from: "", ended_to: "", q: "x" },
     ignored: ["priority:5", "instance:a"],

@@ -15,7 +15,7 @@ Deno.test("numbers whose first reading fails are told once it succeeds, and the 
     pauses: () => failing(new Map()),
     inbox: { count: () => failing(0) },
     series: { lastHour: () => failing({}) },
-    list: () => failing({ states: [], next_cursor: null }),
+    failuresSince: () => failing({ tasks: [], capped: false }),
     registry: { public: () => [{ type: "noop" }] },
   } as unknown as Queue;
   const feed = new StatsFeed(queue, clock, silent);
