@@ -114,6 +114,15 @@ browserTest("a schedule with a file keeps it when it is changed, and a task tell
     await page.getByLabel("Day of the month").selectOption("31");
     await page.getByRole("button", { name: "Save changes" }).click();
     await page.getByText(/on day 31 of the month/).waitFor();
+    // Enter saves; what another has deleted or nobody has made is no page of JSON.
+    await page.getByRole("link", { name: /^Edit/ }).click();
+    await page.getByLabel("Schedule name").fill("Towns");
+    await page.getByLabel("Schedule name").press("Enter");
+    await page.getByRole("heading", { name: "Towns" }).waitFor();
+    await page.goto(`${origin}/schedules?edit=01ARZ3NDEKTSV4RRFFQ69G5FAV`);
+    await page.getByText("This schedule was deleted.").waitFor();
+    await page.goto(`${origin}/schedules?new=bogus`);
+    await page.getByRole("heading", { name: "Towns" }).waitFor();
     const [schedule] = await queue.schedules.list();
     const params = schedule.submission.input_params as Record<string, unknown>;
     assertEquals([schedule.uploads, "num_rows" in params], [[params.upload_id], false]);
@@ -121,9 +130,25 @@ browserTest("a schedule with a file keeps it when it is changed, and a task tell
     await reaches(queue, run.id, "SUCCESS");
     const details = await openPage(browser, `${origin}/?task=${run.id}`);
     await isLive(details);
-    await details.getByRole("link", { name: schedule.id.slice(-6).toLowerCase() }).click();
+    await details.getByRole("link", { name: "Towns" }).click();
     await details.waitForURL(`**/schedules?id=${schedule.id}`);
     await details.locator(".schedule.here").waitFor();
+  });
+});
+
+browserTest("a new schedule begins with the zone of the browser, also on the first visit", async (browser) => {
+  await withApp({}, async ({ origin }) => {
+    const context = await browser.newContext({ timezoneId: "America/New_York" });
+    const page = await context.newPage();
+    const found = complaints(page);
+    await page.goto(`${origin}/schedules?new=noop`);
+    await page.waitForFunction(() =>
+      document.querySelector<HTMLSelectElement>("select[name=timezone]")!.value === "America/New_York"
+    );
+    await page.getByLabel("Time", { exact: true }).fill("");
+    await page.getByRole("button", { name: "Create schedule" }).click();
+    await page.getByText("Error: The time is missing.").waitFor();
+    assertEquals(found.filter((text) => !/422/.test(text)), []);
   });
 });
 

@@ -102,6 +102,10 @@ browserTest(
       await box.fill("");
       await box.pressSequentially("cre");
       await page.getByRole("option", { name: "created:>1h" }).waitFor();
+      await page.clock.install();
+      await box.fill("error:");
+      await page.clock.runFor(1_000);
+      assertEquals(new URL(page.url()).search, "");
       ok((await rowIds(page)).length > 0);
     });
   },

@@ -98,3 +98,22 @@ browserTest("why a task failed is read in its row, and found by search", async (
     assertEquals([lines, clipped], [2, true]);
   });
 });
+
+browserTest("deleting one task leaves the selection of others as it is", async (browser) => {
+  await withApp({}, async ({ origin, submit, queue }) => {
+    const ids = [];
+    for (let i = 0; i < 3; i++) {
+      const { id } = await submit("noop");
+      await reaches(queue, id, "SUCCESS");
+      ids.push(id);
+    }
+    const page = await openPage(browser, origin);
+    for (const id of ids.slice(0, 2)) await rowOf(page, id).getByRole("checkbox").click();
+    await page.getByText("2 selected").waitFor();
+    await rowOf(page, ids[2]).locator("summary").click();
+    await rowOf(page, ids[2]).getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete task" }).click();
+    await rowOf(page, ids[2]).waitFor({ state: "detached" });
+    await page.getByText("2 selected").waitFor();
+  });
+});

@@ -140,3 +140,26 @@ Deno.test("a graph of more tasks than it shows says so", async () => {
     ok(tasks.every((task: { id: string; depends_on: string[] }) => task.id === id || task.depends_on[0] === id));
   });
 });
+
+Deno.test("a dependent that stands before its parent in the batch is found after both have ended", async () => {
+  await withApp({ definitions: [noop] }, async ({ call, send, queue }) => {
+    const batch = await send("POST", "/api/tasks/batch", {
+      tasks: [{ task_type: "noop", depends_on: ["p"] }, { task_type: "noop", ref: "p" }],
+    });
+    const [child, parent] = (await batch.json()).tasks.map(({ id }: { id: string }) => id);
+    await reaches(queue, child, "SUCCESS");
+    const { tasks, partial } = await (await call(`/api/tasks/${parent}/graph`)).json();
+    assertEquals([tasks.map(({ id }: { id: string }) => id).sort(), partial], [[child, parent].sort(), false]);
+  });
+});
+
+Deno.test("while many searches wait, the statistics and an unfiltered page are still answered", async () => {
+  await withApp({ worker: false }, async ({ call, submit }) => {
+    await submit("noop");
+    const searches = Array.from({ length: 24 }, (_, i) => call(`/api/tasks?q=${i}`));
+    const answers = await Promise.all([call("/api/stats"), call("/"), ...searches]);
+    for (const answer of answers) await answer.body?.cancel();
+    assertEquals(answers.slice(0, 2).map(({ status }) => status), [200, 200]);
+    ok(answers.some(({ status }) => status === 503), "some searches are refused");
+  });
+});

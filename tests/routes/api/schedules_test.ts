@@ -206,3 +206,16 @@ Deno.test("the same Idempotency-Key makes one schedule, one triggered task, one 
     assertEquals(bulk.statuses[0], 202);
   });
 });
+
+Deno.test("changes of a schedule at the same time keep each other", async () => {
+  await withApp({}, async ({ call, send }) => {
+    const { id } = await (await send("POST", "/api/schedules", nightly)).json();
+    const changes = [{ name: "B" }, { cron: "0 7 * * *" }, { priority: 7 }, { tags: ["x"] }];
+    for (const answer of await Promise.all(changes.map((body) => send("PATCH", `/api/schedules/${id}`, body)))) {
+      assertEquals(answer.status, 200);
+      await answer.body?.cancel();
+    }
+    const { name, cron, priority, tags } = await (await call(`/api/schedules/${id}`)).json();
+    assertEquals([name, cron, priority, tags], ["B", "0 7 * * *", 7, ["x"]]);
+  });
+});
