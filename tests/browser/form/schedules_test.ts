@@ -130,7 +130,7 @@ browserTest("a schedule with a file keeps it when it is changed, and a task tell
     await reaches(queue, run.id, "SUCCESS");
     const details = await openPage(browser, `${origin}/?task=${run.id}`);
     await isLive(details);
-    await details.getByRole("link", { name: "Towns" }).click();
+    await details.getByRole("link", { name: "Towns", exact: true }).click();
     await details.waitForURL(`**/schedules?id=${schedule.id}`);
     await details.locator(".schedule.here").waitFor();
   });

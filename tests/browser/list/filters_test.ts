@@ -25,7 +25,7 @@ browserTest("status, type and time are drop-downs with the numbers of the other 
     await menu("Type").locator("summary").click();
     await menu("Type").getByRole("link", { name: "Held" }).click();
     await page.waitForURL("**/?status=SUCCESS&task_type=held");
-    await page.getByText("No tasks match these filters.").waitFor();
+    await page.getByText("No success “Held” tasks.").waitFor();
     // The counts follow the type, and the search.
     assertEquals([await count("success"), await count("failed")], ["0", "1"]);
     await page.goto(`${origin}/?tag=a`);
