@@ -45,7 +45,7 @@ export function relative(ms: number, now: number): string {
   const seconds = Math.abs(away) / 1000;
   if (seconds < 2) return "just now";
   const whole = Math.round(seconds / 60) * 60_000;
-  const short = seconds < 59.5 ? `${Math.round(seconds)} s` : duration(whole).replace(" m 0 s", " m");
+  const short = seconds < 59.5 ? `${Math.round(seconds)} s` : duration(whole).replace(/ 0 [ms]$/, "");
   return away > 0 ? `${short} ago` : `in ${short}`;
 }
 
