@@ -36,7 +36,12 @@ class Listener {
   /** What the receivers are dealing with. */
   readonly #receiving = new Set<Promise<void>>();
 
-  constructor(private readonly kv: Deno.Kv) {}
+  /** Resolves when listening has ended, since the handle was closed. */
+  readonly ended: Promise<void>;
+
+  constructor(private readonly kv: Deno.Kv, first: Receiver) {
+    this.ended = this.#listen(first);
+  }
 
   attach(receiver: Receiver): () => Promise<void> {
     this.#receiver = receiver;
@@ -48,7 +53,7 @@ class Listener {
   }
 
   /** Listens until the handle is closed. */
-  async listen({ clock, log }: Receiver): Promise<void> {
+  async #listen({ clock, log }: Receiver): Promise<void> {
     while (true) {
       try {
         return await this.kv.listenQueue((message) => this.#deliver(message));
@@ -87,6 +92,11 @@ class Listener {
 
 const listeners = new WeakMap<Deno.Kv, Listener>();
 
+/** Resolves when nothing listens to a KV handle any more: after it was closed, or at once if nothing ever did. */
+export async function listeningEnds(kv: Deno.Kv): Promise<void> {
+  await listeners.get(kv)?.ended;
+}
+
 /**
  * Receives the messages of a KV handle from now on.
  *
@@ -95,9 +105,8 @@ const listeners = new WeakMap<Deno.Kv, Listener>();
 export function receiveMessages(kv: Deno.Kv, receiver: Receiver): () => Promise<void> {
   let listener = listeners.get(kv);
   if (!listener) {
-    listener = new Listener(kv);
+    listener = new Listener(kv, receiver);
     listeners.set(kv, listener);
-    void listener.listen(receiver);
   }
   return listener.attach(receiver);
 }

@@ -10,6 +10,7 @@ import { Queue } from "../../queue/queue.ts";
 import { type Json, type Status, statusOf, type TaskState } from "../../queue/task/record.ts";
 import { totalOf } from "../../queue/store/listing.ts";
 import { readTasks } from "../../queue/store/reads.ts";
+import { listeningEnds } from "../../queue/watch/messages.ts";
 
 /** Does nothing. */
 export const noop = defineTask({
@@ -72,6 +73,7 @@ export async function withQueue(
   } finally {
     await queue.stop(2_000);
     kv.close();
+    await listeningEnds(kv);
   }
 }
 
@@ -140,5 +142,6 @@ export async function withFakeClock(
   } finally {
     await driven(clock, queue.stop());
     kv.close();
+    await listeningEnds(kv);
   }
 }

@@ -4,6 +4,7 @@ import { type Clock, systemClock } from "../../../queue/task/clock.ts";
 import type { AnyTaskDefinition } from "../../../queue/define.ts";
 import { createHandlers } from "../../../queue/handlers/mod.ts";
 import { silent } from "../../../queue/log.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 import { Queue } from "../../../queue/queue.ts";
 import type { Task } from "../../../queue/task/summary.ts";
 import { createApp } from "../../../routes/app.ts";
@@ -87,6 +88,7 @@ export async function withApp(
     await server.stop();
     await handlers.close();
     kv.close();
+    await listeningEnds(kv);
     // The server's library looks twice, each time in a turn of its own, whether a body was left unread.
     for (let i = 0; i < 3; i++) await turn();
   }
