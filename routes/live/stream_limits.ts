@@ -33,6 +33,8 @@ interface Entry {
   end: End | null;
 }
 
+const STOPPING = "The service is stopping.";
+
 /** Admits streams and ends them. */
 export class StreamLimits {
   readonly #entries = new Set<Entry>();
@@ -40,6 +42,7 @@ export class StreamLimits {
   readonly #clock: Clock;
   readonly #log: Logger;
   #look: Repeating | null = null;
+  #closed = false;
 
   constructor(options: AppOptions) {
     this.#options = options;
@@ -50,9 +53,11 @@ export class StreamLimits {
   /**
    * Admits a stream.
    *
-   * @throws {Problem} 429 if its caller has too many, 503 if there are too many in all.
+   * @throws {Problem} 429 if its caller has too many, 503 if there are too many in all or the service is stopping.
    */
   enter(c: Context<AppEnv>): StreamSlot {
+    // A page that reconnects at once would keep the server from stopping.
+    if (this.#closed) throw new Problem(503, "stopping", STOPPING, [], { "Retry-After": "10" });
     const { maxStreams = MAX_STREAMS, maxStreamsPerCaller = MAX_STREAMS_PER_CALLER, tokens } = this.#options;
     const { name, session, expires_at } = c.get("principal");
     const entry: Entry = { token: name, address: addressOf(c, this.#options), session, end: null };
@@ -77,7 +82,10 @@ export class StreamLimits {
       });
     }
     return {
-      onEnd: (end) => entry.end = end,
+      onEnd: (end) => {
+        entry.end = end;
+        if (this.#closed) end(1001, STOPPING);
+      },
       leave: () => {
         cancelExpiry();
         this.#entries.delete(entry);
@@ -97,9 +105,10 @@ export class StreamLimits {
     }
   }
 
-  /** Ends all of them. */
+  /** Ends all of them, and admits no more. */
   async close(): Promise<void> {
-    for (const entry of [...this.#entries]) entry.end?.(1001, "the service is stopping");
+    this.#closed = true;
+    for (const entry of [...this.#entries]) entry.end?.(1001, STOPPING);
     await this.#look?.stop();
   }
 }
