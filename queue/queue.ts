@@ -424,8 +424,8 @@ export class Queue {
    * @throws {BusyError} If it has to read tasks and too many searches wait.
    */
   countByStatus(filter: Filter): Promise<{ by_status: Record<Status, number>; capped: boolean }> {
-    const all = { ...filter, statuses: undefined };
-    return this.#searches.run(JSON.stringify(["by_status", all]), () => countByStatus(this.#core.kv, all));
+    const key = JSON.stringify(["by_status", { ...filter, statuses: undefined }]);
+    return this.#searches.run(key, () => countByStatus(this.#core.kv, filter));
   }
 
   /** The tasks that have failed since a time, milliseconds since the epoch, and are still FAILED. */

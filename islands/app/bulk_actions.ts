@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ACTION_STATUSES, canBe, MAX_BULK_IDS, type TaskActionName } from "../../queue/task/actions.ts";
+import { ACTION_STATUSES, canBe, MAX_BULK_IDS, PAST, type TaskActionName } from "../../queue/task/actions.ts";
 import { isTerminal } from "../../queue/task/record.ts";
 import type { TaskSummary } from "../../queue/task/summary.ts";
 import { say } from "../shell/announce.ts";
@@ -20,7 +20,6 @@ import { filterWords } from "../list/filter_words.ts";
 /** What is being done, by action. */
 export const VERBS = { cancel: "Cancelling", retry: "Retrying", delete: "Deleting" } as const;
 const DONE = { cancel: "Cancelled", retry: "Retried", delete: "Deleted" } as const;
-const PAST = { cancel: "cancelled", retry: "retried", delete: "deleted" } as const;
 
 /** Why an action is possible on none of some tasks. */
 export const WHY_NOT = {

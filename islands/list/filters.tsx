@@ -20,10 +20,9 @@ import { DropDowns, FIRST } from "./drop_downs.tsx";
 const TYPING_MS = 250;
 
 /** The active parts of the filter, each a link that removes it. */
-export function Chips({ store }: { store: Store }): JSX.Element | null {
+function Chips({ store }: { store: Store }): JSX.Element {
   const view = store.view.value;
   const parts = filterParts(view, (type) => titleOf(store, type), timeWords(store));
-  if (parts.length === 0) return null;
   return (
     <ul class="chips" aria-label="Active filters">
       {parts.map(([words, without]) => (

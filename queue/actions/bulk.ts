@@ -8,7 +8,7 @@
 
 import type { Core } from "../core.ts";
 import { findByIdempotencyKey, type IdempotencyKey } from "../submit/deduplication.ts";
-import { ACTION_STATUSES, MAX_BULK_IDS, TASK_ACTIONS, type TaskActionName } from "../task/actions.ts";
+import { ACTION_STATUSES, MAX_BULK_IDS, PAST, TASK_ACTIONS, type TaskActionName } from "../task/actions.ts";
 import * as z from "zod";
 import type { TaskActions } from "./task_actions.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
@@ -77,9 +77,6 @@ const checkpoint = z.strictObject({
   /** Tasks for which it is unknown whether the action was done. */
   unknown: z.array(z.string()).default([]),
 });
-
-/** What has been done, by action. */
-const PAST = { cancel: "cancelled", retry: "retried", delete: "deleted" } as const;
 
 /** Errors that say nothing about a task: the service stops, was recovered, or the store has not answered. */
 const NO_OUTCOME = new Set(["closed", "fenced", "outcome_unknown"]);

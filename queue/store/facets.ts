@@ -5,15 +5,14 @@
  */
 
 import { looksInside } from "../task/content_filter.ts";
-import { SEARCH_LIMIT } from "../task/limits.ts";
 import { type Status, STATUSES, statusOf } from "../task/record.ts";
 import { readCounts } from "./counts.ts";
-import { CHUNK, type Filter, hasContent, SEARCH_BYTES, totalOf, walk } from "./listing.ts";
+import { type Filter, hasContent, lookThrough, totalOf } from "./listing.ts";
 
 /**
  * Counts the tasks of a filter by status, whatever statuses the filter names.
  *
- * @returns The counts, and whether they stopped at {@linkcode SEARCH_LIMIT} tasks or where a search would.
+ * @returns The counts, and whether they stopped where a search does.
  */
 export async function countByStatus(
   kv: Deno.Kv,
@@ -24,14 +23,10 @@ export async function countByStatus(
   const isExact = !looksInside(filter) && filter.created_from === undefined && filter.created_to === undefined;
   for (const status of STATUSES) by_status[status] = isExact ? totalOf(counts, { ...filter, statuses: [status] }) : 0;
   if (isExact) return { by_status, capped: false };
-  let bytes = 0;
-  let looked = 0;
-  const all = { ...filter, statuses: undefined };
-  for await (const state of walk(kv, all, counts, "newest", undefined, CHUNK, (read) => bytes += read)) {
-    if (looked++ === SEARCH_LIMIT || bytes > SEARCH_BYTES) return { by_status, capped: true };
+  const rest = await lookThrough(kv, { ...filter, statuses: undefined }, counts, (state) => {
     if (hasContent(state, filter)) by_status[statusOf(state)]++;
-  }
-  return { by_status, capped: false };
+  });
+  return { by_status, capped: rest !== null };
 }
 
 /** Tasks that have failed lately. */
@@ -44,14 +39,11 @@ export interface Failures {
 
 /** The FAILED tasks that ended at a time or later. */
 export async function failuresSince(kv: Deno.Kv, from: number): Promise<Failures> {
-  const filter: Filter = { statuses: ["FAILED"] };
+  const filter: Filter = { statuses: ["FAILED"], ended_from: from };
   const tasks: Failures["tasks"] = [];
-  let bytes = 0;
-  let looked = 0;
-  const failed = walk(kv, filter, await readCounts(kv), "newest", undefined, CHUNK, (read) => bytes += read);
-  for await (const { task: { id, task_type, completed_at } } of failed) {
-    if (looked++ === SEARCH_LIMIT || bytes > SEARCH_BYTES) return { tasks, capped: true };
-    if (completed_at !== null && completed_at >= from) tasks.push({ id, task_type, at: completed_at });
-  }
-  return { tasks, capped: false };
+  const rest = await lookThrough(kv, filter, await readCounts(kv), (state) => {
+    const { id, task_type, completed_at } = state.task;
+    if (hasContent(state, filter)) tasks.push({ id, task_type, at: completed_at! });
+  });
+  return { tasks, capped: rest !== null };
 }

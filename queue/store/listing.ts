@@ -49,7 +49,7 @@ export interface Page {
 }
 
 /** … or at this many bytes of their records, if these are larger than most. */
-export const SEARCH_BYTES = 32_000_000;
+const SEARCH_BYTES = 32_000_000;
 
 /** Tasks that are read at once. */
 export const CHUNK = 200;
@@ -163,7 +163,7 @@ export async function* matching(kv: Deno.Kv, filter: Filter, asOf: string, after
   const counts = await readCounts(kv);
   let from = after;
   if (looksInside(filter)) {
-    const before = await endOfSearch(kv, filter, counts);
+    const before = await lookThrough(kv, filter, counts);
     if (before !== null && (from === undefined || before > from)) from = before;
   }
   const open = filter.statuses?.filter((status) => !isTerminal(status)) ?? [];
@@ -182,15 +182,19 @@ export async function* matching(kv: Deno.Kv, filter: Filter, asOf: string, after
   }
 }
 
-/** The newest task that a searching list no longer scans; null if it scans all. */
-async function endOfSearch(kv: Deno.Kv, filter: Filter, counts: Counts): Promise<string | null> {
+/** Looks at all tasks that a searching list scans, newest first. Returns the first that it no longer scans, or null. */
+export async function lookThrough(
+  kv: Deno.Kv,
+  filter: Filter,
+  counts: Counts,
+  look: (state: TaskState) => void = () => {},
+): Promise<string | null> {
   let bytes = 0;
-  let searched = 0;
-  for await (
-    const { task } of walk(kv, filter, counts, "newest", undefined, CHUNK, (read) => bytes += read)
-  ) {
-    if (searched === SEARCH_LIMIT || bytes > SEARCH_BYTES) return task.id;
-    searched++;
+  let looked = 0;
+  for await (const state of walk(kv, filter, counts, "newest", undefined, CHUNK, (read) => bytes += read)) {
+    if (looked === SEARCH_LIMIT || bytes > SEARCH_BYTES) return state.task.id;
+    looked++;
+    look(state);
   }
   return null;
 }

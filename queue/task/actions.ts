@@ -12,6 +12,9 @@ export const TASK_ACTIONS = ["cancel", "retry", "delete"] as const;
 /** One of {@linkcode TASK_ACTIONS}. */
 export type TaskActionName = (typeof TASK_ACTIONS)[number];
 
+/** What has been done, by action. */
+export const PAST = { cancel: "cancelled", retry: "retried", delete: "deleted" } as const;
+
 /** In which statuses each action is possible. */
 export const ACTION_STATUSES: Readonly<Record<TaskActionName, readonly Status[]>> = {
   cancel: ["PENDING", "RUNNING"],

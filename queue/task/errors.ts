@@ -51,6 +51,16 @@ export class NotFoundError extends QueueError {
   }
 }
 
+/** What is read, or null if it does not exist. */
+export async function foundOrNull<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof NotFoundError) return null;
+    throw error;
+  }
+}
+
 /** The task is in a state that does not allow this. */
 export class IllegalTransitionError extends QueueError {
   /** Takes what the error says and its cause. */

@@ -56,17 +56,17 @@ export function bodyOf({ name, cron, timezone, missed, submission }: Schedule): 
  * @throws {InvalidInputError} With a pointer to each thing that is wrong.
  */
 export function changedBody(schedule: Schedule, change: Record<string, unknown>): z.output<typeof scheduleSchema> {
-  const merged = Object.entries({ ...bodyOf(schedule), ...change }).filter(([, value]) => value !== null);
-  return parseSchedule(Object.fromEntries(merged));
+  return parseSchedule({ ...bodyOf(schedule), ...change });
 }
 
 /**
- * Checks the body of a schedule.
+ * Checks the body of a schedule; fields that are null count as left out.
  *
  * @throws {InvalidInputError} With a pointer to each thing that is wrong.
  */
-export function parseSchedule(body: unknown): z.output<typeof scheduleSchema> {
-  const parsed = scheduleSchema.safeParse(body);
+export function parseSchedule(body: Record<string, unknown>): z.output<typeof scheduleSchema> {
+  const given = Object.entries(body).filter(([, value]) => value !== null);
+  const parsed = scheduleSchema.safeParse(Object.fromEntries(given));
   if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
   return parsed.data;
 }

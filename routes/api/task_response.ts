@@ -6,7 +6,7 @@
 
 import { DELIVERY_TYPE } from "../../queue/task/callback_url.ts";
 import type { Queue } from "../../queue/queue.ts";
-import { NotFoundError } from "../../queue/task/errors.ts";
+import { foundOrNull } from "../../queue/task/errors.ts";
 import type { Json, TaskError, TaskState } from "../../queue/task/record.ts";
 import { type Task, taskOf } from "../../queue/task/summary.ts";
 import { mayActAs } from "../http/auth.ts";
@@ -26,25 +26,21 @@ export async function taskResponse(queue: Queue, state: TaskState, reader: Princ
   ]);
   const { depends_on, retried_from, schedule_id } = state.task;
   const related = [...depends_on, ...retried_from ? [retried_from] : [], ...retriedAs].slice(0, NAMED);
-  const [titles, schedule_name] = await Promise.all([
+  const [titles, schedule] = await Promise.all([
     related.length > 0 ? queue.titles(related) : {},
-    schedule_id ? nameOf(queue, schedule_id) : null,
+    schedule_id ? foundOrNull(queue.schedules.get(schedule_id)) : null,
   ]);
   const redo = result === null ? null : queue.registry.get(task_type)?.redo?.left(result) ?? null;
   return shownTo(
     reader,
-    taskOf(state, artifacts, queue.retention, { retried_as: retriedAs, redo, files, titles, schedule_name }),
+    taskOf(state, artifacts, queue.retention, {
+      retried_as: retriedAs,
+      redo,
+      files,
+      titles,
+      schedule_name: schedule?.name ?? null,
+    }),
   );
-}
-
-/** The name of a schedule; null if there is none any more. */
-async function nameOf(queue: Queue, id: string): Promise<string | null> {
-  try {
-    return (await queue.schedules.get(id)).name;
-  } catch (error) {
-    if (error instanceof NotFoundError) return null;
-    throw error;
-  }
 }
 
 /** A task without what only operators may see: stacks with paths, and secrets in the query of a URL. */

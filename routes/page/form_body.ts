@@ -7,6 +7,7 @@
 import type { Context } from "hono";
 import { dropUnused, type FormReader, readFields } from "../../islands/form/schema/read_fields.ts";
 import { controlOf, type Schema } from "../../islands/form/schema/schema.ts";
+import type { InputIssue } from "../../queue/task/errors.ts";
 import { lossesOf } from "../../queue/task/json/exact.ts";
 import type { Json } from "../../queue/task/record.ts";
 import type { Quotas } from "../api/quotas.ts";
@@ -86,4 +87,16 @@ export function readParams(
     if (loss) errors[pointer] = `${loss.pointer}: ${loss.detail}`;
   }
   return { values, texts, errors };
+}
+
+/** Adds what the queue refuses to the errors of a form. An error inside a value is shown at its field. */
+export function addIssues(
+  errors: Record<string, string>,
+  issues: readonly InputIssue[],
+  texts: Record<string, string>,
+): void {
+  for (const { pointer, detail } of issues) {
+    const field = texts[pointer] !== undefined ? pointer : /^(\/input_params)?\/[^/]+/.exec(pointer)?.[0] ?? "";
+    errors[field] ??= detail;
+  }
 }

@@ -17,7 +17,7 @@ import { fingerprint } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
 import { withBase } from "../http/address.ts";
 import { readForm } from "../http/body.ts";
-import { readerOf, readParams, readSentForm } from "./form_body.ts";
+import { addIssues, readerOf, readParams, readSentForm } from "./form_body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import type { Pages } from "./pages.tsx";
 import type { Quotas } from "../api/quotas.ts";
@@ -59,13 +59,8 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
         return c.redirect(withBase(hrefOf(HOME, { task: task.task.id }), publicUrl), 303);
       } catch (error) {
         if (error instanceof TooLargeError) errors[""] = error.message;
-        else if (error instanceof InvalidInputError) {
-          for (const { pointer, detail } of error.issues) {
-            // An error inside a value is shown at its field.
-            const field = texts[pointer] !== undefined ? pointer : /^(\/input_params)?\/[^/]+/.exec(pointer)?.[0] ?? "";
-            errors[field] ??= detail;
-          }
-        } else throw error;
+        else if (error instanceof InvalidInputError) addIssues(errors, error.issues, texts);
+        else throw error;
       }
     }
     const query = new URLSearchParams({ new: type, ...from ? { from } : {} });

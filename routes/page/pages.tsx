@@ -20,7 +20,7 @@ import { createStore } from "../../islands/app/store.ts";
 import { TaskList } from "../../islands/list/task_list.tsx";
 import { Strip } from "../../islands/list/strip.tsx";
 import { needsFacets, parseView, timeOf, type View } from "../../islands/app/url.ts";
-import { NotFoundError } from "../../queue/task/errors.ts";
+import { foundOrNull, NotFoundError } from "../../queue/task/errors.ts";
 import { newId } from "../../queue/task/ids.ts";
 import type { Filter } from "../../queue/store/listing.ts";
 import type { Json } from "../../queue/task/record.ts";
@@ -132,13 +132,8 @@ export class Pages {
   }
 
   async #readSource(id: string): Promise<PageData["form"]["source"]> {
-    try {
-      const { task } = await this.#options.queue.get(id);
-      return { title: task.title, params: task.input_params as Record<string, Json> };
-    } catch (error) {
-      if (error instanceof NotFoundError) return null;
-      throw error;
-    }
+    const state = await foundOrNull(this.#options.queue.get(id));
+    return state && { title: state.task.title, params: state.task.input_params as Record<string, Json> };
   }
 
   /** Everything that the page of an address shows. */

@@ -17,7 +17,7 @@ import { Sprite } from "../../../islands/shell/icons.tsx";
 import { parsePreferences, PREFERENCES_COOKIE } from "../../../islands/shell/preferences.ts";
 import { nextTimes } from "../../../queue/actions/cron.ts";
 import type { Schedule } from "../../../queue/actions/schedules.ts";
-import { InvalidInputError, NotFoundError } from "../../../queue/task/errors.ts";
+import { foundOrNull, InvalidInputError, NotFoundError } from "../../../queue/task/errors.ts";
 import type { Json } from "../../../queue/task/record.ts";
 import { statusOf, type TaskState } from "../../../queue/task/record.ts";
 import type { Quotas } from "../../api/quotas.ts";
@@ -29,7 +29,7 @@ import { callerOf, requireRole } from "../../http/auth.ts";
 import { readForm } from "../../http/body.ts";
 import { Problem } from "../../http/problem.ts";
 import { renderDocument } from "../document.tsx";
-import { readerOf, readParams, readSentForm, type Sent } from "../form_body.ts";
+import { addIssues, readerOf, readParams, readSentForm, type Sent } from "../form_body.ts";
 import { SCHEDULE_OPTIONS, type ScheduleForm, ScheduleFormPage } from "./form.tsx";
 import { choiceOf, type Chosen, cronOf, cronWords, DAILY, REPEATS } from "./repeat.ts";
 import { NextTimes, timeInZone } from "./times.tsx";
@@ -129,7 +129,7 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
   async function list(c: Context<AppEnv>, note: JSX.Element | null = null, status: 200 | 404 | 422 = 200) {
     const [all, types] = await Promise.all([schedules.list(), typeInfos(queue)]);
     const lasts = await Promise.all(
-      all.map(({ last_task_id }) => last_task_id === null ? null : readOrNull(last_task_id)),
+      all.map(({ last_task_id }) => last_task_id === null ? null : foundOrNull(queue.get(last_task_id))),
     );
     const mayChange = callerOf(c.get("principal")).permissions.includes("schedule");
     const open = c.req.query("id");
@@ -174,15 +174,6 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
     return document(c, "Schedules", children, status);
   }
 
-  async function readOrNull(id: string): Promise<TaskState | null> {
-    try {
-      return await queue.get(id);
-    } catch (error) {
-      if (error instanceof NotFoundError) return null;
-      throw error;
-    }
-  }
-
   async function form(c: Context<AppEnv>, shown: Omit<ScheduleForm, "type">, type: string, status: 200 | 422 = 200) {
     const types = await typeInfos(queue);
     const info = types.find((one) => one.type === type);
@@ -198,7 +189,7 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
     const mayChange = callerOf(c.get("principal")).permissions.includes("schedule");
     const empty = { texts: {}, errors: {}, own: false, times: null, isZoneUnknown: false };
     const types = queue.registry.public().map(({ type }) => type);
-    const schedule = edit !== undefined && mayChange ? await scheduleOrNull(edit) : null;
+    const schedule = edit !== undefined && mayChange ? await foundOrNull(schedules.get(edit)) : null;
     if (schedule) {
       const { input_params, name, timezone, missed, ...more } = bodyOf(schedule);
       const shown = {
@@ -210,7 +201,7 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
         missed: missed as string,
         params: (input_params ?? {}) as Record<string, Json>,
         options: more as Record<string, Json>,
-        times: nextTimes({ ...schedule, paused: false, next_at: schedule.next_at }, NEXT_TIMES),
+        times: nextTimes(schedule, NEXT_TIMES),
       };
       return await form(c, shown, schedule.submission.task_type);
     }
@@ -222,15 +213,6 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
     const note = edit !== undefined && mayChange ? <p class="note warn">This schedule was deleted.</p> : null;
     return await list(c, note, note ? 404 : 200);
   });
-
-  async function scheduleOrNull(id: string): Promise<Schedule | null> {
-    try {
-      return await schedules.get(id);
-    } catch (error) {
-      if (error instanceof NotFoundError) return null;
-      throw error;
-    }
-  }
 
   /** Makes or changes a schedule, or shows the form again: with what is wrong, or with the next times. */
   async function save(c: Context<AppEnv>, sent: Sent): Promise<Response> {
@@ -259,19 +241,12 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
         };
         const perHour = quotas.scheduledPerHour;
         if (id) await schedules.replace(id, (schedule) => toSchedule(changedBody(schedule, input)), perHour);
-        else {
-          const body = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== null));
-          const by = c.get("principal").name;
-          await schedules.create(toSchedule(parseSchedule(body)), by, { perHour });
-        }
+        else await schedules.create(toSchedule(parseSchedule(input)), c.get("principal").name, { perHour });
         return c.redirect(withBase("/schedules", publicUrl), 303);
       }
     } catch (error) {
       if (!(error instanceof InvalidInputError)) throw error;
-      for (const { pointer, detail } of error.issues) {
-        const at = texts[pointer] !== undefined ? pointer : /^(\/input_params)?\/[^/]+/.exec(pointer)?.[0] ?? "";
-        errors[at] ??= detail;
-      }
+      addIssues(errors, error.issues, texts);
     }
     const own = one("data") === "own";
     const shown = {
