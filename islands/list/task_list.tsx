@@ -60,7 +60,7 @@ function Empty({ store }: { store: Store }): JSX.Element {
                 )}
                 <a
                   class="button"
-                  href={hrefOf(view, { form: type.type })}
+                  href={hrefOf(view, { form: type.type, own: true })}
                   aria-label={`Use my own data: ${type.title}`}
                 >
                   Use my own data…
@@ -135,7 +135,7 @@ function HeadBox({ store }: { store: Store }): JSX.Element {
 }
 
 /** What waits to be shown: new tasks, or older ones that have come to match the filter. */
-export function newWords(store: Store): string {
+function newWords(store: Store): string {
   const waiting = store.waiting.value;
   const isNew = waiting.every(({ created_at }) => Date.parse(created_at) >= store.list.value.at);
   return isNew ? count(waiting.length, "new task") : `${number(waiting.length)} more match`;

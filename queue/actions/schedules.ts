@@ -88,12 +88,13 @@ export class Schedules {
     by: string,
     { idempotency, perHour = Infinity }: { idempotency?: IdempotencyKey; perHour?: number } = {},
   ): Promise<{ schedule: Schedule; created: boolean }> {
+    const wanted = await this.#check(input);
     const now = this.core.clock.now();
     const schedule: Schedule = {
-      ...await this.#check(input),
+      ...wanted,
       id: newId(now),
       paused: false,
-      next_at: nextAfter({ timezone: "UTC", ...input }, now),
+      next_at: nextAfter(wanted, now),
       last_at: null,
       last_task_id: null,
       last_error: null,
@@ -121,13 +122,12 @@ export class Schedules {
     const others = await this.list();
     if (others.length >= MAX_SCHEDULES) refuse("", `There are ${MAX_SCHEDULES} schedules already.`);
     assertLoad([...others, schedule], perHour, "/cron");
-    const owner = { ...schedule, input_params: schedule.submission.input_params as Json ?? {} };
     while (true) {
       const changeset = emptyChangeset(`schedule:${schedule.id}`);
       put(changeset, null, schedule);
       const known = await made(changeset);
       if (known) return { schedule: known, created: false };
-      await this.uploads.refer(changeset, [owner], () => "");
+      await this.#refer(changeset, schedule);
       if (!await this.core.committer.commitUnlessConflict(changeset)) continue;
       this.core.notifier.due(schedule.next_at!);
       return { schedule, created: true };
@@ -144,9 +144,7 @@ export class Schedules {
    * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
    */
   async replace(id: string, change: (schedule: Schedule) => ScheduleInput, perHour = Infinity): Promise<Schedule> {
-    while (true) {
-      const entry = await this.#read(id);
-      const before = decode<Schedule>(entry.value);
+    return (await this.#change(id, async (before) => {
       const wanted = await this.#check(change(before));
       const all = await this.list();
       assertLoad(all.map((one) => one.id === id ? { ...one, ...wanted } : one), perHour, "/cron");
@@ -156,21 +154,14 @@ export class Schedules {
         : isRetimed || before.next_at === null
         ? nextAfter(wanted, this.core.clock.now())
         : before.next_at;
-      const after = { ...before, ...wanted, next_at, last_error: null };
-      const changeset = emptyChangeset(`schedule:${id}`);
-      changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-      put(changeset, before, after);
-      const dropped = before.uploads.filter((upload) => !wanted.uploads.includes(upload));
-      changeset.deletes.push(...dropped.map((upload) => keys.uploadRef(upload, id)));
-      await this.uploads.refer(
-        changeset,
-        [{ ...after, input_params: wanted.submission.input_params as Json ?? {} }],
-        () => "",
-      );
-      if (!await this.core.committer.commitUnlessConflict(changeset)) continue;
-      if (next_at !== null) this.core.notifier.due(next_at);
-      return after;
-    }
+      return { ...before, ...wanted, next_at, last_error: null };
+    }))!;
+  }
+
+  /** Keeps the uploads of a schedule as long as it exists. */
+  #refer(changeset: Changeset, schedule: Schedule): Promise<void> {
+    const input_params = schedule.submission.input_params as Json ?? {};
+    return this.uploads.refer(changeset, [{ ...schedule, input_params }], () => "");
   }
 
   /** Checks what makes a schedule, and adds its defaults. */
@@ -303,14 +294,18 @@ export class Schedules {
     return entry;
   }
 
-  async #change(id: string, next: (schedule: Schedule) => Schedule | null): Promise<Schedule | null> {
+  async #change(
+    id: string,
+    next: (schedule: Schedule) => Schedule | null | Promise<Schedule | null>,
+  ): Promise<Schedule | null> {
     while (true) {
       const entry = await this.#read(id);
       const before = decode<Schedule>(entry.value);
-      const after = next(before);
+      const after = await next(before);
       const changeset = emptyChangeset(`schedule:${id}`);
       changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
       put(changeset, before, after);
+      if (after && after.uploads !== before.uploads) await this.#refer(changeset, after);
       try {
         await this.#commit(changeset, after);
         return after;
@@ -328,10 +323,12 @@ export class Schedules {
 
 /** Adds to a changeset what takes a schedule from one state to another: its record and its tick. */
 function put(changeset: Changeset, before: Schedule | null, after: Schedule | null): void {
-  const { id, uploads } = (after ?? before)!;
+  const { id } = (after ?? before)!;
+  const dropped = before?.uploads.filter((upload) => !after?.uploads.includes(upload)) ?? [];
+  changeset.deletes.push(...dropped.map((upload) => keys.uploadRef(upload, id)));
   if (before?.next_at && before.next_at !== after?.next_at) changeset.deletes.push(keys.tick(before.next_at, id));
   if (!after) {
-    changeset.deletes.push(keys.schedule(id), ...uploads.map((upload) => keys.uploadRef(upload, id)));
+    changeset.deletes.push(keys.schedule(id));
     return;
   }
   changeset.puts.push({ key: keys.schedule(id), value: encode(after) });

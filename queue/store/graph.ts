@@ -4,6 +4,7 @@
  * @module
  */
 
+import { firstIdAt, timeOfId } from "../task/ids.ts";
 import type { TaskState } from "../task/record.ts";
 import { readCounts } from "./counts.ts";
 import { keys } from "./keys.ts";
@@ -16,8 +17,8 @@ const MAX_NODES = 200;
 /** Tasks that are looked at for those that depended on one of the graph and have ended. */
 const LOOKED_THROUGH = 5_000;
 
-/** Characters of an id that are its time. */
-const TIME_CHARS = 10;
+/** The ids of a batch are made within this time, whatever their order. Milliseconds. */
+const BATCH_MS = 1_000;
 
 /** Tasks that depend on each other. */
 export interface Graph {
@@ -75,8 +76,8 @@ class LaterTasks {
   }
 
   async dependingOn(id: string): Promise<Iterable<string>> {
-    // Ids begin with the time, which all tasks of a batch share.
-    const from = id.slice(0, TIME_CHARS);
+    // In a batch, what depends on a task may stand before it.
+    const from = firstIdAt(timeOfId(id) - BATCH_MS);
     if (!this.isCut && (this.#from === undefined || from < this.#from)) await this.#look(from);
     return this.#children.get(id) ?? [];
   }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { encodeTime, isValid, monotonicFactory } from "ulid";
+import { decodeTime, encodeTime, isValid, monotonicFactory } from "ulid";
 
 const next = monotonicFactory();
 
@@ -28,6 +28,11 @@ export const MAX_SHARDS = 16;
 /** One of `shards` parts, by the last character of an id: ids of one millisecond fill them in turn. */
 export function shardOf(id: string, shards: number): number {
   return DIGITS.indexOf(id[id.length - 1]) % shards;
+}
+
+/** When an id was made, milliseconds since the epoch. */
+export function timeOfId(id: string): number {
+  return decodeTime(id);
 }
 
 /** The smallest id that can have been made at this time. */

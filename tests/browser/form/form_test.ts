@@ -327,6 +327,9 @@ browserTest("the same form twice is two tasks, and the focus is on the newer one
 browserTest("an empty installation: one click, and a bar moves", async (browser) => {
   await withApp({}, async ({ origin }) => {
     const page = await openPage(browser, origin);
+    await page.getByRole("link", { name: "Use my own data: Process a CSV" }).click();
+    ok(await page.getByLabel("My data").isChecked());
+    await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Run an example: Process a CSV" }).click();
     await page.waitForFunction(() =>
       (document.querySelector<HTMLProgressElement>(".details progress")?.value ?? 0) > 5

@@ -156,3 +156,24 @@ Deno.test("of ticks that come late, only the last is made up for, and only by th
     });
   }
 });
+
+Deno.test("a schedule without a time zone is in UTC, wherever the service runs", async () => {
+  const code = `
+    import { Queue } from "${new URL("../../../queue/queue.ts", import.meta.url)}";
+    import { noop } from "${new URL("../../support/queue.ts", import.meta.url)}";
+    const kv = await Deno.openKv(":memory:");
+    const queue = new Queue({ kv, definitions: [noop], worker: false });
+    await queue.start();
+    const input = { cron: "0 6 * * *", timezone: undefined, submission: { task_type: "noop" } };
+    const { schedule } = await queue.schedules.create(input, "test");
+    console.log(new Date(schedule.next_at).getUTCHours());
+    await queue.stop();
+    kv.close();
+  `;
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--ext=ts", code],
+    cwd: new URL("../../../", import.meta.url),
+    env: { TZ: "Asia/Tokyo" },
+  }).output();
+  assertEquals(new TextDecoder().decode(stdout).trim(), "6", new TextDecoder().decode(stderr));
+});

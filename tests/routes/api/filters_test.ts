@@ -143,10 +143,13 @@ Deno.test("a graph of more tasks than it shows says so", async () => {
 
 Deno.test("a dependent that stands before its parent in the batch is found after both have ended", async () => {
   await withApp({ definitions: [noop] }, async ({ call, send, queue }) => {
+    // So many that the ids of the first and the last are of different milliseconds.
+    const others = Array.from({ length: 198 }, () => ({ task_type: "noop" }));
     const batch = await send("POST", "/api/tasks/batch", {
-      tasks: [{ task_type: "noop", depends_on: ["p"] }, { task_type: "noop", ref: "p" }],
+      tasks: [{ task_type: "noop", depends_on: ["p"] }, ...others, { task_type: "noop", ref: "p" }],
     });
-    const [child, parent] = (await batch.json()).tasks.map(({ id }: { id: string }) => id);
+    const { tasks: made } = await batch.json();
+    const [child, parent] = [made[0].id, made[199].id];
     await reaches(queue, child, "SUCCESS");
     const { tasks, partial } = await (await call(`/api/tasks/${parent}/graph`)).json();
     assertEquals([tasks.map(({ id }: { id: string }) => id).sort(), partial], [[child, parent].sort(), false]);
