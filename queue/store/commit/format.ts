@@ -44,10 +44,11 @@ export interface MigrationOptions {
 
 /** The format of a store; null: there is nothing of a queue in it yet. */
 export async function readFormat(kv: Deno.Kv): Promise<number | null> {
+  // The first instance on a store writes its lanes and the format at once: whoever sees the lanes sees the format after.
+  const isUsed = (await kv.list({ prefix: keys.lanes() }, { limit: 1 }).next()).value !== undefined;
   const entry = await kv.get(keys.format());
   if (entry.value) return decode<number>(entry.value);
   // Whatever else is in the store: a queue that was opened once has left counters.
-  const isUsed = (await kv.list({ prefix: keys.lanes() }, { limit: 1 }).next()).value !== undefined;
   return isUsed ? 1 : null;
 }
 

@@ -156,6 +156,33 @@ Deno.test("long names and keys are moved in steps that fit", async () => {
   kv.close();
 });
 
+Deno.test("an empty store on which another instance starts at the same time is not taken for an old one", async () => {
+  for (let reads = 0; reads < 2; reads++) {
+    const kv = await Deno.openKv(":memory:");
+    const other = new Queue({ kv, definitions: [], clock, distributed: true });
+    let left = reads;
+    const meet = async () => {
+      if (left-- === 0) await other.start();
+    };
+    const met = new Proxy(kv, {
+      get: (target, name) => {
+        if (name === "get") return async (key: Deno.KvKey) => [await meet(), await target.get(key)][1];
+        if (name === "list") {
+          return async function* (...args: Parameters<Deno.Kv["list"]>) {
+            await meet();
+            yield* target.list(...args);
+          };
+        }
+        return Reflect.get(target, name).bind(target);
+      },
+    });
+    const format = await readFormat(met);
+    assertEquals([format, left < 0], [FORMAT, true]);
+    await other.stop(0);
+    kv.close();
+  }
+});
+
 Deno.test("where instances share a store, one migrates it and the other waits", async () => {
   await onFixture(async (kv) => {
     const clock = new FakeClock(NEXT_DAY);
