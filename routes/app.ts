@@ -14,6 +14,7 @@ import { StreamLimits } from "./live/stream_limits.ts";
 import { loginRoutes } from "./page/login.tsx";
 import { COMMON_HEADERS } from "./http/json.ts";
 import { assertAcceptable } from "./http/request_headers.ts";
+import { openApiRoutes } from "./openapi/routes.tsx";
 import { pageRoutes } from "./page/page.ts";
 import { withoutBase } from "./http/address.ts";
 import { Problem, problemResponse, toProblem } from "./http/problem.ts";
@@ -61,6 +62,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   app.route("/api/uploads", uploadRoutes(options, quotas));
   app.route("/api", systemRoutes(options, stats));
   app.route("/", streamRoutes(options, stats, streams));
+  app.route("/", openApiRoutes(options));
   app.route("/static", staticRoutes());
   app.route("/", loginRoutes(options, guesses, streams));
   app.route("/", schedulePageRoutes(options, quotas));

@@ -220,6 +220,7 @@ const PLACES = [
   "schedules",
   "suppressions",
   "undelivered",
+  "docs",
 ];
 
 /** Whether a `KV_PATH` names a file of this machine: neither memory nor a KV Connect server, which Deno Deploy has too. */

@@ -25,7 +25,8 @@ const time = timeSchema.transform((text) => Date.parse(text)).optional();
 const several = z.union([z.string(), z.array(z.string())])
   .transform((value) => [value].flat().flatMap((text) => text.split(",")).map((text) => text.trim()).filter(Boolean));
 
-const bulkSchema = z.strictObject({
+/** One action on many tasks. */
+export const bulkSchema = z.strictObject({
   action: z.enum(TASK_ACTIONS),
   ids: z.array(z.string().refine(isId, "This is not the id of a task.")).min(1).max(MAX_BULK_IDS).optional(),
   filter: z.strictObject({

@@ -10,17 +10,12 @@ import { oneLine } from "../../queue/log.ts";
 import type { LogPosition } from "../../queue/run/task_log.ts";
 import { contentDisposition } from "./artifacts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { badQuery } from "../http/query.ts";
-
-function refuse(parameter: string, detail: string): never {
-  throw badQuery({ parameter, detail });
-}
+import { logQuery, readQuery } from "../http/query.ts";
 
 /** A position such as `1:500`: attempt and line. */
-function readPosition(parameter: string, text: string): LogPosition {
-  const match = /^(\d{1,9}):(\d{1,9})$/.exec(text);
-  if (!match) refuse(parameter, "Pass next or first from another page, such as 1:500.");
-  return { attempt: Number(match[1]), line: Number(match[2]) };
+function positionOf(text: string): LogPosition {
+  const [attempt, line] = text.split(":").map(Number);
+  return { attempt, line };
 }
 
 /** The routes of logs, below `/api/tasks`. */
@@ -30,16 +25,11 @@ export function logRoutes({ queue }: AppOptions): Hono<AppEnv> {
   app.get("/:id/logs", async (c) => {
     const id = c.req.param("id");
     await queue.get(id);
-    const [after, before] = [c.req.query("after"), c.req.query("before")];
-    if (after !== undefined && before !== undefined) refuse("before", "Pass after or before, not both.");
-    const limit = Number(c.req.query("limit") ?? LOG_PAGE.default);
-    if (!Number.isInteger(limit) || limit < 1 || limit > LOG_PAGE.max) {
-      refuse("limit", `Must be a whole number from 1 to ${LOG_PAGE.max}.`);
-    }
+    const { after, before, limit } = readQuery(new URL(c.req.url).searchParams, logQuery);
     // "before=end": the newest lines.
     const { lines, next } = before !== undefined
-      ? await queue.logs.readTail(id, limit, before === "end" ? undefined : readPosition("before", before))
-      : await queue.logs.read(id, readPosition("after", after ?? "0:0"), limit);
+      ? await queue.logs.readTail(id, limit, before === "end" ? undefined : positionOf(before))
+      : await queue.logs.read(id, positionOf(after ?? "0:0"), limit);
     const [first] = lines;
     return c.json({
       lines: lines.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })),

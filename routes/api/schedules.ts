@@ -15,6 +15,7 @@ import { UNIQUE_STATES } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
 import { readJson } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
+import { nextTimesQuery, readQuery } from "../http/query.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { idempotencyOf } from "../http/request_headers.ts";
 import type { Quotas } from "./quotas.ts";
@@ -24,7 +25,8 @@ import { nameSchema, submissionFields, toFields } from "../../queue/submit/submi
 /** How many upcoming times a schedule shows. */
 export const NEXT_TIMES = 5;
 
-const scheduleSchema = z.strictObject({
+/** A new schedule. */
+export const scheduleSchema = z.strictObject({
   name: nameSchema(SCHEDULE_CHARS.name).optional(),
   cron: z.string().min(1).max(SCHEDULE_CHARS.cron),
   timezone: z.string().min(1).max(SCHEDULE_CHARS.timezone).optional(),
@@ -33,7 +35,7 @@ const scheduleSchema = z.strictObject({
 });
 
 /** The fields that a change may leave as they are; null takes an optional one away. */
-const changeSchema = z.record(z.string(), z.unknown());
+export const changeSchema = z.record(z.string(), z.unknown());
 
 const time = (ms: number | null) => ms === null ? null : new Date(ms).toISOString();
 const seconds = (ms: number | undefined) => ms === undefined ? null : ms / 1000;
@@ -130,14 +132,8 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
   app.get("/", async (c) => c.json({ schedules: (await schedules.list()).map(shown) }));
 
   app.get("/next", (c) => {
-    const { cron = "", timezone = "UTC" } = c.req.query();
-    return c.json({
-      next_times: schedules.preview(
-        cron.slice(0, SCHEDULE_CHARS.cron),
-        timezone.slice(0, SCHEDULE_CHARS.timezone),
-        NEXT_TIMES,
-      ).map(time),
-    });
+    const { cron, timezone } = readQuery(new URL(c.req.url).searchParams, nextTimesQuery);
+    return c.json({ next_times: schedules.preview(cron, timezone, NEXT_TIMES).map(time) });
   });
 
   app.get("/:id", async (c) => c.json(shown(await schedules.get(c.req.param("id")))));

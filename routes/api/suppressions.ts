@@ -9,6 +9,7 @@ import * as z from "zod";
 import type { Suppression } from "../../queue/actions/mail_ledger.ts";
 import { bareAddress, MAX_ADDRESS, parseAddress } from "../../queue/handlers/email/address.ts";
 import { NotFoundError } from "../../queue/task/errors.ts";
+import { readQuery, suppressionsQuery } from "../http/query.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
 import { readJson } from "../http/body.ts";
@@ -19,7 +20,8 @@ export const MAX_SUPPRESSIONS = 200;
 /** Characters of a reason. */
 export const REASON_CHARS = 200;
 
-const bodySchema = z.strictObject({
+/** Addresses to suppress. */
+export const suppressionsSchema = z.strictObject({
   addresses: z.array(
     z.string().max(MAX_ADDRESS).refine((text) => parseAddress(text) !== null, "This is not an address."),
   ).min(1).max(MAX_SUPPRESSIONS),
@@ -36,12 +38,15 @@ export function suppressionRoutes({ queue }: AppOptions): Hono<AppEnv> {
 
   // Addresses are personal: whoever may not send has no need of them.
   app.get("/", requireRole("operator"), async (c) => {
-    const { suppressions, next } = await queue.mail.suppressions(MAX_SUPPRESSIONS, c.req.query("after"));
+    const { suppressions, next } = await queue.mail.suppressions(
+      MAX_SUPPRESSIONS,
+      readQuery(new URL(c.req.url).searchParams, suppressionsQuery).after,
+    );
     return c.json({ suppressions: suppressions.map(shown), next });
   });
 
   app.post("/", requireRole("operator"), async (c) => {
-    const { addresses, reason } = await readJson(c, bodySchema);
+    const { addresses, reason } = await readJson(c, suppressionsSchema);
     const added = await queue.mail.suppress(addresses.map(bareAddress), reason, c.get("principal").name);
     return c.json({ added }, added > 0 ? 201 : 200);
   });

@@ -7,13 +7,13 @@
 import { Hono } from "hono";
 import { paramsSchema } from "../../queue/params.ts";
 import type { Queue } from "../../queue/queue.ts";
-import { type Range, RANGES } from "../../queue/task/limits.ts";
+import type { Range } from "../../queue/task/limits.ts";
 import type { TypeInfo } from "../../queue/task/api_types.ts";
 import * as z from "zod";
 import { callerOf, requireRole } from "../http/auth.ts";
 import { readOptionalJson } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { badQuery } from "../http/query.ts";
+import { readQuery, seriesQuery } from "../http/query.ts";
 import type { StatsFeed } from "../live/stats_feed.ts";
 
 /** The catalogue. */
@@ -34,6 +34,9 @@ export async function typeInfos(queue: Queue): Promise<TypeInfo[]> {
     example: definition.example ?? null,
   }));
 }
+
+/** Why a type is paused. */
+export const pauseSchema = z.strictObject({ reason: z.string().max(500).default("") });
 
 /** How long the answer of a series is reused, in milliseconds. */
 const SERIES_FRESH_MS: Record<Range, number> = { "15m": 1_000, "1h": 2_000, "24h": 20_000, "30d": 60_000 };
@@ -62,7 +65,7 @@ export function systemRoutes({ queue, clock, faults }: AppOptions, stats: StatsF
 
   const infoOf = async (type: string) => (await typeInfos(queue)).find((info) => info.type === type);
   app.post("/task-types/:type/pause", requireRole("operator"), async (c) => {
-    const body = await readOptionalJson(c, z.strictObject({ reason: z.string().max(500).default("") }));
+    const body = await readOptionalJson(c, pauseSchema);
     await queue.pause(c.req.param("type"), c.get("principal").name, body.reason);
     return c.json(await infoOf(c.req.param("type")));
   });
@@ -78,13 +81,8 @@ export function systemRoutes({ queue, clock, faults }: AppOptions, stats: StatsF
   });
 
   app.get("/series", async (c) => {
-    const query = new URL(c.req.url).searchParams;
-    const range = query.get("range") ?? "1h";
-    if (!Object.hasOwn(RANGES, range)) {
-      throw badQuery({ parameter: "range", detail: `Must be one of ${Object.keys(RANGES).join(", ")}.` });
-    }
-    const types = query.getAll("task_type").flatMap((value) => value.split(",")).filter(Boolean).sort();
-    return c.json(await series(range as Range, types));
+    const { range, task_type } = readQuery(new URL(c.req.url).searchParams, seriesQuery);
+    return c.json(await series(range, task_type.toSorted()));
   });
 
   app.get("/me", (c) => c.json(callerOf(c.get("principal"))));

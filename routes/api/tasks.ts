@@ -31,11 +31,14 @@ import { taskResponse } from "./task_response.ts";
 import { batchTaskSchema, submissionSchema, toSubmission } from "../../queue/submit/submission.ts";
 
 /** How a task is retried: from where, or only what failed or is unknown, as a new task. */
-const retrySchema = z.strictObject({ from: z.enum(RETRY_FROM).optional(), only: z.enum(REDO_ONLY).optional() })
+export const retrySchema = z.strictObject({ from: z.enum(RETRY_FROM).optional(), only: z.enum(REDO_ONLY).optional() })
   .refine(({ from, only }) => from === undefined || only === undefined, {
     path: ["from"],
     message: "A part of a task is done from the beginning.",
   });
+
+/** Several tasks at once. */
+export const batchSchema = z.strictObject({ tasks: z.array(batchTaskSchema).min(1).max(MAX_BATCH) });
 
 /** The routes of tasks. */
 export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Quotas): Hono<AppEnv> {
@@ -71,7 +74,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
   });
 
   app.post("/batch", requireRole("operator"), async (c) => {
-    const body = await readJson(c, z.strictObject({ tasks: z.array(batchTaskSchema).min(1).max(MAX_BATCH) }));
+    const body = await readJson(c, batchSchema);
     const submitted_by = c.get("principal").name;
     const submissions = body.tasks.map((task, i) => ({
       ...toSubmission(task, clock.now(), `/tasks/${i}`),

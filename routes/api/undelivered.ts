@@ -6,12 +6,11 @@
 
 import { type Context, Hono } from "hono";
 import { NotFoundError } from "../../queue/task/errors.ts";
-import { isId } from "../../queue/task/ids.ts";
 import type { UndeliveredMessage } from "../../queue/submit/inbox.ts";
 import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
-import { badQuery } from "../http/query.ts";
+import { readQuery, undeliveredQuery } from "../http/query.ts";
 import type { Quotas } from "./quotas.ts";
 import { taskResponse } from "./task_response.ts";
 
@@ -24,9 +23,7 @@ function shown({ id, at, submission, refusal }: UndeliveredMessage): Record<stri
 
 /** Where the list goes on, by the query; undefined: from its beginning. */
 export function afterOf(c: Context<AppEnv>): string | undefined {
-  const after = c.req.query("after");
-  if (after === undefined || isId(after)) return after;
-  throw badQuery({ parameter: "after", detail: "Pass next from the previous page." });
+  return readQuery(new URL(c.req.url).searchParams, undeliveredQuery).after;
 }
 
 /** The routes of undelivered messages. */

@@ -12,6 +12,9 @@ export interface DocumentProps {
   title: string;
   /** Address of the entry script, or none. */
   script?: string;
+  /** More style sheets, and scripts that are no modules. */
+  styles?: string[];
+  scripts?: string[];
   /** JSON with the initial state of the script. */
   page?: string;
   /** `light` or `dark`; otherwise the system's theme. */
@@ -21,7 +24,9 @@ export interface DocumentProps {
   children: ComponentChildren;
 }
 
-function Document({ title, script, page, theme, density, className, children }: DocumentProps): JSX.Element {
+function Document(
+  { title, script, styles = [], scripts = [], page, theme, density, className, children }: DocumentProps,
+): JSX.Element {
   return (
     <html lang="en" data-theme={theme} data-density={density}>
       <head>
@@ -32,6 +37,8 @@ function Document({ title, script, page, theme, density, className, children }: 
         <link rel="icon" href="static/icon.svg" type="image/svg+xml" />
         <link rel="stylesheet" href="static/tokens.css" />
         <link rel="stylesheet" href="static/styles.css" />
+        {styles.map((href) => <link key={href} rel="stylesheet" href={href} />)}
+        {scripts.map((src) => <script key={src} defer src={src} />)}
         {script && <script type="module" src={script} />}
       </head>
       <body class={className || undefined} data-page={page}>{children}</body>

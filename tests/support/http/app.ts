@@ -12,6 +12,7 @@ import type { AppOptions } from "../../../routes/env.ts";
 import { serve, type ServeOptions } from "../../../routes/http/serve.ts";
 import { turn } from "../fake_clock.ts";
 import { heldType, noop } from "../queue.ts";
+import { assertDescribed } from "./described.ts";
 
 /** A served application. */
 export interface Served {
@@ -20,7 +21,7 @@ export interface Served {
   held: ReturnType<typeof heldType>;
   /** `http://127.0.0.1:<port>`. */
   origin: string;
-  /** Calls the application over HTTP. */
+  /** Calls the application over HTTP; the answer must be one that `/openapi.json` describes. */
   call(path: string, init?: RequestInit): Promise<Response>;
   /** Sends JSON. */
   send(method: string, path: string, body: unknown, headers?: HeadersInit): Promise<Response>;
@@ -68,7 +69,11 @@ export async function withApp(
     ...limits,
   });
   const origin = `http://127.0.0.1:${server.port}`;
-  const call = (path: string, init?: RequestInit) => fetch(origin + path, init);
+  const call = async (path: string, init?: RequestInit) => {
+    const answer = await fetch(origin + path, init);
+    await assertDescribed(init?.method ?? "GET", path, answer);
+    return answer;
+  };
   const send = (method: string, path: string, body: unknown, headers: HeadersInit = {}) =>
     call(path, {
       method,
