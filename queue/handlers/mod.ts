@@ -4,6 +4,7 @@
  * @module
  */
 
+import type * as z from "zod";
 import type { Clock } from "../task/clock.ts";
 import type { AnyTaskDefinition } from "../define.ts";
 import { Pool } from "../workers/pool.ts";
@@ -14,6 +15,17 @@ import { emailSending } from "./email_sending.ts";
 import { imageProcessing, MAX_IMAGE_PIXELS } from "./image_processing.ts";
 import type { CsvJobs, ImageJobs } from "./jobs.ts";
 import { webhookDelivery, type WebhookOptions } from "./webhook_delivery.ts";
+
+/** What a client sends as `input_params` of each task type. */
+export interface TaskParams {
+  csv_processing: ParamsOf<typeof csvProcessing>;
+  email_sending: ParamsOf<typeof emailSending>;
+  image_processing: ParamsOf<typeof imageProcessing>;
+  webhook_delivery: ParamsOf<typeof webhookDelivery>;
+}
+
+// deno-lint-ignore no-explicit-any
+type ParamsOf<Define extends (...args: any[]) => AnyTaskDefinition> = z.input<ReturnType<Define>["params"]>;
 
 /** Settings of the task types. */
 export interface HandlerOptions {

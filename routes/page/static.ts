@@ -60,21 +60,25 @@ export function staticRoutes(): Hono<AppEnv> {
     }
   }
 
-  async function serve(c: Context<AppEnv>, name: string): Promise<Response> {
-    const type = /^(build\/)?[\w.-]{1,150}\.(css|js|svg)$/.test(name) ? MEDIA_TYPES[name.split(".").pop()!] : undefined;
+  async function serve(c: Context<AppEnv>, name: string, isHashed = false): Promise<Response> {
+    const type = /^(build\/(api\/)?)?[\w.-]{1,150}\.(css|js|svg)$/.test(name)
+      ? MEDIA_TYPES[name.split(".").pop()!]
+      : undefined;
     const file = type ? await read(name) : null;
     if (!type || !file) throw new Problem(404, "not_found", "There is no such file.");
     const headers = {
       "Content-Type": type,
       ETag: file.etag,
-      "Cache-Control": name.startsWith("build/") ? "public, max-age=31536000, immutable" : "no-cache",
+      "Cache-Control": isHashed ? "public, max-age=31536000, immutable" : "no-cache",
     };
     if (c.req.header("If-None-Match") === file.etag) return c.body(null, 304, headers);
     return c.body(file.body, 200, headers);
   }
 
+  // The client of the API, for programs.
+  app.get("/client.js", (c) => serve(c, "build/api/client.js"));
   app.get("/:file", (c) => serve(c, c.req.param("file")));
-  app.get("/build/:file", (c) => serve(c, `build/${c.req.param("file")}`));
+  app.get("/build/:file", (c) => serve(c, `build/${c.req.param("file")}`, true));
 
   return app;
 }
