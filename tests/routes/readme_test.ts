@@ -26,6 +26,24 @@ Deno.test("the curl blocks of all READMEs work as they stand, one after another"
   });
 });
 
+Deno.test("the README's program works as it stands", async () => {
+  const [, code] = /```ts\n([\s\S]*?)```/.exec(await read("README.md"))!;
+  await withApp({}, async ({ origin }) => {
+    const [config, client] = ["deno.json", "routes/client.ts"].map((path) => new URL(`../../${path}`, import.meta.url));
+    const program = await Deno.makeTempFile({ suffix: ".ts" });
+    const source = code.replace("./routes/client.ts", client.href).replaceAll("http://localhost:8000", origin);
+    await Deno.writeTextFile(program, source);
+    try {
+      const args = ["run", "--quiet", "--check", "--config", config.pathname, "--allow-net", program];
+      const { code: status, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+      assertEquals([status, new TextDecoder().decode(stderr)], [0, ""]);
+      ok(/^100 % .*\nSUCCESS \{/m.test(new TextDecoder().decode(stdout)));
+    } finally {
+      await Deno.remove(program);
+    }
+  });
+});
+
 Deno.test("the README's WebSocket client keeps the newest state of each task", async () => {
   const [, code] = /```js\n([\s\S]*?)```/.exec(API)!;
   await withApp({}, async ({ origin, submit }) => {
