@@ -14,6 +14,7 @@ import { lockStore, OwnedError } from "./queue/tools/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
 import { isTrusted } from "./routes/network.ts";
 import { createApp } from "./routes/app.ts";
+import { Metrics } from "./routes/monitoring/metrics.ts";
 import { Faults } from "./routes/http/faults.ts";
 import { boundedByFiles, serve, serveOnDeploy } from "./routes/http/serve.ts";
 import { isStoreFile, readSettings, SettingError, type Settings } from "./routes/settings.ts";
@@ -70,6 +71,7 @@ for (const [name, types] of [["CONCURRENCY", settings.concurrency], ["RATE_LIMIT
     refuseToStart(2, `${name}: ${(error as Error).message}`);
   }
 }
+const metrics = new Metrics();
 const queue = new Queue({
   kv,
   clock,
@@ -83,6 +85,7 @@ const queue = new Queue({
   leaseMs: settings.leaseMs,
   retention: settings.retention,
   rates: settings.rates,
+  observers: [metrics],
 });
 const backups = settings.backups && new Backups({ path: kvPath!, ...settings.backups }, clock, log);
 await backups?.start().catch((error: Error) => refuseToStart(4, `BACKUP_DIR cannot be used: ${error.message}`));
@@ -91,7 +94,15 @@ started.resolve(queue);
 
 const storePath = lock ? kvPath : undefined;
 let faults: Faults | null = null;
-const { app, close } = createApp({ ...settings, queue, clock, log, storePath, faults: () => faults?.count ?? 0 });
+const { app, close } = createApp({
+  ...settings,
+  queue,
+  clock,
+  log,
+  storePath,
+  metrics,
+  faults: () => faults?.count ?? 0,
+});
 const listen = async () =>
   await (settings.onDeploy ? serveOnDeploy : serve)({
     fetch: (request, env) => app.fetch(request, env),

@@ -97,3 +97,4 @@ export type { Health } from "./background/health.ts";
 export type { JanitorJob, JanitorOptions } from "./background/janitor.ts";
 export type { Batch, ChangeStream, TaskChange } from "./watch/change_stream.ts";
 export type { Series } from "./watch/series.ts";
+export { moveOf, type QueueObserver, type TaskMove } from "./watch/observer.ts";

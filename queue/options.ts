@@ -10,6 +10,7 @@ import type { Logger } from "./log.ts";
 import type { AtomicLimits } from "./store/commit/atomic_size.ts";
 import type { Clock } from "./task/clock.ts";
 import type { Retention } from "./task/summary.ts";
+import type { QueueObserver } from "./watch/observer.ts";
 
 /** Defaults of a queue's options. */
 export const QUEUE_DEFAULTS = {
@@ -65,6 +66,8 @@ export interface QueueOptions {
    * way, but the order is exact within a part only. Default: 16 if distributed, else 1.
    */
   shards?: number;
+  /** Who is told of what this instance does. Default: nobody. */
+  observers?: QueueObserver[];
   /** Overrides the janitor's numbers. */
   janitor?: Partial<JanitorOptions>;
   /** After this time a call fails with an unknown outcome. Milliseconds, default 10,000. */

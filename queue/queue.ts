@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkHealth, type Health } from "./background/health.ts";
+import { checkHealth, type Health, oldestReady } from "./background/health.ts";
 import type { Core } from "./core.ts";
 import { StoredArtifacts } from "./store/files/artifacts.ts";
 import { Series } from "./watch/series.ts";
@@ -129,6 +129,9 @@ export class Queue {
     const limits = options.limits ?? (distributed ? CONNECT_LIMITS : FILE_LIMITS);
     this.#messages = options.messages ?? !distributed;
     const alarm = options.wakeups === "messages" && this.#worker ? new Alarm(clock) : null;
+    const { observers = [] } = options;
+    const moved = observers.flatMap((observer) => observer.moved?.bind(observer) ?? []);
+    const committed = observers.flatMap((observer) => observer.committed?.bind(observer) ?? []);
     const notifier = new Notifier(kv, clock, log, distributed, alarm !== null);
     this.stream = new ChangeStream(kv, notifier, clock, log);
     const committer = new Committer({
@@ -148,6 +151,10 @@ export class Queue {
         this.stream.committed(changes);
         notifier.committed(changes);
         this.#effects.committed(changes);
+        for (const observer of moved) observer(changes);
+      },
+      onAtomic: committed.length === 0 ? undefined : (ms, changesets) => {
+        for (const observer of committed) observer(ms, changesets);
       },
       onFenced: () => void this.#restart(),
     });
@@ -576,6 +583,11 @@ export class Queue {
     const isRunning = this.#started && !this.#stopping && this.#heartbeat.isRegular &&
       (!this.#worker || this.#runner.alive);
     return checkHealth(this.#core, isRunning);
+  }
+
+  /** How long the oldest ready task of each type has waited, in milliseconds; types without one are left out. */
+  oldestReady(): Promise<Record<string, number>> {
+    return oldestReady(this.#core);
   }
 
   /** Cleans up now instead of at the janitor's next run. */

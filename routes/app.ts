@@ -14,6 +14,8 @@ import { StreamLimits } from "./live/stream_limits.ts";
 import { loginRoutes } from "./page/login.tsx";
 import { COMMON_HEADERS } from "./http/json.ts";
 import { assertAcceptable } from "./http/request_headers.ts";
+import { Metrics } from "./monitoring/metrics.ts";
+import { counting, monitoringRoutes } from "./monitoring/routes.ts";
 import { openApiRoutes } from "./openapi/routes.tsx";
 import { pageRoutes } from "./page/page.ts";
 import { withoutBase } from "./http/address.ts";
@@ -43,6 +45,9 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   const guesses = new AuthThrottle(options.clock, options.log);
   const quotas = new Quotas(options);
 
+  const { metrics = new Metrics() } = options;
+
+  app.use(counting(metrics, options));
   app.use(async (c, next) => {
     await next();
     // The response to an upgrade must not be changed.
@@ -62,6 +67,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   app.route("/api/uploads", uploadRoutes(options, quotas));
   app.route("/api", systemRoutes(options, stats));
   app.route("/", streamRoutes(options, stats, streams));
+  app.route("/", monitoringRoutes(options, metrics, streams));
   app.route("/", openApiRoutes(options));
   app.route("/static", staticRoutes());
   app.route("/", loginRoutes(options, guesses, streams));

@@ -7,6 +7,7 @@
 import type { Clock } from "../queue/task/clock.ts";
 import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
+import type { Metrics } from "./monitoring/metrics.ts";
 import type { Network } from "./network.ts";
 import type { QuotaLimits } from "./limits.ts";
 import type { Role, Token } from "./settings.ts";
@@ -36,6 +37,8 @@ export interface AppOptions {
   quotas?: Partial<QuotaLimits>;
   /** The store's file, to check how full its disk is; undefined if the store is not a file. */
   storePath?: string;
+  /** What `/metrics` tells; it observes the queue. Default: requests alone are counted. */
+  metrics?: Metrics;
   /** Unhandled errors since the start. */
   faults?: () => number;
 }
@@ -80,5 +83,7 @@ export interface AppEnv {
     principal: Principal;
     /** Whether the response was made with the common headers. */
     hasCommonHeaders?: true;
+    /** The status of a response that was sent at once. */
+    sentStatus?: number;
   };
 }

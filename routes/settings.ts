@@ -221,6 +221,10 @@ const PLACES = [
   "suppressions",
   "undelivered",
   "docs",
+  "openapi.json",
+  "metrics",
+  "livez",
+  "readyz",
 ];
 
 /** Whether a `KV_PATH` names a file of this machine: neither memory nor a KV Connect server, which Deno Deploy has too. */

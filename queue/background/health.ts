@@ -30,10 +30,8 @@ export interface Health {
 }
 
 /** Writes the store, unless a commit has just proved that it can be written, reads it, and looks for the oldest ready task. */
-export async function checkHealth(
-  { kv, committer, registry, clock, log }: Core,
-  isRunning: boolean,
-): Promise<Health> {
+export async function checkHealth(core: Core, isRunning: boolean): Promise<Health> {
+  const { committer, clock, log } = core;
   const probe = keys.probe(committer.instance);
   let isStored = false;
   let backlog = 0;
@@ -43,13 +41,25 @@ export async function checkHealth(
       const written = committer.commit({ ...emptyChangeset("probe"), puts });
       if (!await within(clock, STORE_WAIT_MS, written)) throw new OutcomeUnknownError();
     }
-    const since = (await Promise.all(registry.all().map(({ type }) => heads(kv, type)))).flat();
+    backlog = Math.max(0, ...Object.values(await oldestReady(core)));
     isStored = true;
-    backlog = since.reduce((age, at) => Math.max(age, clock.now() - at), 0);
   } catch (error) {
     if (!(error instanceof ClosedError)) log.error("The health check could not use the store.", { error });
   }
-  return { kv: isStored, runner: isRunning, backlog_age_ms: Math.max(0, backlog) };
+  return { kv: isStored, runner: isRunning, backlog_age_ms: backlog };
+}
+
+/** How long the oldest ready task of each type has waited, in milliseconds; types without one are left out. */
+export async function oldestReady({ kv, registry, clock }: Core): Promise<Record<string, number>> {
+  const found: Record<string, number> = {};
+  const now = clock.now();
+  await Promise.all(
+    registry.all().map(async ({ type }) => {
+      const since = await heads(kv, type);
+      if (since.length > 0) found[type] = Math.max(0, now - Math.min(...since));
+    }),
+  );
+  return found;
 }
 
 /** Since when the first task of each shard of a type has been ready. */

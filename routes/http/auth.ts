@@ -20,7 +20,7 @@ export const SESSION_COOKIE = "millrace_session";
 const SESSION_S = 12 * 3_600;
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 /** Paths that a caller without a token may see. */
-const OPEN_PATHS = /^\/(login$|static\/|api\/health\/?$)/;
+const OPEN_PATHS = /^\/(login$|static\/|(api\/health|livez|readyz)\/?$)/;
 
 function sameSecret(a: string, b: string): boolean {
   const encoder = new TextEncoder();

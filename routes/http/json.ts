@@ -40,5 +40,6 @@ export function json(
   const body = JSON.stringify(value);
   const response = c.env?.answer?.(status, all, body) ?? new Response(body, { status, headers: all });
   c.set("hasCommonHeaders", true);
+  c.set("sentStatus", status);
   return response;
 }

@@ -29,6 +29,7 @@ export interface StreamSlot {
 interface Entry {
   token: string;
   address: string;
+  kind: "websocket" | "sse";
   session: string | undefined;
   end: End | null;
 }
@@ -60,7 +61,8 @@ export class StreamLimits {
     if (this.#closed) throw new Problem(503, "stopping", STOPPING, [], { "Retry-After": "10" });
     const { maxStreams = MAX_STREAMS, maxStreamsPerCaller = MAX_STREAMS_PER_CALLER, tokens } = this.#options;
     const { name, session, expires_at } = c.get("principal");
-    const entry: Entry = { token: name, address: addressOf(c, this.#options), session, end: null };
+    const kind = c.req.path === "/ws" ? "websocket" : "sse";
+    const entry: Entry = { token: name, address: addressOf(c, this.#options), kind, session, end: null };
     const others = [...this.#entries];
     // Without tokens everyone has the same name.
     const ofToken = tokens.length > 0 ? others.filter(({ token }) => token === name).length : 0;
@@ -91,6 +93,18 @@ export class StreamLimits {
         this.#entries.delete(entry);
       },
     };
+  }
+
+  /** Whether no more are admitted, since the service stops. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** How many are open, by kind. An answer that waits counts as one of events. */
+  get counts(): Record<Entry["kind"], number> {
+    const counts = { websocket: 0, sse: 0 };
+    for (const { kind } of this.#entries) counts[kind]++;
+    return counts;
   }
 
   /** Ends the streams of a sign-in. */

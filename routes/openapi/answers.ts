@@ -337,6 +337,12 @@ export const health = z.object({
   instance: z.string().optional(),
 }).meta({ id: "Health" });
 
+/** Whether the process lives. */
+export const liveness = z.object({ status: z.literal("alive") }).meta({ id: "Liveness" });
+
+/** Whether the instance takes requests. */
+export const readiness = z.object({ status: z.enum(["ready", "not_ready"]) }).meta({ id: "Readiness" });
+
 /** Suppressions. */
 export const suppressions = z.object({
   suppressions: z.array(z.object({

@@ -231,6 +231,30 @@ export const SERVICE_OPERATIONS: Operations = {
       503: { description: "It does not.", schema: answers.health },
     },
   },
+  "GET /metrics": {
+    id: "getMetrics",
+    tag: "Service",
+    summary: "Read the metrics of this instance",
+    answers: { 200: { description: "The text format of Prometheus.", media: ["text/plain"] } },
+  },
+  "GET /livez": {
+    id: "getLiveness",
+    tag: "Service",
+    summary: "Read whether the process lives",
+    role: "anyone",
+    answers: { 200: { description: "It answers.", schema: answers.liveness } },
+  },
+  "GET /readyz": {
+    id: "getReadiness",
+    tag: "Service",
+    summary: "Read whether this instance takes requests",
+    description: "Not while the store cannot be used, or once the service stops.",
+    role: "anyone",
+    answers: {
+      200: { description: "It does.", schema: answers.readiness },
+      503: { description: "It does not.", schema: answers.readiness },
+    },
+  },
   "GET /openapi.json": {
     id: "getDescription",
     tag: "Service",

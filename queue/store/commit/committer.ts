@@ -43,6 +43,8 @@ export interface CommitterOptions {
   deadlineMs: number;
   /** Called after each commit that moved tasks, before its callers go on. */
   onCommitted(changes: Change[]): void;
+  /** Called after each atomic with the milliseconds that it took and its number of changesets. Default: nothing. */
+  onAtomic?(ms: number, changesets: number): void;
   /** Called once when this instance was found to be fenced. */
   onFenced(): void;
 }

@@ -87,6 +87,7 @@ export interface LaneOwner {
     distributed: boolean;
     wakeups?: Wakeups;
     onCommitted(changes: Change[]): void;
+    onAtomic?(ms: number, changesets: number): void;
   };
   /** An id for the next operation. */
   nextOp(): string;
@@ -127,11 +128,14 @@ export class Lane {
     let op = this.#owner.nextOp();
     let part = this.#partOf(operations);
     let failures = 0;
+    const { clock, onAtomic } = this.#owner.options;
     while (operations.length > 0 && !this.#owner.fenced && !this.#owner.closing) {
       const tally = addChanges(this.#tally, part.changes);
       let error: unknown;
       try {
+        const since = clock.monotonic();
         const result = await this.#atomic(operations, op, tally, part).commit();
+        if (result.ok) onAtomic?.(clock.monotonic() - since, operations.length);
         if (result.ok) return this.#committed(operations, result.versionstamp, tally, part);
       } catch (thrown) {
         error = thrown;

@@ -116,7 +116,7 @@ export function addSamples(series: LaneSeries, changes: Change[], now: number): 
 }
 
 /** When a change started a task; null: it did not. What was claimed ahead is started later, or given back. */
-function startOf(before: TaskState | null, after: TaskState | null): number | null {
+export function startOf(before: TaskState | null, after: TaskState | null): number | null {
   if (before?.run && !before.run.waiting || !after) return null;
   if (after.run) return after.run.waiting ? null : after.run.started_at;
   return before?.run && after.task.attempt > before.task.attempt ? after.task.started_at : null;

@@ -113,6 +113,7 @@ Deno.test("each operation that is described answers as its description says, wit
     await done("POST", "/api/task-types/noop/pause", { reason: "lunch" });
     for (const path of ["task-types", "stats", "series?range=15m", "me", "health"]) await done("GET", `/api/${path}`);
     await done("POST", "/api/task-types/noop/resume");
+    for (const path of ["/metrics", "/livez", "/readyz"]) await done("GET", path);
     const description = await call("GET", "/openapi.json");
     await description.body?.cancel();
     await done("GET", "/openapi.json", undefined, { "If-None-Match": description.headers.get("ETag")! });
