@@ -7,11 +7,12 @@
 import { Registry } from "./queue/define.ts";
 import { systemClock, within } from "./queue/task/clock.ts";
 import { createHandlers } from "./queue/handlers/mod.ts";
-import { createLogger } from "./queue/log.ts";
+import { createLogger, logOf } from "./queue/log.ts";
 import { Backups } from "./queue/tools/backups.ts";
 import { prepareStore, StoreFileError } from "./queue/tools/store_file.ts";
 import { lockStore, OwnedError } from "./queue/tools/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
+import { activeIds, commitSpans } from "./queue/tracing.ts";
 import { isTrusted } from "./routes/network.ts";
 import { createApp } from "./routes/app.ts";
 import { Metrics } from "./routes/monitoring/metrics.ts";
@@ -45,7 +46,9 @@ try {
 }
 const { kvPath } = settings;
 const clock = systemClock;
-const log = createLogger(settings.logLevel, settings.logFormat, () => clock.now(), (line) => console.log(line));
+const write = (line: string) => console.log(line);
+const more = settings.tracing ? activeIds : undefined;
+const log = createLogger(settings.logLevels, settings.logFormat, () => clock.now(), write, more);
 
 const distributed = !isStoreFile(kvPath) && kvPath !== ":memory:";
 let lock: { release(): void } | undefined;
@@ -85,7 +88,8 @@ const queue = new Queue({
   leaseMs: settings.leaseMs,
   retention: settings.retention,
   rates: settings.rates,
-  observers: [metrics],
+  observers: [metrics, ...settings.tracing ? [commitSpans(clock)] : []],
+  tracing: settings.tracing,
 });
 const backups = settings.backups && new Backups({ path: kvPath!, ...settings.backups }, clock, log);
 await backups?.start().catch((error: Error) => refuseToStart(4, `BACKUP_DIR cannot be used: ${error.message}`));
@@ -98,7 +102,7 @@ const { app, close } = createApp({
   ...settings,
   queue,
   clock,
-  log,
+  log: logOf(log, "http"),
   storePath,
   metrics,
   faults: () => faults?.count ?? 0,

@@ -36,6 +36,8 @@ export interface Core {
   readonly peers: { index: number; count: number };
   /** Whether other instances share the store. */
   readonly distributed: boolean;
+  /** Whether attempts are traced. */
+  readonly tracing: boolean;
   /** How long ended tasks are kept. */
   readonly retention: Retention;
 }

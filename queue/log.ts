@@ -17,6 +17,19 @@ export interface Logger {
   warn(message: string, fields?: LogFields): void;
   /** What went wrong and needs attention. */
   error(message: string, fields?: LogFields): void;
+  /** The log of a module, which may have a level of its own. */
+  of?(module: LogModule): Logger;
+}
+
+/** The modules that a line of the log can be of. */
+export const LOG_MODULES = ["store", "run", "background", "submit", "watch", "http", "live"] as const;
+
+/** One of {@linkcode LOG_MODULES}. */
+export type LogModule = (typeof LOG_MODULES)[number];
+
+/** The log of a module; where a logger has none, the logger itself. */
+export function logOf(log: Logger, module: LogModule): Logger {
+  return log.of?.(module) ?? log;
 }
 
 /** From the least to the most important. */
@@ -44,10 +57,11 @@ function plain(value: unknown): unknown {
 /**
  * Makes a logger.
  *
- * @param level The lowest level that is written.
+ * @param level The lowest level that is written, or with those of some modules.
  * @param format `text` for people, `json` for machines (one object a line).
  * @param now Wall time in milliseconds.
  * @param write Takes a finished line.
+ * @param more Adds to every line, such as the ids of the active span.
  *
  * @example
  * ```ts
@@ -61,23 +75,30 @@ function plain(value: unknown): unknown {
  * ```
  */
 export function createLogger(
-  level: LogLevel,
+  level: LogLevel | { level: LogLevel; levels: Record<string, LogLevel> },
   format: "text" | "json",
   now: () => number,
   write: (line: string) => void,
+  more: () => LogFields = () => ({}),
 ): Logger {
-  const least = LOG_LEVELS.indexOf(level);
-  const at = (of: LogLevel) => (message: string, fields: LogFields = {}) => {
+  const { level: otherwise, levels } = typeof level === "string" ? { level, levels: {} } : level;
+  const at = (of: LogLevel, least: number, module: LogFields) => (message: string, fields: LogFields = {}) => {
     if (LOG_LEVELS.indexOf(of) < least) return;
     const time = new Date(now()).toISOString();
-    const shown = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, plain(value)]));
+    const all = Object.entries({ ...module, ...fields, ...more() });
+    const shown = Object.fromEntries(all.map(([name, value]) => [name, plain(value)]));
     if (format === "json") return write(oneLine(JSON.stringify({ time, level: of, message, ...shown })));
     const rest = Object.entries(shown).map(([name, value]) =>
       ` ${name}=${typeof value === "string" ? value : JSON.stringify(value)}`
     );
     write(`${time} ${of.toUpperCase().padEnd(5)} ${oneLine(message + rest.join(""))}`);
   };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  const loggerOf = (module?: LogModule): Logger => {
+    const least = LOG_LEVELS.indexOf((levels as Record<string, LogLevel>)[module!] ?? otherwise);
+    const line = (of: LogLevel) => at(of, least, module === undefined ? {} : { module });
+    return { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error"), of: loggerOf };
+  };
+  return loggerOf();
 }
 
 /** Writes nothing. */

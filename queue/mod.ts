@@ -45,7 +45,16 @@ export {
   type TaskLog,
   type TaskOptions,
 } from "./define.ts";
-export { createLogger, LOG_LEVELS, type LogFields, type Logger, type LogLevel, silent } from "./log.ts";
+export {
+  createLogger,
+  LOG_LEVELS,
+  LOG_MODULES,
+  type LogFields,
+  type Logger,
+  type LogLevel,
+  type LogModule,
+  silent,
+} from "./log.ts";
 export * from "./task/limits.ts";
 export * from "./task/actions.ts";
 export * from "./task/errors.ts";

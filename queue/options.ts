@@ -66,6 +66,8 @@ export interface QueueOptions {
    * way, but the order is exact within a part only. Default: 16 if distributed, else 1.
    */
   shards?: number;
+  /** Whether attempts and their steps are spans of OpenTelemetry. Default false. */
+  tracing?: boolean;
   /** Who is told of what this instance does. Default: nobody. */
   observers?: QueueObserver[];
   /** Overrides the janitor's numbers. */

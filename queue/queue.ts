@@ -29,7 +29,7 @@ import { Heartbeat } from "./background/heartbeat.ts";
 import { StoreFormatError } from "./task/errors.ts";
 import { MAX_SHARDS, newId } from "./task/ids.ts";
 import { Janitor } from "./background/janitor.ts";
-import { silent } from "./log.ts";
+import { logOf, silent } from "./log.ts";
 import { Notifier } from "./watch/notifier.ts";
 import { Pauses } from "./run/pauses.ts";
 import { countByStatus, type Failures, failuresSince } from "./store/facets.ts";
@@ -132,12 +132,12 @@ export class Queue {
     const { observers = [] } = options;
     const moved = observers.flatMap((observer) => observer.moved?.bind(observer) ?? []);
     const committed = observers.flatMap((observer) => observer.committed?.bind(observer) ?? []);
-    const notifier = new Notifier(kv, clock, log, distributed, alarm !== null);
-    this.stream = new ChangeStream(kv, notifier, clock, log);
+    const notifier = new Notifier(kv, clock, logOf(log, "watch"), distributed, alarm !== null);
+    this.stream = new ChangeStream(kv, notifier, clock, logOf(log, "watch"));
     const committer = new Committer({
       kv,
       clock,
-      log,
+      log: logOf(log, "store"),
       distributed,
       wakeups: alarm ?? undefined,
       worker: this.#worker,
@@ -159,40 +159,43 @@ export class Queue {
       onFenced: () => void this.#restart(),
     });
     const blobs = new Blobs(kv, committer, clock);
-    const removal = new Removal(kv, committer, blobs, log);
+    const removal = new Removal(kv, committer, blobs, logOf(log, "store"));
     const core: Core = {
       ...{ kv, clock, log, committer, blobs, removal, notifier, alarm, limits, distributed },
       peers: { index: 0, count: 1 },
       shards: options.shards ?? (distributed ? MAX_SHARDS : 1),
       registry: this.registry,
       retention: this.retention,
+      tracing: options.tracing ?? false,
     };
     this.#core = core;
-    this.#heartbeat = new Heartbeat(core, leaseMs, () => this.#runner.isHolding);
-    this.#pauses = new Pauses(core);
-    this.#runner = new Runner(core, this.#pauses, {
+    const [background, run, submit] = (["background", "run", "submit"] as const)
+      .map((module): Core => ({ ...core, log: logOf(log, module) }));
+    this.#heartbeat = new Heartbeat(background, leaseMs, () => this.#runner.isHolding);
+    this.#pauses = new Pauses(run);
+    this.#runner = new Runner(run, this.#pauses, {
       concurrency: options.concurrency ?? {},
       rates: options.rates ?? {},
       holdsLease: () => !distributed || this.#heartbeat.age < leaseMs,
       wake: () => this.#heartbeat.wake(),
     });
-    this.uploads = new Uploads(core);
+    this.uploads = new Uploads(submit);
     this.artifacts = new StoredArtifacts(kv, blobs);
     this.logs = new TaskLogs(kv);
     this.series = new Series(kv, clock);
-    this.#submitter = new Submitter(core, this.uploads, this.#runner);
-    this.#actions = new TaskActions(core, this.#runner);
+    this.#submitter = new Submitter(submit, this.uploads, this.#runner);
+    this.#actions = new TaskActions(run, this.#runner);
     this.sessions = new Sessions(core);
     this.mail = new MailLedger(core);
-    this.inbox = new Inbox(core, this.#submitter);
-    this.#redo = new Redo(core, this.#submitter, this.uploads);
-    this.schedules = new Schedules(core, this.#submitter, this.uploads);
+    this.inbox = new Inbox(submit, this.#submitter);
+    this.#redo = new Redo(submit, this.#submitter, this.uploads);
+    this.schedules = new Schedules(submit, this.#submitter, this.uploads);
     this.bulk = new Bulk(core, this.#searches, this.#actions, this.#submitter);
     this.registry.add(this.bulk.definition);
-    this.#scheduler = new Scheduler(core, this.schedules);
-    this.#effects = new EffectWorker(core, new Callbacks(core, this.#submitter));
-    this.#recoverer = new Recoverer(core, leaseMs);
-    this.#janitor = new Janitor(core, new RoleLease(core, "janitor"), options.janitor);
+    this.#scheduler = new Scheduler(background, this.schedules);
+    this.#effects = new EffectWorker(background, new Callbacks(background, this.#submitter));
+    this.#recoverer = new Recoverer(background, leaseMs);
+    this.#janitor = new Janitor(background, new RoleLease(background, "janitor"), options.janitor);
   }
 
   /**

@@ -7,6 +7,7 @@
 import { type Context, Hono } from "hono";
 import { getPathNoStrict } from "hono/utils/url";
 import type { Clock } from "../queue/task/clock.ts";
+import { logOf } from "../queue/log.ts";
 import { guard } from "./http/auth.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { AuthThrottle } from "./http/auth_throttle.ts";
@@ -15,7 +16,7 @@ import { loginRoutes } from "./page/login.tsx";
 import { COMMON_HEADERS } from "./http/json.ts";
 import { assertAcceptable } from "./http/request_headers.ts";
 import { Metrics } from "./monitoring/metrics.ts";
-import { counting, monitoringRoutes } from "./monitoring/routes.ts";
+import { counting, monitoringRoutes, tracing } from "./monitoring/routes.ts";
 import { openApiRoutes } from "./openapi/routes.tsx";
 import { pageRoutes } from "./page/page.ts";
 import { withoutBase } from "./http/address.ts";
@@ -40,14 +41,16 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   const app = publicUrl
     ? new Hono<AppEnv>({ getPath: (request) => withoutBase(getPathNoStrict(request), publicUrl) })
     : new Hono<AppEnv>({ strict: false });
-  const stats = new StatsFeed(options.queue, options.clock, options.log);
-  const streams = new StreamLimits(options);
+  const live = { ...options, log: logOf(options.log, "live") };
+  const stats = new StatsFeed(options.queue, options.clock, live.log);
+  const streams = new StreamLimits(live);
   const guesses = new AuthThrottle(options.clock, options.log);
   const quotas = new Quotas(options);
 
   const { metrics = new Metrics() } = options;
 
   app.use(counting(metrics, options));
+  if (options.tracing) app.use(tracing());
   app.use(async (c, next) => {
     await next();
     // The response to an upgrade must not be changed.
@@ -66,7 +69,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   app.route("/api/undelivered", undeliveredRoutes(options, quotas));
   app.route("/api/uploads", uploadRoutes(options, quotas));
   app.route("/api", systemRoutes(options, stats));
-  app.route("/", streamRoutes(options, stats, streams));
+  app.route("/", streamRoutes(live, stats, streams));
   app.route("/", monitoringRoutes(options, metrics, streams));
   app.route("/", openApiRoutes(options));
   app.route("/static", staticRoutes());

@@ -39,6 +39,8 @@ export interface AppOptions {
   storePath?: string;
   /** What `/metrics` tells; it observes the queue. Default: requests alone are counted. */
   metrics?: Metrics;
+  /** Whether requests are spans of OpenTelemetry. Default false. */
+  tracing?: boolean;
   /** Unhandled errors since the start. */
   faults?: () => number;
 }

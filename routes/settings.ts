@@ -4,29 +4,33 @@
  * @module
  */
 
-import { createPrivateKey } from "node:crypto";
-import { parseServerUrl } from "../queue/handlers/email/server_url.ts";
-import { DEFAULT_SENDER, type DkimKey, parseSender } from "../queue/handlers/email/transport.ts";
+import { DEFAULT_SENDER, type DkimKey } from "../queue/handlers/email/transport.ts";
 import { MAX_IMAGE_PIXELS } from "../queue/handlers/image_processing.ts";
 import { QUEUE_DEFAULTS } from "../queue/options.ts";
-import { LOG_LEVELS, type LogLevel } from "../queue/log.ts";
-import { parseRate } from "../queue/task/rate_limit.ts";
+import type { LogLevel } from "../queue/log.ts";
 import type { Retention } from "../queue/task/summary.ts";
-import { type Network, parseNetwork } from "./network.ts";
+import type { Network } from "./network.ts";
 import { DEFAULT_QUOTAS, MAX_CONNECTIONS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, type QuotaLimits } from "./limits.ts";
+import {
+  duration,
+  isLoopback,
+  isStoreFile,
+  readConcurrency,
+  readDkim,
+  readLogLevels,
+  readNetworks,
+  readPublicUrl,
+  readRates,
+  readRetention,
+  readSecrets,
+  readSender,
+  readSmtpUrls,
+  readTokens,
+  SettingError,
+  type Token,
+} from "./setting_values.ts";
 
-/** What a caller may do: each role includes those before it. */
-export const ROLES = ["viewer", "operator", "admin"] as const;
-
-/** One of {@linkcode ROLES}. */
-export type Role = (typeof ROLES)[number];
-
-/** A token that programs and people sign in with. */
-export interface Token {
-  name: string;
-  role: Role;
-  secret: string;
-}
+export { isLoopback, isStoreFile, type Role, ROLES, SettingError, type Token } from "./setting_values.ts";
 
 /** All settings, checked. */
 export interface Settings {
@@ -62,35 +66,11 @@ export interface Settings {
   webhook: { secrets: string[]; allowPrivate: boolean };
   mail: { servers: string[]; from: string; dkim: DkimKey | undefined };
   tokens: Token[];
-  logLevel: LogLevel;
+  /** The lowest level that is written, and those of some modules. */
+  logLevels: { level: LogLevel; levels: Record<string, LogLevel> };
+  /** Whether requests, attempts and commits are spans of OpenTelemetry. */
+  tracing: boolean;
   logFormat: "text" | "json";
-}
-
-/** A setting that is invalid. */
-export class SettingError extends Error {
-  constructor(name: string, detail: string) {
-    super(`${name}: ${detail}`);
-    this.name = "SettingError";
-  }
-}
-
-/** Whether only this machine can reach an address. */
-export function isLoopback(host: string): boolean {
-  return /^(127(\.\d{1,3}){3}|localhost|::1|\[::1\])$/i.test(host);
-}
-
-const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** Ten years. */
-const LONGEST_MS = 3_660 * 86_400_000;
-
-function duration(name: string, text: string): number {
-  const match = /^(\d+)(ms|s|m|h|d)$/.exec(text);
-  const ms = match ? Number(match[1]) * UNITS[match[2]] : 0;
-  if (ms === 0 || ms > LONGEST_MS) {
-    throw new SettingError(name, `"${text}" is not a duration such as 12h or 7d, of ten years at most.`);
-  }
-  return ms;
 }
 
 /**
@@ -185,164 +165,9 @@ export function readSettings(env: (name: string) => string | undefined): Setting
       allowPrivate: oneOf("WEBHOOK_ALLOW_PRIVATE", ["0", "1"], "0") === "1",
     },
     tokens,
-    logLevel: oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
+    // Deno's own setting, which starts its exporter.
+    tracing: /^(true|1)$/i.test(text("OTEL_DENO", "")),
+    logLevels: readLogLevels(text("LOG_LEVEL", "info")),
     logFormat: oneOf("LOG_FORMAT", ["text", "json"], "text"),
   };
-}
-
-function readTokens(text: string): Token[] {
-  const tokens = text.split(",").map((part) => part.trim()).filter(Boolean).map((part, i): Token => {
-    const [name, role, ...rest] = part.split(":");
-    const secret = rest.join(":");
-    // A token is never repeated in an error: it is a secret.
-    const where = `token ${i + 1}`;
-    if (!name || !(ROLES as readonly string[]).includes(role)) {
-      throw new SettingError("API_TOKENS", `${where} is not name:role:secret with a role of ${ROLES.join(", ")}.`);
-    }
-    if (secret.length < 16) throw new SettingError("API_TOKENS", `the secret of ${where} is under 16 characters.`);
-    return { name, role: role as Role, secret };
-  });
-  if (new Set(tokens.map(({ name }) => name)).size < tokens.length) {
-    throw new SettingError("API_TOKENS", "two tokens have the same name.");
-  }
-  return tokens;
-}
-
-/** What comes first in the paths of the service: a proxy that removes a base path of the same name cannot be told apart. */
-const PLACES = [
-  "api",
-  "static",
-  "tasks",
-  "examples",
-  "ws",
-  "login",
-  "logout",
-  "schedules",
-  "suppressions",
-  "undelivered",
-  "docs",
-  "openapi.json",
-  "metrics",
-  "livez",
-  "readyz",
-];
-
-/** Whether a `KV_PATH` names a file of this machine: neither memory nor a KV Connect server, which Deno Deploy has too. */
-export function isStoreFile(kvPath: string | undefined): kvPath is string {
-  return kvPath !== undefined && kvPath !== ":memory:" && !/^https?:/.test(kvPath);
-}
-
-function readPublicUrl(text: string): URL | undefined {
-  if (text === "") return undefined;
-  const url = URL.parse(text);
-  const [, first] = url?.pathname.split("/") ?? [];
-  if (PLACES.includes(first)) {
-    throw new SettingError("PUBLIC_URL", `a base path cannot begin with /${first}, which is a place in the service.`);
-  }
-  const isPlain = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash;
-  if (isPlain) return url;
-  throw new SettingError("PUBLIC_URL", `"${text}" is not an http or https address like https://example.com/millrace.`);
-}
-
-/** Addresses and networks, separated by commas. */
-function readNetworks(text: string): Network[] {
-  return text.split(",").map((part) => part.trim()).filter(Boolean).map((part) => {
-    try {
-      return parseNetwork(part);
-    } catch {
-      throw new SettingError("TRUSTED_PROXIES", `"${part}" is not an address or network such as 10.0.0.0/8.`);
-    }
-  });
-}
-
-/** Addresses of mail servers, separated by spaces. They may hold passwords and are never repeated. */
-function readSmtpUrls(text: string): string[] {
-  const urls = text.split(/\s+/).filter(Boolean);
-  try {
-    const names = urls.map(parseServerUrl).map(({ host, port }) => `${host}:${port}`);
-    if (new Set(names).size < names.length) throw new RangeError("two servers are the same.");
-  } catch (error) {
-    throw new SettingError("SMTP_URL", (error as Error).message);
-  }
-  return urls;
-}
-
-/** The key that messages are signed with. It is never repeated. */
-function readDkim(domainName: string, keySelector: string, pem: string): DkimKey | undefined {
-  if (domainName === "" && keySelector === "" && pem === "") return undefined;
-  const missing = Object.entries({ DKIM_DOMAIN: domainName, DKIM_SELECTOR: keySelector, DKIM_PRIVATE_KEY: pem })
-    .find(([, value]) => value === "");
-  if (missing) throw new SettingError(missing[0], "this is needed for messages to be signed.");
-  // Some environments hold no line ends.
-  const privateKey = pem.replaceAll("\\n", "\n");
-  try {
-    createPrivateKey(privateKey);
-  } catch {
-    throw new SettingError("DKIM_PRIVATE_KEY", "this is not a private key in PEM.");
-  }
-  return { domainName, keySelector, privateKey };
-}
-
-function readSender(text: string): string {
-  try {
-    parseSender(text);
-    return text;
-  } catch (error) {
-    throw new SettingError("MAIL_FROM", (error as Error).message);
-  }
-}
-
-/** Secrets of Standard Webhooks, separated by spaces: several while one replaces another. */
-function readSecrets(text: string): string[] {
-  const secrets = text.split(/\s+/).filter(Boolean);
-  for (const [i, secret] of secrets.entries()) {
-    const key = /^whsec_([A-Za-z0-9+/]+=*)$/.exec(secret)?.[1];
-    // The secret itself is never repeated.
-    if (!key || key.length < 32) {
-      throw new SettingError("WEBHOOK_SECRET", `secret ${i + 1} is not whsec_ and the base64 of 24 bytes or more.`);
-    }
-  }
-  return secrets;
-}
-
-/** One duration for all, or one by status. */
-function readRetention(text: string): Retention {
-  const otherwise = QUEUE_DEFAULTS.retentionMs;
-  const retention: Record<string, number> = { SUCCESS: otherwise, FAILED: otherwise, CANCELLED: otherwise };
-  if (text !== "" && !text.includes("=")) {
-    const all = duration("RETENTION", text);
-    return { SUCCESS: all, FAILED: all, CANCELLED: all };
-  }
-  for (const part of text.split(",").map((part) => part.trim()).filter(Boolean)) {
-    const match = /^(SUCCESS|FAILED|CANCELLED)=([^=]+)$/.exec(part);
-    if (!match) throw new SettingError("RETENTION", `"${part}" is not status=duration, such as FAILED=30d.`);
-    retention[match[1]] = duration("RETENTION", match[2]);
-  }
-  return retention as unknown as Retention;
-}
-
-function readRates(text: string): Record<string, string> {
-  const rates: Record<string, string> = {};
-  if (text === "off") return rates;
-  for (const part of text.split(",").map((part) => part.trim()).filter(Boolean)) {
-    const match = /^([a-z][a-z0-9_]*)=(.+)$/.exec(part);
-    try {
-      if (!match) throw new RangeError(`"${part}" is not type=rate, such as email_sending=10/s.`);
-      parseRate(match[2]);
-    } catch (error) {
-      throw new SettingError("RATE_LIMIT", (error as Error).message);
-    }
-    rates[match[1]] = match[2];
-  }
-  return rates;
-}
-
-function readConcurrency(text: string): Record<string, number> {
-  const slots: Record<string, number> = {};
-  for (const part of text.split(",").map((part) => part.trim()).filter(Boolean)) {
-    const match = /^([a-z][a-z0-9_]*)=(\d{1,4})$/.exec(part);
-    if (!match || match[2] === "0") throw new SettingError("CONCURRENCY", `"${part}" is not type=slots.`);
-    slots[match[1]] = Number(match[2]);
-  }
-  return slots;
 }

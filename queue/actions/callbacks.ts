@@ -39,7 +39,7 @@ export class Callbacks {
     } catch (error) {
       if (!(error instanceof InvalidInputError)) throw error;
       // A retry would fail in the same way; the type may have been removed.
-      this.core.log.error("A callback could not be created.", { id: state.task.id, error });
+      this.core.log.error("A callback could not be created.", { task_id: state.task.id, error });
       return await this.core.committer.deleteIfUnchanged(entry);
     }
     changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });

@@ -68,7 +68,12 @@ export class Redo {
         submitted_by: by ?? undefined,
       });
       if (!created) throw new IllegalTransitionError(`Task ${id} does that already: retry that one.`);
-      this.core.log.info("What a task left undone was submitted as a new task.", { id, from: task.id, by, only });
+      this.core.log.info("What a task left undone was submitted as a new task.", {
+        task_id: id,
+        from: task.id,
+        by,
+        only,
+      });
       return created;
     } catch (error) {
       for (const id of made) await this.uploads.discard(id);

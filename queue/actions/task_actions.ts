@@ -61,7 +61,7 @@ export class TaskActions {
           : await this.#askHolder(state.run.instance, id, by);
         if (ended?.task.status === "CANCELLED" || ended?.run) {
           this.core.log.info(ended.run ? "The task's instance was asked to cancel it." : "A task was cancelled.", {
-            id,
+            task_id: id,
             by,
           });
           return ended;
@@ -72,7 +72,7 @@ export class TaskActions {
       }
       const cancelled = cancel(state, this.core.clock.now(), by);
       if (!await this.#move(state, cancelled)) continue;
-      this.core.log.info("A task was cancelled.", { id, by });
+      this.core.log.info("A task was cancelled.", { task_id: id, by });
       return cancelled;
     }
   }
@@ -125,7 +125,7 @@ export class TaskActions {
         !await addUnchangedChecks(this.core.kv, state, changeset) ||
         !await this.core.committer.commitUnlessConflict(changeset)
       ) continue;
-      this.core.log.info("A task was retried.", { id, by, from });
+      this.core.log.info("A task was retried.", { task_id: id, by, from });
       return again;
     }
   }
@@ -153,7 +153,7 @@ export class TaskActions {
       const status = statusOf(state);
       if (!isTerminal(status)) throw new IllegalTransitionError(`Task ${id} is ${status}: cancel it first.`);
       const removed = await this.core.removal.remove(state);
-      if (removed === "removed") return this.core.log.info("A task was deleted.", { id, by });
+      if (removed === "removed") return this.core.log.info("A task was deleted.", { task_id: id, by });
       if (removed === "needed") throw new IllegalTransitionError(`Tasks that have not ended depend on task ${id}.`);
     }
   }

@@ -136,7 +136,7 @@ export class Recoverer {
     await Promise.all(orphans.map((orphan) =>
       // A task that cannot be handed back does not block the others, and is retried.
       this.#handBack(orphan).catch((error) =>
-        this.core.log.error("A task could not be handed back.", { error, id: orphan.id })
+        this.core.log.error("A task could not be handed back.", { error, task_id: orphan.id })
       )
     ));
     // A wake-up in the meantime may tell of another claim.

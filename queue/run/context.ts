@@ -11,12 +11,14 @@ import { readTask } from "../store/reads.ts";
 import { type Clock, delay } from "../task/clock.ts";
 import { NotFoundError } from "../task/errors.ts";
 import type { Json } from "../task/record.ts";
+import { traced } from "../tracing.ts";
 import { type Artifacts, assertArtifactName, type FinalArtifact } from "./artifacts.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 
 /** The attempt that a handler belongs to. */
 export interface OpenAttempt {
   readonly id: string;
+  readonly isTraced: boolean;
   readonly kv: Deno.Kv;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -82,7 +84,7 @@ export class HandlerContext implements TaskContext<unknown, unknown> {
       this.#attempt.assertOpen();
       const runOpen = () => {
         this.#attempt.assertOpen();
-        return run();
+        return this.#attempt.isTraced ? traced(`step ${name}`, {}, async () => await run()) : run();
       };
       return await this.#attempt.checkpoints.step(name, runOpen, (fill) => this.#attempt.save(fill)) as T;
     };

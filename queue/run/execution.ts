@@ -26,6 +26,7 @@ import {
 import { Artifacts, type FinalArtifact } from "./artifacts.ts";
 import { HandlerContext, type OpenAttempt } from "./context.ts";
 import { LogBuffer } from "./task_log.ts";
+import { tracedAttempt } from "../tracing.ts";
 import * as task from "../task/transitions.ts";
 import type { Json, RunningState, RunRecord, TaskError, TaskState } from "../task/record.ts";
 import { type Changeset, merge, transition } from "../store/changeset.ts";
@@ -88,6 +89,11 @@ export class Execution implements OpenAttempt {
   /** The store that the handler's reads go to. */
   get kv(): Deno.Kv {
     return this.#core.kv;
+  }
+
+  /** Whether the attempt and its steps are spans of a trace. */
+  get isTraced(): boolean {
+    return this.#core.tracing;
   }
 
   /** The clock that the handler waits by. */
@@ -155,7 +161,7 @@ export class Execution implements OpenAttempt {
     return new Promise((resolve) => {
       this.#abandon = () => {
         const text = `The handler did not stop within ${ABANDON_MS / 1000} s of its signal and was abandoned.`;
-        this.#core.log.warn(text, { id: this.id, task_type: this.#definition.type });
+        this.#core.log.warn(text, { task_id: this.id, task_type: this.#definition.type });
         if (!this.#end) this.#log.add(this.#core.clock.now(), "warn", text);
         resolve({ error: new Error(text) });
       };
@@ -208,7 +214,8 @@ export class Execution implements OpenAttempt {
     }
     const params = this.#parse(task.input_params);
     this.assertOpen();
-    return await this.#definition.run(new HandlerContext(this, params, run!.attempt, resume)) ?? null;
+    const start = () => this.#definition.run(new HandlerContext(this, params, run!.attempt, resume));
+    return await (this.isTraced ? tracedAttempt(task, run!.attempt, start) : start()) ?? null;
   }
 
   /** @throws {NonRetryableError} If the parameters, valid when submitted, are no longer valid. */
@@ -326,7 +333,7 @@ export class Execution implements OpenAttempt {
         return Promise.resolve();
       });
     } catch (error) {
-      this.#core.log.error("The final artifact of an attempt was not stored.", { id: this.id, name, error });
+      this.#core.log.error("The final artifact of an attempt was not stored.", { task_id: this.id, name, error });
     }
     return await this.#commit(changeset);
   }

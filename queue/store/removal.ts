@@ -45,7 +45,7 @@ export class Removal {
         return await this.#remove(entry, decodeTask(entry.value), related) === "removed" ? 1 : 0;
       } catch (error) {
         if (!(error instanceof ClosedError)) {
-          this.log.error("A task was not deleted; retrying.", { error, id: entry.key[1] });
+          this.log.error("A task was not deleted; retrying.", { error, task_id: entry.key[1] });
         }
         return 0;
       }

@@ -36,6 +36,7 @@ const COMMON = {
   callback_url: null,
   retried_from: null,
   submitted_by: null,
+  traceparent: null,
   params_bytes: 0,
   attempts: [],
   actions: [],

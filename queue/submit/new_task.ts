@@ -14,6 +14,7 @@ import { DELIVERY_TYPE } from "../task/callback_url.ts";
 import { InvalidInputError } from "../task/errors.ts";
 import { newId, shardOf } from "../task/ids.ts";
 import type { Json, TaskState } from "../task/record.ts";
+import { validTraceparent } from "../tracing.ts";
 import { placementAt } from "../task/transitions.ts";
 import type { Unique } from "./deduplication.ts";
 
@@ -53,6 +54,8 @@ export interface Submission {
   retried_from?: string;
   /** Who submits it; omitted: code in the same process. */
   submitted_by?: string;
+  /** The span that it is part of, as a `traceparent` (W3C Trace Context); one that is not valid is dropped. */
+  traceparent?: string;
 }
 
 /** A submission whose type and parameters were checked. */
@@ -174,6 +177,7 @@ export function newTask(
       callback_url: submission.callback_url ?? null,
       retried_from: submission.retried_from ?? null,
       submitted_by: submission.submitted_by ?? null,
+      traceparent: validTraceparent(submission.traceparent),
       params_bytes: bytes < 1_024 ? 0 : bytes,
       attempts: [],
       actions: [],

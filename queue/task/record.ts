@@ -143,6 +143,8 @@ export interface TaskRecord {
   retried_from: string | null;
   /** Who submitted it; null: code in the same process. */
   submitted_by: string | null;
+  /** The span of the request that submitted it (W3C Trace Context); null: it had none. */
+  traceparent: string | null;
   /** Bytes of its parameters; 0 for less than a kilobyte. */
   params_bytes: number;
   /** Its attempts that have ended, oldest first. */

@@ -118,6 +118,8 @@ export interface Task extends Omit<TaskSummary, "error"> {
   retention: number | null;
   /** Who submitted it; null: code in the same process. */
   submitted_by: string | null;
+  /** The span of the request that submitted it (W3C Trace Context). */
+  traceparent: string | null;
   /** Cancels and retries, oldest first. */
   actions: (Omit<TaskAction, "at"> & { at: string })[];
   /** Tasks that were submitted with this one as their `retried_from`. */
@@ -216,6 +218,7 @@ export function taskOf(
     timeout: task.timeout_ms / 1000,
     retention: task.retention_ms === null ? null : task.retention_ms / 1000,
     submitted_by: task.submitted_by,
+    traceparent: task.traceparent,
     actions: task.actions.map((action) => ({ ...action, at: time(action.at)! })),
     retried_as: [],
     redo: null,

@@ -18,6 +18,7 @@ import { json } from "../http/json.ts";
 import { Problem } from "../http/problem.ts";
 import { idempotencyOf, preferencesOf } from "../http/request_headers.ts";
 import type { StreamLimits, StreamSlot } from "../live/stream_limits.ts";
+import { traceparentOf } from "../monitoring/routes.ts";
 import type { Quotas } from "./quotas.ts";
 import { artifactRoutes } from "./artifacts.ts";
 import { bulkRoutes } from "./bulk.ts";
@@ -49,7 +50,11 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
 
   app.post("/submit", requireRole("operator"), async (c) => {
     const body = await readJson(c, submissionSchema);
-    const submission = { ...toSubmission(body, clock.now()), submitted_by: c.get("principal").name };
+    const submission = {
+      ...toSubmission(body, clock.now()),
+      submitted_by: c.get("principal").name,
+      traceparent: traceparentOf(c),
+    };
     await quotas.takeTasks(c, 1);
     const { minimal, wait } = preferencesOf(c);
     const place = wait === null ? null : placeOrNone(c, streams);
@@ -75,10 +80,10 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
 
   app.post("/batch", requireRole("operator"), async (c) => {
     const body = await readJson(c, batchSchema);
-    const submitted_by = c.get("principal").name;
+    const more = { submitted_by: c.get("principal").name, traceparent: traceparentOf(c) };
     const submissions = body.tasks.map((task, i) => ({
       ...toSubmission(task, clock.now(), `/tasks/${i}`),
-      submitted_by,
+      ...more,
     }));
     await quotas.takeTasks(c, submissions.length);
     const { tasks, created } = await queue.submitBatch(submissions, idempotencyOf(c, body));

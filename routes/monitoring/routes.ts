@@ -4,8 +4,10 @@
  * @module
  */
 
-import { Hono, type MiddlewareHandler } from "hono";
+import { SpanStatusCode } from "@opentelemetry/api";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
+import { activeTraceparent, tracedRequest } from "../../queue/tracing.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import type { StreamLimits } from "../live/stream_limits.ts";
 import { Metrics } from "./metrics.ts";
@@ -28,6 +30,26 @@ export function counting(metrics: Metrics, { clock }: AppOptions): MiddlewareHan
       clock.monotonic() - since,
     );
   };
+}
+
+/** Answers every request within a span, below that of its `traceparent`. */
+export function tracing(): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    const { method } = c.req;
+    const attributes = { "http.request.method": method, "url.path": c.req.path };
+    await tracedRequest(method, c.req.header("traceparent") ?? null, attributes, async (span) => {
+      await next();
+      const status = c.get("sentStatus") ?? c.res.status;
+      span.updateName(`${method} ${routePath(c, -1)}`);
+      span.setAttributes({ "http.route": routePath(c, -1), "http.response.status_code": status });
+      if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+    });
+  };
+}
+
+/** The span that a submit is part of: that of the request if it is traced, else the caller's. */
+export function traceparentOf(c: Context<AppEnv>): string | undefined {
+  return activeTraceparent() ?? c.req.header("traceparent");
 }
 
 /** The routes. */

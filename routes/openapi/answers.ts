@@ -105,6 +105,7 @@ const taskFields = {
   timeout: about(z.number(), "Longest run of an attempt in seconds."),
   retention: about(z.number().nullable(), "How long it is kept after its end, in seconds; null: as its status says."),
   submitted_by: about(z.string().nullable(), "Who submitted it; null: code in the service."),
+  traceparent: about(z.string().nullable(), "The span of the request that submitted it (W3C Trace Context)."),
   actions: about(
     z.array(z.object({
       action: z.enum(["cancel", "retry"]),

@@ -41,6 +41,7 @@ export function pending(placement: Placement = { kind: "ready", score: T }): Tas
       callback_url: null,
       retried_from: null,
       submitted_by: null,
+      traceparent: null,
       params_bytes: 0,
       record_only: false,
       shard: 0,

@@ -6,6 +6,7 @@
 
 import type { Clock } from "../../task/clock.ts";
 import { AbortedError, NonRetryableError } from "../../task/errors.ts";
+import { traced } from "../../tracing.ts";
 import type { Letter } from "./letter.ts";
 import { type Deferred, type Mailing, type MailingContext, MAX_DEFERRED, type Outcome, STOPPED } from "./mailing.ts";
 import { understand } from "./refusal.ts";
@@ -199,7 +200,9 @@ export class Sending {
         // Whoever is next on this connection must know the outcome first.
         try {
           this.mailing.markOnWire(index);
-          const sending = server.send(this.transport.from.address, message.to.address, message.messageId, bytes);
+          const from = this.transport.from.address;
+          const send = () => server.send(from, message.to.address, message.messageId, bytes);
+          const sending = traced("send mail", { "server.address": server.name }, send);
           const words = await this.#untilStopped(sending);
           this.#unknownInARow = 0;
           return this.#settle(index, words === null ? ["unknown", STOPPED] : ["sent", words]);
