@@ -67,7 +67,12 @@ const kv = await Deno.openKv(kvPath).catch((error: Error) =>
 );
 const handlers = createHandlers(clock, { ...settings, mail: { ...settings.mail, ledger: () => queue.mail } });
 const registry = new Registry(handlers.definitions);
-for (const [name, types] of [["CONCURRENCY", settings.concurrency], ["RATE_LIMIT", settings.rates]] as const) {
+const byType = {
+  CONCURRENCY: settings.concurrency,
+  RATE_LIMIT: settings.rates,
+  MAX_TASKS_PER_MINUTE: settings.quotas.tasksPerMinute,
+};
+for (const [name, types] of Object.entries(byType)) {
   try {
     registry.assertAll(Object.keys(types));
   } catch (error) {

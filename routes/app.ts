@@ -10,7 +10,7 @@ import type { Clock } from "../queue/task/clock.ts";
 import { logOf } from "../queue/log.ts";
 import { guard } from "./http/auth.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
-import { AuthThrottle } from "./http/auth_throttle.ts";
+import { AuthThrottle } from "./limits/auth_throttle.ts";
 import { StreamLimits } from "./live/stream_limits.ts";
 import { loginRoutes } from "./page/login.tsx";
 import { COMMON_HEADERS } from "./http/json.ts";
@@ -21,7 +21,8 @@ import { openApiRoutes } from "./openapi/routes.tsx";
 import { pageRoutes } from "./page/page.ts";
 import { withoutBase } from "./http/address.ts";
 import { Problem, problemResponse, toProblem } from "./http/problem.ts";
-import { Quotas } from "./api/quotas.ts";
+import { RequestLimits } from "./limits/request_limits.ts";
+import { Quotas } from "./limits/quotas.ts";
 import { schedulePageRoutes } from "./page/schedules/page.tsx";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { staticRoutes } from "./page/static.ts";
@@ -61,7 +62,8 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
       if (!c.res.headers.has(name)) c.res.headers.set(name, value);
     }
   });
-  app.use(guard(options, guesses), assertAcceptable(), quotas.assertRoom());
+  const requests = new RequestLimits(options);
+  app.use(requests.ofAddress(), guard(options, guesses), requests.ofToken(), assertAcceptable(), quotas.assertRoom());
 
   app.route("/api/tasks", taskRoutes(options, streams, quotas));
   app.route("/api/schedules", scheduleRoutes(options, quotas));

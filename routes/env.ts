@@ -9,7 +9,7 @@ import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Metrics } from "./monitoring/metrics.ts";
 import type { Network } from "./network.ts";
-import type { QuotaLimits } from "./limits.ts";
+import type { QuotaLimits } from "./limits/defaults.ts";
 import type { Role, Token } from "./settings.ts";
 
 /** What the routes work with. */

@@ -204,15 +204,15 @@ export function readRates(text: string): Record<string, string> {
   return rates;
 }
 
-/** Slots by type. */
-export function readConcurrency(text: string): Record<string, number> {
-  const slots: Record<string, number> = {};
+/** A number of each type: `csv_processing=4`, separated by commas. */
+export function readCounts(name: string, text: string, digits: number): Record<string, number> {
+  const counts: Record<string, number> = {};
   for (const part of text.split(",").map((part) => part.trim()).filter(Boolean)) {
-    const match = /^([a-z][a-z0-9_]*)=(\d{1,4})$/.exec(part);
-    if (!match || match[2] === "0") throw new SettingError("CONCURRENCY", `"${part}" is not type=slots.`);
-    slots[match[1]] = Number(match[2]);
+    const match = /^([a-z][a-z0-9_]*)=([1-9]\d*)$/.exec(part);
+    if (!match || match[2].length > digits) throw new SettingError(name, `"${part}" is not type=number.`);
+    counts[match[1]] = Number(match[2]);
   }
-  return slots;
+  return counts;
 }
 
 /** The lowest level that is written, and those of some modules: `info,store=debug`. */

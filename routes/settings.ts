@@ -10,12 +10,18 @@ import { QUEUE_DEFAULTS } from "../queue/options.ts";
 import type { LogLevel } from "../queue/log.ts";
 import type { Retention } from "../queue/task/summary.ts";
 import type { Network } from "./network.ts";
-import { DEFAULT_QUOTAS, MAX_CONNECTIONS, MAX_STREAMS, MAX_STREAMS_PER_CALLER, type QuotaLimits } from "./limits.ts";
+import {
+  DEFAULT_QUOTAS,
+  MAX_CONNECTIONS,
+  MAX_STREAMS,
+  MAX_STREAMS_PER_CALLER,
+  type QuotaLimits,
+} from "./limits/defaults.ts";
 import {
   duration,
   isLoopback,
   isStoreFile,
-  readConcurrency,
+  readCounts,
   readDkim,
   readLogLevels,
   readNetworks,
@@ -123,7 +129,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     kvPath,
     backups: backupDirectory ? { directory: backupDirectory, everyMs, keep } : null,
     roles: { api: roles.includes("api"), worker: roles.includes("worker") },
-    concurrency: readConcurrency(text("CONCURRENCY", "")),
+    concurrency: readCounts("CONCURRENCY", text("CONCURRENCY", ""), 4),
     leaseMs: integer("LEASE_MS", QUEUE_DEFAULTS.leaseMs, 1_000, 600_000),
     retention: readRetention(text("RETENTION", "")),
     rates: readRates(text("RATE_LIMIT", "off")),
@@ -139,9 +145,13 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     maxStreams: integer("MAX_STREAMS", MAX_STREAMS, 1, 1_000_000),
     maxStreamsPerCaller: integer("MAX_STREAMS_PER_CALLER", MAX_STREAMS_PER_CALLER, 1, 1_000_000),
     quotas: {
+      requestsPerSecond: integer("MAX_REQUESTS_PER_SECOND", DEFAULT_QUOTAS.requestsPerSecond, 1, 1_000_000),
+      tasksPerMinute: readCounts("MAX_TASKS_PER_MINUTE", text("MAX_TASKS_PER_MINUTE", ""), 9),
       tasksPerSecond: integer("MAX_TASKS_PER_SECOND", DEFAULT_QUOTAS.tasksPerSecond, 1, 1_000_000),
       openTasks: integer("MAX_OPEN_TASKS", DEFAULT_QUOTAS.openTasks, 1, Number.MAX_SAFE_INTEGER),
       openBytes: integer("MAX_OPEN_BYTES", DEFAULT_QUOTAS.openBytes, 1, Number.MAX_SAFE_INTEGER),
+      uploadsAtOnce: integer("MAX_UPLOADS_AT_ONCE", DEFAULT_QUOTAS.uploadsAtOnce, 1, 100_000),
+      schedules: integer("MAX_SCHEDULES", DEFAULT_QUOTAS.schedules, 0, 100_000),
       unusedUploadBytes: integer(
         "MAX_UNUSED_UPLOAD_BYTES",
         DEFAULT_QUOTAS.unusedUploadBytes,

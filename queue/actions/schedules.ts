@@ -28,9 +28,6 @@ export type MissedPolicy = (typeof MISSED_POLICIES)[number];
 /** A tick that is later than this, in milliseconds, was missed; so was one if the next is already due. */
 const MISSED_AFTER_MS = 60_000;
 
-/** Most schedules in one store. */
-const MAX_SCHEDULES = 1_000;
-
 /** What makes a schedule. */
 export interface ScheduleInput {
   /** Display name. Default: the task type. */
@@ -43,6 +40,14 @@ export interface ScheduleInput {
   missed?: MissedPolicy;
   /** What each tick submits. */
   submission: Omit<Submission, "run_at" | "depends_on" | "ref" | "schedule_id" | "retried_from" | "submitted_by">;
+}
+
+/** Limits on all schedules together. */
+export interface ScheduleLimits {
+  /** How many there may be. Default: no limit. */
+  most?: number;
+  /** Most tasks that they may start an hour. Default: no limit. */
+  perHour?: number;
 }
 
 /** A schedule. Times are milliseconds since the epoch. */
@@ -78,7 +83,7 @@ export class Schedules {
    * Creates a schedule.
    *
    * @param by Who asks.
-   * @param perHour Most tasks that all schedules together may start an hour. Default: no limit.
+   * @param limits How many there may be, and how often they may start. Default: no limit.
    *
    * @returns The schedule, and whether it is new (false: the idempotency key was used before).
    * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
@@ -86,7 +91,7 @@ export class Schedules {
   async create(
     input: ScheduleInput,
     by: string,
-    { idempotency, perHour = Infinity }: { idempotency?: IdempotencyKey; perHour?: number } = {},
+    { idempotency, limits = {} }: { idempotency?: IdempotencyKey; limits?: ScheduleLimits } = {},
   ): Promise<{ schedule: Schedule; created: boolean }> {
     const wanted = await this.#check(input);
     const now = this.core.clock.now();
@@ -120,7 +125,8 @@ export class Schedules {
     const before = await made(emptyChangeset());
     if (before) return { schedule: before, created: false };
     const others = await this.list();
-    if (others.length >= MAX_SCHEDULES) refuse("", `There are ${MAX_SCHEDULES} schedules already.`);
+    const { most = Infinity, perHour = Infinity } = limits;
+    if (others.length >= most) refuse("", `There are ${most.toLocaleString("en")} schedules already.`);
     assertLoad([...others, schedule], perHour, "/cron");
     while (true) {
       const changeset = emptyChangeset(`schedule:${schedule.id}`);
@@ -138,12 +144,16 @@ export class Schedules {
    * Replaces what a schedule submits, and when. Its id, its history and whether it is paused stay.
    *
    * @param change Makes what it is to be of what it is; called again if someone else changes it meanwhile.
-   * @param perHour Most tasks that all schedules together may start an hour. Default: no limit.
+   * @param limits How many there may be, and how often they may start. Default: no limit.
    *
    * @throws {NotFoundError} If there is none.
    * @throws {InvalidInputError} If something is wrong with it. Nothing is stored.
    */
-  async replace(id: string, change: (schedule: Schedule) => ScheduleInput, perHour = Infinity): Promise<Schedule> {
+  async replace(
+    id: string,
+    change: (schedule: Schedule) => ScheduleInput,
+    { perHour = Infinity }: ScheduleLimits = {},
+  ): Promise<Schedule> {
     return (await this.#change(id, async (before) => {
       const wanted = await this.#check(change(before));
       const all = await this.list();
@@ -214,7 +224,7 @@ export class Schedules {
    *
    * @throws {NotFoundError} If there is none.
    */
-  async setPaused(id: string, paused: boolean, perHour = Infinity): Promise<Schedule> {
+  async setPaused(id: string, paused: boolean, { perHour = Infinity }: ScheduleLimits = {}): Promise<Schedule> {
     if (!paused) {
       const all = await this.list();
       assertLoad(all.map((one) => one.id === id ? { ...one, paused } : one), perHour, "");

@@ -18,7 +18,7 @@ import { withBase } from "../http/address.ts";
 import { nextTimesQuery, readQuery } from "../http/query.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { idempotencyOf } from "../http/request_headers.ts";
-import type { Quotas } from "./quotas.ts";
+import type { Quotas } from "../limits/quotas.ts";
 import { taskResponse } from "./task_response.ts";
 import { nameSchema, submissionFields, toFields } from "../../queue/submit/submission.ts";
 
@@ -123,7 +123,7 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
     const body = await readJson(c, scheduleSchema);
     const { schedule, created } = await schedules.create(toSchedule(body), c.get("principal").name, {
       idempotency: idempotencyOf(c, ["schedule", body]),
-      perHour: quotas.scheduledPerHour,
+      limits: quotas.scheduleLimits,
     });
     c.header("Location", withBase(`/api/schedules/${schedule.id}`, publicUrl));
     return c.json(shown(schedule), created ? 201 : 200);
@@ -141,7 +141,7 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
   app.patch("/:id", requireRole("operator"), async (c) => {
     const change = await readJson(c, changeSchema);
     const changed = (schedule: Schedule) => toSchedule(changedBody(schedule, change));
-    return c.json(shown(await schedules.replace(c.req.param("id"), changed, quotas.scheduledPerHour)));
+    return c.json(shown(await schedules.replace(c.req.param("id"), changed, quotas.scheduleLimits)));
   });
 
   app.delete("/:id", requireRole("operator"), async (c) => {
@@ -154,7 +154,7 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
   });
 
   app.post("/:id/resume", requireRole("operator"), async (c) => {
-    return c.json(shown(await schedules.setPaused(c.req.param("id"), false, quotas.scheduledPerHour)));
+    return c.json(shown(await schedules.setPaused(c.req.param("id"), false, quotas.scheduleLimits)));
   });
 
   app.post("/:id/trigger", requireRole("operator"), async (c) => {

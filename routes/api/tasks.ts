@@ -19,7 +19,7 @@ import { Problem } from "../http/problem.ts";
 import { idempotencyOf, preferencesOf } from "../http/request_headers.ts";
 import type { StreamLimits, StreamSlot } from "../live/stream_limits.ts";
 import { traceparentOf } from "../monitoring/routes.ts";
-import type { Quotas } from "./quotas.ts";
+import type { Quotas } from "../limits/quotas.ts";
 import { artifactRoutes } from "./artifacts.ts";
 import { bulkRoutes } from "./bulk.ts";
 import { REDO_ONLY } from "../../queue/define.ts";
@@ -55,7 +55,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
       submitted_by: c.get("principal").name,
       traceparent: traceparentOf(c),
     };
-    await quotas.takeTasks(c, 1);
+    await quotas.takeTasks(c, 1, [body.task_type]);
     const { minimal, wait } = preferencesOf(c);
     const place = wait === null ? null : placeOrNone(c, streams);
     let { task, created } = await queue.submit(submission, idempotencyOf(c, body)).catch((error) => {
@@ -85,7 +85,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
       ...toSubmission(task, clock.now(), `/tasks/${i}`),
       ...more,
     }));
-    await quotas.takeTasks(c, submissions.length);
+    await quotas.takeTasks(c, submissions.length, submissions.map(({ task_type }) => task_type));
     const { tasks, created } = await queue.submitBatch(submissions, idempotencyOf(c, body));
     return json(c, { tasks: tasks.map(summary) }, created ? 201 : 200);
   });

@@ -11,7 +11,7 @@ import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
 import { readQuery, undeliveredQuery } from "../http/query.ts";
-import type { Quotas } from "./quotas.ts";
+import type { Quotas } from "../limits/quotas.ts";
 import { taskResponse } from "./task_response.ts";
 
 /** Messages on a page. */

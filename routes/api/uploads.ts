@@ -13,7 +13,7 @@ import { mediaTypeOf, peek } from "../http/media_type.ts";
 import type { IdempotencyKey } from "../../queue/submit/deduplication.ts";
 import { idempotencyOf, isPacked, unpackedBody } from "../http/request_headers.ts";
 import { Problem } from "../http/problem.ts";
-import type { Quotas } from "./quotas.ts";
+import type { Quotas } from "../limits/quotas.ts";
 
 /** The response to an upload. */
 export interface UploadAnswer {

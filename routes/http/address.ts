@@ -8,6 +8,7 @@
 
 import type { Context } from "hono";
 import ipaddr from "ipaddr.js";
+import { RecentMap } from "../../queue/recent_map.ts";
 import { isTrusted } from "../network.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 
@@ -25,6 +26,17 @@ export function addressOf(c: Context<AppEnv>, { trustedProxies = [] }: Options):
     if (!ipaddr.isValid(before)) break;
     address = before;
   }
+  const known = clients.get(address);
+  if (known !== undefined) return known;
+  const client = clientOf(address);
+  clients.set(address, client);
+  return client;
+}
+
+/** What addresses that were seen lately count as. */
+const clients = new RecentMap<string, string>(1_000);
+
+function clientOf(address: string): string {
   if (!ipaddr.isValid(address)) return address;
   const parsed = ipaddr.process(address);
   if (parsed.kind() === "ipv4") return parsed.toString();

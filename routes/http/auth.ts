@@ -10,7 +10,7 @@ import { getSignedCookie, setSignedCookie } from "hono/cookie";
 import type { Caller, Permission } from "../../queue/task/api_types.ts";
 import type { AppEnv, AppOptions, Principal } from "../env.ts";
 import { addressOf, isSecure, withBase } from "./address.ts";
-import type { AuthThrottle } from "./auth_throttle.ts";
+import type { AuthThrottle } from "../limits/auth_throttle.ts";
 import { Problem } from "./problem.ts";
 import { isLoopback, type Role, ROLES, type Token } from "../settings.ts";
 

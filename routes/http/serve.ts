@@ -16,7 +16,7 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import { type Clock, delay, repeat, within } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
-import { MAX_CONNECTIONS } from "../limits.ts";
+import { MAX_CONNECTIONS } from "../limits/defaults.ts";
 import { COMMON_HEADERS } from "./json.ts";
 import { answerOf, Problem } from "./problem.ts";
 import type { Bindings, ServerSocket } from "../env.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { MAX_STREAMS, MAX_STREAMS_PER_CALLER } from "../limits.ts";
+import { MAX_STREAMS, MAX_STREAMS_PER_CALLER } from "../limits/defaults.ts";
 import type { Context } from "hono";
 import { type Clock, repeat, type Repeating } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";

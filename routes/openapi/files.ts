@@ -63,7 +63,7 @@ export const FILE_OPERATIONS: Operations = {
     answers: { 201: { description: "What was stored.", schema: uploads } },
     problems: [
       ...["no_file", "broken_multipart", "broken_encoding", "unsupported_encoding", "too_large"] as const,
-      ...["too_many_parts", "too_many_uploads", "disk_full"] as const,
+      ...["too_many_parts", "too_many_uploads", "too_many_uploads_at_once", "disk_full"] as const,
     ],
   },
   "GET /api/tasks/{id}/artifacts": {

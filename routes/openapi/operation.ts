@@ -85,6 +85,12 @@ export const problem = z.object({
 }).meta({ id: "Problem" });
 
 const RETRY_AFTER = z.object({ "Retry-After": about(z.string(), "Seconds to wait before it is tried again.") });
+const RATE_LIMIT = RETRY_AFTER.extend({
+  "RateLimit-Policy": z.string().optional().meta({
+    description: "Where a rate is the limit: how much in which window.",
+  }),
+  RateLimit: z.string().optional().meta({ description: "What is left of it, and in how many seconds there is more." }),
+});
 const CHALLENGE = z.object({ "WWW-Authenticate": z.string() });
 
 /** The answers that tell problems, by their status. */
@@ -92,7 +98,7 @@ function problemResponses(codes: ProblemCode[]): Record<string, ZodOpenApiRespon
   const statuses = [...new Set(codes.flatMap((code) => [...PROBLEMS[code].status]))].sort((a, b) => a - b);
   return Object.fromEntries(statuses.map((status) => {
     const those = codes.filter((code) => (PROBLEMS[code].status as readonly number[]).includes(status));
-    const headers = status === 429 || status === 503 ? RETRY_AFTER : status === 401 ? CHALLENGE : undefined;
+    const headers = status === 429 ? RATE_LIMIT : status === 503 ? RETRY_AFTER : status === 401 ? CHALLENGE : undefined;
     return [String(status), {
       description: those.map((code) => `\`${code}\`: ${PROBLEMS[code].when}`).join("\n\n"),
       headers,
@@ -140,7 +146,7 @@ function merged(
 }
 
 /** Problems of any request, of those that need a token, change something, or have a body. */
-const ANY: ProblemCode[] = ["misdirected", "not_acceptable", "internal", "busy", "closed"];
+const ANY: ProblemCode[] = ["too_many_requests", "misdirected", "not_acceptable", "internal", "busy", "closed"];
 const GUARDED: ProblemCode[] = ["unauthorized", "too_many_guesses"];
 const CHANGING: ProblemCode[] = ["foreign_origin", "conflict", "fenced", "outcome_unknown"];
 const WITH_BODY: ProblemCode[] = [

@@ -103,7 +103,7 @@ const scheduleOperations: Operations = {
       201: { description: "The task.", schema: answers.task, headers: location },
       200: { description: "The one that the Idempotency-Key has made before.", schema: answers.task },
     },
-    problems: ["not_found", "invalid_input", "too_many_tasks", "too_many_open_tasks", "disk_full"],
+    problems: ["not_found", "invalid_input", "too_many_tasks", "too_many_of_type", "too_many_open_tasks", "disk_full"],
   },
 };
 
@@ -160,7 +160,7 @@ const messageOperations: Operations = {
       201: { description: "The task.", schema: answers.task, headers: location },
       204: { description: "It had made a task, which was deleted since." },
     },
-    problems: ["not_found", "invalid_input", "too_many_tasks", "too_many_open_tasks", "disk_full"],
+    problems: ["not_found", "invalid_input", "too_many_tasks", "too_many_of_type", "too_many_open_tasks", "disk_full"],
   },
   "DELETE /api/undelivered/{id}": {
     id: "discardUndelivered",

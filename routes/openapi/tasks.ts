@@ -51,7 +51,7 @@ export function taskOperations(submission: z.ZodType): Operations {
           headers: location,
         },
       },
-      problems: ["too_many_tasks", "too_many_open_tasks", "disk_full"],
+      problems: ["too_many_tasks", "too_many_of_type", "too_many_open_tasks", "disk_full"],
     },
     "POST /api/tasks/batch": {
       id: "submitBatch",
@@ -74,7 +74,7 @@ export function taskOperations(submission: z.ZodType): Operations {
         201: { description: "Their summaries, in the order of the request.", schema: answers.batch },
         200: { description: "Those that the Idempotency-Key has made before.", schema: answers.batch },
       },
-      problems: ["too_many_tasks", "too_many_open_tasks", "disk_full"],
+      problems: ["too_many_tasks", "too_many_of_type", "too_many_open_tasks", "disk_full"],
     },
     "GET /api/tasks": {
       id: "listTasks",
@@ -140,7 +140,14 @@ export function taskOperations(submission: z.ZodType): Operations {
         202: { description: "The task, PENDING again.", schema: answers.task },
         201: { description: "With `only`: the new task.", schema: answers.task, headers: location },
       },
-      problems: ["not_found", "illegal_transition", "too_many_tasks", "too_many_open_tasks", "disk_full"],
+      problems: [
+        "not_found",
+        "illegal_transition",
+        "too_many_tasks",
+        "too_many_of_type",
+        "too_many_open_tasks",
+        "disk_full",
+      ],
     },
     "GET /api/tasks/{id}/graph": {
       id: "getTaskGraph",

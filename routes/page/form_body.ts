@@ -10,7 +10,7 @@ import { controlOf, type Schema } from "../../islands/form/schema/schema.ts";
 import type { InputIssue } from "../../queue/task/errors.ts";
 import { lossesOf } from "../../queue/task/json/exact.ts";
 import type { Json } from "../../queue/task/record.ts";
-import type { Quotas } from "../api/quotas.ts";
+import type { Quotas } from "../limits/quotas.ts";
 import { RequestFiles } from "../api/uploads.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { readMultipart, refuseLong } from "../http/body.ts";

@@ -13,7 +13,7 @@ import { withBase } from "../http/address.ts";
 import { renderDocument } from "./document.tsx";
 import { returnTo } from "./return_to.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import type { AuthThrottle } from "../http/auth_throttle.ts";
+import type { AuthThrottle } from "../limits/auth_throttle.ts";
 import type { StreamLimits } from "../live/stream_limits.ts";
 import { Problem } from "../http/problem.ts";
 import type { Token } from "../settings.ts";

@@ -7,7 +7,7 @@
 import { Hono } from "hono";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { withBase } from "../http/address.ts";
-import type { Quotas } from "../api/quotas.ts";
+import type { Quotas } from "../limits/quotas.ts";
 import type { StatsFeed } from "../live/stats_feed.ts";
 import { pageFormRoutes } from "./page_forms.ts";
 import { Pages } from "./pages.tsx";

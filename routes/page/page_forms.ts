@@ -20,7 +20,7 @@ import { readForm } from "../http/body.ts";
 import { addIssues, readerOf, readParams, readSentForm } from "./form_body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import type { Pages } from "./pages.tsx";
-import type { Quotas } from "../api/quotas.ts";
+import type { Quotas } from "../limits/quotas.ts";
 import { Problem } from "../http/problem.ts";
 import { parseSubmission, toSubmission } from "../../queue/submit/submission.ts";
 import { returnTo } from "./return_to.ts";
@@ -48,7 +48,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
       const key = one("idempotency_key")?.slice(0, 200);
       try {
         const parsed = parseSubmission(body);
-        await quotas.takeTasks(c, 1);
+        await quotas.takeTasks(c, 1, [type]);
         const { task } = await queue.submit(
           { ...toSubmission(parsed, clock.now()), submitted_by: c.get("principal").name },
           // The same form sent twice is one task, though its file was stored twice.
@@ -74,7 +74,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     const type = (await readForm(c)).get("task_type") ?? "";
     const definition = queue.registry.public().find((one) => one.type === type);
     if (!definition?.example) throw new NotFoundError(`An example of ${type.slice(0, 64)}`);
-    await quotas.takeTasks(c, 1);
+    await quotas.takeTasks(c, 1, [type]);
     const submitted_by = c.get("principal").name;
     const { task } = await queue.submit({ task_type: type, input_params: definition.example, submitted_by });
     return c.redirect(withBase(hrefOf(HOME, { task: task.task.id }), publicUrl), 303);

@@ -11,7 +11,7 @@ import { HOME, hrefOf } from "../../islands/app/url.ts";
 import type { UndeliveredMessage } from "../../queue/submit/inbox.ts";
 import { InvalidInputError, NotFoundError } from "../../queue/task/errors.ts";
 import { afterOf, MESSAGES_SHOWN } from "../api/undelivered.ts";
-import type { Quotas } from "../api/quotas.ts";
+import type { Quotas } from "../limits/quotas.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { requireRole } from "../http/auth.ts";
 import { readForm } from "../http/body.ts";

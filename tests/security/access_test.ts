@@ -1,7 +1,7 @@
 /** Sign-in, sessions, and what a caller may take of the service. */
 
 import type { Token } from "../../routes/settings.ts";
-import { AuthThrottle } from "../../routes/http/auth_throttle.ts";
+import { AuthThrottle } from "../../routes/limits/auth_throttle.ts";
 import { parseNetwork } from "../../routes/network.ts";
 import { silent } from "../../queue/log.ts";
 import { assertEquals, assertMatch, assertThrows, ok } from "../support/assert.ts";

@@ -20,7 +20,7 @@ import type { Schedule } from "../../../queue/actions/schedules.ts";
 import { foundOrNull, InvalidInputError, NotFoundError } from "../../../queue/task/errors.ts";
 import type { Json } from "../../../queue/task/record.ts";
 import { statusOf, type TaskState } from "../../../queue/task/record.ts";
-import type { Quotas } from "../../api/quotas.ts";
+import type { Quotas } from "../../limits/quotas.ts";
 import { bodyOf, changedBody, NEXT_TIMES, parseSchedule, toSchedule } from "../../api/schedules.ts";
 import { typeInfos } from "../../api/system.ts";
 import type { AppEnv, AppOptions } from "../../env.ts";
@@ -239,9 +239,9 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
           ...Object.fromEntries(fields),
           ...{ cron, timezone, missed, name: name || null, task_type: type, input_params: values },
         };
-        const perHour = quotas.scheduledPerHour;
-        if (id) await schedules.replace(id, (schedule) => toSchedule(changedBody(schedule, input)), perHour);
-        else await schedules.create(toSchedule(parseSchedule(input)), c.get("principal").name, { perHour });
+        const limits = quotas.scheduleLimits;
+        if (id) await schedules.replace(id, (schedule) => toSchedule(changedBody(schedule, input)), limits);
+        else await schedules.create(toSchedule(parseSchedule(input)), c.get("principal").name, { limits });
         return c.redirect(withBase("/schedules", publicUrl), 303);
       }
     } catch (error) {
@@ -280,7 +280,7 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
           await schedules.setPaused(id, true);
           break;
         case "resume":
-          await schedules.setPaused(id, false, quotas.scheduledPerHour);
+          await schedules.setPaused(id, false, quotas.scheduleLimits);
           break;
         case "delete":
           await schedules.delete(id);

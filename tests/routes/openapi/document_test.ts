@@ -40,7 +40,9 @@ Deno.test("every code of a problem in the source is described, and nothing else"
       if (isDirectory) await walk(new URL(`${name}/`, folder));
       else if (/\.tsx?$/.test(name)) {
         const text = await Deno.readTextFile(new URL(name, folder));
-        for (const [, code] of text.matchAll(/new Problem\(\s*\d{3},\s*"(\w+)"/g)) codes.add(code);
+        for (const [, code] of text.matchAll(/(?:new Problem\(\s*\d{3}|\.refusal\(\w*(?:"")?,\s*\w+),\s*"(\w+)"/g)) {
+          codes.add(code);
+        }
         const [, table] = /const STATUS: Record<string, ContentfulStatusCode> = \{([^}]+)\}/.exec(text) ?? [];
         for (const [, code] of (table ?? "").matchAll(/(\w+): \d{3}/g)) codes.add(code);
       }

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import type { Clock } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
 import { RecentMap } from "../../queue/recent_map.ts";
-import { Problem } from "./problem.ts";
+import { Problem } from "../http/problem.ts";
 
 /** Failures allowed without a wait. */
 const FREE = 5;

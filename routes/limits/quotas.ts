@@ -5,11 +5,12 @@
  * @module
  */
 
-import { DEFAULT_QUOTAS, type QuotaLimits } from "../limits.ts";
+import { Allowances } from "./allowances.ts";
+import { DEFAULT_QUOTAS, type QuotaLimits } from "./defaults.ts";
 import type { Context, MiddlewareHandler } from "hono";
 // Older versions of Deno have no statfs: as a namespace it is only missed where it is called.
 import * as fs from "node:fs/promises";
-import { RecentMap } from "../../queue/recent_map.ts";
+import type { ScheduleLimits } from "../../queue/actions/schedules.ts";
 import { MAX_BATCH, UPLOAD_KEPT_HOURS } from "../../queue/task/limits.ts";
 import type { OpenWork } from "../../queue/store/counts.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
@@ -25,8 +26,6 @@ const BURST_S = 10;
 const FRESH_MS = 1_000;
 /** Finding unused uploads means scanning all of them, so it is done less often. */
 const UPLOADS_FRESH_MS = 10_000;
-/** The most callers whose rate is remembered. */
-const REMEMBERED = 10_000;
 
 /** Reads a value again only some time after the last read has finished. */
 class Fresh<T> {
@@ -53,8 +52,11 @@ class Fresh<T> {
 export class Quotas {
   readonly #limits: QuotaLimits;
   readonly #options: AppOptions;
-  /** How many tasks each caller may still submit, and as of when. */
-  readonly #buckets = new RecentMap<string, { left: number; at: number }>(REMEMBERED);
+  readonly #tasks: Allowances;
+  /** Of the types that have a limit. */
+  readonly #types: Map<string, Allowances>;
+  /** Requests with uploads that are under way, by caller. */
+  readonly #uploading = new Map<string, number>();
   readonly #open: Fresh<OpenWork>;
   readonly #unused: Fresh<number>;
   readonly #free: Fresh<number>;
@@ -67,6 +69,12 @@ export class Quotas {
     const { queue, clock, storePath, log } = options;
     this.#options = options;
     this.#limits = { ...DEFAULT_QUOTAS, ...options.quotas };
+    const { tasksPerSecond, tasksPerMinute } = this.#limits;
+    // A full batch is allowed at any rate limit.
+    this.#tasks = new Allowances(clock, tasksPerSecond, Math.max(MAX_BATCH, BURST_S * tasksPerSecond));
+    this.#types = new Map(
+      Object.entries(tasksPerMinute).map(([type, count]) => [type, new Allowances(clock, count / 60, count)]),
+    );
     const now = () => clock.monotonic();
     this.#open = new Fresh(now, () => queue.openWork());
     this.#unused = new Fresh(now, async () => {
@@ -89,24 +97,26 @@ export class Quotas {
   }
 
   /**
-   * Deducts the tasks that a caller is about to submit from its allowance.
+   * Deducts the tasks that a caller is about to submit from its allowance, and from those of their types.
    *
-   * @throws {Problem} 429 if there are too many per second, or if the caller has too many unfinished tasks.
+   * @param types The type of each, as far as it is known.
+   * @throws {Problem} 429 if there are too many per second, too many a minute of a type, or too many unfinished ones.
    */
-  async takeTasks(c: Context<AppEnv>, count: number): Promise<void> {
+  async takeTasks(c: Context<AppEnv>, count: number, types: readonly string[] = []): Promise<void> {
     const { tasksPerSecond, openTasks, openBytes } = this.#limits;
-    const now = this.#options.clock.monotonic();
     const { name } = c.get("principal");
-    // A full batch is allowed at any rate limit.
-    const most = Math.max(MAX_BATCH, BURST_S * tasksPerSecond);
-    const bucket = this.#buckets.get(name) ?? { left: most, at: now };
-    const left = Math.min(most, bucket.left + (now - bucket.at) / 1000 * tasksPerSecond);
-    if (left < count) {
-      const detail = `A caller may submit at most ${tasksPerSecond.toLocaleString("en")} tasks per second.`;
-      const wait = Math.ceil((count - left) / tasksPerSecond);
-      throw new Problem(429, "too_many_tasks", detail, [], { "Retry-After": String(wait) });
+    const ofTypes = [...Map.groupBy(types.filter((type) => this.#types.has(type)), (type) => type)]
+      .map(([type, { length }]) => ({ type, length, allowances: this.#types.get(type)! }));
+    for (const { type, length, allowances } of ofTypes) {
+      if (allowances.left("") >= length) continue;
+      const detail = `At most ${allowances.burst.toLocaleString("en")} tasks of ${type} may be submitted a minute.`;
+      throw allowances.refusal("", length, "too_many_of_type", detail);
     }
-    this.#buckets.set(name, { left: left - count, at: now });
+    if (!this.#tasks.take(name, count)) {
+      const detail = `A caller may submit at most ${tasksPerSecond.toLocaleString("en")} tasks per second.`;
+      throw this.#tasks.refusal(name, count, "too_many_tasks", detail);
+    }
+    for (const { length, allowances } of ofTypes) allowances.take("", length);
     const { tasks = 0, bytes = 0 } = (await this.#open.get())[name] ?? {};
     if (tasks + count <= openTasks && bytes <= openBytes) return;
     const detail = tasks + count > openTasks
@@ -119,28 +129,47 @@ export class Quotas {
    * Reserves room for the uploads of a request: its Content-Length, or the maximum if it has none or is packed.
    *
    * @returns Call it with the number of bytes stored, once the request is answered, to release the room.
-   * @throws {Problem} 507 if there are too many unused uploads.
+   * @throws {Problem} 429 if the caller has too many under way, 507 if there are too many unused uploads.
    */
   async reserveUploads(c: Context<AppEnv>): Promise<(stored: number) => void> {
-    const { unusedUploadBytes } = this.#limits;
+    const { unusedUploadBytes, uploadsAtOnce } = this.#limits;
+    const { name } = c.get("principal");
+    const uploading = this.#uploading.get(name) ?? 0;
+    if (uploading >= uploadsAtOnce) {
+      const detail = `A caller may have at most ${uploadsAtOnce} requests with uploads under way.`;
+      throw new Problem(429, "too_many_uploads_at_once", detail, [], { "Retry-After": "5" });
+    }
     const told = c.req.header("Content-Length");
     const unknown = told === undefined || isPacked(c);
     const wanted = unknown ? this.#options.maxUploadTotalBytes : Number(told) || 0;
-    if (await this.#unused.get() + this.#added + this.#reserved + wanted <= unusedUploadBytes) {
+    this.#uploading.set(name, uploading + 1);
+    const end = () => {
+      const left = this.#uploading.get(name)! - 1;
+      if (left > 0) this.#uploading.set(name, left);
+      else this.#uploading.delete(name);
+    };
+    const unused = await this.#unused.get().catch((error) => {
+      end();
+      throw error;
+    });
+    if (unused + this.#added + this.#reserved + wanted <= unusedUploadBytes) {
       this.#reserved += wanted;
       return (stored) => {
         this.#reserved -= wanted;
         this.#added += stored;
+        end();
       };
     }
+    end();
     const detail = `Unused uploads take ${unusedUploadBytes.toLocaleString("en")} bytes or more. ` +
       `Each is removed after ${UPLOAD_KEPT_HOURS} hours.`;
     throw new Problem(507, "too_many_uploads", detail);
   }
 
-  /** How many starts per hour all schedules may have together. */
-  get scheduledPerHour(): number {
-    return this.#limits.scheduledPerHour;
+  /** How many schedules there may be, and how many starts an hour of all of them together. */
+  get scheduleLimits(): ScheduleLimits {
+    const { schedules: most, scheduledPerHour: perHour } = this.#limits;
+    return { most, perHour };
   }
 
   /** Rejects immediately what a full disk would reject after a long wait. */

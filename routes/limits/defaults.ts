@@ -6,14 +6,22 @@
 
 /** Limits of a store. */
 export interface QuotaLimits {
+  /** Requests per second of one address, and of one token, averaged over ten seconds. Default 10,000. */
+  requestsPerSecond: number;
   /** Tasks per second of one caller, averaged over ten seconds. Default 10,000. */
   tasksPerSecond: number;
+  /** Submits a minute by type; a type that is not named has no limit. Default: none. */
+  tasksPerMinute: Record<string, number>;
   /** Unfinished tasks of one caller. Default 5,000,000. */
   openTasks: number;
   /** Bytes of the parameters of these. Default 10 GB. */
   openBytes: number;
+  /** Requests with uploads that one caller may have under way. Default 50. */
+  uploadsAtOnce: number;
   /** Bytes of unused uploads. Default 20 GB. */
   unusedUploadBytes: number;
+  /** Schedules in all. Default 1,000. */
+  schedules: number;
   /** Starts per hour of all schedules together. Default 36,000. */
   scheduledPerHour: number;
   /** Bytes kept free on the store's disk. Default 200 MB. */
@@ -22,10 +30,14 @@ export interface QuotaLimits {
 
 /** The default limits. */
 export const DEFAULT_QUOTAS: QuotaLimits = {
+  requestsPerSecond: 10_000,
   tasksPerSecond: 10_000,
+  tasksPerMinute: {},
   openTasks: 5_000_000,
   openBytes: 10_000_000_000,
+  uploadsAtOnce: 50,
   unusedUploadBytes: 20_000_000_000,
+  schedules: 1_000,
   scheduledPerHour: 36_000,
   freeDiskBytes: 200_000_000,
 };
