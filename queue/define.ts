@@ -48,6 +48,8 @@ export interface TaskContext<P = unknown, C = Json> {
   readonly id: string;
   /** The parameters, checked and with their defaults. */
   readonly params: P;
+  /** The time of the schedule that the task is for, milliseconds since the epoch; null: no tick or backfill made it. */
+  readonly scheduledFor: number | null;
   /** The number of this attempt, starting at 1. */
   readonly attempt: number;
   /**

@@ -393,6 +393,11 @@ export class Queue {
     return this.#actions.get(id);
   }
 
+  /** Reads tasks by their ids, in this order; those that do not exist are left out. */
+  async getAll(ids: readonly string[]): Promise<TaskState[]> {
+    return (await readTasks(this.#core.kv, ids)).filter((state) => state !== null);
+  }
+
   /**
    * Reads tasks by filter, newest first by default.
    *

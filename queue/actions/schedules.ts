@@ -7,70 +7,33 @@
  */
 
 import type { Core } from "../core.ts";
-import { decode, encode } from "../store/codec.ts";
-import { ConflictError, NotFoundError, QueueError } from "../task/errors.ts";
+import { ConflictError, foundOrNull, NotFoundError, QueueError } from "../task/errors.ts";
 import { isId, newId } from "../task/ids.ts";
 import { keys } from "../store/keys.ts";
 import { claimIdempotencyKey, fingerprint, type IdempotencyKey } from "../submit/deduplication.ts";
-import type { Submission } from "../submit/new_task.ts";
 import type { Submitter } from "../submit/submit.ts";
 import type { Uploads } from "../submit/uploads.ts";
 import type { Json, TaskState } from "../task/record.ts";
 import { type Changeset, emptyChangeset, merge } from "../store/changeset.ts";
+import { MAX_BATCH } from "../task/limits.ts";
 import { assertLoad, assertTimes, nextAfter, refuse } from "./cron.ts";
+import {
+  decodeSchedule,
+  MAX_LATENESS_MS,
+  putSchedule,
+  type Schedule,
+  type ScheduleInput,
+  type ScheduleLimits,
+  withTask,
+} from "./schedule_record.ts";
 
-/** What happens to missed ticks: no task, or one task for all of them. */
-export const MISSED_POLICIES = ["skip", "once"] as const;
-
-/** One of {@linkcode MISSED_POLICIES}. */
-export type MissedPolicy = (typeof MISSED_POLICIES)[number];
-
-/** A tick that is later than this, in milliseconds, was missed; so was one if the next is already due. */
-const MISSED_AFTER_MS = 60_000;
-
-/** What makes a schedule. */
-export interface ScheduleInput {
-  /** Display name. Default: the task type. */
-  name?: string;
-  /** Cron expression: five fields, or six with seconds first. */
-  cron: string;
-  /** IANA time zone. Default UTC. */
-  timezone?: string;
-  /** Default `skip`. */
-  missed?: MissedPolicy;
-  /** What each tick submits. */
-  submission: Omit<Submission, "run_at" | "depends_on" | "ref" | "schedule_id" | "retried_from" | "submitted_by">;
-}
-
-/** Limits on all schedules together. */
-export interface ScheduleLimits {
-  /** How many there may be. Default: no limit. */
-  most?: number;
-  /** Most tasks that they may start an hour. Default: no limit. */
-  perHour?: number;
-}
-
-/** A schedule. Times are milliseconds since the epoch. */
-export interface Schedule extends Required<ScheduleInput> {
-  /** A ULID. */
-  id: string;
-  /** Whether it submits nothing. */
-  paused: boolean;
-  /** When it is due next; null while it is paused or if its expression has no further time. */
-  next_at: number | null;
-  /** When it last created a task, and which. */
-  last_at: number | null;
-  /** The last task that it submitted. */
-  last_task_id: string | null;
-  /** Why its last tick created no task. */
-  last_error: string | null;
-  /** When it was created. Milliseconds since the epoch. */
-  created_at: number;
-  /** Who created it. */
-  created_by: string;
-  /** Uploads that live as long as the schedule. */
-  uploads: string[];
-}
+export {
+  MISSED_POLICIES,
+  type MissedPolicy,
+  type Schedule,
+  type ScheduleInput,
+  type ScheduleLimits,
+} from "./schedule_record.ts";
 
 type Entry = Deno.KvEntryMaybe<unknown>;
 
@@ -103,6 +66,7 @@ export class Schedules {
       last_at: null,
       last_task_id: null,
       last_error: null,
+      recent_tasks: [],
       created_at: now,
       created_by: by,
     };
@@ -130,7 +94,7 @@ export class Schedules {
     assertLoad([...others, schedule], perHour, "/cron");
     while (true) {
       const changeset = emptyChangeset(`schedule:${schedule.id}`);
-      put(changeset, null, schedule);
+      putSchedule(changeset, null, schedule);
       const known = await made(changeset);
       if (known) return { schedule: known, created: false };
       await this.#refer(changeset, schedule);
@@ -177,12 +141,13 @@ export class Schedules {
   /** Checks what makes a schedule, and adds its defaults. */
   async #check(input: ScheduleInput): Promise<Required<ScheduleInput> & Pick<Schedule, "uploads">> {
     const { cron, timezone = "UTC", missed = "skip", submission, name = submission.task_type } = input;
+    const { max_lateness_ms = MAX_LATENESS_MS } = input;
     assertTimes(cron, timezone);
     const { state } = await this.submitter.prepare(submission);
     if (nextAfter({ cron, timezone }, this.core.clock.now()) === null) {
       refuse("/cron", "This expression has no future time.");
     }
-    return { name, cron, timezone, missed, submission, uploads: state.task.uploads };
+    return { name, cron, timezone, missed, max_lateness_ms, submission, uploads: state.task.uploads };
   }
 
   /**
@@ -205,7 +170,7 @@ export class Schedules {
   async list(): Promise<Schedule[]> {
     const found: Schedule[] = [];
     for await (const entry of this.core.kv.list({ prefix: keys.schedules() }, { batchSize: 500 })) {
-      found.push(decode<Schedule>(entry.value));
+      found.push(decodeSchedule(entry.value));
     }
     return found;
   }
@@ -216,7 +181,7 @@ export class Schedules {
    * @throws {NotFoundError} If there is none.
    */
   async get(id: string): Promise<Schedule> {
-    return decode<Schedule>((await this.#read(id)).value);
+    return decodeSchedule((await this.#read(id)).value);
   }
 
   /**
@@ -258,7 +223,56 @@ export class Schedules {
     idempotency?: IdempotencyKey,
   ): Promise<{ id: string; created: TaskState | null }> {
     const { submission } = await this.get(id);
-    return await this.submitter.submit({ ...submission, schedule_id: id, submitted_by: by }, idempotency);
+    const made = await this.submitter.submit({ ...submission, schedule_id: id, submitted_by: by }, idempotency);
+    if (made.created) await this.#note(id, [made.id]);
+    return made;
+  }
+
+  /**
+   * Submits its task for each of its times in a window of the past, oldest first: all of them or none.
+   *
+   * @param from The first time, milliseconds since the epoch.
+   * @param to The end, which does not belong to it.
+   * @returns The tasks, and whether they are new (false: the idempotency key was used before).
+   * @throws {NotFoundError} If there is no such schedule.
+   * @throws {InvalidInputError} If the window is not in the past, or has no time or more than {@linkcode MAX_BATCH}.
+   */
+  async backfill(
+    id: string,
+    from: number,
+    to: number,
+    by?: string,
+    idempotency?: IdempotencyKey,
+  ): Promise<{ ids: string[]; created: TaskState[] | null }> {
+    const schedule = await this.get(id);
+    const times = this.timesIn(schedule, from, to);
+    const { submission } = schedule;
+    const submissions = times.map((at) => ({ ...submission, schedule_id: id, scheduled_for: at, submitted_by: by }));
+    const made = await this.submitter.submitBatch(submissions, idempotency);
+    if (made.created) await this.#note(id, made.ids);
+    return made;
+  }
+
+  /**
+   * The times of a schedule in a window of the past.
+   *
+   * @throws {InvalidInputError} As {@linkcode backfill}.
+   */
+  timesIn(schedule: Schedule, from: number, to: number): number[] {
+    if (from >= to) refuse("/to", "It must be later than from.");
+    if (to > this.core.clock.now()) refuse("/to", "It must be in the past.");
+    if (schedule.submission.unique) refuse("", "Its tasks have a unique key, so that there can be only one of them.");
+    const times: number[] = [];
+    for (let at = nextAfter(schedule, from - 1); at !== null && at < to; at = nextAfter(schedule, at)) {
+      if (times.push(at) > MAX_BATCH) refuse("/to", `The window has more than ${MAX_BATCH} times.`);
+    }
+    if (times.length === 0) refuse("/to", "The window has no time of this schedule.");
+    return times;
+  }
+
+  /** Remembers tasks that it has submitted when asked to. */
+  async #note(id: string, tasks: string[]): Promise<void> {
+    await foundOrNull(this.#change(id, (schedule) => withTask(schedule, ...tasks)));
   }
 
   /** Processes a `tick` entry that is due. */
@@ -266,11 +280,11 @@ export class Schedules {
     const at = entry.key[1] as number;
     const id = entry.key[2] as string;
     const stored = await this.core.kv.get(keys.schedule(id));
-    const schedule = stored.value ? decode<Schedule>(stored.value) : null;
+    const schedule = stored.value ? decodeSchedule(stored.value) : null;
     if (schedule?.next_at !== at) return await this.core.committer.deleteIfUnchanged(entry);
     const now = this.core.clock.now();
     const next = nextAfter(schedule, at);
-    const late = now - at > MISSED_AFTER_MS || next !== null && next <= now;
+    const late = now - at > schedule.max_lateness_ms || next !== null && next <= now;
     const after: Schedule = { ...schedule, next_at: late ? nextAfter(schedule, now) : next };
     const changeset = emptyChangeset(`schedule:${id}`);
     if (late) {
@@ -278,11 +292,12 @@ export class Schedules {
     }
     if (!late || schedule.missed === "once") {
       try {
-        const made = await this.submitter.prepare({ ...schedule.submission, schedule_id: id });
+        const made = await this.submitter.prepare({ ...schedule.submission, schedule_id: id, scheduled_for: at });
         if (made.duplicate) after.last_error = `Not submitted: task ${made.duplicate} has the same unique key.`;
         else {
           merge(changeset, made.changeset);
-          Object.assign(after, { last_at: now, last_task_id: made.state.task.id, last_error: null });
+          const { id: task } = made.state.task;
+          Object.assign(after, withTask(after, task), { last_at: now, last_task_id: task, last_error: null });
         }
       } catch (error) {
         if (!(error instanceof QueueError)) throw error;
@@ -291,7 +306,7 @@ export class Schedules {
         this.core.log.error("A schedule could not submit its task.", { schedule: id, error });
       }
     }
-    put(changeset, schedule, after);
+    putSchedule(changeset, schedule, after);
     changeset.checks.push({ key: stored.key, versionstamp: stored.versionstamp });
     if (await this.core.committer.commitUnlessConflict(changeset) && after.next_at !== null) {
       this.core.notifier.due(after.next_at);
@@ -310,11 +325,11 @@ export class Schedules {
   ): Promise<Schedule | null> {
     while (true) {
       const entry = await this.#read(id);
-      const before = decode<Schedule>(entry.value);
+      const before = decodeSchedule(entry.value);
       const after = await next(before);
       const changeset = emptyChangeset(`schedule:${id}`);
       changeset.checks.push({ key: entry.key, versionstamp: entry.versionstamp });
-      put(changeset, before, after);
+      putSchedule(changeset, before, after);
       if (after && after.uploads !== before.uploads) await this.#refer(changeset, after);
       try {
         await this.#commit(changeset, after);
@@ -328,22 +343,5 @@ export class Schedules {
   async #commit(changeset: Changeset, schedule: Schedule | null): Promise<void> {
     await this.core.committer.commit(changeset);
     if (schedule?.next_at) this.core.notifier.due(schedule.next_at);
-  }
-}
-
-/** Adds to a changeset what takes a schedule from one state to another: its record and its tick. */
-function put(changeset: Changeset, before: Schedule | null, after: Schedule | null): void {
-  const { id } = (after ?? before)!;
-  const dropped = before?.uploads.filter((upload) => !after?.uploads.includes(upload)) ?? [];
-  changeset.deletes.push(...dropped.map((upload) => keys.uploadRef(upload, id)));
-  if (before?.next_at && before.next_at !== after?.next_at) changeset.deletes.push(keys.tick(before.next_at, id));
-  if (!after) {
-    changeset.deletes.push(keys.schedule(id));
-    return;
-  }
-  changeset.puts.push({ key: keys.schedule(id), value: encode(after) });
-  if (after.next_at && after.next_at !== before?.next_at) {
-    changeset.puts.push({ key: keys.tick(after.next_at, id), value: encode(0) });
-    changeset.due = Math.min(after.next_at, changeset.due ?? Infinity);
   }
 }

@@ -19,6 +19,7 @@ import type { Checkpoints } from "./checkpoints.ts";
 export interface OpenAttempt {
   readonly id: string;
   readonly isTraced: boolean;
+  readonly scheduledFor: number | null;
   readonly kv: Deno.Kv;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -57,6 +58,10 @@ export class HandlerContext implements TaskContext<unknown, unknown> {
 
   get id(): string {
     return this.#attempt.id;
+  }
+
+  get scheduledFor(): number | null {
+    return this.#attempt.scheduledFor;
   }
 
   get signal(): AbortSignal {

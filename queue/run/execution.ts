@@ -91,6 +91,11 @@ export class Execution implements OpenAttempt {
     return this.#core.kv;
   }
 
+  /** The time of its schedule that the task is for. */
+  get scheduledFor(): number | null {
+    return this.#state.task.scheduled_for;
+  }
+
   /** Whether the attempt and its steps are spans of a trace. */
   get isTraced(): boolean {
     return this.#core.tracing;

@@ -33,6 +33,7 @@ const COMMON = {
   has_dependents: false,
   generation: 0,
   schedule_id: null,
+  scheduled_for: null,
   callback_url: null,
   retried_from: null,
   submitted_by: null,

@@ -48,6 +48,8 @@ export interface Submission {
   ref?: string;
   /** The schedule that submits it. */
   schedule_id?: string;
+  /** The time of the schedule that it is for, milliseconds since the epoch. */
+  scheduled_for?: number;
   /** An http or https URL that is notified of its end, by a task of the type `webhook_delivery`. */
   callback_url?: string;
   /** The task that this one repeats with changes. */
@@ -177,6 +179,7 @@ export function newTask(
       callback_url: submission.callback_url ?? null,
       retried_from: submission.retried_from ?? null,
       submitted_by: submission.submitted_by ?? null,
+      scheduled_for: submission.scheduled_for ?? null,
       traceparent: validTraceparent(submission.traceparent),
       params_bytes: bytes < 1_024 ? 0 : bytes,
       attempts: [],

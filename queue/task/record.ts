@@ -137,6 +137,8 @@ export interface TaskRecord {
   generation: number;
   /** The schedule that submitted it. */
   schedule_id: string | null;
+  /** The time of its schedule that it is for; null: it was not submitted by a tick. Milliseconds since the epoch. */
+  scheduled_for: number | null;
   /** Notified of its end. */
   callback_url: string | null;
   /** The task that this one repeats with changes. */

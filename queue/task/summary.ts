@@ -106,6 +106,8 @@ export interface Task extends Omit<TaskSummary, "error"> {
   /** Ids of the tasks that must be SUCCESS before it may start. */
   depends_on: string[];
   unique_key: string | null;
+  /** The time of its schedule that it is for; null: it was not submitted by a tick or a backfill. */
+  scheduled_for: string | null;
   /** The URL that is notified of its end. */
   callback_url: string | null;
   /** Failed attempts since the last manual retry: at `max_attempts` it is FAILED. */
@@ -212,6 +214,7 @@ export function taskOf(
     error: run ? null : task.error,
     depends_on: task.depends_on,
     unique_key: task.unique_key,
+    scheduled_for: time(task.scheduled_for),
     callback_url: task.callback_url,
     failures: task.failures,
     interruptions: task.interruptions,

@@ -9,13 +9,16 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { nextTimes } from "../../queue/actions/cron.ts";
 import { MISSED_POLICIES, type Schedule, type ScheduleInput } from "../../queue/actions/schedules.ts";
+import type { Queue } from "../../queue/queue.ts";
+import { statusOf, type TaskState } from "../../queue/task/record.ts";
+import { summaryOf } from "../../queue/task/summary.ts";
 import { issuesOf } from "../../queue/params.ts";
 import { InvalidInputError } from "../../queue/task/errors.ts";
 import { UNIQUE_STATES } from "../../queue/submit/deduplication.ts";
 import { requireRole } from "../http/auth.ts";
 import { readJson } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
-import { nextTimesQuery, readQuery } from "../http/query.ts";
+import { nextTimesQuery, readQuery, timeSchema } from "../http/query.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { idempotencyOf } from "../http/request_headers.ts";
 import type { Quotas } from "../limits/quotas.ts";
@@ -31,6 +34,7 @@ export const scheduleSchema = z.strictObject({
   cron: z.string().min(1).max(SCHEDULE_CHARS.cron),
   timezone: z.string().min(1).max(SCHEDULE_CHARS.timezone).optional(),
   missed: z.enum(MISSED_POLICIES).optional(),
+  max_lateness: z.number().min(1).max(86_400 * 366).optional(),
   ...submissionFields,
 });
 
@@ -41,10 +45,13 @@ const time = (ms: number | null) => ms === null ? null : new Date(ms).toISOStrin
 const seconds = (ms: number | undefined) => ms === undefined ? null : ms / 1000;
 
 /** A schedule as the body that would create it. */
-export function bodyOf({ name, cron, timezone, missed, submission }: Schedule): Record<string, unknown> {
+export function bodyOf(
+  { name, cron, timezone, missed, max_lateness_ms, submission }: Schedule,
+): Record<string, unknown> {
   const { timeout_ms, expires_in_ms, retention_ms, unique, ...rest } = submission;
   return {
     ...{ name, cron, timezone, missed, ...rest },
+    max_lateness: seconds(max_lateness_ms),
     timeout: seconds(timeout_ms),
     expires_in: seconds(expires_in_ms),
     retention: seconds(retention_ms),
@@ -75,12 +82,23 @@ export function parseSchedule(body: Record<string, unknown>): z.output<typeof sc
 
 /** A validated body, as the queue expects it. */
 export function toSchedule(
-  { name, cron, timezone, missed, ...fields }: z.output<typeof scheduleSchema>,
+  { name, cron, timezone, missed, max_lateness, ...fields }: z.output<typeof scheduleSchema>,
 ): ScheduleInput {
-  return { name, cron, timezone, missed, submission: toFields(fields) };
+  const max_lateness_ms = max_lateness === undefined ? undefined : Math.round(max_lateness * 1000);
+  return { name, cron, timezone, missed, max_lateness_ms, submission: toFields(fields) };
 }
 
-function shown(schedule: Schedule): Record<string, unknown> {
+/** The window of the past that is filled. */
+export const backfillSchema = z.strictObject({ from: timeSchema, to: timeSchema });
+
+/** The last tasks of each schedule, newest first; those that were deleted are left out. */
+export async function recentTasks(queue: Queue, schedules: Schedule[], most = Infinity): Promise<TaskState[][]> {
+  const ids = schedules.map(({ recent_tasks }) => recent_tasks.slice(0, most));
+  const states = new Map((await queue.getAll(ids.flat())).map((state) => [state.task.id, state]));
+  return ids.map((some) => some.flatMap((id) => states.get(id) ?? []));
+}
+
+function shown(schedule: Schedule, recent: TaskState[]): Record<string, unknown> {
   const { submission } = schedule;
   return {
     id: schedule.id,
@@ -88,10 +106,17 @@ function shown(schedule: Schedule): Record<string, unknown> {
     cron: schedule.cron,
     timezone: schedule.timezone,
     missed: schedule.missed,
+    max_lateness: seconds(schedule.max_lateness_ms),
     paused: schedule.paused,
     next_times: nextTimes(schedule, NEXT_TIMES).map(time),
     last_at: time(schedule.last_at),
     last_task_id: schedule.last_task_id,
+    last_outcomes: recent.map((state) => ({
+      task_id: state.task.id,
+      status: statusOf(state),
+      scheduled_for: time(state.task.scheduled_for),
+      completed_at: state.run ? null : time(state.task.completed_at),
+    })),
     last_error: schedule.last_error,
     task_type: submission.task_type,
     input_params: submission.input_params,
@@ -118,6 +143,7 @@ function shown(schedule: Schedule): Record<string, unknown> {
 export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
   const { schedules } = queue;
+  const show = async (schedule: Schedule) => shown(schedule, (await recentTasks(queue, [schedule]))[0]);
 
   app.post("/", requireRole("operator"), async (c) => {
     const body = await readJson(c, scheduleSchema);
@@ -126,22 +152,26 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
       limits: quotas.scheduleLimits,
     });
     c.header("Location", withBase(`/api/schedules/${schedule.id}`, publicUrl));
-    return c.json(shown(schedule), created ? 201 : 200);
+    return c.json(await show(schedule), created ? 201 : 200);
   });
 
-  app.get("/", async (c) => c.json({ schedules: (await schedules.list()).map(shown) }));
+  app.get("/", async (c) => {
+    const all = await schedules.list();
+    const recent = await recentTasks(queue, all);
+    return c.json({ schedules: all.map((schedule, i) => shown(schedule, recent[i])) });
+  });
 
   app.get("/next", (c) => {
     const { cron, timezone } = readQuery(new URL(c.req.url).searchParams, nextTimesQuery);
     return c.json({ next_times: schedules.preview(cron, timezone, NEXT_TIMES).map(time) });
   });
 
-  app.get("/:id", async (c) => c.json(shown(await schedules.get(c.req.param("id")))));
+  app.get("/:id", async (c) => c.json(await show(await schedules.get(c.req.param("id")))));
 
   app.patch("/:id", requireRole("operator"), async (c) => {
     const change = await readJson(c, changeSchema);
     const changed = (schedule: Schedule) => toSchedule(changedBody(schedule, change));
-    return c.json(shown(await schedules.replace(c.req.param("id"), changed, quotas.scheduleLimits)));
+    return c.json(await show(await schedules.replace(c.req.param("id"), changed, quotas.scheduleLimits)));
   });
 
   app.delete("/:id", requireRole("operator"), async (c) => {
@@ -150,11 +180,11 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
   });
 
   app.post("/:id/pause", requireRole("operator"), async (c) => {
-    return c.json(shown(await schedules.setPaused(c.req.param("id"), true)));
+    return c.json(await show(await schedules.setPaused(c.req.param("id"), true)));
   });
 
   app.post("/:id/resume", requireRole("operator"), async (c) => {
-    return c.json(shown(await schedules.setPaused(c.req.param("id"), false, quotas.scheduleLimits)));
+    return c.json(await show(await schedules.setPaused(c.req.param("id"), false, quotas.scheduleLimits)));
   });
 
   app.post("/:id/trigger", requireRole("operator"), async (c) => {
@@ -165,6 +195,20 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
     c.header("Location", withBase(`/api/tasks/${id}`, publicUrl));
     const state = created ?? await queue.get(id);
     return c.json(await taskResponse(queue, state, c.get("principal")), created ? 201 : 200);
+  });
+
+  app.post("/:id/backfill", requireRole("operator"), async (c) => {
+    const body = await readJson(c, backfillSchema);
+    const schedule = c.req.param("id");
+    const stored = await schedules.get(schedule);
+    const { name } = c.get("principal");
+    const key = idempotencyOf(c, ["backfill", schedule, body]);
+    const [from, to] = [Date.parse(body.from), Date.parse(body.to)];
+    const times = schedules.timesIn(stored, from, to);
+    await quotas.takeTasks(c, times.length, times.map(() => stored.submission.task_type));
+    const { ids, created } = await schedules.backfill(schedule, from, to, name, key);
+    const states = created ?? await queue.getAll(ids);
+    return c.json({ tasks: states.map((state) => summaryOf(state, queue.retention)) }, created ? 201 : 200);
   });
 
   return app;

@@ -19,7 +19,7 @@ import { isPacked } from "../http/request_headers.ts";
 
 /** Paths whose POST stores something new. Stopping and removing must still work on a full disk. */
 const GROWING =
-  /^\/(api\/(tasks\/(submit|batch|[^/]+\/retry)|uploads|schedules(\/[^/]+\/trigger)?|undelivered\/[^/]+\/retry)|tasks(\/[^/]+\/retry)?|examples)\/?$/;
+  /^\/(api\/(tasks\/(submit|batch|[^/]+\/retry)|uploads|schedules(\/[^/]+\/(trigger|backfill))?|undelivered\/[^/]+\/retry)|tasks(\/[^/]+\/retry)?|examples)\/?$/;
 /** A caller may use this many seconds' worth of its rate in one burst. */
 const BURST_S = 10;
 /** How long values read from the store or its disk count as current. */

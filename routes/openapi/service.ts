@@ -5,7 +5,7 @@
  */
 
 import * as z from "zod";
-import { changeSchema, scheduleSchema } from "../api/schedules.ts";
+import { backfillSchema, changeSchema, scheduleSchema } from "../api/schedules.ts";
 import { suppressionsSchema } from "../api/suppressions.ts";
 import { pauseSchema } from "../api/system.ts";
 import { nextTimesQuery, seriesQuery, suppressionsQuery, undeliveredQuery } from "../http/query.ts";
@@ -91,6 +91,25 @@ const scheduleOperations: Operations = {
     role: "operator",
     ...oneSchedule,
     problems: ["not_found", "invalid_input"],
+  },
+  "POST /api/schedules/{id}/backfill": {
+    id: "backfillSchedule",
+    tag: "Schedules",
+    summary: "Submit the tasks of a schedule for a window of the past",
+    description: "One for each time from `from` (included) to `to` (not included), at most 200: all of them or none. " +
+      "`scheduled_for` of each says for which time it is.",
+    role: "operator",
+    path: idPath,
+    headers: z.object(idempotencyKey),
+    body: {
+      schema: backfillSchema,
+      examples: { "a week": { from: "2026-11-16T00:00:00Z", to: "2026-11-23T00:00:00Z" } },
+    },
+    answers: {
+      201: { description: "Their summaries, oldest time first.", schema: answers.batch },
+      200: { description: "Those that the Idempotency-Key has made before.", schema: answers.batch },
+    },
+    problems: ["not_found", "too_many_tasks", "too_many_of_type", "too_many_open_tasks", "disk_full"],
   },
   "POST /api/schedules/{id}/trigger": {
     id: "triggerSchedule",

@@ -38,6 +38,7 @@ export function pending(placement: Placement = { kind: "ready", score: T }): Tas
       has_dependents: false,
       generation: 0,
       schedule_id: null,
+      scheduled_for: null,
       callback_url: null,
       retried_from: null,
       submitted_by: null,

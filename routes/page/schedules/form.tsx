@@ -44,7 +44,20 @@ export interface ScheduleForm {
 /** A schedule's own options: those of a task but for the start. */
 const { run_at: _, ...options } = SUBMIT_OPTIONS.properties!;
 /** As a schema. */
-export const SCHEDULE_OPTIONS: Schema = { ...SUBMIT_OPTIONS, properties: options };
+export const SCHEDULE_OPTIONS: Schema = {
+  ...SUBMIT_OPTIONS,
+  properties: {
+    max_lateness: {
+      type: "number",
+      minimum: 1,
+      maximum: 366 * 86_400,
+      title: "Missed if later than",
+      description: "What starts later was missed. Default: 60.",
+      "x-unit": "s",
+    },
+    ...options,
+  },
+};
 
 const MISSED: Record<(typeof MISSED_POLICIES)[number], string> = {
   skip: "Skip missed times",

@@ -15,13 +15,14 @@ import type { Schema } from "../../../islands/form/schema/schema.ts";
 import { StatusBadge } from "../../../islands/list/status.tsx";
 import { Sprite } from "../../../islands/shell/icons.tsx";
 import { parsePreferences, PREFERENCES_COOKIE } from "../../../islands/shell/preferences.ts";
-import { nextTimes } from "../../../queue/actions/cron.ts";
+import { nextTimes, refuse } from "../../../queue/actions/cron.ts";
+import { MAX_BATCH } from "../../../queue/task/limits.ts";
 import type { Schedule } from "../../../queue/actions/schedules.ts";
 import { foundOrNull, InvalidInputError, NotFoundError } from "../../../queue/task/errors.ts";
 import type { Json } from "../../../queue/task/record.ts";
 import { statusOf, type TaskState } from "../../../queue/task/record.ts";
 import type { Quotas } from "../../limits/quotas.ts";
-import { bodyOf, changedBody, NEXT_TIMES, parseSchedule, toSchedule } from "../../api/schedules.ts";
+import { bodyOf, changedBody, NEXT_TIMES, parseSchedule, recentTasks, toSchedule } from "../../api/schedules.ts";
 import { typeInfos } from "../../api/system.ts";
 import type { AppEnv, AppOptions } from "../../env.ts";
 import { withBase } from "../../http/address.ts";
@@ -34,10 +35,27 @@ import { SCHEDULE_OPTIONS, type ScheduleForm, ScheduleFormPage } from "./form.ts
 import { choiceOf, type Chosen, cronOf, cronWords, DAILY, REPEATS } from "./repeat.ts";
 import { NextTimes, timeInZone } from "./times.tsx";
 
-function ScheduleItem({ schedule, last, title, now, mayChange, isOpen }: {
+/** How the last tasks of a schedule went, newest first. */
+function Outcomes({ tasks, name }: { tasks: TaskState[]; name: string }): JSX.Element {
+  return (
+    <ul class="outcomes" aria-label={`Last tasks of ${name}`}>
+      {tasks.map((state) => (
+        <li key={state.task.id}>
+          <a href={hrefOf(HOME, { task: state.task.id })} title={state.task.title}>
+            <StatusBadge status={statusOf(state)} />
+          </a>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function ScheduleItem({ schedule, last, recent, title, now, mayChange, isOpen }: {
   schedule: Schedule;
   /** The task that it made last. */
   last: TaskState | null;
+  /** The last that it submitted, newest first. */
+  recent: TaskState[];
   /** What its type is called. */
   title: string;
   now: number;
@@ -86,6 +104,7 @@ function ScheduleItem({ schedule, last, title, now, mayChange, isOpen }: {
         )}
         {last?.task.error && !last.run && <span class="bad">{` ${last.task.error.message}`}</span>}
       </p>
+      {recent.length > 1 && <Outcomes tasks={recent} name={name} />}
       {last_error && <p class="bad">{last_error}</p>}
       <div class="buttons">
         <a class="button" href={hrefOf(HOME, { schedule: id })}>View its tasks</a>
@@ -94,6 +113,22 @@ function ScheduleItem({ schedule, last, title, now, mayChange, isOpen }: {
             {button("run", "Run now")}
             {paused ? button("resume", "Resume") : button("pause", "Pause")}
             <a class="button" href={`schedules?edit=${id}`} aria-label={`Edit: ${name}`}>Edit</a>
+            <details class="confirm">
+              <summary class="button">Run for past days…</summary>
+              <form method="post" action="schedules" class="stack">
+                <input type="hidden" name="id" value={id} />
+                {(["from", "to"] as const).map((end) => (
+                  <div key={end} class="field">
+                    <label for={`${end} ${id}`}>{end === "from" ? "First day (UTC)" : "Last day (UTC)"}</label>
+                    <input id={`${end} ${id}`} name={end} type="date" required />
+                  </div>
+                ))}
+                <p class="help">One task for each time of the schedule in these days, at most {MAX_BATCH}.</p>
+                <button type="submit" name="action" value="backfill" aria-label={`Run for past days: ${name}`}>
+                  Run
+                </button>
+              </form>
+            </details>
             <details class="confirm">
               <summary class="button danger-quiet">Delete…</summary>
               <p>Tasks already created are kept.</p>
@@ -105,6 +140,8 @@ function ScheduleItem({ schedule, last, title, now, mayChange, isOpen }: {
     </li>
   );
 }
+
+const DAY_MS = 86_400_000;
 
 /** Names of the fields of a form that say when. */
 const CHOSEN = Object.keys(DAILY) as (keyof Chosen)[];
@@ -131,6 +168,7 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
     const lasts = await Promise.all(
       all.map(({ last_task_id }) => last_task_id === null ? null : foundOrNull(queue.get(last_task_id))),
     );
+    const recent = await recentTasks(queue, all);
     const mayChange = callerOf(c.get("principal")).permissions.includes("schedule");
     const open = c.req.query("id");
     const children = (
@@ -159,6 +197,7 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
                     key={schedule.id}
                     schedule={schedule}
                     last={lasts[i]}
+                    recent={recent[i]}
                     title={types.find(({ type }) => type === schedule.submission.task_type)?.title ??
                       schedule.submission.task_type}
                     now={clock.now()}
@@ -272,6 +311,22 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
           const note = (
             <p role="status">
               {schedule.name} started. <a href={hrefOf(HOME, { task })}>View task</a>
+            </p>
+          );
+          return await list(c, note);
+        }
+        case "backfill": {
+          const schedule = await schedules.get(id);
+          const [from, last] = [sent.get("from"), sent.get("to")].map((day) => Date.parse(`${day}T00:00:00Z`));
+          if (Number.isNaN(from) || Number.isNaN(last)) refuse("", "Choose the first and the last day.");
+          const to = Math.min(last + DAY_MS, clock.now());
+          const times = schedules.timesIn(schedule, from, to);
+          await quotas.takeTasks(c, times.length, times.map(() => schedule.submission.task_type));
+          const { ids } = await schedules.backfill(id, from, to, name);
+          const note = (
+            <p role="status">
+              {schedule.name}: {ids.length === 1 ? "1 task" : `${ids.length} tasks`} for past days.{" "}
+              <a href={hrefOf(HOME, { schedule: id })}>View its tasks</a>
             </p>
           );
           return await list(c, note);

@@ -1,6 +1,8 @@
 import { nextTimes } from "../../../queue/actions/cron.ts";
 import type { ScheduleInput } from "../../../queue/actions/schedules.ts";
 import { Queue } from "../../../queue/queue.ts";
+import { encode } from "../../../queue/store/codec.ts";
+import { keys } from "../../../queue/store/keys.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
 import { noop } from "../../support/queue.ts";
@@ -52,6 +54,73 @@ Deno.test("each tick makes one task, however many instances run", async () => {
     const { last_task_id, next_at } = await queue.schedules.get(schedule.id);
     assertEquals((await queue.get(last_task_id!)).task.schedule_id, schedule.id);
     assertEquals(next_at, Date.UTC(2030, 0, 1, 0, 6));
+  });
+});
+
+Deno.test("a tick that is late by no more than max_lateness is made, and tells for which time it is", async () => {
+  for (const [lateness, expected] of [[3 * 3_600_000, 1], [3_600_000, 0]] as const) {
+    await withQueues(1, async ([queue], clock, tasks, kv) => {
+      const daily: ScheduleInput = { cron: "0 1 * * *", max_lateness_ms: lateness, submission: { task_type: "noop" } };
+      const { schedule } = await driven(clock, queue.schedules.create(daily, "ana"));
+      await driven(clock, queue.stop());
+      clock.sleep(3 * 3_600_000);
+      const next = new Queue({ kv, clock, definitions: [{ ...noop, concurrency: 1 }] });
+      await driven(clock, next.start());
+      while ((await next.schedules.get(schedule.id)).next_at! < Date.UTC(2030, 0, 2)) await clock.advance(100);
+      assertEquals(await tasks(), expected);
+      if (expected === 1) {
+        const { last_task_id, recent_tasks } = await next.schedules.get(schedule.id);
+        assertEquals(recent_tasks, [last_task_id!]);
+        assertEquals((await next.get(last_task_id!)).task.scheduled_for, Date.UTC(2030, 0, 1, 1));
+      }
+      await driven(clock, next.stop());
+    });
+  }
+});
+
+Deno.test("a backfill makes one task for each time in a window of the past, or none", async () => {
+  await withQueues(1, async ([queue], clock, tasks) => {
+    const create = (more: Partial<ScheduleInput> = {}) => queue.schedules.create({ ...everyMinute, ...more }, "ana");
+    const { schedule: { id } } = await driven(clock, create());
+    const at = (minute: number, second = 0) => Date.UTC(2029, 11, 31, 23, minute, second);
+    const key = { scope: "ana", key: "again" };
+    const fill = (from: number, to: number) => driven(clock, queue.schedules.backfill(id, from, to, "ana", key));
+    const { ids, created } = await fill(at(10), at(13));
+    const times = (await queue.getAll(ids)).map((
+      { task },
+    ) => [task.scheduled_for, task.schedule_id, task.submitted_by]);
+    assertEquals(times, [10, 11, 12].map((minute) => [at(minute), id, "ana"]));
+    assertEquals(created?.length, 3);
+    const again = await fill(at(10), at(13));
+    assertEquals([again.ids, again.created, await tasks()], [ids, null, 3]);
+    // The newest first.
+    assertEquals((await queue.schedules.get(id)).recent_tasks, ids.toReversed());
+    const refused = async (from: number, to: number, detail: RegExp, schedule = id) =>
+      await assertRejects(driven(clock, queue.schedules.backfill(schedule, from, to)), {
+        code: "invalid_input",
+        message: detail,
+      });
+    await refused(at(13), at(13), /later than from/);
+    await refused(at(10), clock.now() + 86_400_000, /in the past/);
+    await refused(at(10, 1), at(10, 59), /no time of this schedule/);
+    await refused(at(10) - 86_400_000, at(10), /more than 200 times/);
+    const unique = { submission: { task_type: "noop", unique: { key: "one" } } };
+    const { schedule } = await driven(clock, create(unique));
+    await refused(at(10), at(12), /unique key/, schedule.id);
+    assertEquals(await tasks(), 3);
+  });
+});
+
+Deno.test("a schedule remembers its last ten tasks; one of an earlier version remembers none", async () => {
+  await withQueues(1, async ([queue], clock, _tasks, kv) => {
+    const { schedule: { id } } = await driven(clock, queue.schedules.create(everyMinute, "ana"));
+    const ids: string[] = [];
+    for (let i = 0; i < 12; i++) ids.push((await driven(clock, queue.schedules.trigger(id))).id);
+    assertEquals((await queue.schedules.get(id)).recent_tasks, ids.slice(2).toReversed());
+    const { recent_tasks: _, max_lateness_ms: __, ...old } = await queue.schedules.get(id);
+    await kv.set(keys.schedule(id), encode(old));
+    const { recent_tasks, max_lateness_ms } = await queue.schedules.get(id);
+    assertEquals([recent_tasks, max_lateness_ms], [[], 60_000]);
   });
 });
 

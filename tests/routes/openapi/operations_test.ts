@@ -106,6 +106,15 @@ Deno.test("each operation that is described answers as its description says, wit
     await done("PATCH", `/api/schedules/${schedule}`, { cron: "30 2 * * *" });
     await done("POST", `/api/schedules/${schedule}/trigger`, undefined, key("now"));
     await done("POST", `/api/schedules/${schedule}/trigger`, undefined, key("now"));
+    const past = { from: "2026-11-20T00:00:00Z", to: "2026-11-23T00:00:00Z" };
+    for (let i = 0; i < 2; i++) await done("POST", `/api/schedules/${schedule}/backfill`, past, key("past"));
+    const { last_outcomes } = await json("GET", `/api/schedules/${schedule}`);
+    assertEquals(last_outcomes.map(({ scheduled_for }: { scheduled_for: string }) => scheduled_for), [
+      "2026-11-22T01:30:00.000Z",
+      "2026-11-21T01:30:00.000Z",
+      "2026-11-20T01:30:00.000Z",
+      null,
+    ]);
     for (const action of ["pause", "resume"]) await done("POST", `/api/schedules/${schedule}/${action}`);
     await done("DELETE", `/api/schedules/${schedule}`);
 
