@@ -101,7 +101,9 @@ export {
 } from "./actions/schedules.ts";
 export type { Bulk, BulkOutcome } from "./actions/bulk.ts";
 export type { MailLedger, Suppression } from "./actions/mail_ledger.ts";
-export type { Sessions } from "./actions/sessions.ts";
+export type { AccessTokens, StoredToken, TokenInput } from "./access/tokens.ts";
+export type { AuditAction, AuditEntry, AuditFilter, AuditLog } from "./access/audit_log.ts";
+export type { Sessions } from "./access/sessions.ts";
 export type { Health } from "./background/health.ts";
 export type { JanitorJob, JanitorOptions } from "./background/janitor.ts";
 export type { Batch, ChangeStream, TaskChange } from "./watch/change_stream.ts";

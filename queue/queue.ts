@@ -48,7 +48,9 @@ import { Searches } from "./store/searches.ts";
 import { Schedules } from "./actions/schedules.ts";
 import { MailLedger } from "./actions/mail_ledger.ts";
 import { Redo } from "./actions/redo.ts";
-import { Sessions } from "./actions/sessions.ts";
+import { AuditLog } from "./access/audit_log.ts";
+import { AccessTokens } from "./access/tokens.ts";
+import { Sessions } from "./access/sessions.ts";
 import { ChangeStream } from "./watch/change_stream.ts";
 import type { IdempotencyKey } from "./submit/deduplication.ts";
 import type { Submission } from "./submit/new_task.ts";
@@ -83,6 +85,10 @@ export class Queue {
   readonly bulk: Bulk;
   /** Messages of KV's own queue that did not become tasks. */
   readonly inbox: Inbox;
+  /** Tokens that were made at run time. */
+  readonly tokens: AccessTokens;
+  /** Who has done what. */
+  readonly audit: AuditLog;
   /** Sign-ins that were ended early. */
   readonly sessions: Sessions;
   /** The suppression list, and how much mail each server was given. */
@@ -186,6 +192,8 @@ export class Queue {
     this.#submitter = new Submitter(submit, this.uploads, this.#runner);
     this.#actions = new TaskActions(run, this.#runner);
     this.sessions = new Sessions(core);
+    this.tokens = new AccessTokens(core);
+    this.audit = new AuditLog(core);
     this.mail = new MailLedger(core);
     this.inbox = new Inbox(submit, this.#submitter);
     this.#redo = new Redo(submit, this.#submitter, this.uploads);
@@ -267,6 +275,7 @@ export class Queue {
     await this.#runner.stop(graceMs * 0.7);
     await Promise.all(others);
     await within(this.#core.clock, graceMs * 0.2, detached);
+    await within(this.#core.clock, graceMs * 0.1, this.audit.flush());
     await Promise.all([this.#recoverer.stop(), this.#heartbeat.stop()]);
     await this.#core.committer.close(graceMs * 0.2);
   }

@@ -8,7 +8,10 @@ import { type Context, Hono } from "hono";
 import { getPathNoStrict } from "hono/utils/url";
 import type { Clock } from "../queue/task/clock.ts";
 import { logOf } from "../queue/log.ts";
-import { guard } from "./http/auth.ts";
+import { auditRoutes } from "./api/audit.ts";
+import { tokenRoutes } from "./api/tokens.ts";
+import { auditing } from "./access/audit.ts";
+import { guard } from "./access/auth.ts";
 import type { AppEnv, AppOptions } from "./env.ts";
 import { AuthThrottle } from "./limits/auth_throttle.ts";
 import { StreamLimits } from "./live/stream_limits.ts";
@@ -18,6 +21,7 @@ import { assertAcceptable } from "./http/request_headers.ts";
 import { Metrics } from "./monitoring/metrics.ts";
 import { counting, monitoringRoutes, tracing } from "./monitoring/routes.ts";
 import { openApiRoutes } from "./openapi/routes.tsx";
+import { auditPageRoutes } from "./page/audit.tsx";
 import { pageRoutes } from "./page/page.ts";
 import { withoutBase } from "./http/address.ts";
 import { Problem, problemResponse, toProblem } from "./http/problem.ts";
@@ -63,6 +67,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
     }
   });
   const requests = new RequestLimits(options);
+  app.use(auditing(options));
   app.use(requests.ofAddress(), guard(options, guesses), requests.ofToken(), assertAcceptable(), quotas.assertRoom());
 
   app.route("/api/tasks", taskRoutes(options, streams, quotas));
@@ -70,6 +75,8 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   app.route("/api/suppressions", suppressionRoutes(options));
   app.route("/api/undelivered", undeliveredRoutes(options, quotas));
   app.route("/api/uploads", uploadRoutes(options, quotas));
+  app.route("/api/tokens", tokenRoutes(options, streams));
+  app.route("/api", auditRoutes(options));
   app.route("/api", systemRoutes(options, stats));
   app.route("/", streamRoutes(live, stats, streams));
   app.route("/", monitoringRoutes(options, metrics, streams));
@@ -77,6 +84,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   app.route("/static", staticRoutes());
   app.route("/", loginRoutes(options, guesses, streams));
   app.route("/", schedulePageRoutes(options, quotas));
+  app.route("/", auditPageRoutes(options));
   app.route("/", suppressionPageRoutes(options));
   app.route("/", undeliveredPageRoutes(options, quotas));
   app.route("/", pageRoutes(options, stats, quotas));

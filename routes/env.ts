@@ -8,6 +8,7 @@ import type { Clock } from "../queue/task/clock.ts";
 import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Metrics } from "./monitoring/metrics.ts";
+import type { Oidc } from "./access/oidc.ts";
 import type { Network } from "./network.ts";
 import type { QuotaLimits } from "./limits/defaults.ts";
 import type { Role, Token } from "./settings.ts";
@@ -19,6 +20,8 @@ export interface AppOptions {
   log: Logger;
   /** Without tokens everyone is an admin. */
   tokens: Token[];
+  /** Sign-in of people by an identity provider. Default: by tokens alone. */
+  oidc?: Oidc;
   /** The largest upload in bytes. */
   maxUploadBytes: number;
   /** Bytes of all files of a request. */
@@ -51,7 +54,13 @@ export interface Principal {
   role: Role;
   /** The sign-in, if it is one by cookie. */
   session?: string;
-  /** When a sign-in by cookie ends, milliseconds since the epoch; a token never expires. */
+  /** The token, if it was made at run time. */
+  token_id?: string;
+  /** The only types that they may submit and change. Default: all. */
+  task_types?: string[];
+  /** Requests per second. Default: as the settings say. */
+  rate?: number;
+  /** When a sign-in by cookie, or a token, ends: milliseconds since the epoch. Default: never. */
   expires_at?: number;
 }
 
@@ -87,5 +96,9 @@ export interface AppEnv {
     hasCommonHeaders?: true;
     /** The status of a response that was sent at once. */
     sentStatus?: number;
+    /** The code of the problem that was answered. */
+    problem?: string;
+    /** What the request was about, for the audit log, where its path does not say. */
+    target?: string;
   };
 }

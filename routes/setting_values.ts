@@ -86,6 +86,7 @@ const PLACES = [
   "suppressions",
   "undelivered",
   "docs",
+  "audit",
   "openapi.json",
   "metrics",
   "livez",

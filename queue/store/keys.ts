@@ -38,6 +38,9 @@
  * | `mail_sent, server` | how many messages a mail server with limits was given this hour and day | whoever sends |
  * | `role, role` | which instance does the janitor's work, where several share a store | that instance; whoever takes the role |
  * | `ended_session, id` | a sign-in that was ended early | the sign-out; expires with the sign-in |
+ * | `token, hash` | a token that was made at run time | whoever makes or revokes it |
+ * | `token_name, name` | that a token has this name | with the token |
+ * | `audit, at, id` | entries of the audit log | every instance, a few times a second; expires after 90 days |
  * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
  * | `blob_pending, blob` | that a file is being written | whoever writes the file; the janitor |
  * | `idempotency, scope, key` | which task a key has created | submit |
@@ -153,6 +156,11 @@ export const keys = {
   role: (role: string): Key => ["role", role],
   format: (): Key => ["meta", "format"],
   migration: (): Key => ["meta", "migration"],
+  token: (hash: string): Key => ["token", hash],
+  tokens: (): Key => ["token"],
+  tokenName: (name: string): Key => ["token_name", name],
+  audit: (): Key => ["audit"],
+  auditPage: (at: number, id: string): Key => ["audit", at, id],
   endedSession: (id: string): Key => ["ended_session", id],
   probe: (instance: string): Key => ["probe", instance],
 };

@@ -10,7 +10,7 @@ import parseRange from "range-parser";
 import type { ArtifactFile } from "../../queue/store/files/artifacts.ts";
 import { BusyError, NotFoundError } from "../../queue/task/errors.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { requireRole } from "../http/auth.ts";
+import { requireRole } from "../access/auth.ts";
 import { Problem } from "../http/problem.ts";
 
 /** The most zips packed at the same time. */

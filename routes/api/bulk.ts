@@ -11,7 +11,7 @@ import { MAX_BULK_IDS, TASK_ACTIONS } from "../../queue/task/actions.ts";
 import { isId } from "../../queue/task/ids.ts";
 import { STATUSES } from "../../queue/task/record.ts";
 import { summaryOf } from "../../queue/task/summary.ts";
-import { mayActAs, requireRole } from "../http/auth.ts";
+import { assertType, mayActAs, requireRole } from "../access/auth.ts";
 import { readJson } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
@@ -64,6 +64,14 @@ export function bulkRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> {
     const { name } = c.get("principal");
     if (action === "delete" && !mayActAs(c.get("principal"), "admin")) {
       throw new Problem(403, "forbidden", `Deleting requires the admin role; yours is ${c.get("principal").role}.`);
+    }
+    c.set("target", action);
+    if (c.get("principal").task_types) {
+      // A filter without types means all of them.
+      const types = ids
+        ? (await queue.getAll(ids)).map(({ task }) => task.task_type)
+        : filter?.task_type ?? ["any type"];
+      assertType(c, ...types);
     }
     const { status: statuses, task_type: task_types, ...rest } = filter ?? {};
     const done = ids ? await queue.bulk.byIds(action, ids, name) : await queue.bulk.byFilter(

@@ -5,7 +5,7 @@
  */
 
 import { SCHEDULE_CHARS } from "../../queue/task/limits.ts";
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import * as z from "zod";
 import { nextTimes } from "../../queue/actions/cron.ts";
 import { MISSED_POLICIES, type Schedule, type ScheduleInput } from "../../queue/actions/schedules.ts";
@@ -15,7 +15,7 @@ import { summaryOf } from "../../queue/task/summary.ts";
 import { issuesOf } from "../../queue/params.ts";
 import { InvalidInputError } from "../../queue/task/errors.ts";
 import { UNIQUE_STATES } from "../../queue/submit/deduplication.ts";
-import { requireRole } from "../http/auth.ts";
+import { assertType, requireRole } from "../access/auth.ts";
 import { readJson } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
 import { nextTimesQuery, readQuery, timeSchema } from "../http/query.ts";
@@ -147,6 +147,7 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
 
   app.post("/", requireRole("operator"), async (c) => {
     const body = await readJson(c, scheduleSchema);
+    assertType(c, body.task_type);
     const { schedule, created } = await schedules.create(toSchedule(body), c.get("principal").name, {
       idempotency: idempotencyOf(c, ["schedule", body]),
       limits: quotas.scheduleLimits,
@@ -154,6 +155,12 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
     c.header("Location", withBase(`/api/schedules/${schedule.id}`, publicUrl));
     return c.json(await show(schedule), created ? 201 : 200);
   });
+
+  /** Refuses a token that is not for the type of a schedule. */
+  const assertTypeOf: MiddlewareHandler<AppEnv, "/:id"> = async (c, next) => {
+    if (c.get("principal").task_types) assertType(c, (await schedules.get(c.req.param("id"))).submission.task_type);
+    await next();
+  };
 
   app.get("/", async (c) => {
     const all = await schedules.list();
@@ -168,26 +175,30 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
 
   app.get("/:id", async (c) => c.json(await show(await schedules.get(c.req.param("id")))));
 
-  app.patch("/:id", requireRole("operator"), async (c) => {
+  app.patch("/:id", requireRole("operator"), assertTypeOf, async (c) => {
     const change = await readJson(c, changeSchema);
-    const changed = (schedule: Schedule) => toSchedule(changedBody(schedule, change));
+    const changed = (schedule: Schedule) => {
+      const body = changedBody(schedule, change);
+      assertType(c, body.task_type);
+      return toSchedule(body);
+    };
     return c.json(await show(await schedules.replace(c.req.param("id"), changed, quotas.scheduleLimits)));
   });
 
-  app.delete("/:id", requireRole("operator"), async (c) => {
+  app.delete("/:id", requireRole("operator"), assertTypeOf, async (c) => {
     await schedules.delete(c.req.param("id"));
     return c.body(null, 204);
   });
 
-  app.post("/:id/pause", requireRole("operator"), async (c) => {
+  app.post("/:id/pause", requireRole("operator"), assertTypeOf, async (c) => {
     return c.json(await show(await schedules.setPaused(c.req.param("id"), true)));
   });
 
-  app.post("/:id/resume", requireRole("operator"), async (c) => {
+  app.post("/:id/resume", requireRole("operator"), assertTypeOf, async (c) => {
     return c.json(await show(await schedules.setPaused(c.req.param("id"), false, quotas.scheduleLimits)));
   });
 
-  app.post("/:id/trigger", requireRole("operator"), async (c) => {
+  app.post("/:id/trigger", requireRole("operator"), assertTypeOf, async (c) => {
     await quotas.takeTasks(c, 1);
     const schedule = c.req.param("id");
     const key = idempotencyOf(c, ["trigger", schedule]);
@@ -197,7 +208,7 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
     return c.json(await taskResponse(queue, state, c.get("principal")), created ? 201 : 200);
   });
 
-  app.post("/:id/backfill", requireRole("operator"), async (c) => {
+  app.post("/:id/backfill", requireRole("operator"), assertTypeOf, async (c) => {
     const body = await readJson(c, backfillSchema);
     const schedule = c.req.param("id");
     const stored = await schedules.get(schedule);

@@ -11,7 +11,7 @@ import { bareAddress, MAX_ADDRESS, parseAddress } from "../../queue/handlers/ema
 import { NotFoundError } from "../../queue/task/errors.ts";
 import { readQuery, suppressionsQuery } from "../http/query.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { requireRole } from "../http/auth.ts";
+import { requireRole } from "../access/auth.ts";
 import { readJson } from "../http/body.ts";
 
 /** Addresses that are added at once, and listed on a page. */

@@ -10,7 +10,7 @@ import type { Queue } from "../../queue/queue.ts";
 import type { Range } from "../../queue/task/limits.ts";
 import type { TypeInfo } from "../../queue/task/api_types.ts";
 import * as z from "zod";
-import { callerOf, requireRole } from "../http/auth.ts";
+import { assertType, callerOf, requireRole } from "../access/auth.ts";
 import { readOptionalJson } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { readQuery, seriesQuery } from "../http/query.ts";
@@ -65,12 +65,14 @@ export function systemRoutes({ queue, clock, faults }: AppOptions, stats: StatsF
 
   const infoOf = async (type: string) => (await typeInfos(queue)).find((info) => info.type === type);
   app.post("/task-types/:type/pause", requireRole("operator"), async (c) => {
+    assertType(c, c.req.param("type"));
     const body = await readOptionalJson(c, pauseSchema);
     await queue.pause(c.req.param("type"), c.get("principal").name, body.reason);
     return c.json(await infoOf(c.req.param("type")));
   });
 
   app.post("/task-types/:type/resume", requireRole("operator"), async (c) => {
+    assertType(c, c.req.param("type"));
     await queue.resume(c.req.param("type"));
     return c.json(await infoOf(c.req.param("type")));
   });

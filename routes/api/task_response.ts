@@ -9,7 +9,7 @@ import type { Queue } from "../../queue/queue.ts";
 import { foundOrNull } from "../../queue/task/errors.ts";
 import type { Json, TaskError, TaskState } from "../../queue/task/record.ts";
 import { type Task, taskOf } from "../../queue/task/summary.ts";
-import { mayActAs } from "../http/auth.ts";
+import { mayActAs } from "../access/auth.ts";
 import type { Principal } from "../env.ts";
 
 /** Related tasks whose titles are told. */

@@ -12,7 +12,7 @@ import type { Clock } from "../../queue/task/clock.ts";
 import { isTerminal, statusOf, type TaskState } from "../../queue/task/record.ts";
 import { summaryOf, type TaskGraph, taskOf } from "../../queue/task/summary.ts";
 import { RETRY_FROM } from "../../queue/task/transitions.ts";
-import { mayActAs, requireRole } from "../http/auth.ts";
+import { assertType, mayActAs, requireRole } from "../access/auth.ts";
 import { readJson, readOptionalJson } from "../http/body.ts";
 import { json } from "../http/json.ts";
 import { Problem } from "../http/problem.ts";
@@ -48,8 +48,14 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
   const summary = (state: TaskState) => summaryOf(state, queue.retention);
   const whole = (c: Context<AppEnv>, state: TaskState) => taskResponse(queue, state, c.get("principal"));
 
+  /** Refuses a token that is not for the type of a task. */
+  const assertTypeOf = async (c: Context<AppEnv>, id: string) => {
+    if (c.get("principal").task_types) assertType(c, (await queue.get(id)).task.task_type);
+  };
+
   app.post("/submit", requireRole("operator"), async (c) => {
     const body = await readJson(c, submissionSchema);
+    assertType(c, body.task_type);
     const submission = {
       ...toSubmission(body, clock.now()),
       submitted_by: c.get("principal").name,
@@ -67,6 +73,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
       Location: withBase(`/api/tasks/${task.task.id}`, publicUrl),
       ...applied && { "Preference-Applied": applied },
     };
+    c.set("target", task.task.id);
     if (place) task = await untilEnded(queue, clock, task, wait! * 1_000, c.req.raw.signal, place);
     const status = created ? 201 : 200;
     if (minimal) return c.body(null, status, headers);
@@ -80,6 +87,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
 
   app.post("/batch", requireRole("operator"), async (c) => {
     const body = await readJson(c, batchSchema);
+    assertType(c, ...body.tasks.map(({ task_type }) => task_type));
     const more = { submitted_by: c.get("principal").name, traceparent: traceparentOf(c) };
     const submissions = body.tasks.map((task, i) => ({
       ...toSubmission(task, clock.now(), `/tasks/${i}`),
@@ -111,6 +119,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
   });
 
   app.delete("/:id", requireRole("operator"), async (c) => {
+    await assertTypeOf(c, c.req.param("id"));
     const state = await queue.cancel(c.req.param("id"), c.get("principal").name);
     if (statusOf(state) === "CANCELLED") return c.json(await whole(c, state));
     return c.json({ ...await whole(c, state), cancel_requested: true }, 202);
@@ -119,6 +128,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
   app.post("/:id/retry", requireRole("operator"), async (c) => {
     const { from = "checkpoint", only } = await readOptionalJson(c, retrySchema);
     const caller = c.get("principal");
+    await assertTypeOf(c, c.req.param("id"));
     await quotas.takeTasks(c, 1);
     if (only) {
       const state = await queue.redo(c.req.param("id"), only, caller.name);

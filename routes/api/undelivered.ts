@@ -9,7 +9,7 @@ import { NotFoundError } from "../../queue/task/errors.ts";
 import type { UndeliveredMessage } from "../../queue/submit/inbox.ts";
 import { withBase } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { requireRole } from "../http/auth.ts";
+import { requireAllTypes, requireRole } from "../access/auth.ts";
 import { readQuery, undeliveredQuery } from "../http/query.ts";
 import type { Quotas } from "../limits/quotas.ts";
 import { taskResponse } from "./task_response.ts";
@@ -37,7 +37,7 @@ export function undeliveredRoutes({ queue, publicUrl }: AppOptions, quotas: Quot
     return c.json({ undelivered: messages.map(shown), next });
   });
 
-  app.post("/:id/retry", requireRole("operator"), async (c) => {
+  app.post("/:id/retry", requireRole("operator"), requireAllTypes(), async (c) => {
     await quotas.takeTasks(c, 1);
     const id = await inbox.retry(c.req.param("id"));
     const state = await queue.get(id).catch((error) => {
@@ -50,7 +50,7 @@ export function undeliveredRoutes({ queue, publicUrl }: AppOptions, quotas: Quot
     return c.json(await taskResponse(queue, state, c.get("principal")), 201);
   });
 
-  app.delete("/:id", requireRole("operator"), async (c) => {
+  app.delete("/:id", requireRole("operator"), requireAllTypes(), async (c) => {
     await inbox.discard(c.req.param("id"));
     return c.body(null, 204);
   });

@@ -6,7 +6,7 @@
 
 import { type Context, Hono } from "hono";
 import { TooLargeError } from "../../queue/task/errors.ts";
-import { requireRole } from "../http/auth.ts";
+import { requireRole } from "../access/auth.ts";
 import { readMultipart, refuseLong } from "../http/body.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { mediaTypeOf, peek } from "../http/media_type.ts";

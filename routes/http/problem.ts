@@ -92,6 +92,7 @@ export function toProblem(error: unknown, log: Logger): Problem {
 /** The answer that a problem gives. */
 export function problemResponse(c: Context, problem: Problem): Response {
   const { body, headers } = answerOf(problem, c.req.path);
+  c.set("problem", problem.code);
   return c.body(body, problem.status, headers);
 }
 

@@ -154,6 +154,17 @@ export const undeliveredQuery = z.object({
     .meta({ description: "`next` of the page before." }),
 });
 
+/** The query of the audit log. */
+export const auditQuery = z.object({
+  by: z.string().optional().meta({ description: "What this caller has done." }),
+  action: z.string().optional().meta({ description: "Only this action, such as `task.cancel`." }),
+  from: time.meta({ description: "From this time on." }),
+  to: time.meta({ description: "Before this time." }),
+  limit: whole(1_000, 100).meta({ description: "About how many entries; there may be some more." }),
+  before: z.string().regex(/^\d{1,16}-[0-9A-Z]{26}$/, "Pass next from the page before.").optional()
+    .meta({ description: "`next` of the page before." }),
+});
+
 /** The query of a list of suppressions. */
 export const suppressionsQuery = z.object({
   after: z.string().max(320).optional().meta({ description: "`next` of the page before." }),

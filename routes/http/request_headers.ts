@@ -39,13 +39,14 @@ export function wantsEventStream(c: Context): boolean {
   return stream > json || stream > 0 && stream === json && /text\/event-stream/i.test(header ?? "");
 }
 
-const PAGES = ["/", "/login", "/schedules", "/suppressions", "/undelivered", "/docs"];
+const PAGES = ["/", "/login", "/schedules", "/suppressions", "/undelivered", "/docs", "/audit"];
 
 /** The media types that an address answers with; null: it is not negotiated (files, probes, what is not there). */
 function offered(path: string): string[] | null {
   if (PAGES.includes(path)) return ["text/html"];
   if (!path.startsWith("/api/") || path.startsWith("/api/health")) return null;
   if (/^\/api\/tasks\/[^/]+\/(artifacts(\/|\.zip$)|files\/|logs\.txt$)/.test(path)) return null;
+  if (path === "/api/audit.csv") return null;
   const stream = /^\/api\/tasks\/[^/]+\/events\/?$/.test(path) ? ["text/event-stream"] : [];
   // Every problem is of the last one.
   return ["application/json", ...stream, "application/problem+json"];

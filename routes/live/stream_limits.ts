@@ -9,6 +9,7 @@ import { MAX_STREAMS, MAX_STREAMS_PER_CALLER } from "../limits/defaults.ts";
 import type { Context } from "hono";
 import { type Clock, repeat, type Repeating } from "../../queue/task/clock.ts";
 import type { Logger } from "../../queue/log.ts";
+import { hasAuth } from "../access/credentials.ts";
 import { addressOf } from "../http/address.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { Problem } from "../http/problem.ts";
@@ -30,6 +31,8 @@ interface Entry {
   token: string;
   address: string;
   kind: "websocket" | "sse";
+  /** Whether its token was made at run time, so that it may be revoked. */
+  isStored: boolean;
   session: string | undefined;
   end: End | null;
 }
@@ -59,13 +62,14 @@ export class StreamLimits {
   enter(c: Context<AppEnv>): StreamSlot {
     // A page that reconnects at once would keep the server from stopping.
     if (this.#closed) throw new Problem(503, "stopping", STOPPING, [], { "Retry-After": "10" });
-    const { maxStreams = MAX_STREAMS, maxStreamsPerCaller = MAX_STREAMS_PER_CALLER, tokens } = this.#options;
-    const { name, session, expires_at } = c.get("principal");
+    const { maxStreams = MAX_STREAMS, maxStreamsPerCaller = MAX_STREAMS_PER_CALLER } = this.#options;
+    const { name, session, expires_at, token_id } = c.get("principal");
+    const isStored = token_id !== undefined;
     const kind = c.req.path === "/ws" ? "websocket" : "sse";
-    const entry: Entry = { token: name, address: addressOf(c, this.#options), kind, session, end: null };
+    const entry: Entry = { token: name, address: addressOf(c, this.#options), kind, isStored, session, end: null };
     const others = [...this.#entries];
     // Without tokens everyone has the same name.
-    const ofToken = tokens.length > 0 ? others.filter(({ token }) => token === name).length : 0;
+    const ofToken = hasAuth(this.#options) ? others.filter(({ token }) => token === name).length : 0;
     const ofAddress = others.filter(({ address }) => address === entry.address).length;
     if (Math.max(ofToken, ofAddress) >= maxStreamsPerCaller) {
       const detail = `A caller may have at most ${maxStreamsPerCaller} streams open at once.`;
@@ -79,6 +83,8 @@ export class StreamLimits {
     if (expires_at !== undefined) {
       const left = expires_at - this.#clock.now();
       cancelExpiry = this.#clock.after(left, () => entry.end?.(4401, "signed out"));
+    }
+    if (session !== undefined || isStored) {
       this.#look ??= repeat(this.#clock, LOOK_MS, () => this.#endForeign(), (error) => {
         this.#log.warn("Ended sign-ins could not be read; will retry.", { error });
       });
@@ -107,12 +113,20 @@ export class StreamLimits {
     return counts;
   }
 
+  /** Ends the streams of a token that was revoked. */
+  endToken(name: string): void {
+    for (const entry of [...this.#entries]) if (entry.token === name) entry.end?.(4401, "token revoked");
+  }
+
   /** Ends the streams of a sign-in. */
   endSession(session: string): void {
     for (const entry of [...this.#entries]) if (entry.session === session) entry.end?.(4401, "signed out");
   }
 
   async #endForeign(): Promise<void> {
+    for (const name of new Set([...this.#entries].flatMap(({ token, isStored }) => isStored ? [token] : []))) {
+      if (!await this.#options.queue.tokens.named(name)) this.endToken(name);
+    }
     const sessions = new Set([...this.#entries].flatMap(({ session }) => session ?? []));
     for (const session of sessions) {
       if (await this.#options.queue.sessions.isEnded(session)) this.endSession(session);

@@ -364,6 +364,42 @@ export const suppressions = z.object({
 /** How many addresses were added. */
 export const added = z.object({ added: count }).meta({ id: "Added" });
 
+const tokenFields = {
+  id,
+  name: z.string().meta({ example: "importer" }),
+  role: z.enum(ROLES),
+  task_types: about(z.array(z.string()).nullable(), "The only types that it may submit and change; null: all."),
+  expires_at: about(time.nullable(), "Null: never."),
+  rate: about(z.int().nullable(), "Requests per second; null: as the settings say."),
+  created_at: time,
+  created_by: z.string(),
+};
+
+/** Tokens. */
+export const tokens = z.object({ tokens: z.array(z.object(tokenFields)) }).meta({ id: "Tokens" });
+
+/** A new token. */
+export const newToken = z.object({
+  ...tokenFields,
+  secret: about(z.string(), "It cannot be read again."),
+}).meta({ id: "NewToken" });
+
+/** Entries of the audit log. */
+export const auditEntries = z.object({
+  entries: z.array(z.object({
+    at: time,
+    by: about(z.string(), "Who; empty: nobody was signed in."),
+    role: z.string(),
+    from: about(z.string(), "The address, or the network of an IPv6 address."),
+    action: z.string().meta({ example: "task.cancel" }),
+    status: about(z.int(), "That of the answer."),
+    problem: about(z.string().nullable(), "The code of the problem; null: it was done."),
+    count: about(z.int().min(1), "How often within a quarter of a second."),
+    targets: about(z.array(z.string()), "Ids or names, at most 20."),
+  })),
+  next: about(z.string().nullable(), "Leads to the next page: pass it as `before`."),
+}).meta({ id: "AuditEntries" });
+
 /** Messages that did not become tasks. */
 export const undelivered = z.object({
   undelivered: z.array(z.object({

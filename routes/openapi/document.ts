@@ -22,6 +22,7 @@ const TAGS = [
   { name: "Files", description: "What tasks are given and what they make." },
   { name: "Schedules", description: "Tasks that are submitted again and again." },
   { name: "Service", description: "Task types, statistics, health, the live stream." },
+  { name: "Access", description: "Tokens, and who has done what." },
   { name: "Messages", description: "Messages of Deno KV's queue that did not become tasks." },
   { name: "Mail", description: "The suppression list." },
 ];

@@ -26,6 +26,7 @@ export const PROBLEMS = {
   not_acceptable: { status: [406], when: "`Accept` allows none of the media types of this address." },
   conflict: { status: [409], when: "Another change came first; nothing was written." },
   illegal_transition: { status: [409], when: "The task is in a status that does not allow this." },
+  no_authentication: { status: [409], when: "Nobody needs a token here, so that none can be made." },
   too_large: { status: [413], when: "The body, a file or a value is over its limit." },
   too_many_parts: { status: [413], when: "The form has too many fields or files." },
   unsupported_encoding: { status: [415], when: "The body is packed in another way than by gzip." },

@@ -7,8 +7,9 @@
 import * as z from "zod";
 import { backfillSchema, changeSchema, scheduleSchema } from "../api/schedules.ts";
 import { suppressionsSchema } from "../api/suppressions.ts";
+import { tokenSchema } from "../api/tokens.ts";
 import { pauseSchema } from "../api/system.ts";
-import { nextTimesQuery, seriesQuery, suppressionsQuery, undeliveredQuery } from "../http/query.ts";
+import { auditQuery, nextTimesQuery, seriesQuery, suppressionsQuery, undeliveredQuery } from "../http/query.ts";
 import * as answers from "./answers.ts";
 import { about } from "./answers.ts";
 import { idempotencyKey, idPath, location, type Operation, type Operations } from "./operation.ts";
@@ -192,6 +193,53 @@ const messageOperations: Operations = {
   },
 };
 
+const accessOperations: Operations = {
+  "GET /api/tokens": {
+    id: "listTokens",
+    tag: "Access",
+    summary: "List the tokens that were made at run time",
+    role: "admin",
+    answers: { 200: { description: "All of them, without their secrets.", schema: answers.tokens } },
+  },
+  "POST /api/tokens": {
+    id: "createToken",
+    tag: "Access",
+    summary: "Make a token",
+    role: "admin",
+    body: {
+      schema: tokenSchema,
+      examples: { "for a program": { name: "importer", role: "operator", task_types: ["csv_processing"], rate: 50 } },
+    },
+    answers: { 201: { description: "The token, with its secret.", schema: answers.newToken } },
+    problems: ["no_authentication"],
+  },
+  "DELETE /api/tokens/{id}": {
+    id: "revokeToken",
+    tag: "Access",
+    summary: "Revoke a token, and end its sockets and streams",
+    role: "admin",
+    path: idPath,
+    answers: { 204: { description: "It is not valid any more." } },
+    problems: ["not_found"],
+  },
+  "GET /api/audit": {
+    id: "readAudit",
+    tag: "Access",
+    summary: "Read who has done what in the last 90 days",
+    role: "admin",
+    query: auditQuery,
+    answers: { 200: { description: "Entries, newest first.", schema: answers.auditEntries } },
+  },
+  "GET /api/audit.csv": {
+    id: "downloadAudit",
+    tag: "Access",
+    summary: "Download the audit log",
+    role: "admin",
+    query: auditQuery,
+    answers: { 200: { description: "At most 100,000 entries.", media: ["text/csv"] } },
+  },
+};
+
 /** The operations. */
 export const SERVICE_OPERATIONS: Operations = {
   ...scheduleOperations,
@@ -291,6 +339,7 @@ export const SERVICE_OPERATIONS: Operations = {
     answers: { 101: { description: "The socket is open." } },
     problems: ["not_a_websocket", "foreign_origin", "too_many_streams", "stopping"],
   },
+  ...accessOperations,
   ...messageOperations,
   ...mailOperations,
 };

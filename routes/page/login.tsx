@@ -7,7 +7,7 @@
 import { type Context, Hono } from "hono";
 import { deleteCookie } from "hono/cookie";
 import type { JSX } from "preact";
-import { checkToken, fromCookie, SESSION_COOKIE, signIn } from "../http/auth.ts";
+import { checkToken, type Credential, fromCookie, SESSION_COOKIE, signIn } from "../access/credentials.ts";
 import { readForm } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
 import { renderDocument } from "./document.tsx";
@@ -16,7 +16,6 @@ import type { AppEnv, AppOptions } from "../env.ts";
 import type { AuthThrottle } from "../limits/auth_throttle.ts";
 import type { StreamLimits } from "../live/stream_limits.ts";
 import { Problem } from "../http/problem.ts";
-import type { Token } from "../settings.ts";
 
 function LoginPage({ error, back }: { error?: string; back: string }): JSX.Element {
   return (
@@ -65,16 +64,17 @@ export function loginRoutes(options: AppOptions, guesses: AuthThrottle, streams:
   app.post("/login", async (c) => {
     const form = await readForm(c);
     const back = returnTo(form.get("back"));
-    let token: Token | undefined;
+    let found: Credential | undefined;
     try {
-      token = checkToken(c, form.get("token") ?? "", options, guesses);
+      found = await checkToken(c, form.get("token") ?? "", options, guesses);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       return c.html(render(back, error.message), 429, error.headers);
     }
-    if (!token) return c.html(render(back, "This is not a valid token."), 401);
+    if (!found) return c.html(render(back, "This is not a valid token."), 401);
     await endSession(c);
-    await signIn(c, token, options);
+    await signIn(c, found, options);
+    c.set("principal", found.principal);
     return c.redirect(withBase(back, options.publicUrl), 303);
   });
 

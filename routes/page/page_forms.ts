@@ -14,7 +14,7 @@ import { REDO_ONLY } from "../../queue/define.ts";
 import { paramsSchema } from "../../queue/params.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError, TooLargeError } from "../../queue/task/errors.ts";
 import { fingerprint } from "../../queue/submit/deduplication.ts";
-import { requireRole } from "../http/auth.ts";
+import { assertType, requireRole } from "../access/auth.ts";
 import { withBase } from "../http/address.ts";
 import { readForm } from "../http/body.ts";
 import { addIssues, readerOf, readParams, readSentForm } from "./form_body.ts";
@@ -38,6 +38,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     if (!definition || definition.internal) {
       throw new Problem(422, "invalid_input", `There is no task type ${type.slice(0, 64)}.`);
     }
+    assertType(c, type);
     const schema = paramsSchema(definition) as Schema;
     const { values: input_params, texts, errors } = readParams(sent, schema);
     const more = readFields(SUBMIT_OPTIONS, readerOf(sent), errors);
@@ -74,6 +75,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     const type = (await readForm(c)).get("task_type") ?? "";
     const definition = queue.registry.public().find((one) => one.type === type);
     if (!definition?.example) throw new NotFoundError(`An example of ${type.slice(0, 64)}`);
+    assertType(c, type);
     await quotas.takeTasks(c, 1, [type]);
     const submitted_by = c.get("principal").name;
     const { task } = await queue.submit({ task_type: type, input_params: definition.example, submitted_by });
@@ -87,6 +89,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
       const only = REDO_ONLY.find((each) => each === form.get("only"));
       const { name } = c.get("principal");
       try {
+        if (c.get("principal").task_types) assertType(c, (await queue.get(c.req.param("id"))).task.task_type);
         if (action === "cancel") await queue.cancel(c.req.param("id"), name);
         else {
           await quotas.takeTasks(c, 1);

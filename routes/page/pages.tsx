@@ -25,7 +25,8 @@ import { newId } from "../../queue/task/ids.ts";
 import type { Filter } from "../../queue/store/listing.ts";
 import type { Json } from "../../queue/task/record.ts";
 import { summaryOf } from "../../queue/task/summary.ts";
-import { callerOf } from "../http/auth.ts";
+import { hasAuth } from "../access/credentials.ts";
+import { callerOf } from "../access/auth.ts";
 import { renderDocument } from "./document.tsx";
 import type { AppEnv, AppOptions, Principal } from "../env.ts";
 import { logEvent, newestFitting } from "../live/task_events.ts";
@@ -138,7 +139,7 @@ export class Pages {
 
   /** Everything that the page of an address shows. */
   async read(c: Context<AppEnv>, query: URLSearchParams, form: Partial<PageData["form"]> = {}): Promise<PageData> {
-    const { queue, clock, tokens, maxUploadBytes } = this.#options;
+    const { queue, clock, maxUploadBytes } = this.#options;
     const types = await typeInfos(queue);
     const { view, ignored } = parseView(query, types.map(({ type }) => type));
     const now = clock.now();
@@ -162,7 +163,7 @@ export class Pages {
       open,
       form: { texts: {}, errors: {}, idempotency_key: newId(now), source, ...form },
       caller: callerOf(c.get("principal")),
-      signed_in: tokens.length > 0,
+      signed_in: hasAuth(this.#options),
       preferences: parsePreferences(getCookie(c, PREFERENCES_COOKIE) ?? ""),
       limits: { upload: maxUploadBytes },
     };

@@ -11,7 +11,7 @@ import type { Suppression } from "../../queue/actions/mail_ledger.ts";
 import { bareAddress, parseAddress } from "../../queue/handlers/email/address.ts";
 import { MAX_SUPPRESSIONS, REASON_CHARS } from "../api/suppressions.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { requireRole } from "../http/auth.ts";
+import { requireRole } from "../access/auth.ts";
 import { readForm } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
 import { renderDocument } from "./document.tsx";

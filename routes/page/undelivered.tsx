@@ -13,7 +13,7 @@ import { InvalidInputError, NotFoundError } from "../../queue/task/errors.ts";
 import { afterOf, MESSAGES_SHOWN } from "../api/undelivered.ts";
 import type { Quotas } from "../limits/quotas.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { requireRole } from "../http/auth.ts";
+import { requireAllTypes, requireRole } from "../access/auth.ts";
 import { readForm } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
 import { renderDocument } from "./document.tsx";
@@ -96,7 +96,7 @@ export function undeliveredPageRoutes({ queue, publicUrl }: AppOptions, quotas: 
 
   app.get("/undelivered", requireRole("operator"), (c) => page(c));
 
-  app.post("/undelivered", requireRole("operator"), async (c) => {
+  app.post("/undelivered", requireRole("operator"), requireAllTypes(), async (c) => {
     const form = await readForm(c);
     const id = form.get("id") ?? "";
     try {

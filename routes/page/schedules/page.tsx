@@ -26,7 +26,7 @@ import { bodyOf, changedBody, NEXT_TIMES, parseSchedule, recentTasks, toSchedule
 import { typeInfos } from "../../api/system.ts";
 import type { AppEnv, AppOptions } from "../../env.ts";
 import { withBase } from "../../http/address.ts";
-import { callerOf, requireRole } from "../../http/auth.ts";
+import { assertType, callerOf, requireRole } from "../../access/auth.ts";
 import { readForm } from "../../http/body.ts";
 import { Problem } from "../../http/problem.ts";
 import { renderDocument } from "../document.tsx";
@@ -260,6 +260,7 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
     const type = one("task_type");
     const info = (await typeInfos(queue)).find((info) => info.type === type);
     if (!info) throw new Problem(422, "invalid_input", `There is no task type ${type.slice(0, 64)}.`);
+    assertType(c, type, ...id ? [(await schedules.get(id)).submission.task_type] : []);
     const chosen = { ...DAILY, ...Object.fromEntries(CHOSEN.map((name) => [name, one(name)])) } as Chosen;
     if (!(chosen.repeat in REPEATS)) chosen.repeat = "cron";
     const { values, texts, errors } = readParams(sent, info.params as Schema);
@@ -302,7 +303,9 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
     const sent = await readForm(c);
     const id = sent.get("id") ?? "";
     const { name } = c.get("principal");
+    c.set("target", id);
     try {
+      assertType(c, (await schedules.get(id)).submission.task_type);
       switch (sent.get("action")) {
         case "run": {
           await quotas.takeTasks(c, 1);

@@ -4,96 +4,32 @@
  * @module
  */
 
-import { timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
-import { getSignedCookie, setSignedCookie } from "hono/cookie";
 import type { Caller, Permission } from "../../queue/task/api_types.ts";
 import type { AppEnv, AppOptions, Principal } from "../env.ts";
-import { addressOf, isSecure, withBase } from "./address.ts";
+import { withBase } from "../http/address.ts";
 import type { AuthThrottle } from "../limits/auth_throttle.ts";
-import { Problem } from "./problem.ts";
-import { isLoopback, type Role, ROLES, type Token } from "../settings.ts";
+import { Problem } from "../http/problem.ts";
+import { isLoopback, type Role, ROLES } from "../settings.ts";
+import { checkToken, fromCookie, hasAuth } from "./credentials.ts";
 
-/** Name of the cookie of a sign-in. */
-export const SESSION_COOKIE = "millrace_session";
-/** How long a sign-in lasts: 12 hours. */
-const SESSION_S = 12 * 3_600;
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 /** Paths that a caller without a token may see. */
-const OPEN_PATHS = /^\/(login$|static\/|(api\/health|livez|readyz)\/?$)/;
-
-function sameSecret(a: string, b: string): boolean {
-  const encoder = new TextEncoder();
-  const [left, right] = [encoder.encode(a), encoder.encode(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
-}
-
-function findToken(tokens: Token[], secret: string): Token | undefined {
-  return tokens.find((token) => sameSecret(token.secret, secret));
-}
-
-/**
- * The token with this secret, or undefined.
- *
- * @throws {Problem} 429 after too many invalid ones.
- */
-export function checkToken(
-  c: Context<AppEnv>,
-  secret: string,
-  options: AppOptions,
-  guesses: AuthThrottle,
-): Token | undefined {
-  const address = addressOf(c, options);
-  guesses.assertMayTry(address, secret);
-  const token = findToken(options.tokens, secret);
-  if (token) guesses.right(address, secret);
-  else guesses.wrong(address, secret);
-  return token;
-}
-
-/** Signs a caller in: the cookie names the token and is signed with its secret, so it expires with the token. */
-export async function signIn(
-  c: Context<AppEnv>,
-  token: Token,
-  options: Pick<AppOptions, "clock" | "trustedProxies" | "publicUrl">,
-): Promise<void> {
-  const value = `${token.name}:${options.clock.now() + SESSION_S * 1000}:${crypto.randomUUID()}`;
-  await setSignedCookie(c, SESSION_COOKIE, value, token.secret, {
-    httpOnly: true,
-    sameSite: "Strict",
-    path: withBase("/", options.publicUrl),
-    maxAge: SESSION_S,
-    secure: options.publicUrl?.protocol === "https:" || isSecure(c, options),
-  });
-}
-
-/** Who is signed in according to the request's cookie; undefined: nobody. */
-export async function fromCookie(c: Context, { tokens, clock, queue }: AppOptions): Promise<Principal | undefined> {
-  for (const { name, role, secret } of tokens) {
-    const value = await getSignedCookie(c, secret, SESSION_COOKIE);
-    if (!value) continue;
-    const match = /^(.*):(\d+):([\w-]+)$/.exec(value);
-    const expires_at = Number(match?.[2]);
-    const session = match?.[3];
-    if (match?.[1] !== name || session === undefined || expires_at <= clock.now()) continue;
-    if (!await queue.sessions.isEnded(session)) return { name, role, session, expires_at };
-  }
-  return undefined;
-}
+const OPEN_PATHS = /^\/(login(\/\w+)?$|static\/|(api\/health|livez|readyz)\/?$)/;
 
 /** Refuses foreign hosts and origins, and callers without a token if tokens are set; then the caller is known. */
 export function guard(options: AppOptions, guesses: AuthThrottle): MiddlewareHandler<AppEnv> {
-  const { tokens } = options;
+  const isOpen = !hasAuth(options);
   return async (c, next) => {
     assertHost(c, options);
     assertOrigin(c, options);
-    if (tokens.length === 0) {
+    if (isOpen) {
       c.set("principal", { name: "local", role: "admin" });
       return await next();
     }
     const bearer = /^Bearer (.+)$/i.exec(c.req.header("Authorization") ?? "")?.[1];
-    const token = bearer ? checkToken(c, bearer, options, guesses) : undefined;
-    const principal = token ? { name: token.name, role: token.role } : await fromCookie(c, options);
+    const found = bearer ? await checkToken(c, bearer, options, guesses) : undefined;
+    const principal = found?.principal ?? await fromCookie(c, options);
     if (principal) {
       c.set("principal", principal);
       return await next();
@@ -123,6 +59,32 @@ export function mayActAs(principal: Principal, role: Role): boolean {
   return ROLES.indexOf(principal.role) >= ROLES.indexOf(role);
 }
 
+/**
+ * Refuses a token that may not submit and change tasks of a type.
+ *
+ * @throws {Problem} 403.
+ */
+export function assertType(c: Context<AppEnv>, ...types: string[]): void {
+  const allowed = c.get("principal").task_types;
+  const wrong = allowed && types.find((type) => !allowed.includes(type));
+  if (wrong === undefined) return;
+  throw new Problem(
+    403,
+    "forbidden",
+    `This token is for tasks of ${allowed!.join(", ")}, not of ${wrong.slice(0, 64)}.`,
+  );
+}
+
+/** Refuses a token that is for some types only where a message may submit any. */
+export function requireAllTypes(): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    if (c.get("principal").task_types) {
+      throw new Problem(403, "forbidden", "This token is for some types of tasks only.");
+    }
+    await next();
+  };
+}
+
 /** Each permission, and the lowest role that has it. */
 const PERMISSIONS: Record<Permission, Role> = {
   view: "viewer",
@@ -149,8 +111,9 @@ function hostName(host: string): string {
  * Without tokens, only local host names and that of the public URL are accepted: a foreign name that resolves here means
  * DNS rebinding.
  */
-function assertHost(c: Context<AppEnv>, { tokens, host, publicUrl }: AppOptions): void {
-  if (tokens.length > 0 || !isLoopback(host)) return;
+function assertHost(c: Context<AppEnv>, options: AppOptions): void {
+  const { host, publicUrl } = options;
+  if (hasAuth(options) || !isLoopback(host)) return;
   const asked = c.req.header("Host") ?? new URL(c.req.url).host;
   if (isLoopback(hostName(asked)) || asked === publicUrl?.host) return;
   throw new Problem(421, "misdirected", "This service answers only to localhost unless API_TOKENS is set.");

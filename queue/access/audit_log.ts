@@ -1,0 +1,134 @@
+/**
+ * The audit log: who has done what, when, from where, and with what outcome. Entries are gathered for a moment and written
+ * as one page; the same action of the same caller with the same outcome is one entry that counts, so that ten thousand
+ * submits a second do not make ten thousand entries.
+ *
+ * @module
+ */
+
+import type { Core } from "../core.ts";
+import { emptyChangeset } from "../store/changeset.ts";
+import { decode, encode } from "../store/codec.ts";
+import { keys } from "../store/keys.ts";
+import { newId } from "../task/ids.ts";
+
+/** How long entries are kept: 90 days. */
+export const AUDIT_KEPT_MS = 90 * 86_400_000;
+/** How long entries are gathered, in milliseconds. */
+const GATHER_MS = 250;
+/** Entries of a page. */
+const PAGE_ENTRIES = 100;
+/** Targets that an entry names. */
+const NAMED = 20;
+/** Pages that a list reads at most. */
+const MAX_PAGES = 5_000;
+
+/** Something that someone has done. */
+export interface AuditAction {
+  /** Who: the name of a token, or of a person. */
+  by: string;
+  /** With which role; empty: nobody was signed in. */
+  role: string;
+  /** From which address. */
+  from: string;
+  /** What, such as `submit`, `cancel` or `token.create`. */
+  action: string;
+  /** The status of the answer. */
+  status: number;
+  /** The code of the problem; null: it was done. */
+  problem: string | null;
+}
+
+/** An entry of the log. */
+export interface AuditEntry extends AuditAction {
+  /** When it happened first. Milliseconds since the epoch. */
+  at: number;
+  /** How often it happened within a moment. */
+  count: number;
+  /** On what: ids or names, at most 20. */
+  targets: string[];
+}
+
+/** Which entries are read. */
+export interface AuditFilter {
+  by?: string;
+  action?: string;
+  /** Milliseconds since the epoch. */
+  since?: number;
+  /** Milliseconds since the epoch. */
+  until?: number;
+}
+
+/** Keeps the audit log. */
+export class AuditLog {
+  #gathered = new Map<string, AuditEntry>();
+  #cancelTimer: (() => void) | null = null;
+  #writing: Promise<void> = Promise.resolve();
+
+  /** @ignore */
+  constructor(private readonly core: Core) {}
+
+  /** Adds an entry; it is written within a quarter of a second. */
+  add(action: AuditAction, target: string | null): void {
+    const key = JSON.stringify(Object.values(action));
+    const known = this.#gathered.get(key);
+    const entry = known ?? { ...action, at: this.core.clock.now(), count: 0, targets: [] };
+    entry.count++;
+    if (target !== null && entry.targets.length < NAMED && !entry.targets.includes(target)) entry.targets.push(target);
+    if (!known) this.#gathered.set(key, entry);
+    if (this.#gathered.size >= PAGE_ENTRIES) void this.flush();
+    else this.#cancelTimer ??= this.core.clock.after(GATHER_MS, () => void this.flush());
+  }
+
+  /** Writes what was gathered. Never rejects: what could not be written is logged. */
+  flush(): Promise<void> {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    const entries = [...this.#gathered.values()];
+    this.#gathered = new Map();
+    if (entries.length > 0) {
+      const changeset = emptyChangeset();
+      const [at] = [Math.max(...entries.map(({ at }) => at))];
+      const key = keys.auditPage(at, newId(at));
+      changeset.puts.push({ key, value: encode(entries), expireIn: AUDIT_KEPT_MS });
+      const written = this.core.committer.commit(changeset).then(() => {}, (error) => {
+        this.core.log.error("Entries of the audit log could not be written.", { error, entries });
+      });
+      this.#writing = Promise.all([this.#writing, written]).then(() => {});
+    }
+    return this.#writing;
+  }
+
+  /**
+   * Reads entries, newest first.
+   *
+   * @param limit The most entries.
+   * @param before Begin before this page: `next` of the page before.
+   * @returns The entries of whole pages, so there may be some more than `limit`; `next` leads on, null: there are no more.
+   */
+  async read(
+    { by, action, since = 0, until = Infinity }: AuditFilter,
+    limit: number,
+    before?: string,
+  ): Promise<{ entries: AuditEntry[]; next: string | null }> {
+    const entries: AuditEntry[] = [];
+    const oldest = Math.max(since, this.core.clock.now() - AUDIT_KEPT_MS);
+    const prefix = keys.audit();
+    const end = before === undefined
+      ? [...prefix, Infinity]
+      : keys.auditPage(Number(before.split("-")[0]), before.split("-")[1]);
+    let pages = 0;
+    for await (const { key, value } of this.core.kv.list({ start: [...prefix, oldest], end }, { reverse: true })) {
+      const fitting = decode<AuditEntry[]>(value).filter((entry) =>
+        (by === undefined || entry.by === by) && (action === undefined || entry.action === action) &&
+        entry.at >= since &&
+        entry.at < until
+      );
+      entries.push(...fitting.toSorted((a, b) => b.at - a.at));
+      if (entries.length >= limit || ++pages >= MAX_PAGES) {
+        return { entries, next: `${key[1] as number}-${key[2] as string}` };
+      }
+    }
+    return { entries, next: null };
+  }
+}

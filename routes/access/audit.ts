@@ -1,0 +1,71 @@
+/**
+ * Writes what callers change into the audit log: every request that is no mere reading, whoever sent it and whatever came
+ * of it.
+ *
+ * @module
+ */
+
+import type { MiddlewareHandler } from "hono";
+import { routePath } from "hono/route";
+import type { AppEnv, AppOptions } from "../env.ts";
+import { addressOf } from "../http/address.ts";
+
+/** What each route does, by method and pattern. */
+export const ACTIONS: Readonly<Record<string, string>> = {
+  "POST /api/tasks/submit": "task.submit",
+  "POST /api/tasks/batch": "task.submit",
+  "POST /api/tasks/bulk": "task.bulk",
+  "DELETE /api/tasks/:id": "task.cancel",
+  "POST /api/tasks/:id/retry": "task.retry",
+  "POST /api/uploads": "upload.create",
+  "POST /api/schedules": "schedule.create",
+  "PATCH /api/schedules/:id": "schedule.change",
+  "DELETE /api/schedules/:id": "schedule.delete",
+  "POST /api/schedules/:id/pause": "schedule.pause",
+  "POST /api/schedules/:id/resume": "schedule.resume",
+  "POST /api/schedules/:id/trigger": "schedule.trigger",
+  "POST /api/schedules/:id/backfill": "schedule.backfill",
+  "POST /api/task-types/:type/pause": "type.pause",
+  "POST /api/task-types/:type/resume": "type.resume",
+  "POST /api/suppressions": "suppression.add",
+  "DELETE /api/suppressions/:address": "suppression.remove",
+  "POST /api/undelivered/:id/retry": "message.retry",
+  "DELETE /api/undelivered/:id": "message.discard",
+  "POST /api/tokens": "token.create",
+  "DELETE /api/tokens/:id": "token.revoke",
+  "POST /login": "sign_in",
+  "GET /login/callback": "sign_in",
+  "POST /logout": "sign_out",
+  "POST /tasks": "task.submit",
+  "POST /examples": "task.submit",
+  "POST /tasks/:id/cancel": "task.cancel",
+  "POST /tasks/:id/retry": "task.retry",
+  "POST /schedules": "schedule.form",
+  "POST /suppressions": "suppression.add",
+  "POST /suppressions/remove": "suppression.remove",
+  "POST /undelivered": "message.form",
+};
+
+/** Actions that are not answered before their entry is stored. */
+const STORED_FIRST = /^(token|schedule|type|sign_in|task\.bulk)/;
+
+/** Adds an entry for each request that changes something. */
+export function auditing(options: AppOptions): MiddlewareHandler<AppEnv> {
+  const { queue } = options;
+  return async (c, next) => {
+    await next();
+    const action = ACTIONS[`${c.req.method} ${routePath(c, -1).replace(/(.)\/$/, "$1")}`];
+    if (action === undefined) return;
+    const principal = c.get("principal");
+    const { id, type, address } = c.req.param() as Record<string, string | undefined>;
+    queue.audit.add({
+      by: principal?.name ?? "",
+      role: principal?.role ?? "",
+      from: addressOf(c, options),
+      action,
+      status: c.get("sentStatus") ?? c.res.status,
+      problem: c.get("problem") ?? null,
+    }, (c.get("target") ?? id ?? type ?? address)?.slice(0, 200) ?? null);
+    if (STORED_FIRST.test(action)) await queue.audit.flush();
+  };
+}
