@@ -13,6 +13,7 @@ import { prepareStore, StoreFileError } from "./queue/tools/store_file.ts";
 import { lockStore, OwnedError } from "./queue/tools/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
 import { activeIds, commitSpans } from "./queue/tracing.ts";
+import { Oidc } from "./routes/access/oidc.ts";
 import { isTrusted } from "./routes/network.ts";
 import { createApp } from "./routes/app.ts";
 import { Metrics } from "./routes/monitoring/metrics.ts";
@@ -103,8 +104,10 @@ started.resolve(queue);
 
 const storePath = lock ? kvPath : undefined;
 let faults: Faults | null = null;
+const oidc = settings.oidcSettings && new Oidc(settings.oidcSettings, await queue.sessions.key(), settings.publicUrl!);
 const { app, close } = createApp({
   ...settings,
+  oidc,
   queue,
   clock,
   log: logOf(log, "http"),

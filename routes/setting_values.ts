@@ -111,6 +111,29 @@ export function readPublicUrl(text: string): URL | undefined {
   throw new SettingError("PUBLIC_URL", `"${text}" is not an http or https address like https://example.com/millrace.`);
 }
 
+/** The address of an identity provider. */
+export function readIssuer(text: string, publicUrl: URL | undefined): URL {
+  const url = URL.parse(text);
+  const isSafe = url && (url.protocol === "https:" || url.protocol === "http:" && isLoopback(url.hostname));
+  if (!isSafe) throw new SettingError("OIDC_ISSUER", `"${text}" is not an https address.`);
+  if (!publicUrl) throw new SettingError("PUBLIC_URL", "OIDC_ISSUER needs it: the provider sends people back there.");
+  return url;
+}
+
+/** Which value of a claim gives which role: `admin=ops,operator=staff`. */
+export function readGroups(text: string): Partial<Record<Role, string>> {
+  const groups: Partial<Record<Role, string>> = {};
+  for (const part of text.split(",").map((part) => part.trim()).filter(Boolean)) {
+    const [, role, group] = /^(\w+)=(.+)$/.exec(part) ?? [];
+    if (!(ROLES as readonly string[]).includes(role)) {
+      throw new SettingError("OIDC_ROLES", `"${part}" is not role=group with a role of ${ROLES.join(", ")}.`);
+    }
+    groups[role as Role] = group;
+  }
+  if (Object.keys(groups).length === 0) throw new SettingError("OIDC_ROLES", "say which group has which role.");
+  return groups;
+}
+
 /** Addresses and networks, separated by commas. */
 export function readNetworks(text: string): Network[] {
   return text.split(",").map((part) => part.trim()).filter(Boolean).map((part) => {

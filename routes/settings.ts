@@ -9,6 +9,7 @@ import { MAX_IMAGE_PIXELS } from "../queue/handlers/image_processing.ts";
 import { QUEUE_DEFAULTS } from "../queue/options.ts";
 import type { LogLevel } from "../queue/log.ts";
 import type { Retention } from "../queue/task/summary.ts";
+import type { OidcSettings } from "./access/oidc.ts";
 import type { Network } from "./network.ts";
 import {
   DEFAULT_QUOTAS,
@@ -23,6 +24,8 @@ import {
   isStoreFile,
   readCounts,
   readDkim,
+  readGroups,
+  readIssuer,
   readLogLevels,
   readNetworks,
   readPublicUrl,
@@ -72,6 +75,8 @@ export interface Settings {
   webhook: { secrets: string[]; allowPrivate: boolean };
   mail: { servers: string[]; from: string; dkim: DkimKey | undefined };
   tokens: Token[];
+  /** Sign-in of people; undefined: by tokens alone. */
+  oidcSettings: OidcSettings | undefined;
   /** The lowest level that is written, and those of some modules. */
   logLevels: { level: LogLevel; levels: Record<string, LogLevel> };
   /** Whether requests, attempts and commits are spans of OpenTelemetry. */
@@ -104,7 +109,9 @@ export function readSettings(env: (name: string) => string | undefined): Setting
   const host = text("HOST", onDeploy ? "0.0.0.0" : "127.0.0.1");
   const tokens = readTokens(text("API_TOKENS", ""));
   const auth = oneOf("AUTH", ["on", "off"], "on");
-  if (!isLoopback(host) && tokens.length === 0 && auth !== "off") {
+  const publicUrl = readPublicUrl(text("PUBLIC_URL", ""));
+  const issuer = text("OIDC_ISSUER", "");
+  if (!isLoopback(host) && tokens.length === 0 && issuer === "" && auth !== "off") {
     throw new SettingError(
       "API_TOKENS",
       `serving ${host} without tokens would let anyone in. Set API_TOKENS, or AUTH=off if something else guards it.`,
@@ -163,7 +170,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     },
     trustedProxies: readNetworks(text("TRUSTED_PROXIES", "")),
     onDeploy,
-    publicUrl: readPublicUrl(text("PUBLIC_URL", "")),
+    publicUrl,
     maxImagePixels: integer("MAX_IMAGE_MEGAPIXELS", MAX_IMAGE_PIXELS / 1_000_000, 1, 1_000) * 1_000_000,
     mail: {
       servers: readSmtpUrls(text("SMTP_URL", "")),
@@ -175,6 +182,13 @@ export function readSettings(env: (name: string) => string | undefined): Setting
       allowPrivate: oneOf("WEBHOOK_ALLOW_PRIVATE", ["0", "1"], "0") === "1",
     },
     tokens,
+    oidcSettings: issuer === "" ? undefined : {
+      issuer: readIssuer(issuer, publicUrl),
+      clientId: text("OIDC_CLIENT_ID", "millrace"),
+      clientSecret: text("OIDC_CLIENT_SECRET", "") || undefined,
+      claim: text("OIDC_ROLE_CLAIM", "groups"),
+      groups: readGroups(text("OIDC_ROLES", "")),
+    },
     // Deno's own setting, which starts its exporter.
     tracing: /^(true|1)$/i.test(text("OTEL_DENO", "")),
     logLevels: readLogLevels(text("LOG_LEVEL", "info")),

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { randomBytes } from "node:crypto";
 import type { Core } from "../core.ts";
-import { encode } from "../store/codec.ts";
+import { decode, encode } from "../store/codec.ts";
 import { keys } from "../store/keys.ts";
 import { RecentMap } from "../recent_map.ts";
 import { emptyChangeset } from "../store/changeset.ts";
@@ -19,6 +20,19 @@ export class Sessions {
 
   /** @ignore */
   constructor(private readonly core: Core) {}
+
+  /** The key that cookies of people are signed with: all instances have the same, which is made by the first. */
+  async key(): Promise<string> {
+    const key = keys.sessionKey();
+    while (true) {
+      const entry = await this.core.kv.get(key);
+      if (entry.value) return decode<string>(entry.value);
+      const changeset = emptyChangeset("session_key");
+      changeset.checks.push({ key, versionstamp: null });
+      changeset.puts.push({ key, value: encode(randomBytes(32).toString("hex")) });
+      await this.core.committer.commitUnlessConflict(changeset);
+    }
+  }
 
   /** Ends a sign-in for good. `expiresAt` is when it would have expired, in milliseconds since the epoch. */
   async end(id: string, expiresAt: number): Promise<void> {

@@ -48,6 +48,7 @@
  * | `undelivered, message` | a message that did not become a task, and why | the inbox; KV itself, if it could not deliver it |
  * | `cancel_request, instance, id` | a cancel request to the task owner | any instance |
  * | `meta, format` | the format of the store | its first start; a migration |
+ * | `meta, session_key` | what the cookies of people are signed with | the first instance that needs it |
  * | `meta, migration` | the right to migrate the store | whoever migrates it |
  * | `instance, instance` | heartbeat of a living instance | that instance; the recoverer deletes it |
  * | `lane, instance, n` | last operation and counters of a stream of commits: the fence | that instance; the recoverer folds it |
@@ -155,6 +156,7 @@ export const keys = {
   mailSent: (server: string): Key => ["mail_sent", server],
   role: (role: string): Key => ["role", role],
   format: (): Key => ["meta", "format"],
+  sessionKey: (): Key => ["meta", "session_key"],
   migration: (): Key => ["meta", "migration"],
   token: (hash: string): Key => ["token", hash],
   tokens: (): Key => ["token"],

@@ -19,6 +19,7 @@ export const PROBLEMS = {
   no_file: { status: [400], when: "There is no file in the request." },
   not_a_websocket: { status: [400], when: "The request is not a WebSocket handshake." },
   unauthorized: { status: [401], when: "There is no valid token and no sign-in." },
+  sign_in_failed: { status: [401], when: "The identity provider did not sign the person in." },
   forbidden: { status: [403], when: "The role of the caller does not allow this." },
   foreign_origin: { status: [403], when: "The request comes from a page of another origin." },
   not_found: { status: [404], when: "There is no such thing, or nothing at this address." },
@@ -50,6 +51,7 @@ export const PROBLEMS = {
   busy: { status: [503], when: "The service has too much to do; try again." },
   closed: { status: [503], when: "The service stops; try again." },
   fenced: { status: [503], when: "The instance was declared dead and comes back; try again." },
+  no_identity_provider: { status: [503], when: "The identity provider does not answer." },
   outcome_unknown: {
     status: [503],
     when: "It is not known whether the write happened; send it again with the same Idempotency-Key.",

@@ -14,6 +14,15 @@ import { readAuditQuery } from "../api/audit.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { renderDocument } from "./document.tsx";
 
+/** Targets that are shown of an entry; the CSV has all that are known. */
+const SHOWN = 1;
+
+function named(targets: string[], count: number): string {
+  if (targets.length === 0) return "–";
+  const rest = Math.max(targets.length, count) - SHOWN;
+  return targets.slice(0, SHOWN).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+}
+
 function AuditPage({ entries, next, query }: {
   entries: AuditEntry[];
   next: string | null;
@@ -30,7 +39,7 @@ function AuditPage({ entries, next, query }: {
       </p>
       <h1>Audit log</h1>
       <p class="muted">What callers have changed, or tried to, in the last 90 days. Times are UTC.</p>
-      <form method="get" action="audit" class="line">
+      <form method="get" action="audit" class="filters">
         <div class="field">
           <label for="by">Caller</label>
           <input id="by" name="by" value={query.get("by") ?? ""} autoComplete="off" />
@@ -72,7 +81,7 @@ function AuditPage({ entries, next, query }: {
                     <td>{by ? `${by}, ${role}` : "–"}</td>
                     <td>{from}</td>
                     <td>{action}{count > 1 ? ` (${count.toLocaleString("en")} times)` : ""}</td>
-                    <td>{targets.join(" ") || "–"}</td>
+                    <td>{named(targets, count)}</td>
                     <td class={problem ? "bad" : undefined}>{problem ? `${status} ${problem}` : status}</td>
                   </tr>
                 ))}

@@ -12,6 +12,10 @@ export interface DocumentProps {
   title: string;
   /** Address of the entry script, or none. */
   script?: string;
+  /** Where it leads to at once. */
+  refresh?: string;
+  /** Leads from its address to the place of the page: `../` where it is deeper. Default: empty. */
+  root?: string;
   /** More style sheets, and scripts that are no modules. */
   styles?: string[];
   scripts?: string[];
@@ -25,7 +29,8 @@ export interface DocumentProps {
 }
 
 function Document(
-  { title, script, styles = [], scripts = [], page, theme, density, className, children }: DocumentProps,
+  { title, refresh, root = "", script, styles = [], scripts = [], page, theme, density, className, children }:
+    DocumentProps,
 ): JSX.Element {
   return (
     <html lang="en" data-theme={theme} data-density={density}>
@@ -33,10 +38,11 @@ function Document(
         <meta charSet="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
+        {refresh !== undefined && <meta httpEquiv="refresh" content={`0;url=${refresh}`} />}
         <title>{title}</title>
-        <link rel="icon" href="static/icon.svg" type="image/svg+xml" />
-        <link rel="stylesheet" href="static/tokens.css" />
-        <link rel="stylesheet" href="static/styles.css" />
+        <link rel="icon" href={`${root}static/icon.svg`} type="image/svg+xml" />
+        <link rel="stylesheet" href={`${root}static/tokens.css`} />
+        <link rel="stylesheet" href={`${root}static/styles.css`} />
         {styles.map((href) => <link key={href} rel="stylesheet" href={href} />)}
         {scripts.map((src) => <script key={src} defer src={src} />)}
         {script && <script type="module" src={script} />}

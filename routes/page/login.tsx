@@ -17,39 +17,64 @@ import type { AuthThrottle } from "../limits/auth_throttle.ts";
 import type { StreamLimits } from "../live/stream_limits.ts";
 import { Problem } from "../http/problem.ts";
 
-function LoginPage({ error, back }: { error?: string; back: string }): JSX.Element {
+function LoginPage({ error, back, provider, hasTokens }: {
+  error?: string;
+  back: string;
+  /** The identity provider that people sign in with. */
+  provider?: string;
+  hasTokens: boolean;
+}): JSX.Element {
   return (
     <main class="login">
       <h1>Millrace</h1>
-      <form method="post" action="login">
-        <input type="hidden" name="back" value={back} />
-        {/* So that a password manager keeps one entry for this place. */}
-        <input type="text" name="username" value="millrace" autoComplete="username" readOnly hidden />
-        <label for="token">Token</label>
-        <input
-          id="token"
-          name="token"
-          type="password"
-          autoComplete="current-password"
-          required
-          aria-describedby={error ? "error token-help" : "token-help"}
-          aria-invalid={error ? true : undefined}
-        />
-        <p class="help" id="token-help">
-          Whoever runs this service gives out tokens: they are in its setting API_TOKENS.
+      {provider && (
+        <p>
+          <a class="button primary" href={`login/oidc?back=${encodeURIComponent(back)}`}>Sign in with {provider}</a>
         </p>
-        {error && <p class="error" id="error" role="alert">Error: {error}</p>}
-        <button type="submit" class="primary">Sign in</button>
-      </form>
+      )}
+      {provider && error && <p class="error" role="alert">Error: {error}</p>}
+      {hasTokens && <TokenForm error={provider ? undefined : error} back={back} isFirst={provider === undefined} />}
     </main>
   );
 }
 
+function TokenForm({ error, back, isFirst }: { error?: string; back: string; isFirst: boolean }): JSX.Element {
+  return (
+    <form method="post" action="login">
+      <input type="hidden" name="back" value={back} />
+      {/* So that a password manager keeps one entry for this place. */}
+      <input type="text" name="username" value="millrace" autoComplete="username" readOnly hidden />
+      <label for="token">Token</label>
+      <input
+        id="token"
+        name="token"
+        type="password"
+        autoComplete="current-password"
+        required
+        aria-describedby={error ? "error token-help" : "token-help"}
+        aria-invalid={error ? true : undefined}
+      />
+      <p class="help" id="token-help">
+        Whoever runs this service gives out tokens.
+      </p>
+      {error && <p class="error" id="error" role="alert">Error: {error}</p>}
+      <button type="submit" class={isFirst ? "primary" : undefined}>Sign in</button>
+    </form>
+  );
+}
+
+const NO_ROLE = "You have no role here: ask whoever runs this service.";
+const NOT_SIGNED_IN = "You were not signed in. Try again.";
+
 /** The routes of signing in and out. */
 export function loginRoutes(options: AppOptions, guesses: AuthThrottle, streams: StreamLimits): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
-  const render = (back: string, error?: string) =>
-    renderDocument({ title: "Sign in — Millrace", children: <LoginPage error={error} back={back} /> });
+  const { oidc } = options;
+  const render = (back: string, error?: string) => {
+    const hasTokens = options.tokens.length > 0 || !oidc;
+    const children = <LoginPage error={error} back={back} provider={oidc?.name} hasTokens={hasTokens} />;
+    return renderDocument({ title: "Sign in — Millrace", children });
+  };
 
   /** Ends the sign-in of the cookie, even if the request names another caller. */
   async function endSession(c: Context<AppEnv>): Promise<void> {
@@ -59,7 +84,40 @@ export function loginRoutes(options: AppOptions, guesses: AuthThrottle, streams:
     streams.endSession(signedIn.session);
   }
 
-  app.get("/login", (c) => c.html(render(returnTo(c.req.query("back") ?? null))));
+  app.get("/login", (c) => {
+    const failed = c.req.query("failed");
+    const reason = failed === "forbidden" ? NO_ROLE : failed === undefined ? undefined : NOT_SIGNED_IN;
+    return c.html(render(returnTo(c.req.query("back") ?? null), reason));
+  });
+
+  app.get("/login/oidc", async (c) => {
+    if (!oidc) throw new Problem(404, "not_found", "People sign in with tokens here.");
+    return c.redirect((await oidc.begin(c, returnTo(c.req.query("back") ?? null))).href, 303);
+  });
+
+  app.get("/login/callback", async (c) => {
+    if (!oidc) throw new Problem(404, "not_found", "People sign in with tokens here.");
+    try {
+      const { credential, back } = await oidc.finish(c);
+      await signIn(c, credential, options);
+      c.set("principal", credential.principal);
+      // A redirect would still be the provider's: the cookie is for requests that begin here.
+      const to = withBase(back, options.publicUrl);
+      return c.html(
+        renderDocument({
+          title: "Signed in — Millrace",
+          refresh: to,
+          root: "../",
+          children: <a href={to}>Continue</a>,
+        }),
+      );
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      c.set("problem", error.code);
+      options.log.warn("A person could not be signed in.", { code: error.code, reason: error.message });
+      return c.redirect(withBase(`/login?failed=${error.code}`, options.publicUrl), 303);
+    }
+  });
 
   app.post("/login", async (c) => {
     const form = await readForm(c);
