@@ -10,6 +10,7 @@ import { createHandlers } from "./queue/handlers/mod.ts";
 import { createLogger, logOf } from "./queue/log.ts";
 import { Backups } from "./queue/tools/backups.ts";
 import { prepareStore, StoreFileError } from "./queue/tools/store_file.ts";
+import { diskOf } from "./queue/tools/disk.ts";
 import { lockStore, OwnedError } from "./queue/tools/owner_lock.ts";
 import { Queue } from "./queue/queue.ts";
 import { activeIds, commitSpans } from "./queue/tracing.ts";
@@ -17,6 +18,7 @@ import { Oidc } from "./routes/access/oidc.ts";
 import { isTrusted } from "./routes/network.ts";
 import { createApp } from "./routes/app.ts";
 import { Metrics } from "./routes/monitoring/metrics.ts";
+import { openSentry } from "./routes/monitoring/sentry.ts";
 import { Faults } from "./routes/http/faults.ts";
 import { boundedByFiles, serve, serveOnDeploy } from "./routes/http/serve.ts";
 import { isStoreFile, readSettings, SettingError, type Settings } from "./routes/settings.ts";
@@ -81,6 +83,7 @@ for (const [name, types] of Object.entries(byType)) {
   }
 }
 const metrics = new Metrics();
+const reports = settings.sentryDsn === undefined ? null : await openSentry(settings.sentryDsn);
 const queue = new Queue({
   kv,
   clock,
@@ -94,8 +97,9 @@ const queue = new Queue({
   leaseMs: settings.leaseMs,
   retention: settings.retention,
   rates: settings.rates,
-  observers: [metrics, ...settings.tracing ? [commitSpans(clock)] : []],
+  observers: [metrics, ...settings.tracing ? [commitSpans(clock)] : [], ...reports ? [reports] : []],
   tracing: settings.tracing,
+  alerts: { rules: settings.alertRules, disk: lock && (() => diskOf(kvPath!)) },
 });
 const backups = settings.backups && new Backups({ path: kvPath!, ...settings.backups }, clock, log);
 await backups?.start().catch((error: Error) => refuseToStart(4, `BACKUP_DIR cannot be used: ${error.message}`));
@@ -142,7 +146,7 @@ async function stop(signal: string): Promise<void> {
   const served = listening?.stop();
   await queue.stop(settings.shutdownGraceMs);
   await handlers.close();
-  await within(clock, 200, Promise.resolve(backups?.stop()));
+  await Promise.all([within(clock, 200, Promise.resolve(backups?.stop())), reports?.close(200)]);
   await within(clock, 200, Promise.resolve(served));
   kv.close();
   lock?.release();
@@ -155,7 +159,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 
 // From here on, unhandled errors no longer end the process. Errors during the start do.
-faults = new Faults(log);
+faults = new Faults(log, (error) => reports?.fault(error));
 if (listening) {
   const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
   log.info(`Millrace is ready at http://${host}:${listening.port}/`, { instance: queue.instance });

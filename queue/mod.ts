@@ -101,6 +101,9 @@ export {
 } from "./actions/schedules.ts";
 export type { Bulk, BulkOutcome } from "./actions/bulk.ts";
 export type { MailLedger, Suppression } from "./actions/mail_ledger.ts";
+export type { AlertOptions, Alerts } from "./alerts/alerts.ts";
+export type { Disk } from "./alerts/conditions.ts";
+export type { Channel, Condition, Rule, RuleInput, RuleState } from "./alerts/rule.ts";
 export type { AccessTokens, StoredToken, TokenInput } from "./access/tokens.ts";
 export type { AuditAction, AuditEntry, AuditFilter, AuditLog } from "./access/audit_log.ts";
 export type { Sessions } from "./access/sessions.ts";

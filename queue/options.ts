@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { AlertOptions } from "./alerts/alerts.ts";
 import type { JanitorOptions } from "./background/janitor.ts";
 import type { AnyTaskDefinition } from "./define.ts";
 import type { Logger } from "./log.ts";
@@ -70,6 +71,8 @@ export interface QueueOptions {
   tracing?: boolean;
   /** Who is told of what this instance does. Default: nobody. */
   observers?: QueueObserver[];
+  /** Rules of alerts that the settings have, and how full the store's disk is. */
+  alerts?: AlertOptions;
   /** Overrides the janitor's numbers. */
   janitor?: Partial<JanitorOptions>;
   /** After this time a call fails with an unknown outcome. Milliseconds, default 10,000. */

@@ -48,6 +48,7 @@ import { Searches } from "./store/searches.ts";
 import { Schedules } from "./actions/schedules.ts";
 import { MailLedger } from "./actions/mail_ledger.ts";
 import { Redo } from "./actions/redo.ts";
+import { Alerts } from "./alerts/alerts.ts";
 import { AuditLog } from "./access/audit_log.ts";
 import { AccessTokens } from "./access/tokens.ts";
 import { Sessions } from "./access/sessions.ts";
@@ -85,6 +86,8 @@ export class Queue {
   readonly bulk: Bulk;
   /** Messages of KV's own queue that did not become tasks. */
   readonly inbox: Inbox;
+  /** Rules of alerts. */
+  readonly alerts: Alerts;
   /** Tokens that were made at run time. */
   readonly tokens: AccessTokens;
   /** Who has done what. */
@@ -198,6 +201,8 @@ export class Queue {
     this.inbox = new Inbox(submit, this.#submitter);
     this.#redo = new Redo(submit, this.#submitter, this.uploads);
     this.schedules = new Schedules(submit, this.#submitter, this.uploads);
+    const watched = { schedules: () => this.schedules.list(), pauses: () => this.#pauses.read() };
+    this.alerts = new Alerts(background, this.#submitter, watched, options.alerts);
     this.bulk = new Bulk(core, this.#searches, this.#actions, this.#submitter);
     this.registry.add(this.bulk.definition);
     this.#scheduler = new Scheduler(background, this.schedules);
@@ -227,6 +232,7 @@ export class Queue {
       this.#scheduler.start();
       this.#effects.start();
       this.#janitor.start();
+      this.alerts.start();
       await this.#runner.start();
     }
     if (!this.#messages && !alarm) return;
@@ -269,6 +275,7 @@ export class Queue {
       this.#scheduler,
       this.#effects,
       this.#janitor,
+      this.alerts,
       this.stream,
       this.#core.notifier,
     ].map((role) => role.stop());

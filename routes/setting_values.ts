@@ -5,6 +5,9 @@
  */
 
 import { createPrivateKey } from "node:crypto";
+import * as z from "zod";
+import { type RuleInput, ruleSchema } from "../queue/alerts/rule.ts";
+import { issuesOf } from "../queue/params.ts";
 import { parseServerUrl } from "../queue/handlers/email/server_url.ts";
 import { type DkimKey, parseSender } from "../queue/handlers/email/transport.ts";
 import { LOG_LEVELS, LOG_MODULES, type LogLevel } from "../queue/log.ts";
@@ -87,6 +90,7 @@ const PLACES = [
   "undelivered",
   "docs",
   "audit",
+  "alerts",
   "openapi.json",
   "metrics",
   "livez",
@@ -237,6 +241,29 @@ export function readCounts(name: string, text: string, digits: number): Record<s
     counts[match[1]] = Number(match[2]);
   }
   return counts;
+}
+
+/** The address of a project at Sentry. It holds a key and is never repeated. */
+export function readDsn(text: string): string | undefined {
+  if (text === "") return undefined;
+  const url = URL.parse(text);
+  if (url && /^https?:$/.test(url.protocol) && url.username && /\/\d+$/.test(url.pathname)) return text;
+  throw new SettingError("SENTRY_DSN", "this is not the DSN of a project: https://key@host/number.");
+}
+
+/** Rules of alerts as JSON, as the API takes them. */
+export function readAlertRules(text: string): RuleInput[] {
+  if (text === "") return [];
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new SettingError("ALERT_RULES", `this is not JSON: ${(error as Error).message}`);
+  }
+  const parsed = z.array(ruleSchema).max(100).safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [{ pointer, detail }] = issuesOf(parsed.error, "");
+  throw new SettingError("ALERT_RULES", `${pointer || "/"}: ${detail}`);
 }
 
 /** The lowest level that is written, and those of some modules: `info,store=debug`. */

@@ -5,6 +5,7 @@
  */
 
 import { DEFAULT_SENDER, type DkimKey } from "../queue/handlers/email/transport.ts";
+import type { RuleInput } from "../queue/alerts/rule.ts";
 import { MAX_IMAGE_PIXELS } from "../queue/handlers/image_processing.ts";
 import { QUEUE_DEFAULTS } from "../queue/options.ts";
 import type { LogLevel } from "../queue/log.ts";
@@ -22,8 +23,10 @@ import {
   duration,
   isLoopback,
   isStoreFile,
+  readAlertRules,
   readCounts,
   readDkim,
+  readDsn,
   readGroups,
   readIssuer,
   readLogLevels,
@@ -75,6 +78,10 @@ export interface Settings {
   webhook: { secrets: string[]; allowPrivate: boolean };
   mail: { servers: string[]; from: string; dkim: DkimKey | undefined };
   tokens: Token[];
+  /** Where failures are reported; undefined: nowhere. It is a secret. */
+  sentryDsn: string | undefined;
+  /** Rules of alerts. */
+  alertRules: RuleInput[];
   /** Sign-in of people; undefined: by tokens alone. */
   oidcSettings: OidcSettings | undefined;
   /** The lowest level that is written, and those of some modules. */
@@ -182,6 +189,8 @@ export function readSettings(env: (name: string) => string | undefined): Setting
       allowPrivate: oneOf("WEBHOOK_ALLOW_PRIVATE", ["0", "1"], "0") === "1",
     },
     tokens,
+    sentryDsn: readDsn(text("SENTRY_DSN", "")),
+    alertRules: readAlertRules(text("ALERT_RULES", "")),
     oidcSettings: issuer === "" ? undefined : {
       issuer: readIssuer(issuer, publicUrl),
       clientId: text("OIDC_CLIENT_ID", "millrace"),

@@ -114,6 +114,7 @@ function Settings({ store }: { store: Store }): JSX.Element {
         />
         {can(store, "submit") && <a href="suppressions">Suppression list</a>}
         {can(store, "submit") && <a href="undelivered">Undelivered messages{undelivered > 0 && ` (${undelivered})`}</a>}
+        {can(store, "delete") && <a href="alerts">Alerts</a>}
         {can(store, "delete") && <a href="audit">Audit log</a>}
         <a href="docs">API</a>
         <button type="button" onClick={() => store.help.value = true}>Keyboard shortcuts</button>

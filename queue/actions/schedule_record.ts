@@ -63,6 +63,8 @@ export interface Schedule extends Required<ScheduleInput> {
   recent_tasks: string[];
   /** Why its last tick created no task. */
   last_error: string | null;
+  /** When ticks of it were missed last; null: never. */
+  missed_at: number | null;
   /** When it was created. Milliseconds since the epoch. */
   created_at: number;
   /** Who created it. */
@@ -73,7 +75,12 @@ export interface Schedule extends Required<ScheduleInput> {
 
 /** A schedule as it is stored; those of earlier versions have no such fields. */
 export function decodeSchedule(value: unknown): Schedule {
-  return { max_lateness_ms: MAX_LATENESS_MS, recent_tasks: [], ...decode<Partial<Schedule>>(value) } as Schedule;
+  return {
+    max_lateness_ms: MAX_LATENESS_MS,
+    recent_tasks: [],
+    missed_at: null,
+    ...decode<Partial<Schedule>>(value),
+  } as Schedule;
 }
 
 /** A schedule that has submitted a task. */

@@ -67,6 +67,7 @@ export class Schedules {
       last_task_id: null,
       last_error: null,
       recent_tasks: [],
+      missed_at: null,
       created_at: now,
       created_by: by,
     };
@@ -288,6 +289,7 @@ export class Schedules {
     const after: Schedule = { ...schedule, next_at: late ? nextAfter(schedule, now) : next };
     const changeset = emptyChangeset(`schedule:${id}`);
     if (late) {
+      after.missed_at = now;
       this.core.log.warn("Ticks of a schedule were missed.", { schedule: id, since: at, policy: schedule.missed });
     }
     if (!late || schedule.missed === "once") {

@@ -9,7 +9,7 @@
 import type { Core } from "../core.ts";
 import { IDLE_LEASE_MS } from "./heartbeat.ts";
 import { repeat, type Repeating } from "../task/clock.ts";
-import { decode } from "../store/codec.ts";
+import { decode, encode } from "../store/codec.ts";
 import { requestedBy } from "../run/cancel_requests.ts";
 import { retire } from "../store/commit/instances.ts";
 import type { InstanceRecord } from "../store/commit/committer.ts";
@@ -116,6 +116,8 @@ export class Recoverer {
           await retire(this.core.kv, this.core.clock, instance, entry.versionstamp)
         ) {
           this.core.log.warn("A dead instance was recovered.", { instance });
+          // Idle instances of a host that ends them without a word are no loss; the owner of a file says nothing of it.
+          if (!idle || leaseMs === 0) await this.#noteLoss(instance);
           continue;
         }
       }
@@ -142,6 +144,16 @@ export class Recoverer {
     // A wake-up in the meantime may tell of another claim.
     if (calm && this.#stirred === stirred) this.#calm = true;
     this.#lookedAt = lookedAt;
+  }
+
+  /** Remembers for a day that an instance has died. */
+  async #noteLoss(instance: string): Promise<void> {
+    const changeset = emptyChangeset(`lost:${instance}`);
+    const key = keys.lostInstance(this.core.clock.now(), instance);
+    changeset.puts.push({ key, value: encode(0), expireIn: 86_400_000 });
+    await this.core.committer.commit(changeset).catch((error) => {
+      this.core.log.warn("That an instance has died could not be stored.", { error, instance });
+    });
   }
 
   /** Carries out cancel requests to instances that are gone. */

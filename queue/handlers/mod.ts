@@ -13,6 +13,7 @@ import { csvProcessing } from "./csv_processing.ts";
 import { type MailOptions, MailTransport } from "./email/transport.ts";
 import { emailSending } from "./email_sending.ts";
 import { imageProcessing, MAX_IMAGE_PIXELS } from "./image_processing.ts";
+import { alertDelivery } from "./alert_delivery.ts";
 import type { CsvJobs, ImageJobs } from "./jobs.ts";
 import { webhookDelivery, type WebhookOptions } from "./webhook_delivery.ts";
 
@@ -56,6 +57,7 @@ export function createHandlers(
       emailSending(transport, clock),
       imageProcessing(imagePool, clock, maxImagePixels),
       webhookDelivery(clock, webhook),
+      alertDelivery(clock, transport, webhook),
     ],
     close: async () => {
       transport.close();

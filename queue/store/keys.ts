@@ -40,6 +40,9 @@
  * | `ended_session, id` | a sign-in that was ended early | the sign-out; expires with the sign-in |
  * | `token, hash` | a token that was made at run time | whoever makes or revokes it |
  * | `token_name, name` | that a token has this name | with the token |
+ * | `alert_rule, id` | a rule of alerts | whoever makes or deletes it |
+ * | `alert_state, id` | whether a rule is met, as it was told last | the instance that looks at rules |
+ * | `lost_instance, at, instance` | that an instance has died | the recoverer; expires after a day |
  * | `audit, at, id` | entries of the audit log | every instance, a few times a second; expires after 90 days |
  * | `blob, blob, n` | 60 KiB of a file | whoever writes the file |
  * | `blob_pending, blob` | that a file is being written | whoever writes the file; the janitor |
@@ -161,6 +164,12 @@ export const keys = {
   token: (hash: string): Key => ["token", hash],
   tokens: (): Key => ["token"],
   tokenName: (name: string): Key => ["token_name", name],
+  alertRule: (id: string): Key => ["alert_rule", id],
+  alertRules: (): Key => ["alert_rule"],
+  alertState: (id: string): Key => ["alert_state", id],
+  alertStates: (): Key => ["alert_state"],
+  lostInstance: (at: number, instance: string): Key => ["lost_instance", at, instance],
+  lostInstances: (): Key => ["lost_instance"],
   audit: (): Key => ["audit"],
   auditPage: (at: number, id: string): Key => ["audit", at, id],
   endedSession: (id: string): Key => ["ended_session", id],

@@ -152,8 +152,11 @@ export class Submitter {
    * @returns Also the id of the task that already has the unique key: do not use the changeset then.
    * @throws {InvalidInputError} As {@linkcode submit} does.
    */
-  async prepare(submission: Submission): Promise<{ changeset: Changeset; state: TaskState; duplicate: string | null }> {
-    const state = await this.#newTask(submission, "", checkParams(this.core, submission, ""));
+  async prepare(
+    submission: Submission,
+    internal = false,
+  ): Promise<{ changeset: Changeset; state: TaskState; duplicate: string | null }> {
+    const state = await this.#newTask(submission, "", checkParams(this.core, submission, "", internal));
     const changeset = creationOf([state]);
     const duplicate = await this.#complete(changeset, [submission], [state], state.task.depends_on, () => "");
     return { changeset, state, duplicate };

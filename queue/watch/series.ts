@@ -44,6 +44,26 @@ async function readSamples(kv: Deno.Kv, selector: Deno.KvListSelector): Promise<
   return found;
 }
 
+/** How many tasks of each type have ended since a time, and how many of these FAILED, in whole minutes. */
+export async function endsSince(
+  kv: Deno.Kv,
+  since: number,
+  now: number,
+): Promise<Map<string, { failed: number; ended: number }>> {
+  const ends = new Map<string, { failed: number; ended: number }>();
+  const last = Math.floor(now / MINUTE_MS);
+  const first = last - Math.ceil((now - since) / MINUTE_MS) + 1;
+  for (const types of (await readMinutes(kv, first, last + 1)).values()) {
+    for (const [type, { succeeded, failed, cancelled }] of types) {
+      const sum = ends.get(type) ?? { failed: 0, ended: 0 };
+      sum.failed += failed;
+      sum.ended += succeeded + failed + cancelled;
+      ends.set(type, sum);
+    }
+  }
+  return ends;
+}
+
 /** What the janitor writes and deletes: hours that are over and not summed up yet, and what is too old. */
 export async function foldSeries(
   kv: Deno.Kv,

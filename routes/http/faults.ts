@@ -16,7 +16,8 @@ export class Faults {
   #count = 0;
   readonly #seen = new RecentMap<string, true>(REMEMBERED);
 
-  constructor(private readonly log: Logger) {
+  /** @param report Is told of each error, the first time that it occurs. */
+  constructor(private readonly log: Logger, private readonly report: (error: unknown) => void = () => {}) {
     addEventListener("unhandledrejection", (event) => {
       event.preventDefault();
       this.#add(event.reason);
@@ -34,6 +35,7 @@ export class Faults {
     if (this.#seen.has(text)) return;
     this.#seen.set(text, true);
     this.log.error("Unhandled error; the service keeps running.", { error });
+    this.report(error);
   }
 
   /** Faults since the start. */

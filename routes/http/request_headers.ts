@@ -39,7 +39,7 @@ export function wantsEventStream(c: Context): boolean {
   return stream > json || stream > 0 && stream === json && /text\/event-stream/i.test(header ?? "");
 }
 
-const PAGES = ["/", "/login", "/schedules", "/suppressions", "/undelivered", "/docs", "/audit"];
+const PAGES = ["/", "/login", "/schedules", "/suppressions", "/undelivered", "/docs", "/audit", "/alerts"];
 
 /** The media types that an address answers with; null: it is not negotiated (files, probes, what is not there). */
 function offered(path: string): string[] | null {

@@ -5,11 +5,10 @@
  * @module
  */
 
+import { diskOf } from "../../queue/tools/disk.ts";
 import { Allowances } from "./allowances.ts";
 import { DEFAULT_QUOTAS, type QuotaLimits } from "./defaults.ts";
 import type { Context, MiddlewareHandler } from "hono";
-// Older versions of Deno have no statfs: as a namespace it is only missed where it is called.
-import * as fs from "node:fs/promises";
 import type { ScheduleLimits } from "../../queue/actions/schedules.ts";
 import { MAX_BATCH, UPLOAD_KEPT_HOURS } from "../../queue/task/limits.ts";
 import type { OpenWork } from "../../queue/store/counts.ts";
@@ -86,8 +85,7 @@ export class Quotas {
     this.#free = new Fresh(now, async () => {
       if (storePath === undefined) return Infinity;
       try {
-        const { bavail, bsize } = await fs.statfs(storePath);
-        return Number(bavail) * Number(bsize);
+        return (await diskOf(storePath)).free;
       } catch (error) {
         // If it cannot be determined, the store itself reports when it is full.
         log.warn("The free space on the store's disk could not be determined.", { error });

@@ -10,6 +10,7 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Queue } from "../../queue/queue.ts";
 import type { Clock } from "../../queue/task/clock.ts";
 import { STATUSES } from "../../queue/task/record.ts";
+import { diskOf } from "../../queue/tools/disk.ts";
 import { moveOf, type QueueObserver } from "../../queue/watch/observer.ts";
 
 /** Upper bounds of times, in seconds: of what takes milliseconds, and of what may take an hour. */
@@ -157,9 +158,9 @@ async function readGauges(registry: Registry, sources: MetricSources): Promise<v
       });
       store.inc(size);
     }
-    const { bavail, bsize, blocks } = await fs.statfs(storePath);
-    gauge("store_disk_free_bytes", "Bytes that are free on the store's disk.").set(Number(bavail) * Number(bsize));
-    gauge("store_disk_bytes", "Bytes of the store's disk.").set(Number(blocks) * Number(bsize));
+    const { free, total: all } = await diskOf(storePath);
+    gauge("store_disk_free_bytes", "Bytes that are free on the store's disk.").set(free);
+    gauge("store_disk_bytes", "Bytes of the store's disk.").set(all);
   }
   const plain = (name: string, help: string) => new Gauge({ name, help, registers: [registry] });
   plain("process_resident_memory_bytes", "Memory of the process.").set(Deno.memoryUsage().rss);

@@ -5,6 +5,7 @@
  */
 
 import * as z from "zod";
+import { channelSchema, conditionSchema } from "../../queue/alerts/rule.ts";
 import type { Caller, SeriesAnswer, Stats, TaskHistoryEvent, TypeInfo } from "../../queue/task/api_types.ts";
 import { RANGES } from "../../queue/task/limits.ts";
 import { type Json, STATUSES } from "../../queue/task/record.ts";
@@ -383,6 +384,23 @@ export const newToken = z.object({
   ...tokenFields,
   secret: about(z.string(), "It cannot be read again."),
 }).meta({ id: "NewToken" });
+
+/** A rule of alerts. */
+export const alert = z.object({
+  id: about(z.string(), "A ULID, or `setting-1` of one in the settings."),
+  name: z.string(),
+  when: conditionSchema,
+  window: z.int(),
+  to: about(z.array(channelSchema), "Of URLs, only admins see more than the origin."),
+  created_by: z.string().nullable(),
+  firing: about(z.boolean(), "Whether it is met now."),
+  since: about(time.nullable(), "Since when it is, or is no longer; null: it never was."),
+  detail: about(z.string(), "What is wrong; empty: nothing."),
+  told_at: about(time.nullable(), "When it was last told that it is met."),
+}).meta({ id: "Alert" });
+
+/** All rules. */
+export const alerts = z.object({ alerts: z.array(alert) }).meta({ id: "Alerts" });
 
 /** Entries of the audit log. */
 export const auditEntries = z.object({

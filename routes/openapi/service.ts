@@ -10,11 +10,14 @@ import { suppressionsSchema } from "../api/suppressions.ts";
 import { tokenSchema } from "../api/tokens.ts";
 import { pauseSchema } from "../api/system.ts";
 import { auditQuery, nextTimesQuery, seriesQuery, suppressionsQuery, undeliveredQuery } from "../http/query.ts";
+import { ruleSchema } from "../../queue/alerts/rule.ts";
 import * as answers from "./answers.ts";
 import { about } from "./answers.ts";
 import { idempotencyKey, idPath, location, type Operation, type Operations } from "./operation.ts";
 
 const typePath = z.object({ type: about(z.string(), "The name of the type.").meta({ example: "csv_processing" }) });
+
+const alertPath = z.object({ id: about(z.string(), "Its id.") });
 
 const oneSchedule: Pick<Operation, "tag" | "path" | "answers"> = {
   tag: "Schedules",
@@ -220,6 +223,52 @@ const accessOperations: Operations = {
     role: "admin",
     path: idPath,
     answers: { 204: { description: "It is not valid any more." } },
+    problems: ["not_found"],
+  },
+  "GET /api/alerts": {
+    id: "listAlerts",
+    tag: "Service",
+    summary: "List rules of alerts and whether they are met",
+    answers: { 200: { description: "All of them.", schema: answers.alerts } },
+  },
+  "POST /api/alerts": {
+    id: "createAlert",
+    tag: "Service",
+    summary: "Be told when something goes wrong",
+    role: "admin",
+    body: {
+      schema: ruleSchema,
+      examples: {
+        "imports fail": {
+          name: "imports fail",
+          when: { kind: "failures", task_type: "csv_processing", count: 5, share: 0.2 },
+          to: [{ kind: "mail", to: "ops@example.com" }, { kind: "slack", url: "https://hooks.slack.com/services/x" }],
+        },
+      },
+    },
+    answers: { 201: { description: "The rule.", schema: answers.alert } },
+  },
+  "DELETE /api/alerts/{id}": {
+    id: "deleteAlert",
+    tag: "Service",
+    summary: "Delete a rule of alerts",
+    role: "admin",
+    path: alertPath,
+    answers: { 204: { description: "It is gone." } },
+    problems: ["not_found", "illegal_transition"],
+  },
+  "POST /api/alerts/{id}/test": {
+    id: "testAlert",
+    tag: "Service",
+    summary: "Send a test to everyone whom a rule tells",
+    role: "admin",
+    path: alertPath,
+    answers: {
+      202: {
+        description: "The tasks that deliver it.",
+        schema: z.object({ task_ids: z.array(answers.id) }).meta({ id: "AlertTest" }),
+      },
+    },
     problems: ["not_found"],
   },
   "GET /api/audit": {

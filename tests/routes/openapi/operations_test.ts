@@ -163,6 +163,11 @@ Deno.test("each operation that is described answers as its description says, wit
       await (await callAs("GET", path)).body?.cancel();
     }
     await callAs("DELETE", `/api/tokens/${id}`);
+    const rule = { name: "fails", when: { kind: "failures" }, to: [{ kind: "mail", to: "ops@example.com" }] };
+    const { id: alert } = await (await callAs("POST", "/api/alerts", rule)).json();
+    await (await callAs("GET", "/api/alerts")).body?.cancel();
+    await (await callAs("POST", `/api/alerts/${alert}/test`)).body?.cancel();
+    await callAs("DELETE", `/api/alerts/${alert}`);
   });
   const described = Object.entries(DOCUMENT.paths).flatMap(([path, item]) =>
     Object.entries(item).flatMap(([method, { responses }]) =>

@@ -1,0 +1,196 @@
+/**
+ * Keeps the rules of alerts, looks at them, and tells when one begins or stops to be met.
+ *
+ * @module
+ */
+
+import { RoleLease } from "../background/role_lease.ts";
+import type { Core } from "../core.ts";
+import { emptyChangeset, merge } from "../store/changeset.ts";
+import { decode, encode } from "../store/codec.ts";
+import { keys } from "../store/keys.ts";
+import type { Submitter } from "../submit/submit.ts";
+import { repeat, type Repeating } from "../task/clock.ts";
+import { IllegalTransitionError, InvalidInputError, NotFoundError } from "../task/errors.ts";
+import { isId, newId } from "../task/ids.ts";
+import type { Json, TaskState } from "../task/record.ts";
+import { type Disk, Look, type Sources } from "./conditions.ts";
+import { ALERT_TYPE, CALM, type Channel, type Notice, type Rule, type RuleInput, type RuleState } from "./rule.ts";
+
+/** How often rules are looked at, in milliseconds. */
+export const LOOK_MS = 15_000;
+/** The most rules. */
+const MAX_RULES = 100;
+
+/** What alerts need beside the queue. */
+export interface AlertOptions {
+  /** Rules that the settings have. */
+  rules?: RuleInput[];
+  /** How full the store's disk is. Default: it is not on a disk. */
+  disk?: Disk;
+}
+
+/** Keeps and watches rules. */
+export class Alerts {
+  readonly #core: Core;
+  readonly #submitter: Submitter;
+  readonly #sources: Sources;
+  readonly #fixed: Rule[];
+  readonly #role: RoleLease;
+  #job: Repeating | null = null;
+
+  /** @ignore */
+  constructor(
+    core: Core,
+    submitter: Submitter,
+    sources: Pick<Sources, "schedules" | "pauses">,
+    { rules = [], disk = () => Promise.resolve(null) }: AlertOptions = {},
+  ) {
+    this.#core = core;
+    this.#submitter = submitter;
+    this.#sources = { core, disk, ...sources };
+    this.#fixed = rules.map((rule, i) => ({ ...rule, id: `setting-${i + 1}`, created_by: null }));
+    this.#role = new RoleLease(core, "alerts");
+  }
+
+  /** Starts to watch. */
+  start(): void {
+    this.#job = repeat(this.#core.clock, LOOK_MS, () => this.look(), (error) => {
+      this.#core.log.warn("Alert rules could not be looked at; will retry.", { error });
+    });
+  }
+
+  /** Stops, and waits for a look under way. */
+  async stop(): Promise<void> {
+    await this.#job?.stop();
+  }
+
+  /** All rules: those of the settings first, then the others, oldest first. */
+  async list(): Promise<Rule[]> {
+    const made = await Array.fromAsync(
+      this.#core.kv.list({ prefix: keys.alertRules() }),
+      ({ value }) => decode<Rule>(value),
+    );
+    return [...this.#fixed, ...made];
+  }
+
+  /** The state of each rule, by its id. */
+  async states(): Promise<Map<string, RuleState>> {
+    const states = new Map<string, RuleState>();
+    for await (const { key, value } of this.#core.kv.list({ prefix: keys.alertStates() })) {
+      states.set(key[1] as string, decode<RuleState>(value));
+    }
+    return states;
+  }
+
+  /**
+   * Makes a rule.
+   *
+   * @throws {InvalidInputError} If it names an unknown type, or there are too many.
+   */
+  async create(input: RuleInput, by: string): Promise<Rule> {
+    const refuse = (pointer: string, detail: string) => new InvalidInputError([{ pointer, detail }]);
+    const type = "task_type" in input.when ? input.when.task_type : undefined;
+    if (type !== undefined && !this.#core.registry.get(type)) throw refuse("/when/task_type", "Unknown task type.");
+    if ((await this.list()).length >= MAX_RULES) throw refuse("", `There are ${MAX_RULES} rules already.`);
+    const rule: Rule = { ...input, id: newId(this.#core.clock.now()), created_by: by };
+    const changeset = emptyChangeset(`alert:${rule.id}`);
+    changeset.puts.push({ key: keys.alertRule(rule.id), value: encode(rule) });
+    await this.#core.committer.commit(changeset);
+    return rule;
+  }
+
+  /**
+   * Deletes a rule.
+   *
+   * @throws {NotFoundError} If there is none.
+   * @throws {IllegalTransitionError} If the settings have it.
+   */
+  async delete(id: string): Promise<Rule> {
+    const rule = await this.#get(id);
+    if (rule.created_by === null) throw new IllegalTransitionError("This rule is in the settings (ALERT_RULES).");
+    const changeset = emptyChangeset(`alert:${id}`);
+    changeset.deletes.push(keys.alertRule(id), keys.alertState(id));
+    await this.#core.committer.commit(changeset);
+    return rule;
+  }
+
+  /**
+   * Sends a test to everyone whom a rule tells.
+   *
+   * @returns The tasks that deliver it.
+   * @throws {NotFoundError} If there is none.
+   */
+  async test(id: string): Promise<TaskState[]> {
+    const { name, to } = await this.#get(id);
+    const notice: Notice = { rule: name, kind: "test", detail: "This is a test: nothing is wrong." };
+    const made = await Promise.all(to.map((channel) => this.#delivery(channel, [notice])));
+    const changeset = emptyChangeset(`alert:${id}`);
+    for (const one of made) merge(changeset, one.changeset);
+    await this.#core.committer.commit(changeset);
+    return made.map(({ state }) => state);
+  }
+
+  async #get(id: string): Promise<Rule> {
+    const fixed = this.#fixed.find((rule) => rule.id === id);
+    const stored = !fixed && isId(id) ? (await this.#core.kv.get(keys.alertRule(id))).value : null;
+    if (!fixed && !stored) throw new NotFoundError(`Alert rule ${id.slice(0, 64)}`);
+    return fixed ?? decode<Rule>(stored);
+  }
+
+  #delivery(channel: Channel, notices: Notice[]) {
+    const input_params = { channel, notices } as unknown as Json;
+    return this.#submitter.prepare({ task_type: ALERT_TYPE, input_params, tags: ["alert"] }, true);
+  }
+
+  /** Looks at all rules once: what has changed is remembered and told in one atomic. */
+  async look(): Promise<void> {
+    const rules = await this.list();
+    if (rules.length === 0 || !this.#core.registry.get(ALERT_TYPE) || !await this.#role.isMine()) return;
+    const look = new Look(this.#sources);
+    const now = this.#core.clock.now();
+    const changeset = emptyChangeset("alerts");
+    const told = new Map<string, { channel: Channel; notices: Notice[] }>();
+    for (const rule of rules) {
+      const lines = await look.wrong(rule);
+      const key = keys.alertState(rule.id);
+      const entry = await this.#core.kv.get(key);
+      const before = entry.value ? decode<RuleState>(entry.value) : CALM;
+      const after = nextState(before, lines, now, rule.window * 1000);
+      if (after === before) continue;
+      changeset.checks.push({ key, versionstamp: entry.versionstamp });
+      changeset.puts.push({ key, value: encode(after) });
+      const kind = after.told && !before.told ? "alarm" : before.told && !after.firing ? "recovery" : null;
+      if (!kind) continue;
+      this.#core.log[kind === "alarm" ? "warn" : "info"](
+        `An alert rule ${kind === "alarm" ? "is met" : "is no longer met"}.`,
+        {
+          rule: rule.name,
+          detail: after.detail,
+        },
+      );
+      for (const channel of rule.to) {
+        const group = told.get(JSON.stringify(channel)) ?? { channel, notices: [] };
+        group.notices.push({ rule: rule.name, kind, detail: after.detail });
+        told.set(JSON.stringify(channel), group);
+      }
+    }
+    for (const { channel, notices } of told.values()) {
+      merge(changeset, (await this.#delivery(channel, notices)).changeset);
+    }
+    // On conflict another instance has looked at the same time.
+    if (changeset.puts.length > 0) await this.#core.committer.commitUnlessConflict(changeset);
+  }
+}
+
+/** The state of a rule after a look; the very same if nothing has changed. */
+export function nextState(before: RuleState, lines: string[], now: number, windowMs: number): RuleState {
+  const detail = lines.join("\n").slice(0, 2_000);
+  if (lines.length === 0) return before.firing ? { ...before, firing: false, since: now, told: false } : before;
+  const mayTell = before.told_at === null || now - before.told_at >= windowMs;
+  if (!before.firing) {
+    return { firing: true, since: now, detail, told: mayTell, told_at: mayTell ? now : before.told_at };
+  }
+  // It was met again too soon after it had been told; now it may be told.
+  return !before.told && mayTell ? { ...before, detail, told: true, told_at: now } : before;
+}

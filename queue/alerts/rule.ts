@@ -1,0 +1,106 @@
+/**
+ * Rules of alerts: what is watched, and who is told.
+ *
+ * @module
+ */
+
+import * as z from "zod";
+import { parseAddress } from "../handlers/email/address.ts";
+import { callbackUrl } from "../task/callback_url.ts";
+import { TYPE_CHARS } from "../task/limits.ts";
+
+/** The task type that delivers notices. */
+export const ALERT_TYPE = "alert_delivery";
+
+const taskType = z.string().min(1).max(TYPE_CHARS).optional().meta({ description: "Only this type. Default: any." });
+
+/** Who is told, and how. */
+export const channelSchema = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("mail"),
+    to: z.string().max(320).refine((text) => parseAddress(text) !== null, "This is not an address."),
+  }),
+  z.strictObject({
+    kind: z.enum(["webhook", "slack", "discord", "ntfy"]).meta({
+      description: "`webhook`: signed JSON (Standard Webhooks); the others: as these services take it.",
+    }),
+    url: callbackUrl,
+  }),
+]).meta({ id: "AlertChannel" });
+
+/** What a rule watches. */
+export const conditionSchema = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("failures"),
+    task_type: taskType,
+    count: z.int().min(1).max(1_000_000).default(1).meta({
+      description: "So many FAILED tasks of a type within the window.",
+    }),
+    share: z.number().min(0).max(1).default(0).meta({ description: "And so large a share of those that ended." }),
+  }),
+  z.strictObject({
+    kind: z.literal("oldest_waiting"),
+    task_type: taskType,
+    older_than: z.number().min(1).max(30 * 86_400).meta({
+      description: "Seconds that the oldest ready task has waited.",
+    }),
+  }),
+  z.strictObject({ kind: z.literal("nothing_ended"), task_type: taskType }).meta({
+    description: "Tasks of a type have waited for longer than the window, and none has ended within it.",
+  }),
+  z.strictObject({ kind: z.literal("schedule_missed") }),
+  z.strictObject({ kind: z.literal("instance_died") }),
+  z.strictObject({
+    kind: z.literal("disk_nearly_full"),
+    free_below: z.number().min(0).max(1).default(0.1).meta({ description: "A share of the store's disk." }),
+  }),
+]).meta({ id: "AlertCondition" });
+
+/** A rule as it is sent. */
+export const ruleSchema = z.strictObject({
+  name: z.string().regex(/^[^\p{Cc}]{1,100}$/u, "1 to 100 characters."),
+  when: conditionSchema,
+  window: z.int().min(60).max(86_400).default(900).meta({
+    description: "Seconds that are looked at, in whole minutes; and a rule tells no more than once within them.",
+  }),
+  to: z.array(channelSchema).min(1).max(10),
+});
+
+/** What makes a rule. */
+export type RuleInput = z.output<typeof ruleSchema>;
+/** Who is told. */
+export type Channel = z.output<typeof channelSchema>;
+/** What is watched. */
+export type Condition = z.output<typeof conditionSchema>;
+
+/** A rule. */
+export interface Rule extends RuleInput {
+  /** A ULID, or `setting-1` of one in the settings. */
+  id: string;
+  /** Who made it; null: the settings have it. */
+  created_by: string | null;
+}
+
+/** Whether a rule is met, as it was told last. Times are milliseconds since the epoch. */
+export interface RuleState {
+  firing: boolean;
+  /** Since when it is or is not. */
+  since: number;
+  /** What is wrong, or was. */
+  detail: string;
+  /** When it was last told that it is met. */
+  told_at: number | null;
+  /** Whether the present alarm was told. */
+  told: boolean;
+}
+
+/** The state of a rule that was never looked at. */
+export const CALM: RuleState = { firing: false, since: 0, detail: "", told_at: null, told: false };
+
+/** A change that is told. */
+export interface Notice {
+  rule: string;
+  /** Whether it is an alarm, that it is over, or a test. */
+  kind: "alarm" | "recovery" | "test";
+  detail: string;
+}
