@@ -97,6 +97,7 @@ export {
   type MissedPolicy,
   type Schedule,
   type ScheduleInput,
+  type ScheduleLimits,
   type Schedules,
 } from "./actions/schedules.ts";
 export type { Bulk, BulkOutcome } from "./actions/bulk.ts";

@@ -4,11 +4,11 @@
  * @module
  */
 
+import type { Context } from "hono";
 import type { Clock } from "../queue/task/clock.ts";
 import type { Logger } from "../queue/log.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Metrics } from "./monitoring/metrics.ts";
-import type { Oidc } from "./access/oidc.ts";
 import type { Network } from "./network.ts";
 import type { QuotaLimits } from "./limits/defaults.ts";
 import type { Role, Token } from "./settings.ts";
@@ -21,7 +21,7 @@ export interface AppOptions {
   /** Without tokens everyone is an admin. */
   tokens: Token[];
   /** Sign-in of people by an identity provider. Default: by tokens alone. */
-  oidc?: Oidc;
+  oidc?: PeopleSignIn;
   /** The largest upload in bytes. */
   maxUploadBytes: number;
   /** Bytes of all files of a request. */
@@ -62,6 +62,30 @@ export interface Principal {
   rate?: number;
   /** When a sign-in by cookie, or a token, ends: milliseconds since the epoch. Default: never. */
   expires_at?: number;
+}
+
+/** Someone who may sign in, and what their cookie is signed with: it ends with what it was made from. */
+export interface Credential {
+  /** What the cookie calls them. */
+  name: string;
+  principal: Principal;
+  key: string;
+}
+
+/** An identity provider that people sign in with. */
+export interface PeopleSignIn {
+  /** What the button calls it. */
+  readonly name: string;
+  /** Signs the cookies of people. */
+  readonly sessionKey: string;
+  /** The address at the provider where a person signs in; `back` is where they come back to. */
+  begin(c: Context<AppEnv>, back: string): Promise<URL>;
+  /**
+   * Finishes a sign-in.
+   *
+   * @throws {Problem} 401 if it cannot be trusted, 403 if the person has no role here.
+   */
+  finish(c: Context<AppEnv>): Promise<{ credential: Credential; back: string }>;
 }
 
 /** What both kinds of WebSocket have in common. */

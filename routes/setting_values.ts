@@ -115,6 +115,18 @@ export function readPublicUrl(text: string): URL | undefined {
   throw new SettingError("PUBLIC_URL", `"${text}" is not an http or https address like https://example.com/millrace.`);
 }
 
+/** How to reach an identity provider, and what its people may do. */
+export interface OidcSettings {
+  issuer: URL;
+  clientId: string;
+  /** Undefined: a public client, which PKCE alone protects. */
+  clientSecret: string | undefined;
+  /** The claim that says to which groups, or roles, a person belongs. */
+  claim: string;
+  /** The value of the claim that gives a role. */
+  groups: Partial<Record<Role, string>>;
+}
+
 /** The address of an identity provider. */
 export function readIssuer(text: string, publicUrl: URL | undefined): URL {
   const url = URL.parse(text);

@@ -10,7 +10,6 @@ import { MAX_IMAGE_PIXELS } from "../queue/handlers/image_processing.ts";
 import { QUEUE_DEFAULTS } from "../queue/options.ts";
 import type { LogLevel } from "../queue/log.ts";
 import type { Retention } from "../queue/task/summary.ts";
-import type { OidcSettings } from "./access/oidc.ts";
 import type { Network } from "./network.ts";
 import {
   DEFAULT_QUOTAS,
@@ -23,6 +22,7 @@ import {
   duration,
   isLoopback,
   isStoreFile,
+  type OidcSettings,
   readAlertRules,
   readCounts,
   readDkim,
@@ -42,7 +42,15 @@ import {
   type Token,
 } from "./setting_values.ts";
 
-export { isLoopback, isStoreFile, type Role, ROLES, SettingError, type Token } from "./setting_values.ts";
+export {
+  isLoopback,
+  isStoreFile,
+  type OidcSettings,
+  type Role,
+  ROLES,
+  SettingError,
+  type Token,
+} from "./setting_values.ts";
 
 /** All settings, checked. */
 export interface Settings {

@@ -51,7 +51,9 @@ export interface AuditEntry extends AuditAction {
 
 /** Which entries are read. */
 export interface AuditFilter {
+  /** What this caller has done. */
   by?: string;
+  /** Only this action. */
   action?: string;
   /** Milliseconds since the epoch. */
   since?: number;

@@ -12,6 +12,32 @@ import { TYPE_CHARS } from "../task/limits.ts";
 /** The task type that delivers notices. */
 export const ALERT_TYPE = "alert_delivery";
 
+/** Who is told: by mail, or by a POST to a URL. */
+export type Channel =
+  | { kind: "mail"; to: string }
+  | { kind: "webhook" | "slack" | "discord" | "ntfy"; url: string };
+
+/** What is watched. Times are seconds; where a type may be named and is not, any type is meant. */
+export type Condition =
+  | { kind: "failures"; task_type?: string; count: number; share: number }
+  | { kind: "oldest_waiting"; task_type?: string; older_than: number }
+  | { kind: "nothing_ended"; task_type?: string }
+  | { kind: "schedule_missed" }
+  | { kind: "instance_died" }
+  | { kind: "disk_nearly_full"; free_below: number };
+
+/** What makes a rule. */
+export interface RuleInput {
+  /** What the notice calls it, at most 100 characters. */
+  name: string;
+  /** What is watched. */
+  when: Condition;
+  /** Seconds that are looked at, 60 to 86,400; a rule tells at most once within them. */
+  window: number;
+  /** Who is told, 1 to 10. */
+  to: Channel[];
+}
+
 const taskType = z.string().min(1).max(TYPE_CHARS).optional().meta({ description: "Only this type. Default: any." });
 
 /** Who is told, and how. */
@@ -26,7 +52,7 @@ export const channelSchema = z.discriminatedUnion("kind", [
     }),
     url: callbackUrl,
   }),
-]).meta({ id: "AlertChannel" });
+]).meta({ id: "AlertChannel" }) satisfies z.ZodType<Channel>;
 
 /** What a rule watches. */
 export const conditionSchema = z.discriminatedUnion("kind", [
@@ -54,7 +80,7 @@ export const conditionSchema = z.discriminatedUnion("kind", [
     kind: z.literal("disk_nearly_full"),
     free_below: z.number().min(0).max(1).default(0.1).meta({ description: "A share of the store's disk." }),
   }),
-]).meta({ id: "AlertCondition" });
+]).meta({ id: "AlertCondition" }) satisfies z.ZodType<Condition>;
 
 /** A rule as it is sent. */
 export const ruleSchema = z.strictObject({
@@ -64,14 +90,7 @@ export const ruleSchema = z.strictObject({
     description: "Seconds that are looked at, in whole minutes; and a rule tells no more than once within them.",
   }),
   to: z.array(channelSchema).min(1).max(10),
-});
-
-/** What makes a rule. */
-export type RuleInput = z.output<typeof ruleSchema>;
-/** Who is told. */
-export type Channel = z.output<typeof channelSchema>;
-/** What is watched. */
-export type Condition = z.output<typeof conditionSchema>;
+}) satisfies z.ZodType<RuleInput>;
 
 /** A rule. */
 export interface Rule extends RuleInput {
@@ -83,6 +102,7 @@ export interface Rule extends RuleInput {
 
 /** Whether a rule is met, as it was told last. Times are milliseconds since the epoch. */
 export interface RuleState {
+  /** Whether it is met. */
   firing: boolean;
   /** Since when it is or is not. */
   since: number;

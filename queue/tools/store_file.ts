@@ -4,6 +4,8 @@
  * @module
  */
 
+// Older versions of Deno have no statfs: as a namespace it is only missed where it is called.
+import * as fs from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 
 /** The store cannot be used; the message says why. */
@@ -100,4 +102,10 @@ export async function assertStore(path: string, maxChecked: number): Promise<voi
 /** Whether there are pages that were not written to the file yet. */
 async function hasLog(path: string): Promise<boolean> {
   return await Deno.stat(`${path}-wal`).then(({ size }) => size > 0, () => false);
+}
+
+/** Free bytes and all bytes of the disk that a file is on. */
+export async function diskOf(path: string): Promise<{ free: number; total: number }> {
+  const { bavail, bsize, blocks } = await fs.statfs(path);
+  return { free: Number(bavail) * Number(bsize), total: Number(blocks) * Number(bsize) };
 }

@@ -8,7 +8,7 @@ import type { Context } from "hono";
 import { getCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
 import { timingSafeEqual } from "node:crypto";
 import type { StoredToken } from "../../queue/access/tokens.ts";
-import type { AppEnv, AppOptions, Principal } from "../env.ts";
+import type { AppEnv, AppOptions, Credential, Principal } from "../env.ts";
 import { addressOf, isSecure, withBase } from "../http/address.ts";
 import type { AuthThrottle } from "../limits/auth_throttle.ts";
 import { type Role, ROLES } from "../settings.ts";
@@ -17,14 +17,6 @@ import { type Role, ROLES } from "../settings.ts";
 export const SESSION_COOKIE = "millrace_session";
 /** How long a sign-in lasts: 12 hours. */
 const SESSION_S = 12 * 3_600;
-
-/** Someone who may sign in, and what their cookie is signed with: it ends with what it was made from. */
-export interface Credential {
-  /** What the cookie calls them. */
-  name: string;
-  principal: Principal;
-  key: string;
-}
 
 /** Whether callers must say who they are. */
 export function hasAuth({ tokens, oidc }: Pick<AppOptions, "tokens" | "oidc">): boolean {

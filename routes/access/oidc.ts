@@ -8,23 +8,11 @@
 import type { Context } from "hono";
 import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
 import * as client from "openid-client";
-import type { AppEnv } from "../env.ts";
+import type { AppEnv, Credential, PeopleSignIn } from "../env.ts";
 import { withBase } from "../http/address.ts";
 import { Problem } from "../http/problem.ts";
-import { type Role, ROLES } from "../settings.ts";
-import { type Credential, personOf } from "./credentials.ts";
-
-/** How to reach an identity provider, and what its people may do. */
-export interface OidcSettings {
-  issuer: URL;
-  clientId: string;
-  /** Undefined: a public client, which PKCE alone protects. */
-  clientSecret: string | undefined;
-  /** The claim that says to which groups, or roles, a person belongs. */
-  claim: string;
-  /** The value of the claim that gives a role. */
-  groups: Partial<Record<Role, string>>;
-}
+import { type OidcSettings, type Role, ROLES } from "../settings.ts";
+import { personOf } from "./credentials.ts";
 
 /** What a sign-in that is under way must be finished with. */
 interface Pending {
@@ -39,7 +27,7 @@ const PENDING_COOKIE = "millrace_oidc";
 const PENDING_S = 600;
 
 /** An identity provider that people sign in with. */
-export class Oidc {
+export class Oidc implements PeopleSignIn {
   #config: Promise<client.Configuration> | null = null;
 
   /**

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { diskOf } from "../../queue/tools/disk.ts";
+import { diskOf } from "../../queue/tools/store_file.ts";
 import { Allowances } from "./allowances.ts";
 import { DEFAULT_QUOTAS, type QuotaLimits } from "./defaults.ts";
 import type { Context, MiddlewareHandler } from "hono";

@@ -10,7 +10,7 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Queue } from "../../queue/queue.ts";
 import type { Clock } from "../../queue/task/clock.ts";
 import { STATUSES } from "../../queue/task/record.ts";
-import { diskOf } from "../../queue/tools/disk.ts";
+import { diskOf } from "../../queue/tools/store_file.ts";
 import { moveOf, type QueueObserver } from "../../queue/watch/observer.ts";
 
 /** Upper bounds of times, in seconds: of what takes milliseconds, and of what may take an hour. */

@@ -9,8 +9,10 @@ import { createDocument, type ZodOpenApiPathsObject } from "zod-openapi";
 import { paramsSchema } from "../../queue/params.ts";
 import type { Registry } from "../../queue/define.ts";
 import { submissionSchema } from "../../queue/submit/submission.ts";
+import { ACCESS_OPERATIONS } from "./access.ts";
 import { FILE_OPERATIONS } from "./files.ts";
 import { describe, type Operations, problem } from "./operation.ts";
+import { SCHEDULE_OPERATIONS } from "./schedules.ts";
 import { SERVICE_OPERATIONS } from "./service.ts";
 import { taskOperations } from "./tasks.ts";
 
@@ -46,7 +48,13 @@ function submissionOf(registry: Registry): z.ZodType {
 
 /** Every operation by method and path. */
 export function operationsOf(registry: Registry): Operations {
-  return { ...taskOperations(submissionOf(registry)), ...FILE_OPERATIONS, ...SERVICE_OPERATIONS };
+  return {
+    ...taskOperations(submissionOf(registry)),
+    ...FILE_OPERATIONS,
+    ...SCHEDULE_OPERATIONS,
+    ...SERVICE_OPERATIONS,
+    ...ACCESS_OPERATIONS,
+  };
 }
 
 /**

@@ -5,7 +5,9 @@
  */
 
 import * as z from "zod";
-import { about, artifacts, id, uploads } from "./answers.ts";
+import { uploads } from "./answers.ts";
+import { about, id } from "./basics.ts";
+import { artifacts } from "./task_answers.ts";
 import { idempotencyKey, idPath, type Operation, type Operations } from "./operation.ts";
 
 const tag = "Files";

@@ -6,7 +6,7 @@
 
 import * as z from "zod";
 import type { ZodOpenApiOperationObject, ZodOpenApiResponseObject } from "zod-openapi";
-import { about, id } from "./answers.ts";
+import { about, id } from "./basics.ts";
 import { type ProblemCode, PROBLEMS } from "./problems.ts";
 import type { Role } from "../settings.ts";
 

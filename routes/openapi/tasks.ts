@@ -8,7 +8,7 @@ import * as z from "zod";
 import { bulkSchema } from "../api/bulk.ts";
 import { batchSchema, retrySchema } from "../api/tasks.ts";
 import { listQuery, logQuery } from "../http/query.ts";
-import * as answers from "./answers.ts";
+import * as answers from "./task_answers.ts";
 import { idempotencyKey, idPath, location, type Operations } from "./operation.ts";
 
 const tag = "Tasks";

@@ -10,7 +10,7 @@ import { absolute } from "../../islands/app/format.ts";
 import type { AuditEntry } from "../../queue/access/audit_log.ts";
 import { ACTIONS } from "../access/audit.ts";
 import { requireRole } from "../access/auth.ts";
-import { readAuditQuery } from "../api/audit.ts";
+import { readAuditQuery } from "../access/audit_routes.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { renderDocument } from "./document.tsx";
 

@@ -7,12 +7,12 @@
 import { type Context, Hono } from "hono";
 import { deleteCookie } from "hono/cookie";
 import type { JSX } from "preact";
-import { checkToken, type Credential, fromCookie, SESSION_COOKIE, signIn } from "../access/credentials.ts";
+import { checkToken, fromCookie, SESSION_COOKIE, signIn } from "../access/credentials.ts";
 import { readForm } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
 import { renderDocument } from "./document.tsx";
 import { returnTo } from "./return_to.ts";
-import type { AppEnv, AppOptions } from "../env.ts";
+import type { AppEnv, AppOptions, Credential } from "../env.ts";
 import type { AuthThrottle } from "../limits/auth_throttle.ts";
 import type { StreamLimits } from "../live/stream_limits.ts";
 import { Problem } from "../http/problem.ts";

@@ -7,7 +7,7 @@
 import { stringify } from "@std/csv";
 import { Hono } from "hono";
 import type { AuditEntry } from "../../queue/access/audit_log.ts";
-import { requireRole } from "../access/auth.ts";
+import { requireRole } from "./auth.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { auditQuery, readQuery } from "../http/query.ts";
 
