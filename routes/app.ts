@@ -5,6 +5,7 @@
  */
 
 import { type Context, Hono } from "hono";
+import { routePath } from "hono/route";
 import { getPathNoStrict } from "hono/utils/url";
 import type { Clock } from "../queue/task/clock.ts";
 import { logOf } from "../queue/log.ts";
@@ -56,21 +57,28 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
 
   const { metrics = new Metrics() } = options;
 
-  app.use(counting(metrics, options));
+  const requests = new RequestLimits(options);
+  const count = counting(metrics);
+  const audit = auditing(options);
+
   if (options.tracing) app.use(tracing());
+  // One function for all that is done after an answer: each more costs every request some microseconds.
   app.use(async (c, next) => {
+    const since = options.clock.monotonic();
     await next();
+    const route = routePath(c, -1);
+    const status = c.get("sentStatus") ?? c.res.status;
+    count(c.req.method, route, status, options.clock.monotonic() - since);
+    await audit(c, route, status);
     // The response to an upgrade must not be changed.
-    if (c.res.status === 101) return;
+    if (status === 101) return;
     if (c.req.method === "HEAD") await withoutBody(c);
     if (c.get("hasCommonHeaders")) return;
     for (const [name, value] of Object.entries(COMMON_HEADERS)) {
       if (!c.res.headers.has(name)) c.res.headers.set(name, value);
     }
   });
-  const requests = new RequestLimits(options);
-  app.use(auditing(options));
-  app.use(requests.ofAddress(), guard(options, guesses), requests.ofToken(), assertAcceptable(), quotas.assertRoom());
+  app.use(guard(options, guesses, requests), assertAcceptable(), quotas.assertRoom());
 
   app.route("/api/tasks", taskRoutes(options, streams, quotas));
   app.route("/api/schedules", scheduleRoutes(options, quotas));

@@ -72,7 +72,7 @@ export class AuditLog {
 
   /** Adds an entry; it is written within a quarter of a second. */
   add(action: AuditAction, target: string | null): void {
-    const key = JSON.stringify(Object.values(action));
+    const key = `${action.action} ${action.status} ${action.problem} ${action.role} ${action.from} ${action.by}`;
     const known = this.#gathered.get(key);
     const entry = known ?? { ...action, at: this.core.clock.now(), count: 0, targets: [] };
     entry.count++;

@@ -5,8 +5,7 @@
  * @module
  */
 
-import type { MiddlewareHandler } from "hono";
-import { routePath } from "hono/route";
+import type { Context } from "hono";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { addressOf } from "../http/address.ts";
 
@@ -51,14 +50,15 @@ export const ACTIONS: Readonly<Record<string, string>> = {
 };
 
 /** Actions that are not answered before their entry is stored. */
-const STORED_FIRST = /^(token|schedule|type|sign_in|task\.bulk)/;
+const STORED_FIRST = /^(token|schedule|type|alert|sign_in|task\.bulk)/;
 
-/** Adds an entry for each request that changes something. */
-export function auditing(options: AppOptions): MiddlewareHandler<AppEnv> {
+/** Adds an entry for a request that was answered, if it changes something; resolves once it may be answered. */
+export function auditing(
+  options: AppOptions,
+): (c: Context<AppEnv>, route: string, status: number) => Promise<void> | undefined {
   const { queue } = options;
-  return async (c, next) => {
-    await next();
-    const action = ACTIONS[`${c.req.method} ${routePath(c, -1).replace(/(.)\/$/, "$1")}`];
+  return (c, route, status) => {
+    const action = ACTIONS[`${c.req.method} ${route.length > 1 && route.endsWith("/") ? route.slice(0, -1) : route}`];
     if (action === undefined) return;
     const principal = c.get("principal");
     const { id, type, address } = c.req.param() as Record<string, string | undefined>;
@@ -67,9 +67,9 @@ export function auditing(options: AppOptions): MiddlewareHandler<AppEnv> {
       role: principal?.role ?? "",
       from: addressOf(c, options),
       action,
-      status: c.get("sentStatus") ?? c.res.status,
+      status,
       problem: c.get("problem") ?? null,
     }, (c.get("target") ?? id ?? type ?? address)?.slice(0, 200) ?? null);
-    if (STORED_FIRST.test(action)) await queue.audit.flush();
+    return STORED_FIRST.test(action) ? queue.audit.flush() : undefined;
   };
 }

@@ -9,6 +9,7 @@ import type { Caller, Permission } from "../../queue/task/api_types.ts";
 import type { AppEnv, AppOptions, Principal } from "../env.ts";
 import { withBase } from "../http/address.ts";
 import type { AuthThrottle } from "../limits/auth_throttle.ts";
+import type { RequestLimits } from "../limits/request_limits.ts";
 import { Problem } from "../http/problem.ts";
 import { isLoopback, type Role, ROLES } from "../settings.ts";
 import { checkToken, fromCookie, hasAuth } from "./credentials.ts";
@@ -18,9 +19,14 @@ const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 const OPEN_PATHS = /^\/(login(\/\w+)?$|static\/|(api\/health|livez|readyz)\/?$)/;
 
 /** Refuses foreign hosts and origins, and callers without a token if tokens are set; then the caller is known. */
-export function guard(options: AppOptions, guesses: AuthThrottle): MiddlewareHandler<AppEnv> {
+export function guard(
+  options: AppOptions,
+  guesses: AuthThrottle,
+  requests: RequestLimits,
+): MiddlewareHandler<AppEnv> {
   const isOpen = !hasAuth(options);
   return async (c, next) => {
+    requests.assertAddress(c);
     assertHost(c, options);
     assertOrigin(c, options);
     if (isOpen) {
@@ -32,6 +38,7 @@ export function guard(options: AppOptions, guesses: AuthThrottle): MiddlewareHan
     const principal = found?.principal ?? await fromCookie(c, options);
     if (principal) {
       c.set("principal", principal);
+      requests.assertToken(principal);
       return await next();
     }
     if (OPEN_PATHS.test(c.req.path)) return await next();

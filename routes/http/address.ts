@@ -20,21 +20,26 @@ type Options = Pick<AppOptions, "trustedProxies">;
  */
 export function addressOf(c: Context<AppEnv>, { trustedProxies = [] }: Options): string {
   let address = c.env?.address ?? "";
+  if (trustedProxies.length === 0) return clientAt(address);
   const forwarded = (c.req.header("X-Forwarded-For") ?? "").split(",").map((part) => part.trim()).filter(Boolean);
   while (forwarded.length > 0 && isTrusted(address, trustedProxies)) {
     const before = forwarded.pop()!;
     if (!ipaddr.isValid(before)) break;
     address = before;
   }
+  return clientAt(address);
+}
+
+/** What addresses that were seen lately count as. */
+const clients = new RecentMap<string, string>(1_000);
+
+function clientAt(address: string): string {
   const known = clients.get(address);
   if (known !== undefined) return known;
   const client = clientOf(address);
   clients.set(address, client);
   return client;
 }
-
-/** What addresses that were seen lately count as. */
-const clients = new RecentMap<string, string>(1_000);
 
 function clientOf(address: string): string {
   if (!ipaddr.isValid(address)) return address;

@@ -22,17 +22,18 @@ export class Allowances {
   constructor(private readonly clock: Clock, readonly perSecond: number, readonly burst: number) {}
 
   /** What is left for a key. */
-  left(key: string): number {
+  left(key: string, now: number = this.clock.monotonic()): number {
     const bucket = this.#buckets.get(key);
     if (!bucket) return this.burst;
-    return Math.min(this.burst, bucket.left + (this.clock.monotonic() - bucket.at) / 1000 * this.perSecond);
+    return Math.min(this.burst, bucket.left + (now - bucket.at) / 1000 * this.perSecond);
   }
 
   /** Takes from the allowance of a key; false if there is not enough: then nothing is taken. */
   take(key: string, count = 1): boolean {
-    const left = this.left(key);
+    const now = this.clock.monotonic();
+    const left = this.left(key, now);
     if (left < count) return false;
-    this.#buckets.set(key, { left: left - count, at: this.clock.monotonic() });
+    this.#buckets.set(key, { left: left - count, at: now });
     return true;
   }
 

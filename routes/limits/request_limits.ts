@@ -4,10 +4,9 @@
  * @module
  */
 
-import type { MiddlewareHandler } from "hono";
-import type { AppEnv, AppOptions } from "../env.ts";
+import type { Context } from "hono";
+import type { AppEnv, AppOptions, Principal } from "../env.ts";
 import { addressOf } from "../http/address.ts";
-import { hasAuth } from "../access/credentials.ts";
 import { Allowances } from "./allowances.ts";
 import { DEFAULT_QUOTAS } from "./defaults.ts";
 
@@ -29,18 +28,22 @@ export class RequestLimits {
     this.#tokens = new Allowances(options.clock, requestsPerSecond, BURST_S * requestsPerSecond);
   }
 
-  /** Refuses an address that asks too much. */
-  ofAddress(): MiddlewareHandler<AppEnv> {
-    return (c, next) => this.#take(this.#addresses, addressOf(c, this.#options), "This address", next);
+  /**
+   * Takes one request from the allowance of the address.
+   *
+   * @throws {Problem} 429 if there is none left.
+   */
+  assertAddress(c: Context<AppEnv>): void {
+    this.#take(this.#addresses, addressOf(c, this.#options), "This address");
   }
 
-  /** Refuses a token that is used too much, whatever the addresses. Without tokens everyone has the same name. */
-  ofToken(): MiddlewareHandler<AppEnv> {
-    return (c, next) => {
-      const principal = c.get("principal");
-      if (!principal || !hasAuth(this.#options)) return next();
-      return this.#take(this.#ofRate(principal.rate), principal.name, "This token", next);
-    };
+  /**
+   * Takes one request from the allowance of a token, whatever the addresses.
+   *
+   * @throws {Problem} 429 if there is none left.
+   */
+  assertToken({ name, rate }: Principal): void {
+    this.#take(this.#ofRate(rate), name, "This token");
   }
 
   #ofRate(rate: number | undefined): Allowances {
@@ -50,8 +53,8 @@ export class RequestLimits {
     return known;
   }
 
-  #take(allowances: Allowances, key: string, whose: string, next: () => Promise<void>): Promise<void> {
-    if (allowances.take(key)) return next();
+  #take(allowances: Allowances, key: string, whose: string): void {
+    if (allowances.take(key)) return;
     const detail = `${whose} may make at most ${allowances.perSecond.toLocaleString("en")} requests per second.`;
     throw allowances.refusal(key, 1, "too_many_requests", detail);
   }

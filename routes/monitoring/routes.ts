@@ -15,21 +15,10 @@ import { Metrics } from "./metrics.ts";
 /** Methods that are told apart; a client may send any word. */
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
-/** Counts every request that is answered. */
-export function counting(metrics: Metrics, { clock }: AppOptions): MiddlewareHandler<AppEnv> {
-  return async (c, next) => {
-    const since = clock.monotonic();
-    await next();
-    const { method } = c.req;
-    // The handler that matched last is that of the route, whether or not it was reached.
-    const route = routePath(c, -1);
-    metrics.answered(
-      METHODS.has(method) ? method : "other",
-      route.endsWith("/*") ? "none" : route,
-      c.get("sentStatus") ?? c.res.status,
-      clock.monotonic() - since,
-    );
-  };
+/** Counts requests that were answered, by the pattern of their path. */
+export function counting(metrics: Metrics): (method: string, route: string, status: number, ms: number) => void {
+  return (method, route, status, ms) =>
+    metrics.answered(METHODS.has(method) ? method : "other", route.endsWith("/*") ? "none" : route, status, ms);
 }
 
 /** Answers every request within a span, below that of its `traceparent`. */
