@@ -18,6 +18,8 @@ export const AUDIT_KEPT_MS = 90 * 86_400_000;
 const GATHER_MS = 250;
 /** Entries of a page. */
 const PAGE_ENTRIES = 100;
+/** Bytes of a page: a value has 64 KiB. */
+const PAGE_BYTES = 50_000;
 /** Targets that an entry names. */
 const NAMED = 20;
 /** Pages that a list reads at most. */
@@ -61,6 +63,22 @@ export interface AuditFilter {
   until?: number;
 }
 
+/** Entries in pages that fit into a value. */
+function pagesOf(entries: AuditEntry[]): AuditEntry[][] {
+  const pages: AuditEntry[][] = [];
+  let bytes = Infinity;
+  for (const entry of entries) {
+    const size = encode(entry).length;
+    if (bytes + size > PAGE_BYTES) {
+      pages.push([]);
+      bytes = 0;
+    }
+    pages.at(-1)!.push(entry);
+    bytes += size + 1;
+  }
+  return pages;
+}
+
 /** Keeps the audit log. */
 export class AuditLog {
   #gathered = new Map<string, AuditEntry>();
@@ -90,9 +108,10 @@ export class AuditLog {
     this.#gathered = new Map();
     if (entries.length > 0) {
       const changeset = emptyChangeset();
-      const [at] = [Math.max(...entries.map(({ at }) => at))];
-      const key = keys.auditPage(at, newId(at));
-      changeset.puts.push({ key, value: encode(entries), expireIn: AUDIT_KEPT_MS });
+      for (const page of pagesOf(entries)) {
+        const at = Math.max(...page.map(({ at }) => at));
+        changeset.puts.push({ key: keys.auditPage(at, newId(at)), value: encode(page), expireIn: AUDIT_KEPT_MS });
+      }
       const written = this.core.committer.commit(changeset).then(() => {}, (error) => {
         this.core.log.error("Entries of the audit log could not be written.", { error, entries });
       });

@@ -19,6 +19,8 @@ import { ALERT_TYPE, CALM, type Channel, type Notice, type Rule, type RuleInput,
 
 /** How often rules are looked at, in milliseconds. */
 export const LOOK_MS = 15_000;
+/** Where there were no rules, the next look is this many turns later: a read is not free everywhere. */
+const IDLE_TURNS = 8;
 /** The most rules. */
 const MAX_RULES = 100;
 
@@ -38,6 +40,8 @@ export class Alerts {
   readonly #fixed: Rule[];
   readonly #role: RoleLease;
   #job: Repeating | null = null;
+  /** How many rules there were last. */
+  #known = 0;
 
   /** @ignore */
   constructor(
@@ -55,7 +59,12 @@ export class Alerts {
 
   /** Starts to watch. */
   start(): void {
-    this.#job = repeat(this.#core.clock, LOOK_MS, () => this.look(), (error) => {
+    let turns = 0;
+    const turn = async () => {
+      // What was made here is looked at in the next turn.
+      if (this.#known > 0 || turns++ % IDLE_TURNS === 0) await this.look();
+    };
+    this.#job = repeat(this.#core.clock, LOOK_MS, turn, (error) => {
       this.#core.log.warn("Alert rules could not be looked at; will retry.", { error });
     });
   }
@@ -97,6 +106,7 @@ export class Alerts {
     const changeset = emptyChangeset(`alert:${rule.id}`);
     changeset.puts.push({ key: keys.alertRule(rule.id), value: encode(rule) });
     await this.#core.committer.commit(changeset);
+    this.#known++;
     return rule;
   }
 
@@ -146,6 +156,7 @@ export class Alerts {
   /** Looks at all rules once: what has changed is remembered and told in one atomic. */
   async look(): Promise<void> {
     const rules = await this.list();
+    this.#known = rules.length;
     if (rules.length === 0 || !this.#core.registry.get(ALERT_TYPE) || !await this.#role.isMine()) return;
     const look = new Look(this.#sources);
     const now = this.#core.clock.now();

@@ -32,7 +32,7 @@ export function alertRoutes({ queue }: AppOptions): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
   const { alerts } = queue;
 
-  app.get("/", async (c) => {
+  app.get("/", requireRole("operator"), async (c) => {
     const [rules, states] = await Promise.all([alerts.list(), alerts.states()]);
     return c.json({ alerts: rules.map((rule) => shownRule(c, rule, states.get(rule.id) ?? CALM)) });
   });

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ALERT_TYPE } from "../../queue/alerts/rule.ts";
 import { DELIVERY_TYPE } from "../../queue/task/callback_url.ts";
 import type { Queue } from "../../queue/queue.ts";
 import { foundOrNull } from "../../queue/task/errors.ts";
@@ -44,7 +45,8 @@ export async function taskResponse(queue: Queue, state: TaskState, reader: Princ
 }
 
 /** A task without what only operators may see: stacks with paths, and secrets in the query of a URL. */
-function shownTo(reader: Principal, task: Task): Task {
+function shownTo(reader: Principal, whole: Task): Task {
+  const task = whole.task_type === ALERT_TYPE && !mayActAs(reader, "admin") ? withoutChannel(whole) : whole;
   if (mayActAs(reader, "operator")) return task;
   const bare = (error: TaskError | null) => error && { code: error.code, message: error.message };
   const url = (task.input_params as { url?: Json } | null)?.url;
@@ -57,6 +59,12 @@ function shownTo(reader: Principal, task: Task): Task {
       ? { ...task.input_params as Record<string, Json>, url: withoutQuery(url) }
       : task.input_params,
   };
+}
+
+/** A notice without the address of its channel, which lets anyone write there. */
+function withoutChannel(task: Task): Task {
+  const { channel, ...rest } = task.input_params as { channel: { kind: string } };
+  return { ...task, input_params: { ...rest, channel: { kind: channel.kind } } };
 }
 
 function withoutQuery(text: string): string {

@@ -115,6 +115,7 @@ const accessOperations: Operations = {
     id: "listAlerts",
     tag: "Service",
     summary: "List rules of alerts and whether they are met",
+    role: "operator",
     answers: { 200: { description: "All of them.", schema: answers.alerts } },
   },
   "POST /api/alerts": {

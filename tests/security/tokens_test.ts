@@ -207,6 +207,44 @@ Deno.test("a token for some types submits and changes tasks of these alone, on e
   });
 });
 
+Deno.test("entries with many long targets are kept, in pages that fit", async () => {
+  const kv = await Deno.openKv(":memory:");
+  const queue = new Queue({ kv, definitions: [noop], worker: false });
+  await queue.start();
+  const action = { role: "operator", from: "192.0.2.1", action: "task.cancel", status: 404, problem: "not_found" };
+  for (let caller = 0; caller < 99; caller++) {
+    for (let i = 0; i < 25; i++) queue.audit.add({ ...action, by: `caller ${caller}` }, `${i} ${"x".repeat(190)}`);
+  }
+  await queue.audit.flush();
+  const { entries } = await queue.audit.read({}, 1_000);
+  assertEquals(entries.length, 99);
+  ok(entries.every(({ count, targets }) => count === 25 && targets.length === 20));
+  await queue.stop();
+  kv.close();
+});
+
+Deno.test("the address of a channel is for admins alone, in rules and in the tasks that deliver", async () => {
+  const viewer: Token = { name: "vera", role: "viewer", secret: "viewer-secret-0123456789" };
+  await withApp({ tokens: [...TOKENS, viewer], worker: false }, async ({ call, send }) => {
+    const rule = {
+      name: "a",
+      when: { kind: "instance_died" },
+      to: [{ kind: "slack", url: "https://hooks.example.com/services/very-secret" }],
+    };
+    const { id } = await (await send("POST", "/api/alerts", rule, as(ada.secret))).json();
+    const { task_ids: [task] } = await (await send("POST", `/api/alerts/${id}/test`, {}, as(ada.secret))).json();
+    const read = async (path: string, secret: string) => await (await call(path, { headers: as(secret) })).text();
+    for (const path of ["/api/alerts", `/api/tasks/${task}`, `/?task=${task}`]) {
+      ok((await read(path, ada.secret)).includes(path.startsWith("/?") ? "hooks.example.com" : "very-secret"), path);
+      for (const { secret } of [otto, viewer]) ok(!(await read(path, secret)).includes("very-secret"), path);
+    }
+    assertEquals(
+      await call("/api/alerts", { headers: as(viewer.secret) }).then(async (a) => (await a.body?.cancel(), a.status)),
+      403,
+    );
+  });
+});
+
 Deno.test("every route that changes something is in the audit log", async () => {
   const kv = await Deno.openKv(":memory:");
   const { app, close } = createApp(appOptions(new Queue({ kv, definitions: [noop] })));
