@@ -74,9 +74,13 @@ const byType = {
   RATE_LIMIT: settings.rates,
   MAX_TASKS_PER_MINUTE: settings.quotas.tasksPerMinute,
 };
-for (const [name, types] of Object.entries(byType)) {
+const named = Object.entries(byType).map(([name, types]) => [name, Object.keys(types)] as const);
+const watched = settings.alertRules.flatMap(({ when }) =>
+  "task_type" in when && when.task_type ? [when.task_type] : []
+);
+for (const [name, types] of [...named, ["ALERT_RULES", watched] as const]) {
   try {
-    registry.assertAll(Object.keys(types));
+    registry.assertAll(types);
   } catch (error) {
     refuseToStart(2, `${name}: ${(error as Error).message}`);
   }

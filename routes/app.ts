@@ -52,7 +52,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   const live = { ...options, log: logOf(options.log, "live") };
   const stats = new StatsFeed(options.queue, options.clock, live.log);
   const streams = new StreamLimits(live);
-  const guesses = new AuthThrottle(options.clock, options.log);
+  const guesses = new AuthThrottle(options.clock, options.log, options.quotas?.signInFailures);
   const quotas = new Quotas(options);
 
   const { metrics = new Metrics() } = options;

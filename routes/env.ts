@@ -123,6 +123,8 @@ export interface AppEnv {
     /** The code of the problem that was answered. */
     problem?: string;
     /** What the request was about, for the audit log, where its path does not say. */
-    target?: string;
+    target?: string | string[];
+    /** What it did, where its path does not say. */
+    action?: string;
   };
 }

@@ -168,6 +168,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
     maxStreamsPerCaller: integer("MAX_STREAMS_PER_CALLER", MAX_STREAMS_PER_CALLER, 1, 1_000_000),
     quotas: {
       requestsPerSecond: integer("MAX_REQUESTS_PER_SECOND", DEFAULT_QUOTAS.requestsPerSecond, 1, 1_000_000),
+      signInFailures: integer("MAX_SIGN_IN_FAILURES", DEFAULT_QUOTAS.signInFailures, 1, 1_000),
       tasksPerMinute: readCounts("MAX_TASKS_PER_MINUTE", text("MAX_TASKS_PER_MINUTE", ""), 9),
       tasksPerSecond: integer("MAX_TASKS_PER_SECOND", DEFAULT_QUOTAS.tasksPerSecond, 1, 1_000_000),
       openTasks: integer("MAX_OPEN_TASKS", DEFAULT_QUOTAS.openTasks, 1, Number.MAX_SAFE_INTEGER),

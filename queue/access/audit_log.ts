@@ -16,14 +16,15 @@ import { newId } from "../task/ids.ts";
 export const AUDIT_KEPT_MS = 90 * 86_400_000;
 /** How long entries are gathered, in milliseconds. */
 const GATHER_MS = 250;
-/** Entries of a page. */
-const PAGE_ENTRIES = 100;
+/** Targets and entries that are gathered at most. */
+const GATHERED = 2_000;
 /** Bytes of a page: a value has 64 KiB. */
 const PAGE_BYTES = 50_000;
-/** Targets that an entry names. */
-const NAMED = 20;
-/** Pages that a list reads at most. */
+/** Targets that an entry names: what is more is another entry. */
+const NAMED = 200;
+/** Pages that a list reads at most; then it says where to go on. */
 const MAX_PAGES = 5_000;
+const MINUTE_MS = 60_000;
 
 /** Something that someone has done. */
 export interface AuditAction {
@@ -47,7 +48,7 @@ export interface AuditEntry extends AuditAction {
   at: number;
   /** How often it happened within a moment. */
   count: number;
-  /** On what: ids or names, at most 20. */
+  /** On what: ids or names, at most 200. */
   targets: string[];
 }
 
@@ -82,6 +83,9 @@ function pagesOf(entries: AuditEntry[]): AuditEntry[][] {
 /** Keeps the audit log. */
 export class AuditLog {
   #gathered = new Map<string, AuditEntry>();
+  /** Entries that name as many targets as they may. */
+  #full: AuditEntry[] = [];
+  #size = 0;
   #cancelTimer: (() => void) | null = null;
   #writing: Promise<void> = Promise.resolve();
 
@@ -89,14 +93,18 @@ export class AuditLog {
   constructor(private readonly core: Core) {}
 
   /** Adds an entry; it is written within a quarter of a second. */
-  add(action: AuditAction, target: string | null): void {
+  add(action: AuditAction, targets: string[]): void {
     const key = `${action.action} ${action.status} ${action.problem} ${action.role} ${action.from} ${action.by}`;
-    const known = this.#gathered.get(key);
-    const entry = known ?? { ...action, at: this.core.clock.now(), count: 0, targets: [] };
+    let entry = this.#gathered.get(key);
+    if (!entry || entry.targets.length + targets.length > NAMED) {
+      if (entry) this.#full.push(entry);
+      entry = { ...action, at: this.core.clock.now(), count: 0, targets: [] };
+      this.#gathered.set(key, entry);
+    }
     entry.count++;
-    if (target !== null && entry.targets.length < NAMED && !entry.targets.includes(target)) entry.targets.push(target);
-    if (!known) this.#gathered.set(key, entry);
-    if (this.#gathered.size >= PAGE_ENTRIES) void this.flush();
+    entry.targets.push(...targets);
+    this.#size += 1 + targets.length;
+    if (this.#size >= GATHERED) void this.flush();
     else this.#cancelTimer ??= this.core.clock.after(GATHER_MS, () => void this.flush());
   }
 
@@ -104,8 +112,10 @@ export class AuditLog {
   flush(): Promise<void> {
     this.#cancelTimer?.();
     this.#cancelTimer = null;
-    const entries = [...this.#gathered.values()];
+    const entries = [...this.#full, ...this.#gathered.values()];
     this.#gathered = new Map();
+    this.#full = [];
+    this.#size = 0;
     if (entries.length > 0) {
       const changeset = emptyChangeset();
       for (const page of pagesOf(entries)) {
@@ -123,33 +133,43 @@ export class AuditLog {
   /**
    * Reads entries, newest first.
    *
-   * @param limit The most entries.
+   * @param limit About how many entries.
    * @param before Begin before this page: `next` of the page before.
-   * @returns The entries of whole pages, so there may be some more than `limit`; `next` leads on, null: there are no more.
+   * @returns The entries of whole pages, so there may be some more than `limit`, or fewer if there are few among many;
+   * `next` leads on, null: there are no more.
    */
   async read(
-    { by, action, since = 0, until = Infinity }: AuditFilter,
+    filter: AuditFilter,
     limit: number,
     before?: string,
   ): Promise<{ entries: AuditEntry[]; next: string | null }> {
     const entries: AuditEntry[] = [];
-    const oldest = Math.max(since, this.core.clock.now() - AUDIT_KEPT_MS);
-    const prefix = keys.audit();
-    const end = before === undefined
-      ? [...prefix, Infinity]
-      : keys.auditPage(Number(before.split("-")[0]), before.split("-")[1]);
     let pages = 0;
+    for await (const page of this.pages(filter, before)) {
+      entries.push(...page.entries);
+      if (entries.length >= limit || ++pages >= MAX_PAGES) return { entries, next: page.next };
+    }
+    return { entries, next: null };
+  }
+
+  /** All entries of a filter, newest first, a page of the store at a time; `next` leads on from there. */
+  async *pages(
+    { by, action, since = 0, until = Infinity }: AuditFilter,
+    before?: string,
+  ): AsyncGenerator<{ entries: AuditEntry[]; next: string }> {
+    const prefix = keys.audit();
+    const oldest = Math.max(since, this.core.clock.now() - AUDIT_KEPT_MS);
+    const [at, id] = before?.split("-") ?? [];
+    // A page is at the time of its newest entry: older ones may be in pages that are a little younger.
+    const newest = Math.min(until + MINUTE_MS, Number.MAX_SAFE_INTEGER);
+    const end = before === undefined ? [...prefix, newest] : keys.auditPage(Number(at), id);
     for await (const { key, value } of this.core.kv.list({ start: [...prefix, oldest], end }, { reverse: true })) {
       const fitting = decode<AuditEntry[]>(value).filter((entry) =>
         (by === undefined || entry.by === by) && (action === undefined || entry.action === action) &&
         entry.at >= since &&
         entry.at < until
       );
-      entries.push(...fitting.toSorted((a, b) => b.at - a.at));
-      if (entries.length >= limit || ++pages >= MAX_PAGES) {
-        return { entries, next: `${key[1] as number}-${key[2] as string}` };
-      }
+      yield { entries: fitting.toSorted((a, b) => b.at - a.at), next: `${key[1] as number}-${key[2] as string}` };
     }
-    return { entries, next: null };
   }
 }

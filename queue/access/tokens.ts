@@ -105,7 +105,10 @@ export class AccessTokens {
     const token = isId(id) ? (await this.#read()).find((token) => token.id === id) : undefined;
     if (!token) throw new NotFoundError(`Token ${id.slice(0, 64)}`);
     const changeset = emptyChangeset(`token:${token.name}`);
-    changeset.deletes.push(keys.token(token.hash), keys.tokenName(token.name));
+    changeset.deletes.push(keys.token(token.hash));
+    // Once it has expired, another one may have its name.
+    const byName = await this.core.kv.get(keys.tokenName(token.name));
+    if (byName.value && decode<string>(byName.value) === token.id) changeset.deletes.push(byName.key);
     await this.core.committer.commit(changeset);
     this.#known = null;
     return token;

@@ -91,7 +91,7 @@ export class Schedules {
     if (before) return { schedule: before, created: false };
     const others = await this.list();
     const { most = Infinity, perHour = Infinity } = limits;
-    if (others.length >= most) refuse("", `There are ${most.toLocaleString("en")} schedules already.`);
+    if (others.length >= most) refuse("", `At most ${most.toLocaleString("en")} schedules are allowed.`);
     assertLoad([...others, schedule], perHour, "/cron");
     while (true) {
       const changeset = emptyChangeset(`schedule:${schedule.id}`);

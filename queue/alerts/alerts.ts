@@ -4,6 +4,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { RoleLease } from "../background/role_lease.ts";
 import type { Core } from "../core.ts";
 import { emptyChangeset, merge } from "../store/changeset.ts";
@@ -14,7 +15,7 @@ import { repeat, type Repeating } from "../task/clock.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError } from "../task/errors.ts";
 import { isId, newId } from "../task/ids.ts";
 import type { Json, TaskState } from "../task/record.ts";
-import { type Disk, Look, type Sources } from "./conditions.ts";
+import { type Disk, type Finding, Look, type Sources } from "./conditions.ts";
 import { ALERT_TYPE, CALM, type Channel, type Notice, type Rule, type RuleInput, type RuleState } from "./rule.ts";
 
 /** How often rules are looked at, in milliseconds. */
@@ -53,7 +54,7 @@ export class Alerts {
     this.#core = core;
     this.#submitter = submitter;
     this.#sources = { core, disk, ...sources };
-    this.#fixed = rules.map((rule, i) => ({ ...rule, id: `setting-${i + 1}`, created_by: null }));
+    this.#fixed = rules.map((rule) => ({ ...rule, id: fixedId(rule), created_by: null }));
     this.#role = new RoleLease(core, "alerts");
   }
 
@@ -162,16 +163,26 @@ export class Alerts {
     const now = this.#core.clock.now();
     const changeset = emptyChangeset("alerts");
     const told = new Map<string, { channel: Channel; notices: Notice[] }>();
+    const known = new Set(rules.map(({ id }) => id));
+    // What is left of rules that are gone from the settings.
+    for (const id of (await this.states()).keys()) if (!known.has(id)) changeset.deletes.push(keys.alertState(id));
     for (const rule of rules) {
-      const lines = await look.wrong(rule);
+      let found: Finding[];
+      try {
+        found = await look.wrong(rule);
+      } catch (error) {
+        // The other rules are looked at all the same.
+        this.#core.log.warn("An alert rule could not be looked at; will retry.", { error, rule: rule.name });
+        continue;
+      }
       const key = keys.alertState(rule.id);
       const entry = await this.#core.kv.get(key);
       const before = entry.value ? decode<RuleState>(entry.value) : CALM;
-      const after = nextState(before, lines, now, rule.window * 1000);
+      const after = nextState(before, found, now, rule.window * 1000);
       if (after === before) continue;
       changeset.checks.push({ key, versionstamp: entry.versionstamp });
       changeset.puts.push({ key, value: encode(after) });
-      const kind = after.told && !before.told ? "alarm" : before.told && !after.firing ? "recovery" : null;
+      const kind = after.told_at !== before.told_at ? "alarm" : before.told && !after.firing ? "recovery" : null;
       if (!kind) continue;
       this.#core.log[kind === "alarm" ? "warn" : "info"](
         `An alert rule ${kind === "alarm" ? "is met" : "is no longer met"}.`,
@@ -190,18 +201,29 @@ export class Alerts {
       merge(changeset, (await this.#delivery(channel, notices)).changeset);
     }
     // On conflict another instance has looked at the same time.
-    if (changeset.puts.length > 0) await this.#core.committer.commitUnlessConflict(changeset);
+    if (changeset.puts.length + changeset.deletes.length > 0) {
+      await this.#core.committer.commitUnlessConflict(changeset);
+    }
   }
 }
 
+/** The id of a rule of the settings: it changes with the rule, so that none has the state of another. */
+function fixedId(rule: RuleInput): string {
+  return `setting-${createHash("sha256").update(JSON.stringify(rule)).digest("hex").slice(0, 12)}`;
+}
+
 /** The state of a rule after a look; the very same if nothing has changed. */
-export function nextState(before: RuleState, lines: string[], now: number, windowMs: number): RuleState {
-  const detail = lines.join("\n").slice(0, 2_000);
-  if (lines.length === 0) return before.firing ? { ...before, firing: false, since: now, told: false } : before;
-  const mayTell = before.told_at === null || now - before.told_at >= windowMs;
-  if (!before.firing) {
-    return { firing: true, since: now, detail, told: mayTell, told_at: mayTell ? now : before.told_at };
+export function nextState(before: RuleState, found: Finding[], now: number, windowMs: number): RuleState {
+  if (found.length === 0) {
+    return before.firing ? { ...before, firing: false, since: now, told: false, about: [], told_about: [] } : before;
   }
-  // It was met again too soon after it had been told; now it may be told.
-  return !before.told && mayTell ? { ...before, detail, told: true, told_at: now } : before;
+  const about = found.map(({ about }) => about).sort();
+  const isNew = about.some((one) => !before.told_about.includes(one));
+  const isChanged = !before.firing || about.join("\n") !== before.about.join("\n");
+  const mayTell = before.told_at === null || now - before.told_at >= windowMs;
+  if (!isChanged && !(isNew && mayTell)) return before;
+  const detail = found.map(({ text }) => text).join("\n").slice(0, 2_000);
+  const after = { ...before, firing: true, since: before.firing ? before.since : now, detail, about };
+  // What is told too soon after the last time is told later, if it is still so.
+  return isNew && mayTell ? { ...after, told: true, told_at: now, told_about: about } : after;
 }

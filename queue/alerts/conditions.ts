@@ -26,6 +26,14 @@ export interface Sources {
 const minutes = (ms: number) => ms < 120_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} min`;
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 
+/** Something that is wrong. */
+export interface Finding {
+  /** What it is about: a type, a schedule, an instance. */
+  about: string;
+  /** What is wrong, in words. */
+  text: string;
+}
+
 /** Looks at the world once. */
 export class Look {
   readonly #sources: Sources;
@@ -43,8 +51,8 @@ export class Look {
     return known as Promise<T>;
   }
 
-  /** What is wrong by a rule, in lines; empty: nothing. */
-  async wrong({ when, window }: Rule): Promise<string[]> {
+  /** What is wrong by a rule: what it is about, and a line that says it. Empty: nothing. */
+  async wrong({ when, window }: Rule): Promise<Finding[]> {
     const { core, schedules, pauses, disk } = this.#sources;
     const ms = window * 1000;
     const ends = () => this.#once(`ends ${window}`, () => endsSince(core.kv, this.#now - ms, this.#now));
@@ -57,13 +65,13 @@ export class Look {
       case "failures":
         return [...await ends()].flatMap(([type, { failed, ended }]) => {
           if (!matters(type) || failed < when.count || failed < when.share * ended) return [];
-          return [`${failed} of ${ended} ${type} failed within ${minutes(ms)}.`];
+          return [{ about: type, text: `${failed} of ${ended} ${type} failed within ${minutes(ms)}.` }];
         });
       case "oldest_waiting": {
         const paused = await this.#once("pauses", pauses);
         return Object.entries(await waits()).flatMap(([type, waited]) => {
           if (!matters(type) || paused.has(type) || waited <= when.older_than * 1000) return [];
-          return [`The oldest ready ${type} has waited for ${minutes(waited)}.`];
+          return [{ about: type, text: `The oldest ready ${type} has waited for ${minutes(waited)}.` }];
         });
       }
       case "nothing_ended": {
@@ -71,13 +79,13 @@ export class Look {
         const ended = await ends();
         return Object.entries(await waits()).flatMap(([type, waited]) => {
           if (!matters(type) || paused.has(type) || waited <= ms || (ended.get(type)?.ended ?? 0) > 0) return [];
-          return [`No ${type} has ended for ${minutes(ms)}, and some wait.`];
+          return [{ about: type, text: `No ${type} has ended for ${minutes(ms)}, and some wait.` }];
         });
       }
       case "schedule_missed":
         return (await this.#once("schedules", schedules))
           .filter(({ missed_at }) => missed_at !== null && missed_at > this.#now - ms)
-          .map(({ name }) => `Ticks of the schedule ${name} were missed.`);
+          .map(({ id, name }) => ({ about: id, text: `Ticks of the schedule ${name} were missed.` }));
       case "instance_died": {
         const since = {
           start: [...keys.lostInstances(), this.#now - ms],
@@ -87,12 +95,15 @@ export class Look {
           `lost ${window}`,
           () => Array.fromAsync(core.kv.list(since), ({ key }) => key[2] as string),
         );
-        return lost.map((instance) => `The instance ${instance} has died; its tasks were handed back.`);
+        return lost.map((instance) => ({
+          about: instance,
+          text: `The instance ${instance} has died; its tasks were handed back.`,
+        }));
       }
       case "disk_nearly_full": {
         const room = await this.#once("disk", disk);
         if (!room || room.free >= when.free_below * room.total) return [];
-        return [`The store's disk has ${percent(room.free / room.total)} left.`];
+        return [{ about: "disk", text: `The store's disk has ${percent(room.free / room.total)} left.` }];
       }
     }
   }

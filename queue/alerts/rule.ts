@@ -32,7 +32,7 @@ export interface RuleInput {
   name: string;
   /** What is watched. */
   when: Condition;
-  /** Seconds that are looked at, 60 to 86,400; a rule tells at most once within them. */
+  /** Seconds that are looked at, 60 to 86,400, a multiple of 60; a rule tells at most once within them. */
   window: number;
   /** Who is told, 1 to 10. */
   to: Channel[];
@@ -51,6 +51,9 @@ export const channelSchema = z.discriminatedUnion("kind", [
       description: "`webhook`: signed JSON (Standard Webhooks); the others: as these services take it.",
     }),
     url: callbackUrl,
+  }).refine(({ kind, url }) => kind !== "ntfy" || /[^/]$/.test(new URL(url).pathname), {
+    path: ["url"],
+    message: "It ends with a topic, as in https://ntfy.sh/my-topic.",
   }),
 ]).meta({ id: "AlertChannel" }) satisfies z.ZodType<Channel>;
 
@@ -86,15 +89,15 @@ export const conditionSchema = z.discriminatedUnion("kind", [
 export const ruleSchema = z.strictObject({
   name: z.string().regex(/^[^\p{Cc}]{1,100}$/u, "1 to 100 characters."),
   when: conditionSchema,
-  window: z.int().min(60).max(86_400).default(900).meta({
-    description: "Seconds that are looked at, in whole minutes; and a rule tells no more than once within them.",
+  window: z.int().min(60).max(86_400).multipleOf(60, "Whole minutes, in seconds.").default(900).meta({
+    description: "Seconds that are looked at, a multiple of 60; a rule tells at most once within them.",
   }),
   to: z.array(channelSchema).min(1).max(10),
 }) satisfies z.ZodType<RuleInput>;
 
 /** A rule. */
 export interface Rule extends RuleInput {
-  /** A ULID, or `setting-1` of one in the settings. */
+  /** A ULID, or `setting-` and a hash of one in the settings. */
   id: string;
   /** Who made it; null: the settings have it. */
   created_by: string | null;
@@ -108,6 +111,10 @@ export interface RuleState {
   since: number;
   /** What is wrong, or was. */
   detail: string;
+  /** What it is about: types, schedules, instances. */
+  about: string[];
+  /** What of that was told. */
+  told_about: string[];
   /** When it was last told that it is met. */
   told_at: number | null;
   /** Whether the present alarm was told. */
@@ -115,7 +122,15 @@ export interface RuleState {
 }
 
 /** The state of a rule that was never looked at. */
-export const CALM: RuleState = { firing: false, since: 0, detail: "", told_at: null, told: false };
+export const CALM: RuleState = {
+  firing: false,
+  since: 0,
+  detail: "",
+  about: [],
+  told_about: [],
+  told_at: null,
+  told: false,
+};
 
 /** A change that is told. */
 export interface Notice {

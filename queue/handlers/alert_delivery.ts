@@ -84,7 +84,8 @@ export function alertDelivery(
       }
       const target = new URL(channel.url);
       // ntfy takes JSON at its root, and the topic within it.
-      const url = channel.kind === "ntfy" ? new URL(target.href.slice(0, target.href.lastIndexOf("/") + 1)) : target;
+      const url = new URL(target);
+      if (channel.kind === "ntfy") url.pathname = url.pathname.slice(0, url.pathname.lastIndexOf("/") + 1);
       const now = new Date(clock.now());
       const body = JSON.stringify(bodyOf(channel.kind, target, notices, now));
       const headers: Record<string, string> = { "Content-Type": "application/json" };

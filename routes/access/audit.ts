@@ -35,7 +35,7 @@ export const ACTIONS: Readonly<Record<string, string>> = {
   "POST /api/alerts": "alert.create",
   "DELETE /api/alerts/:id": "alert.delete",
   "POST /api/alerts/:id/test": "alert.test",
-  "POST /alerts": "alert.form",
+  "POST /alerts": "alert.create",
   "POST /login": "sign_in",
   "GET /login/callback": "sign_in",
   "POST /logout": "sign_out",
@@ -43,14 +43,14 @@ export const ACTIONS: Readonly<Record<string, string>> = {
   "POST /examples": "task.submit",
   "POST /tasks/:id/cancel": "task.cancel",
   "POST /tasks/:id/retry": "task.retry",
-  "POST /schedules": "schedule.form",
+  "POST /schedules": "schedule.change",
   "POST /suppressions": "suppression.add",
   "POST /suppressions/remove": "suppression.remove",
-  "POST /undelivered": "message.form",
+  "POST /undelivered": "message.retry",
 };
 
 /** Actions that are not answered before their entry is stored. */
-const STORED_FIRST = /^(token|schedule|type|alert|sign_in|task\.bulk)/;
+const STORED_FIRST = /^(token|schedule|type|alert|sign_in|task\.delete)/;
 
 /** Adds an entry for a request that was answered, if it changes something; resolves once it may be answered. */
 export function auditing(
@@ -58,10 +58,12 @@ export function auditing(
 ): (c: Context<AppEnv>, route: string, status: number) => Promise<void> | undefined {
   const { queue } = options;
   return (c, route, status) => {
-    const action = ACTIONS[`${c.req.method} ${route.length > 1 && route.endsWith("/") ? route.slice(0, -1) : route}`];
-    if (action === undefined) return;
+    const known = ACTIONS[`${c.req.method} ${route.length > 1 && route.endsWith("/") ? route.slice(0, -1) : route}`];
+    if (known === undefined) return;
+    const action = c.get("action") ?? known;
     const principal = c.get("principal");
     const { id, type, address } = c.req.param() as Record<string, string | undefined>;
+    const targets = [c.get("target") ?? id ?? type ?? address ?? []].flat().map((target) => target.slice(0, 200));
     queue.audit.add({
       by: principal?.name ?? "",
       role: principal?.role ?? "",
@@ -69,7 +71,8 @@ export function auditing(
       action,
       status,
       problem: c.get("problem") ?? null,
-    }, (c.get("target") ?? id ?? type ?? address)?.slice(0, 200) ?? null);
-    return STORED_FIRST.test(action) ? queue.audit.flush() : undefined;
+    }, targets);
+    // What is refused may be sent by anyone, at any rate: it is gathered.
+    return status < 400 && STORED_FIRST.test(action) ? queue.audit.flush() : undefined;
   };
 }

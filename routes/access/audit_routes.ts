@@ -11,9 +11,6 @@ import { requireRole } from "./auth.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { auditQuery, readQuery } from "../http/query.ts";
 
-/** The most entries of a CSV. */
-const MAX_ROWS = 100_000;
-
 /** An entry as it is answered. */
 export function shownEntry({ at, ...entry }: AuditEntry) {
   return { at: new Date(at).toISOString(), ...entry };
@@ -29,6 +26,13 @@ export function readAuditQuery(query: URLSearchParams) {
 /** A cell that a spreadsheet does not take for a formula. */
 const cell = (value: unknown) => /^[=+\-@\t\r]/.test(String(value)) ? `'${value}` : value;
 
+const COLUMNS = ["at", "by", "role", "from", "action", "status", "problem", "count", "targets"];
+
+function rowOf(entry: AuditEntry): Record<string, unknown> {
+  const row = { ...shownEntry(entry), targets: entry.targets.join(" ") };
+  return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, cell(value ?? "")]));
+}
+
 /** The routes of the audit log. */
 export function auditRoutes({ queue }: AppOptions): Hono<AppEnv> {
   const app = new Hono<AppEnv>({ strict: false });
@@ -39,15 +43,30 @@ export function auditRoutes({ queue }: AppOptions): Hono<AppEnv> {
     return c.json({ entries: entries.map(shownEntry), next });
   });
 
-  app.get("/audit.csv", requireRole("admin"), async (c) => {
+  app.get("/audit.csv", requireRole("admin"), (c) => {
     const { filter } = readAuditQuery(new URL(c.req.url).searchParams);
-    const { entries } = await queue.audit.read(filter, MAX_ROWS);
-    const columns = ["at", "by", "role", "from", "action", "status", "problem", "count", "targets"];
-    const rows = entries.map((entry) => {
-      const row = { ...shownEntry(entry), targets: entry.targets.join(" ") };
-      return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, cell(value ?? "")]));
-    });
-    return c.body(stringify(rows, { columns }), 200, {
+    const pages = queue.audit.pages(filter);
+    const encoder = new TextEncoder();
+    let headers = true;
+    const text = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        let done: boolean | undefined;
+        let rows: Record<string, unknown>[] = [];
+        // Whoever reads waits until there is something.
+        while (!done && rows.length === 0) {
+          const page = await pages.next();
+          done = page.done;
+          rows = page.done ? [] : page.value.entries.map(rowOf);
+        }
+        if (headers || rows.length > 0) {
+          controller.enqueue(encoder.encode(stringify(rows, { columns: COLUMNS, headers })));
+        }
+        headers = false;
+        if (done) controller.close();
+      },
+      cancel: async () => void await pages.return(undefined),
+    }, { highWaterMark: 0 });
+    return c.body(text, 200, {
       "Content-Type": "text/csv; charset=utf-8",
       "Content-Disposition": 'attachment; filename="audit.csv"',
     });

@@ -54,14 +54,19 @@ export async function checkToken(
   const address = addressOf(c, options);
   guesses.assertMayTry(address, secret);
   const token = options.tokens.find((token) => sameSecret(token.secret, secret));
-  const stored = token ? null : await options.queue.tokens.withSecret(secret);
-  const found = token
-    ? { name: token.name, principal: { name: token.name, role: token.role }, key: token.secret }
-    : stored
-    ? ofStored(stored)
-    : undefined;
-  if (found) guesses.right(address, secret);
-  else guesses.wrong(address, secret);
+  if (token) {
+    guesses.right(address, secret);
+    return { name: token.name, principal: { name: token.name, role: token.role }, key: token.secret };
+  }
+  // Counted before the store is asked: many guesses at the same time are as many guesses.
+  const isKnown = guesses.isKnown(address, secret);
+  if (!isKnown) guesses.wrong(address, secret);
+  const stored = await options.queue.tokens.withSecret(secret);
+  const found = stored ? ofStored(stored) : undefined;
+  if (found) {
+    if (!isKnown) guesses.forgive(address);
+    guesses.right(address, secret);
+  } else if (isKnown) guesses.wrong(address, secret);
   return found;
 }
 

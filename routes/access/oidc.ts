@@ -26,6 +26,16 @@ const PENDING_COOKIE = "millrace_oidc";
 /** How long a person may take at the provider, in seconds. */
 const PENDING_S = 600;
 
+/**
+ * What a person is called: no token can have such a name, and no two people of the provider have the same. What they call
+ * themselves may change, and another may have it later; `sub` stays theirs.
+ */
+function nameOf({ sub, preferred_username, email }: client.IDToken): string {
+  const short = (text: unknown) => [...String(text).toWellFormed()].slice(0, 100).join("");
+  const known = short(preferred_username ?? email ?? sub);
+  return known === sub ? `oidc:${known}` : `oidc:${known} (${short(sub)})`;
+}
+
 /** An identity provider that people sign in with. */
 export class Oidc implements PeopleSignIn {
   #config: Promise<client.Configuration> | null = null;
@@ -43,6 +53,11 @@ export class Oidc implements PeopleSignIn {
 
   get #redirect(): string {
     return new URL(withBase("/login/callback", this.publicUrl), this.publicUrl).href;
+  }
+
+  /** A key of its own: no cookie of the one kind can be passed off as one of the other. */
+  get #pendingKey(): string {
+    return `${this.sessionKey} pending`;
   }
 
   #discovered(): Promise<client.Configuration> {
@@ -63,7 +78,7 @@ export class Oidc implements PeopleSignIn {
     });
     const verifier = client.randomPKCECodeVerifier();
     const pending: Pending = { state: client.randomState(), nonce: client.randomNonce(), verifier, back };
-    await setSignedCookie(c, PENDING_COOKIE, JSON.stringify(pending), this.sessionKey, {
+    await setSignedCookie(c, PENDING_COOKIE, JSON.stringify(pending), this.#pendingKey, {
       httpOnly: true,
       // The provider's answer is a request from another site.
       sameSite: "Lax",
@@ -87,7 +102,7 @@ export class Oidc implements PeopleSignIn {
    * @throws {Problem} 401 if it cannot be trusted, 403 if the person has no role here.
    */
   async finish(c: Context<AppEnv>): Promise<{ credential: Credential; back: string }> {
-    const raw = await getSignedCookie(c, this.sessionKey, PENDING_COOKIE);
+    const raw = await getSignedCookie(c, this.#pendingKey, PENDING_COOKIE);
     deleteCookie(c, PENDING_COOKIE, { path: withBase("/login", this.publicUrl) });
     if (!raw) throw new Problem(401, "sign_in_failed", "The sign-in took too long, or began elsewhere. Begin again.");
     const { state, nonce, verifier, back } = JSON.parse(raw) as Pending;
@@ -102,7 +117,7 @@ export class Oidc implements PeopleSignIn {
       throw new Problem(401, "sign_in_failed", `${this.name} did not sign you in: ${code ?? message}`);
     }
     const role = this.#roleOf(claims!);
-    const name = String(claims!.preferred_username ?? claims!.email ?? claims!.sub).slice(0, 200);
+    const name = nameOf(claims!);
     if (!role) throw new Problem(403, "forbidden", `${name} has no role here: ask whoever runs this service.`);
     return { credential: personOf(`oidc/${role}/${encodeURIComponent(name)}`, this.sessionKey)!, back };
   }

@@ -9,7 +9,7 @@ import * as z from "zod";
 import type { StoredToken } from "../../queue/access/tokens.ts";
 import { InvalidInputError } from "../../queue/task/errors.ts";
 import { FILTER_TYPES, TYPE_CHARS } from "../../queue/task/limits.ts";
-import { requireRole } from "./auth.ts";
+import { requireAllTypes, requireRole } from "./auth.ts";
 import { hasAuth } from "./credentials.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { readJson } from "../http/body.ts";
@@ -39,7 +39,7 @@ export function tokenRoutes(options: AppOptions, streams: StreamLimits): Hono<Ap
   const app = new Hono<AppEnv>({ strict: false });
   const { queue, tokens } = options;
 
-  app.use(requireRole("admin"));
+  app.use(requireRole("admin"), requireAllTypes());
 
   app.get("/", async (c) => c.json({ tokens: (await queue.tokens.list()).map(shown) }));
 
@@ -53,15 +53,21 @@ export function tokenRoutes(options: AppOptions, streams: StreamLimits): Hono<Ap
       queue.registry.get(type) ? [] : [{ pointer: `/task_types/${i}`, detail: "Unknown task type." }]
     );
     if (unknown.length > 0) throw new InvalidInputError(unknown);
+    const caller = c.get("principal");
+    const expires_at = body.expires_at === undefined ? null : Date.parse(body.expires_at);
+    // Otherwise a token could outlive itself.
+    if (caller.token_id !== undefined && (expires_at ?? Infinity) > (caller.expires_at ?? Infinity)) {
+      throw new InvalidInputError([{ pointer: "/expires_at", detail: "Not later than the token that makes it." }]);
+    }
     const { token, secret } = await queue.tokens.create(
       {
         name: body.name,
         role: body.role,
         task_types: body.task_types ?? null,
-        expires_at: body.expires_at === undefined ? null : Date.parse(body.expires_at),
+        expires_at,
         rate: body.rate ?? null,
       },
-      c.get("principal").name,
+      caller.name,
       tokens.map(({ name }) => name),
     );
     c.set("target", token.name);
@@ -69,9 +75,9 @@ export function tokenRoutes(options: AppOptions, streams: StreamLimits): Hono<Ap
   });
 
   app.delete("/:id", async (c) => {
-    const { name } = await queue.tokens.revoke(c.req.param("id"));
+    const { id, name } = await queue.tokens.revoke(c.req.param("id"));
     c.set("target", name);
-    streams.endToken(name);
+    streams.endToken(id);
     return c.body(null, 204);
   });
 

@@ -7,7 +7,7 @@
 import { type Context, Hono } from "hono";
 import type { Rule, RuleState } from "../../queue/alerts/rule.ts";
 import { CALM, ruleSchema } from "../../queue/alerts/rule.ts";
-import { mayActAs, requireRole } from "../access/auth.ts";
+import { mayActAs, requireAllTypes, requireRole } from "../access/auth.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { readJson } from "../http/body.ts";
 
@@ -37,18 +37,18 @@ export function alertRoutes({ queue }: AppOptions): Hono<AppEnv> {
     return c.json({ alerts: rules.map((rule) => shownRule(c, rule, states.get(rule.id) ?? CALM)) });
   });
 
-  app.post("/", requireRole("admin"), async (c) => {
+  app.post("/", requireRole("admin"), requireAllTypes(), async (c) => {
     const rule = await alerts.create(await readJson(c, ruleSchema), c.get("principal").name);
     c.set("target", rule.id);
     return c.json(shownRule(c, rule, CALM), 201);
   });
 
-  app.delete("/:id", requireRole("admin"), async (c) => {
+  app.delete("/:id", requireRole("admin"), requireAllTypes(), async (c) => {
     await alerts.delete(c.req.param("id"));
     return c.body(null, 204);
   });
 
-  app.post("/:id/test", requireRole("admin"), async (c) => {
+  app.post("/:id/test", requireRole("admin"), requireAllTypes(), async (c) => {
     const tasks = await alerts.test(c.req.param("id"));
     return c.json({ task_ids: tasks.map(({ task }) => task.id) }, 202);
   });

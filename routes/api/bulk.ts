@@ -65,7 +65,8 @@ export function bulkRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> {
     if (action === "delete" && !mayActAs(c.get("principal"), "admin")) {
       throw new Problem(403, "forbidden", `Deleting requires the admin role; yours is ${c.get("principal").role}.`);
     }
-    c.set("target", action);
+    c.set("action", `task.${action}`);
+    c.set("target", ids);
     if (c.get("principal").task_types) {
       // A filter without types means all of them.
       const types = ids
@@ -81,6 +82,7 @@ export function bulkRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> {
       name,
       idempotencyOf(c, ["bulk", body]),
     );
+    c.set("target", Array.isArray(done) ? done.map(({ id }) => id) : done.task.id);
     if (Array.isArray(done)) return c.json({ outcomes: done });
     c.header("Location", withBase(`/api/tasks/${done.task.id}`, publicUrl));
     return c.json({ task: summaryOf(done, queue.retention) }, 202);

@@ -152,6 +152,7 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
       idempotency: idempotencyOf(c, ["schedule", body]),
       limits: quotas.scheduleLimits,
     });
+    c.set("target", schedule.id);
     c.header("Location", withBase(`/api/schedules/${schedule.id}`, publicUrl));
     return c.json(await show(schedule), created ? 201 : 200);
   });
@@ -199,7 +200,7 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
   });
 
   app.post("/:id/trigger", requireRole("operator"), assertTypeOf, async (c) => {
-    await quotas.takeTasks(c, 1);
+    await quotas.takeTasks(c, 1, [(await schedules.get(c.req.param("id"))).submission.task_type]);
     const schedule = c.req.param("id");
     const key = idempotencyOf(c, ["trigger", schedule]);
     const { id, created } = await schedules.trigger(schedule, c.get("principal").name, key);

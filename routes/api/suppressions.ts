@@ -11,7 +11,7 @@ import { bareAddress, MAX_ADDRESS, parseAddress } from "../../queue/handlers/ema
 import { NotFoundError } from "../../queue/task/errors.ts";
 import { readQuery, suppressionsQuery } from "../http/query.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { requireRole } from "../access/auth.ts";
+import { requireAllTypes, requireRole } from "../access/auth.ts";
 import { readJson } from "../http/body.ts";
 
 /** Addresses that are added at once, and listed on a page. */
@@ -45,13 +45,14 @@ export function suppressionRoutes({ queue }: AppOptions): Hono<AppEnv> {
     return c.json({ suppressions: suppressions.map(shown), next });
   });
 
-  app.post("/", requireRole("operator"), async (c) => {
+  app.post("/", requireRole("operator"), requireAllTypes(), async (c) => {
     const { addresses, reason } = await readJson(c, suppressionsSchema);
+    c.set("target", addresses);
     const added = await queue.mail.suppress(addresses.map(bareAddress), reason, c.get("principal").name);
     return c.json({ added }, added > 0 ? 201 : 200);
   });
 
-  app.delete("/:address", requireRole("operator"), async (c) => {
+  app.delete("/:address", requireRole("operator"), requireAllTypes(), async (c) => {
     const address = c.req.param("address");
     if (!await queue.mail.unsuppress(bareAddress(address))) {
       throw new NotFoundError(`Suppression of ${address.slice(0, 64)}`);

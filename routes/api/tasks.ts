@@ -95,6 +95,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     }));
     await quotas.takeTasks(c, submissions.length, submissions.map(({ task_type }) => task_type));
     const { tasks, created } = await queue.submitBatch(submissions, idempotencyOf(c, body));
+    c.set("target", tasks.map(({ task }) => task.id));
     return json(c, { tasks: tasks.map(summary) }, created ? 201 : 200);
   });
 
@@ -128,8 +129,9 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
   app.post("/:id/retry", requireRole("operator"), async (c) => {
     const { from = "checkpoint", only } = await readOptionalJson(c, retrySchema);
     const caller = c.get("principal");
-    await assertTypeOf(c, c.req.param("id"));
-    await quotas.takeTasks(c, 1);
+    const { task_type } = (await queue.get(c.req.param("id"))).task;
+    assertType(c, task_type);
+    await quotas.takeTasks(c, 1, [task_type]);
     if (only) {
       const state = await queue.redo(c.req.param("id"), only, caller.name);
       c.header("Location", withBase(`/api/tasks/${state.task.id}`, publicUrl));

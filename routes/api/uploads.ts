@@ -104,6 +104,7 @@ export function uploadRoutes(options: AppOptions, quotas: Quotas): Hono<AppEnv> 
       giveBack(bytes);
     }
     const { stored } = files;
+    c.set("target", stored.map(({ upload_id }) => upload_id));
     return c.json(stored.length === 1 ? stored[0] : { uploads: stored }, 201);
   });
 

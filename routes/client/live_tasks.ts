@@ -23,9 +23,13 @@ interface Follower {
 }
 
 function openBySystem(url: string, headers: Record<string, string>): WebSocket {
-  // Browsers take no headers; they send the cookie.
-  if (typeof document !== "undefined") return new WebSocket(url);
-  return new (WebSocket as unknown as new (url: string, options: unknown) => WebSocket)(url, { headers });
+  if (Object.keys(headers).length === 0) return new WebSocket(url);
+  try {
+    return new (WebSocket as unknown as new (url: string, options: unknown) => WebSocket)(url, { headers });
+  } catch {
+    // Browsers take no headers; they send the cookie.
+    return new WebSocket(url);
+  }
 }
 
 /** Follows tasks over one socket, which is open while there is someone to tell. */
@@ -76,7 +80,13 @@ export class LiveTasks {
     const { openSocket = typeof WebSocket === "undefined" ? null : openBySystem, clock = systemClock } = this.options;
     if (openSocket === null || this.#closed) return;
     const { base, credentials } = this.transport;
-    const socket = openSocket(new URL("ws", base).href.replace(/^http/, "ws"), credentials);
+    let socket: WebSocket;
+    try {
+      socket = openSocket(new URL("ws", base).href.replace(/^http/, "ws"), credentials);
+    } catch {
+      // Whoever waits asks again instead.
+      return;
+    }
     this.#socket = socket;
     socket.onopen = () => {
       this.#failures = 0;

@@ -28,7 +28,17 @@ export class ApiError extends Error {
 
 /** Codes of 503 and 429 that say that nothing was done. */
 const UNDONE = [
-  ...["busy", "closed", "stopping", "too_many_streams", "too_many_tasks", "too_many_requests", "too_many_guesses"],
+  ...[
+    "busy",
+    "closed",
+    "stopping",
+    "too_many_streams",
+    "too_many_tasks",
+    "too_many_of_type",
+    "too_many_uploads_at_once",
+    "too_many_requests",
+    "too_many_guesses",
+  ],
 ];
 /** The wait before the first retry, which doubles with each, and the longest one. Milliseconds. */
 const [FIRST_WAIT_MS, LONGEST_WAIT_MS] = [250, 8_000];

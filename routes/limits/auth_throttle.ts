@@ -11,8 +11,8 @@ import type { Logger } from "../../queue/log.ts";
 import { RecentMap } from "../../queue/recent_map.ts";
 import { Problem } from "../http/problem.ts";
 
-/** Failures allowed without a wait. */
-const FREE = 5;
+/** Failures allowed without a wait, by default. */
+export const FREE_FAILURES = 5;
 /** The wait after the first failure beyond those; each further failure doubles it. */
 const FIRST_WAIT_MS = 1_000;
 /** The longest wait. */
@@ -32,7 +32,8 @@ export class AuthThrottle {
   readonly #failures = new RecentMap<string, Failures>(REMEMBERED);
   readonly #right = new RecentMap<string, true>(REMEMBERED);
 
-  constructor(private readonly clock: Clock, private readonly log: Logger) {}
+  /** @param free Failures allowed without a wait. */
+  constructor(private readonly clock: Clock, private readonly log: Logger, private readonly free = FREE_FAILURES) {}
 
   /**
    * Rejects an attempt that comes before its wait is over.
@@ -51,8 +52,8 @@ export class AuthThrottle {
 
   #waitOf(key: string, now: number): number {
     const failures = this.#failures.get(key);
-    if (!failures || failures.count < FREE || now - failures.last > FORGOTTEN_MS) return 0;
-    return failures.last + Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failures.count - FREE)) - now;
+    if (!failures || failures.count < this.free || now - failures.last > FORGOTTEN_MS) return 0;
+    return failures.last + Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failures.count - this.free)) - now;
   }
 
   /** Records that a token was invalid. */
@@ -63,10 +64,23 @@ export class AuthThrottle {
       const known = this.#failures.get(key);
       const count = known && now - known.last <= FORGOTTEN_MS ? known.count + 1 : 1;
       this.#failures.set(key, { count, last: now });
-      if (count === FREE && key === keys[0]) {
+      if (count === this.free && key === keys[0]) {
         this.log.warn("Invalid tokens: further attempts must wait.", { address, failures: count });
       }
     }
+  }
+
+  /** Takes back that a token was invalid: it was counted before that could be known. */
+  forgive(address: string): void {
+    const [byAddress] = keysOf(address, "");
+    const known = this.#failures.get(byAddress);
+    if (known && known.count > 1) this.#failures.set(byAddress, { ...known, count: known.count - 1 });
+    else this.#failures.delete(byAddress);
+  }
+
+  /** Whether a token was valid from an address before. */
+  isKnown(address: string, secret: string): boolean {
+    return this.#right.has(keysOf(address, secret).join(" "));
   }
 
   /** Records that a token was valid. */

@@ -4,10 +4,14 @@
  * @module
  */
 
+import { FREE_FAILURES } from "./auth_throttle.ts";
+
 /** Limits of a store. */
 export interface QuotaLimits {
   /** Requests per second of one address, and of one token, averaged over ten seconds. Default 10,000. */
   requestsPerSecond: number;
+  /** Wrong tokens from an address, or of one kind, before each further one must wait. Default 5. */
+  signInFailures: number;
   /** Tasks per second of one caller, averaged over ten seconds. Default 10,000. */
   tasksPerSecond: number;
   /** Submits a minute by type; a type that is not named has no limit. Default: none. */
@@ -31,6 +35,7 @@ export interface QuotaLimits {
 /** The default limits. */
 export const DEFAULT_QUOTAS: QuotaLimits = {
   requestsPerSecond: 10_000,
+  signInFailures: FREE_FAILURES,
   tasksPerSecond: 10_000,
   tasksPerMinute: {},
   openTasks: 5_000_000,

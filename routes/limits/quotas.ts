@@ -107,6 +107,12 @@ export class Quotas {
       .map(([type, { length }]) => ({ type, length, allowances: this.#types.get(type)! }));
     for (const { type, length, allowances } of ofTypes) {
       if (allowances.left("") >= length) continue;
+      if (length > allowances.burst) {
+        const detail = `At most ${
+          allowances.burst.toLocaleString("en")
+        } tasks of ${type} a minute: send fewer at once.`;
+        throw new Problem(422, "invalid_input", detail);
+      }
       const detail = `At most ${allowances.burst.toLocaleString("en")} tasks of ${type} may be submitted a minute.`;
       throw allowances.refusal("", length, "too_many_of_type", detail);
     }
@@ -159,7 +165,7 @@ export class Quotas {
       };
     }
     end();
-    const detail = `Unused uploads take ${unusedUploadBytes.toLocaleString("en")} bytes or more. ` +
+    const detail = `With these, unused uploads would take over ${unusedUploadBytes.toLocaleString("en")} bytes. ` +
       `Each is removed after ${UPLOAD_KEPT_HOURS} hours.`;
     throw new Problem(507, "too_many_uploads", detail);
   }

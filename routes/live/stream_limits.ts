@@ -31,8 +31,8 @@ interface Entry {
   token: string;
   address: string;
   kind: "websocket" | "sse";
-  /** Whether its token was made at run time, so that it may be revoked. */
-  isStored: boolean;
+  /** The id of its token, if it was made at run time and so may be revoked. */
+  tokenId: string | undefined;
   session: string | undefined;
   end: End | null;
 }
@@ -63,10 +63,9 @@ export class StreamLimits {
     // A page that reconnects at once would keep the server from stopping.
     if (this.#closed) throw new Problem(503, "stopping", STOPPING, [], { "Retry-After": "10" });
     const { maxStreams = MAX_STREAMS, maxStreamsPerCaller = MAX_STREAMS_PER_CALLER } = this.#options;
-    const { name, session, expires_at, token_id } = c.get("principal");
-    const isStored = token_id !== undefined;
+    const { name, session, expires_at, token_id: tokenId } = c.get("principal");
     const kind = c.req.path === "/ws" ? "websocket" : "sse";
-    const entry: Entry = { token: name, address: addressOf(c, this.#options), kind, isStored, session, end: null };
+    const entry: Entry = { token: name, address: addressOf(c, this.#options), kind, tokenId, session, end: null };
     const others = [...this.#entries];
     // Without tokens everyone has the same name.
     const ofToken = hasAuth(this.#options) ? others.filter(({ token }) => token === name).length : 0;
@@ -84,7 +83,7 @@ export class StreamLimits {
       const left = expires_at - this.#clock.now();
       cancelExpiry = this.#clock.after(left, () => entry.end?.(4401, "signed out"));
     }
-    if (session !== undefined || isStored) {
+    if (session !== undefined || tokenId !== undefined) {
       this.#look ??= repeat(this.#clock, LOOK_MS, () => this.#endForeign(), (error) => {
         this.#log.warn("Ended sign-ins could not be read; will retry.", { error });
       });
@@ -113,9 +112,9 @@ export class StreamLimits {
     return counts;
   }
 
-  /** Ends the streams of a token that was revoked. */
-  endToken(name: string): void {
-    for (const entry of [...this.#entries]) if (entry.token === name) entry.end?.(4401, "token revoked");
+  /** Ends the streams of a token that was revoked, by its id. */
+  endToken(id: string): void {
+    for (const entry of [...this.#entries]) if (entry.tokenId === id) entry.end?.(4401, "token revoked");
   }
 
   /** Ends the streams of a sign-in. */
@@ -124,8 +123,11 @@ export class StreamLimits {
   }
 
   async #endForeign(): Promise<void> {
-    for (const name of new Set([...this.#entries].flatMap(({ token, isStored }) => isStored ? [token] : []))) {
-      if (!await this.#options.queue.tokens.named(name)) this.endToken(name);
+    for (const { token, tokenId } of [...this.#entries]) {
+      // Another token may have its name by now.
+      if (tokenId !== undefined && (await this.#options.queue.tokens.named(token))?.id !== tokenId) {
+        this.endToken(tokenId);
+      }
     }
     const sessions = new Set([...this.#entries].flatMap(({ session }) => session ?? []));
     for (const session of sessions) {

@@ -172,7 +172,7 @@ const accessOperations: Operations = {
     summary: "Download the audit log",
     role: "admin",
     query: auditQuery,
-    answers: { 200: { description: "At most 100,000 entries.", media: ["text/csv"] } },
+    answers: { 200: { description: "All of them.", media: ["text/csv"] } },
   },
 };
 

@@ -176,7 +176,7 @@ export const newToken = z.object({
 
 /** A rule of alerts. */
 export const alert = z.object({
-  id: about(z.string(), "A ULID, or `setting-1` of one in the settings."),
+  id: about(z.string(), "A ULID, or `setting-` and a hash of one in the settings."),
   name: z.string(),
   when: conditionSchema,
   window: z.int(),
@@ -202,7 +202,7 @@ export const auditEntries = z.object({
     status: about(z.int(), "That of the answer."),
     problem: about(z.string().nullable(), "The code of the problem; null: it was done."),
     count: about(z.int().min(1), "How often within a quarter of a second."),
-    targets: about(z.array(z.string()), "Ids or names, at most 20."),
+    targets: about(z.array(z.string()), "Ids or names, at most 200; more are another entry."),
   })),
   next: about(z.string().nullable(), "Leads to the next page: pass it as `before`."),
 }).meta({ id: "AuditEntries" });

@@ -23,8 +23,8 @@ const TAGS = [
   { name: "Tasks", description: "Submit tasks, watch them, cancel and retry them." },
   { name: "Files", description: "What tasks are given and what they make." },
   { name: "Schedules", description: "Tasks that are submitted again and again." },
-  { name: "Service", description: "Task types, statistics, health, the live stream." },
-  { name: "Access", description: "Tokens, and who has done what." },
+  { name: "Service", description: "Task types, statistics, health, metrics, alerts, the live stream." },
+  { name: "Access", description: "Tokens, and the audit log." },
   { name: "Messages", description: "Messages of Deno KV's queue that did not become tasks." },
   { name: "Mail", description: "The suppression list." },
 ];
@@ -92,7 +92,8 @@ export function createOpenApiDocument(registry: Registry, server: string): Recor
         token: {
           type: "http",
           scheme: "bearer",
-          description: "A token of API_TOKENS. Without API_TOKENS none is needed.",
+          description:
+            "A token of API_TOKENS or of /api/tokens. None is needed where neither API_TOKENS nor OIDC_ISSUER is set.",
         },
         session: { type: "apiKey", in: "cookie", name: "millrace_session", description: "The sign-in at /login." },
       },

@@ -11,7 +11,7 @@ import { HOME, hrefOf } from "../../islands/app/url.ts";
 import { CALM, type Channel, type Condition, type Rule, ruleSchema, type RuleState } from "../../queue/alerts/rule.ts";
 import { issuesOf } from "../../queue/params.ts";
 import { IllegalTransitionError, InvalidInputError, NotFoundError } from "../../queue/task/errors.ts";
-import { requireRole } from "../access/auth.ts";
+import { requireAllTypes, requireRole } from "../access/auth.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { withBase } from "../http/address.ts";
 import { readForm } from "../http/body.ts";
@@ -123,7 +123,12 @@ function NewRule({ types, entered }: { types: string[]; entered: Entered }): JSX
       {input("name", "Name", "What the notice calls it.", { required: true, maxLength: 100 })}
       {select("when", "When", KINDS)}
       {select("task_type", "Task type", { "": "Any type", ...Object.fromEntries(types.map((type) => [type, type])) })}
-      {input("number", "Limit", "Failed tasks; seconds of waiting; percent of the disk. Empty: 1, 600, 10.", number)}
+      {input(
+        "number",
+        "Limit",
+        "Of tasks that fail: how many (1). Of waiting: seconds (600). Of the disk: percent that is left (10).",
+        number,
+      )}
       {input("share", "Share that fails, in percent", "Of tasks that end. Empty: any.", { ...number, max: "100" })}
       {input("window", "Window in minutes", "What is looked at; a rule tells once in it. Empty: 15.", number)}
       {select("channel", "Tell by", CHANNELS)}
@@ -181,17 +186,19 @@ export function alertPageRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> 
 
   app.get("/alerts", requireRole("admin"), (c) => page(c, { texts: {}, error: null }));
 
-  app.post("/alerts", requireRole("admin"), async (c) => {
+  app.post("/alerts", requireRole("admin"), requireAllTypes(), async (c) => {
     const form = await readForm(c);
     const texts = Object.fromEntries([...form].map(([name, value]) => [name, value.trim()]));
     const id = texts.id ?? "";
     c.set("target", id || undefined);
+    const done = { create: "alert.create", test: "alert.test", delete: "alert.delete" }[texts.action ?? ""];
+    if (done) c.set("action", done);
     try {
       switch (texts.action) {
         case "create": {
           const parsed = ruleSchema.safeParse(bodyOf((name) => texts[name] ?? ""));
           if (!parsed.success) throw new InvalidInputError(issuesOf(parsed.error, ""));
-          await alerts.create(parsed.data, c.get("principal").name);
+          c.set("target", (await alerts.create(parsed.data, c.get("principal").name)).id);
           break;
         }
         case "test": {

@@ -63,13 +63,17 @@ function AuditPage({ entries, next, query }: {
         <a class="button" href={`api/audit.csv?${kept}`}>Download CSV</a>
       </form>
       {entries.length === 0
-        ? <p class="muted">There are no such entries.</p>
+        ? (
+          <p class="muted">
+            {next === null ? "There are no such entries." : "None among the newest; look at older ones."}
+          </p>
+        )
         : (
           <div class="scroll" tabIndex={0} role="region" aria-label="Audit log">
             <table class="rows">
               <thead>
                 <tr>
-                  {["Time", "Caller", "From", "Action", "On", "Outcome"].map((head) => (
+                  {["Time", "Caller", "Address", "Action", "On", "Outcome"].map((head) => (
                     <th key={head} scope="col">{head}</th>
                   ))}
                 </tr>

@@ -99,6 +99,7 @@ export function loginRoutes(options: AppOptions, guesses: AuthThrottle, streams:
     if (!oidc) throw new Problem(404, "not_found", "People sign in with tokens here.");
     try {
       const { credential, back } = await oidc.finish(c);
+      await endSession(c);
       await signIn(c, credential, options);
       c.set("principal", credential.principal);
       // A redirect would still be the provider's: the cookie is for requests that begin here.

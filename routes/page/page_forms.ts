@@ -57,6 +57,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
             ? { scope: `form:${c.get("principal").name}`, key, body: fingerprint([type, texts, sent.hashes]) }
             : undefined,
         );
+        c.set("target", task.task.id);
         return c.redirect(withBase(hrefOf(HOME, { task: task.task.id }), publicUrl), 303);
       } catch (error) {
         if (error instanceof TooLargeError) errors[""] = error.message;
@@ -79,6 +80,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     await quotas.takeTasks(c, 1, [type]);
     const submitted_by = c.get("principal").name;
     const { task } = await queue.submit({ task_type: type, input_params: definition.example, submitted_by });
+    c.set("target", task.task.id);
     return c.redirect(withBase(hrefOf(HOME, { task: task.task.id }), publicUrl), 303);
   });
 
@@ -89,10 +91,11 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
       const only = REDO_ONLY.find((each) => each === form.get("only"));
       const { name } = c.get("principal");
       try {
-        if (c.get("principal").task_types) assertType(c, (await queue.get(c.req.param("id"))).task.task_type);
+        const { task_type } = (await queue.get(c.req.param("id"))).task;
+        assertType(c, task_type);
         if (action === "cancel") await queue.cancel(c.req.param("id"), name);
         else {
-          await quotas.takeTasks(c, 1);
+          await quotas.takeTasks(c, 1, [task_type]);
           if (only) {
             const { task } = await queue.redo(c.req.param("id"), only, name);
             return c.redirect(withBase(hrefOf(HOME, { task: task.id }), publicUrl), 303);

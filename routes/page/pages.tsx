@@ -26,7 +26,7 @@ import type { Filter } from "../../queue/store/listing.ts";
 import type { Json } from "../../queue/task/record.ts";
 import { summaryOf } from "../../queue/task/summary.ts";
 import { hasAuth } from "../access/credentials.ts";
-import { callerOf } from "../access/auth.ts";
+import { callerOf, mayActAs } from "../access/auth.ts";
 import { renderDocument } from "./document.tsx";
 import type { AppEnv, AppOptions, Principal } from "../env.ts";
 import { logEvent, newestFitting } from "../live/task_events.ts";
@@ -132,9 +132,13 @@ export class Pages {
     }
   }
 
-  async #readSource(id: string): Promise<PageData["form"]["source"]> {
-    const state = await foundOrNull(this.#options.queue.get(id));
-    return state && { title: state.task.title, params: state.task.input_params as Record<string, Json> };
+  /** What a form begins with: the parameters of another task, for whoever may submit one like it. */
+  async #readSource(id: string, reader: Principal): Promise<PageData["form"]["source"]> {
+    const { queue } = this.#options;
+    const state = await foundOrNull(queue.get(id));
+    if (!state || !mayActAs(reader, "operator") || queue.registry.get(state.task.task_type)?.internal) return null;
+    const { title, input_params } = state.task;
+    return { title, params: input_params as Record<string, Json> };
   }
 
   /** Everything that the page of an address shows. */
@@ -149,7 +153,7 @@ export class Pages {
       needsFacets(view) ? queue.countByStatus(filterOf(view, now)) : undefined,
       this.#stats.read(),
       view.task === null ? null : this.#readOpen(view.task, c.get("principal")),
-      view.form && view.from ? this.#readSource(view.from) : null,
+      view.form && view.from ? this.#readSource(view.from, c.get("principal")) : null,
     ]);
     const { states, ...list } = page;
     return {

@@ -11,7 +11,7 @@ import type { Suppression } from "../../queue/actions/mail_ledger.ts";
 import { bareAddress, parseAddress } from "../../queue/handlers/email/address.ts";
 import { MAX_SUPPRESSIONS, REASON_CHARS } from "../api/suppressions.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
-import { requireRole } from "../access/auth.ts";
+import { requireAllTypes, requireRole } from "../access/auth.ts";
 import { readForm } from "../http/body.ts";
 import { withBase } from "../http/address.ts";
 import { renderDocument } from "./document.tsx";
@@ -103,7 +103,7 @@ export function suppressionPageRoutes({ queue, publicUrl }: AppOptions): Hono<Ap
 
   app.get("/suppressions", requireRole("operator"), (c) => page(c));
 
-  app.post("/suppressions", requireRole("operator"), async (c) => {
+  app.post("/suppressions", requireRole("operator"), requireAllTypes(), async (c) => {
     const form = await readForm(c);
     const [addresses, reason] = [form.get("addresses") ?? "", (form.get("reason") ?? "").slice(0, REASON_CHARS)];
     const lines = addresses.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
@@ -116,12 +116,15 @@ export function suppressionPageRoutes({ queue, publicUrl }: AppOptions): Hono<Ap
       ? `At most ${MAX_SUPPRESSIONS} at once.`
       : null;
     if (error !== null) return await page(c, { addresses, reason, error });
+    c.set("target", lines);
     await queue.mail.suppress(lines.map(bareAddress), reason, c.get("principal").name);
     return c.redirect(withBase("/suppressions", publicUrl), 303);
   });
 
-  app.post("/suppressions/remove", requireRole("operator"), async (c) => {
-    await queue.mail.unsuppress((await readForm(c)).get("address") ?? "");
+  app.post("/suppressions/remove", requireRole("operator"), requireAllTypes(), async (c) => {
+    const address = (await readForm(c)).get("address") ?? "";
+    c.set("target", address);
+    await queue.mail.unsuppress(address);
     return c.redirect(withBase("/suppressions", publicUrl), 303);
   });
 

@@ -99,6 +99,8 @@ export function undeliveredPageRoutes({ queue, publicUrl }: AppOptions, quotas: 
   app.post("/undelivered", requireRole("operator"), requireAllTypes(), async (c) => {
     const form = await readForm(c);
     const id = form.get("id") ?? "";
+    c.set("target", id);
+    if (form.get("action") === "discard") c.set("action", "message.discard");
     try {
       if (form.get("action") === "discard") await queue.inbox.discard(id);
       else {

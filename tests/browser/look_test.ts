@@ -63,6 +63,8 @@ async function furnish({ submit, send, queue, held, call }: Served): Promise<Rec
     "form-own": "/?new=email_sending&own=1",
     schedules: "/schedules",
     "schedule-new": "/schedules?new=email_sending",
+    alerts: "/alerts",
+    audit: "/audit",
     filtered: `/?status=FAILED&task_type=held&error=onerror&created_from=1h`,
     graph: `/?task=${child}&tab=graph`,
     full: `/?task=${failed.id}&full=1`,
@@ -97,6 +99,12 @@ for (const colorScheme of ["light", "dark"] as const) {
         const paths = await furnish(app);
         await app.send("POST", "/api/schedules", { name: "Nightly", cron: "0 6 * * *", task_type: "csv_processing" })
           .then((answer) => answer.body?.cancel());
+        const rule = {
+          name: NASTY.slice(0, 100),
+          when: { kind: "failures" },
+          to: [{ kind: "mail", to: "a@example.com" }],
+        };
+        await app.send("POST", "/api/alerts", rule).then((answer) => answer.body?.cancel());
         await app.send("POST", "/api/task-types/noop/pause", { reason: NASTY }).then((answer) => answer.body?.cancel());
         await Deno.mkdir(SHOTS, { recursive: true });
         const wrong: string[] = [];
@@ -105,7 +113,7 @@ for (const colorScheme of ["light", "dark"] as const) {
           const found = complaints(page);
           for (const [name, path] of Object.entries(paths)) {
             await page.goto(origin + path);
-            if (!path.startsWith("/schedules")) await isLive(page);
+            if (!/^\/(schedules|alerts|audit)/.test(path)) await isLive(page);
             await settled(page, path);
             const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
             if (overflow > 0) wrong.push(`${name} at ${width} px scrolls ${overflow} px sideways`);

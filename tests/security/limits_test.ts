@@ -74,6 +74,12 @@ Deno.test("tasks a minute of a type are limited for all callers together, in bat
     assertEquals(await submit(otto, "noop", "noop", "held", "noop"), [201, null]);
     assertEquals(await submit(olga, "noop", "noop", "noop"), [429, "too_many_of_type"]);
     assertEquals(await submit(olga, "noop", "noop"), [201, null]);
+    // What could never be is not put off.
+    assertEquals(await submit(olga, ...Array<string>(6).fill("noop")), [422, "invalid_input"]);
+    const schedule = { cron: "0 2 * * *", task_type: "noop" };
+    const { id } = await (await send("POST", "/api/schedules", schedule, as(olga))).json();
+    const trigger = await send("POST", `/api/schedules/${id}/trigger`, {}, as(olga));
+    assertEquals([trigger.status, (await trigger.json()).code], [429, "too_many_of_type"]);
     const one = await send("POST", "/api/tasks/submit", { task_type: "noop" }, as(olga));
     assertEquals([one.status, one.headers.get("Retry-After"), (await one.json()).code], [
       429,
@@ -136,7 +142,7 @@ Deno.test("schedules are limited in number; deleting one makes room", async () =
     assertEquals(status, 201);
     const [refused, { errors }] = await create();
     assertEquals(refused, 422);
-    assertMatch(errors[0].detail, /There are 1 schedules already/);
+    assertMatch(errors[0].detail, /At most 1 schedules are allowed/);
     await (await call(`/api/schedules/${id}`, { method: "DELETE" })).body?.cancel();
     assertEquals((await create())[0], 201);
   });

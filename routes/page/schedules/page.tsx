@@ -169,8 +169,14 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
           ...{ cron, timezone, missed, name: name || null, task_type: type, input_params: values },
         };
         const limits = quotas.scheduleLimits;
-        if (id) await schedules.replace(id, (schedule) => toSchedule(changedBody(schedule, input)), limits);
-        else await schedules.create(toSchedule(parseSchedule(input)), c.get("principal").name, { limits });
+        c.set("action", id ? "schedule.change" : "schedule.create");
+        if (id) {
+          c.set("target", id);
+          await schedules.replace(id, (schedule) => toSchedule(changedBody(schedule, input)), limits);
+        } else {
+          const made = await schedules.create(toSchedule(parseSchedule(input)), c.get("principal").name, { limits });
+          c.set("target", made.schedule.id);
+        }
         return c.redirect(withBase("/schedules", publicUrl), 303);
       }
     } catch (error) {
@@ -193,11 +199,13 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
     const id = sent.get("id") ?? "";
     const { name } = c.get("principal");
     c.set("target", id);
+    const action = sent.get("action") ?? "";
+    c.set("action", `schedule.${action === "run" ? "trigger" : action.slice(0, 20)}`);
     try {
       assertType(c, (await schedules.get(id)).submission.task_type);
-      switch (sent.get("action")) {
+      switch (action) {
         case "run": {
-          await quotas.takeTasks(c, 1);
+          await quotas.takeTasks(c, 1, [(await schedules.get(id)).submission.task_type]);
           const { id: task } = await schedules.trigger(id, name);
           const schedule = await schedules.get(id);
           const note = (

@@ -130,19 +130,25 @@ Deno.test("failures are told once when there are enough, by number and by share,
   });
 });
 
-Deno.test("a rule tells at most once in its window; what is still so after that is told then", () => {
+Deno.test("a rule tells at most once in its window; what is new, or still so after that, is told then", () => {
   const at = (minute: number) => NOON + minute * MINUTE;
   const window = 15 * MINUTE;
-  const first = nextState(CALM, ["bad"], at(0), window);
-  assertEquals([first.firing, first.told, first.told_at], [true, true, at(0)]);
-  assertEquals(nextState(first, ["bad"], at(1), window), first);
+  const of = (...about: string[]) => about.map((one) => ({ about: one, text: `${one} is bad` }));
+  const first = nextState(CALM, of("a"), at(0), window);
+  assertEquals([first.firing, first.told, first.told_at, first.told_about], [true, true, at(0), ["a"]]);
+  assertEquals(nextState(first, of("a"), at(60), window), first);
+  // Something else goes wrong meanwhile: it is shown at once, and told when it may be.
+  const more = nextState(first, of("a", "b"), at(5), window);
+  assertEquals([more.told_at, more.detail, more.told_about], [at(0), "a is bad\nb is bad", ["a"]]);
+  const both = nextState(more, of("a", "b"), at(15), window);
+  assertEquals([both.told_at, both.told_about, both.since], [at(15), ["a", "b"], at(0)]);
   const over = nextState(first, [], at(2), window);
   assertEquals([over.firing, over.told], [false, false]);
-  const again = nextState(over, ["worse"], at(3), window);
+  const again = nextState(over, of("a"), at(3), window);
   assertEquals([again.firing, again.told, again.told_at], [true, false, at(0)]);
-  assertEquals(nextState(again, ["worse"], at(14), window), again);
-  const later = nextState(again, ["worst"], at(15), window);
-  assertEquals([later.told, later.detail], [true, "worst"]);
+  assertEquals(nextState(again, of("a"), at(14), window), again);
+  const later = nextState(again, of("a"), at(15), window);
+  assertEquals([later.told, later.told_at], [true, at(15)]);
   // What was not told is not told to be over.
   assertEquals(nextState(again, [], at(4), window).told, false);
 });
@@ -242,7 +248,7 @@ Deno.test("rules are made, tested and deleted; those of the settings stay; each 
       clock,
       alerts.create(rule({ kind: "failures", count: 1, share: 0 }, { ...two, name: "again" }), "ada"),
     );
-    assertEquals((await alerts.list()).map(({ id, created_by }) => [id.length, created_by]), [[9, null], [26, "ada"], [
+    assertEquals((await alerts.list()).map(({ id, created_by }) => [id.length, created_by]), [[20, null], [26, "ada"], [
       26,
       "ada",
     ]]);
@@ -260,7 +266,8 @@ Deno.test("rules are made, tested and deleted; those of the settings stay; each 
       "b@example.com",
       2,
     ]]);
-    await assertRejects(driven(clock, alerts.delete("setting-1")), { code: "illegal_transition" });
+    const [{ id: setting }] = await alerts.list();
+    await assertRejects(driven(clock, alerts.delete(setting)), { code: "illegal_transition" });
     await driven(clock, alerts.delete(made.id));
     await assertRejects(driven(clock, alerts.delete(made.id)), { code: "not_found" });
     const unknown = rule({ kind: "failures", task_type: "nonsense", count: 1, share: 0 });

@@ -8,7 +8,8 @@ import { DOCUMENT } from "../../support/http/described.ts";
 import { noop } from "../../support/queue.ts";
 
 /** What is no part of the API: pages, what their forms post to, and their files. */
-const PAGES = /^\/($|login|logout|static\/|docs|tasks|examples|schedules|suppressions|undelivered|audit|alerts)/;
+const PAGES =
+  /^\/($|login(\/\w+)?$|logout$|static\/|docs(\/|$)|tasks(\/:id\/\w+)?$|examples$|schedules$|suppressions(\/remove)?$|undelivered$|audit$|alerts$)/;
 
 Deno.test("every route of the API is described, and nothing else", async () => {
   const kv = await Deno.openKv(":memory:");

@@ -23,7 +23,7 @@ async function deliver(channel: Channel, mail: string[] = []) {
   const rule = { name: "a", when: { kind: "instance_died" as const }, window: 300, to: [channel] };
   const queue = new Queue({ kv, definitions: handlers.definitions, alerts: { rules: [rule] } });
   await queue.start();
-  const [{ task }] = await queue.alerts.test("setting-1");
+  const [{ task }] = await queue.alerts.test((await queue.alerts.list())[0].id);
   const state = await reaches(queue, task.id, "SUCCESS", "FAILED");
   const artifacts = await queue.artifacts.list(task.id);
   await queue.stop();
