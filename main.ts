@@ -15,7 +15,9 @@ import { Queue } from "./queue/queue.ts";
 import { activeIds, commitSpans } from "./queue/tracing.ts";
 import { Oidc } from "./routes/access/oidc.ts";
 import { isTrusted } from "./routes/network.ts";
-import { createApp } from "./routes/app.ts";
+import type { Hono } from "hono";
+import { createApp, createMonitoringApp } from "./routes/app.ts";
+import type { AppEnv, AppOptions } from "./routes/env.ts";
 import { Metrics } from "./routes/monitoring/metrics.ts";
 import { openSentry } from "./routes/monitoring/sentry.ts";
 import { Faults } from "./routes/http/faults.ts";
@@ -112,7 +114,7 @@ started.resolve(queue);
 const storePath = lock ? kvPath : undefined;
 let faults: Faults | null = null;
 const oidc = settings.oidcSettings && new Oidc(settings.oidcSettings, await queue.sessions.key(), settings.publicUrl!);
-const { app, close } = createApp({
+const options: AppOptions = {
   ...settings,
   oidc,
   queue,
@@ -121,22 +123,28 @@ const { app, close } = createApp({
   storePath,
   metrics,
   faults: () => faults?.count ?? 0,
-});
-const listen = async () =>
-  await (settings.onDeploy ? serveOnDeploy : serve)({
-    fetch: (request, env) => app.fetch(request, env),
-    port: settings.port,
-    host: settings.host,
-    maxConnections: await boundedByFiles(settings.maxConnections),
-    isProxy: (address) => isTrusted(address, settings.trustedProxies),
-    clock,
-    log,
-  });
+};
+const { app, close } = createApp(options);
+async function listen(port: number, { fetch }: Pick<Hono<AppEnv>, "fetch">) {
+  try {
+    return await (settings.onDeploy ? serveOnDeploy : serve)({
+      fetch,
+      port,
+      host: settings.host,
+      maxConnections: await boundedByFiles(settings.maxConnections),
+      isProxy: (address) => isTrusted(address, settings.trustedProxies),
+      clock,
+      log,
+    });
+  } catch (error) {
+    return refuseToStart(5, `It cannot listen on ${settings.host}:${port}: ${(error as Error).message}`);
+  }
+}
 const listening = settings.roles.api
-  ? await listen().catch((error: Error) =>
-    refuseToStart(5, `It cannot listen on ${settings.host}:${settings.port}: ${error.message}`)
-  )
-  : null;
+  ? await listen(settings.port, app)
+  : settings.metricsPort === null
+  ? null
+  : await listen(settings.metricsPort, createMonitoringApp(options));
 
 let stopping = false;
 async function stop(signal: string): Promise<void> {
@@ -163,7 +171,13 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 // From here on, unhandled errors no longer end the process. Errors during the start do.
 faults = new Faults(log, (error) => reports?.fault(error));
-if (listening) {
-  const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
-  log.info(`Millrace is ready at http://${host}:${listening.port}/`, { instance: queue.instance });
-} else log.info("Millrace is ready; it serves no address (ROLES=worker).", { instance: queue.instance });
+const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
+const address = listening && `http://${host}:${listening.port}`;
+log.info(
+  settings.roles.api
+    ? `Millrace is ready at ${address}/`
+    : address
+    ? `Millrace is ready; it only works (ROLES=worker), and tells metrics at ${address}/metrics`
+    : "Millrace is ready; it serves no address (ROLES=worker).",
+  { instance: queue.instance },
+);

@@ -125,6 +125,17 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   return { app, close: () => streams.close() };
 }
 
+/** Makes the application of an instance that only works: metrics and probes. */
+export function createMonitoringApp(options: AppOptions): Hono<AppEnv> {
+  const app = new Hono<AppEnv>({ strict: false });
+  const guesses = new AuthThrottle(options.clock, options.log, options.quotas?.signInFailures);
+  app.use(guard(options, guesses, new RequestLimits(options)));
+  app.route("/", monitoringRoutes(options, options.metrics ?? new Metrics(), new StreamLimits(options)));
+  app.notFound((c) => problemResponse(c, new Problem(404, "not_found", "There is nothing at this address.")));
+  app.onError((error, c) => problemResponse(c, toProblem(error, options.log)));
+  return app;
+}
+
 /** Answers HEAD: the length is that of GET's answer, and nobody reads the body. */
 async function withoutBody(c: Context<AppEnv>): Promise<void> {
   const { headers, body } = c.res;

@@ -56,6 +56,8 @@ export {
 export interface Settings {
   port: number;
   host: string;
+  /** Where an instance that only works tells metrics and probes; null: nowhere. 0: any free port. */
+  metricsPort: number | null;
   /** A path, `:memory:`, an http(s) URL of a KV Connect server, or undefined on Deno Deploy: its own database. */
   kvPath: string | undefined;
   roles: { api: boolean; worker: boolean };
@@ -148,6 +150,7 @@ export function readSettings(env: (name: string) => string | undefined): Setting
   return {
     port: integer("PORT", 8_000, 0, 65_535),
     host,
+    metricsPort: text("METRICS_PORT", "") === "" ? null : integer("METRICS_PORT", 0, 0, 65_535),
     kvPath,
     backups: backupDirectory ? { directory: backupDirectory, everyMs, keep } : null,
     roles: { api: roles.includes("api"), worker: roles.includes("worker") },

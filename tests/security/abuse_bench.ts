@@ -13,7 +13,7 @@ const ABUSES = 200;
 
 const server = await startServer({
   KV_PATH: ":memory:",
-  API_TOKENS: Object.entries(SECRETS).map(([name, secret]) => `${name}:operator:${secret}`).join(),
+  API_TOKENS: Object.entries(SECRETS).map(([name, secret]) => `${name}:admin:${secret}`).join(),
   MAX_REQUESTS_PER_SECOND: "1000000",
   MAX_TASKS_PER_MINUTE: "image_processing=1",
   MAX_UPLOADS_AT_ONCE: "1",
@@ -45,6 +45,30 @@ async function honest(): Promise<number> {
   return times.sort((a, b) => a - b)[REQUESTS / 2];
 }
 
+/** A token that may ask once a second. */
+const slow = await (await fetch(`${origin}/api/tokens`, {
+  method: "POST",
+  headers: { Authorization: `Bearer ${SECRETS.abuser}`, "Content-Type": "application/json" },
+  body: JSON.stringify({ name: "slow", role: "operator", rate: 1 }),
+})).json();
+
+/** Holds an upload and a stream of the abuser open, so that each further one is too many. */
+const held = new AbortController();
+async function hold(): Promise<void> {
+  const headers = { Authorization: `Bearer ${SECRETS.abuser}` };
+  const body = new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(new Uint8Array(10)) });
+  fetch(`${origin}/api/uploads?name=a`, { method: "POST", headers, body, signal: held.signal }).catch(() => {});
+  const task = await (await fetch(`${origin}/api/tasks/submit`, {
+    method: "POST",
+    headers: { ...headers, "Content-Type": "application/json" },
+    body: '{"task_type": "csv_processing", "delay": 3600}',
+  })).json();
+  streamed = `/api/tasks/${task.id}/events`;
+  const events = { ...headers, Accept: "text/event-stream" };
+  await fetch(origin + streamed, { headers: events, signal: held.signal });
+}
+let streamed = "";
+
 const middle = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 const ABUSE: Record<string, { expect: number; once: () => Promise<number> }> = {
@@ -56,12 +80,24 @@ const ABUSE: Record<string, { expect: number; once: () => Promise<number> }> = {
     expect: 422,
     once: () => ask(SECRETS.abuser, "POST", "/api/schedules", { cron: "0 2 * * *", task_type: "csv_processing" }),
   },
+  "requests of a token": { expect: 429, once: () => ask(slow.secret, "GET", "/api/stats") },
+  "uploads at once": { expect: 429, once: () => ask(SECRETS.abuser, "POST", "/api/uploads?name=b", "x") },
+  "streams of a token": {
+    expect: 429,
+    once: async () => {
+      const headers = { Authorization: `Bearer ${SECRETS.abuser}`, Accept: "text/event-stream" };
+      const answer = await fetch(origin + streamed, { headers });
+      await answer.body?.cancel();
+      return answer.status;
+    },
+  },
   "wrong tokens": { expect: 429, once: () => ask("a-wrong-secret-0123456789", "GET", "/api/me") },
 };
 
 try {
   await ask(SECRETS.abuser, "POST", "/api/tasks/submit", { task_type: "image_processing" });
   for (let i = 0; i < 6; i++) await ask("a-wrong-secret-0123456789", "GET", "/api/me");
+  await hold();
   await honest();
   const before = await server.memory();
   for (const [name, { expect, once }] of Object.entries(ABUSE)) {
@@ -89,5 +125,6 @@ try {
   const grown = (await server.memory() - before) / 2 ** 20;
   console.log(`Memory grew by ${Math.round(grown)} MB.`);
 } finally {
+  held.abort();
   await server.end("SIGTERM");
 }

@@ -6,7 +6,7 @@ import { systemClock } from "../../queue/task/clock.ts";
 import { parseRecipients } from "../../queue/handlers/email/recipients.ts";
 import { fieldsOf, fill, filledLength } from "../../queue/handlers/email/template.ts";
 import { isPublic, post, systemResolver } from "../../queue/handlers/webhook/post.ts";
-import { createLogger } from "../../queue/log.ts";
+import { createLogger, logOf } from "../../queue/log.ts";
 import { Searches } from "../../queue/store/searches.ts";
 import type { Task } from "../../queue/task/summary.ts";
 import { assertEquals, assertMatch, assertRejects, ok } from "../support/assert.ts";
@@ -17,6 +17,22 @@ import { FakeClock } from "../support/fake_clock.ts";
 import { reaches } from "../support/queue.ts";
 import { dial, writeAll } from "../support/http/raw_socket.ts";
 import { START_PERMISSIONS, startServer } from "../support/http/server.ts";
+
+Deno.test("a module of the log may have a level of its own, and every line of it says which it is", () => {
+  const lines: string[] = [];
+  const ids = () => ({ trace_id: "0af7651916cd43dd8448eb211c80319c" });
+  const levels = { level: "warn" as const, levels: { run: "debug" as const } };
+  const log = createLogger(levels, "json", () => 0, (line) => lines.push(line), ids);
+  log.info("not written");
+  logOf(log, "http").info("not written either");
+  logOf(log, "run").debug("written", { task_id: "1" });
+  logOf(log, "http").warn("written too");
+  const common = { time: "1970-01-01T00:00:00.000Z", ...ids() };
+  assertEquals(lines.map((line) => JSON.parse(line)), [
+    { ...common, level: "debug", message: "written", module: "run", task_id: "1" },
+    { ...common, level: "warn", message: "written too", module: "http" },
+  ]);
+});
 
 Deno.test("a template of openings and spaces is read in one pass, and nothing is lost of it", () => {
   for (const text of [`{{${" ".repeat(9_990)}`, "{{ a".repeat(20_000), "{".repeat(50_000), "}}".repeat(20_000)]) {

@@ -148,6 +148,20 @@ Deno.test("settings have defaults, and a bad one stops the start with its name a
     [{ ROLES: "api,cook" }, /ROLES/],
     [{ CONCURRENCY: "csv=0" }, /CONCURRENCY/],
     [{ LOG_LEVEL: "loud" }, /LOG_LEVEL/],
+    [{ LOG_LEVEL: "info,kitchen=debug" }, /LOG_LEVEL.*kitchen/],
+    [{ METRICS_PORT: "65536" }, /METRICS_PORT/],
+    [{ MAX_TASKS_PER_MINUTE: "csv_processing" }, /MAX_TASKS_PER_MINUTE/],
+    [{ MAX_REQUESTS_PER_SECOND: "0" }, /MAX_REQUESTS_PER_SECOND/],
+    [{ ALERT_RULES: "[" }, /ALERT_RULES.*not JSON/],
+    [{ ALERT_RULES: '[{"name": "a", "when": {"kind": "failures"}, "to": []}]' }, /ALERT_RULES.*\/0\/to/],
+    [{ SENTRY_DSN: "https://hush@example.com/none" }, /SENTRY_DSN/],
+    [{ OIDC_ISSUER: "https://id.example.com" }, /PUBLIC_URL/],
+    [{ OIDC_ISSUER: "http://id.example.com", PUBLIC_URL: "https://example.com" }, /OIDC_ISSUER.*https/],
+    [{ OIDC_ISSUER: "https://id.example.com", PUBLIC_URL: "https://example.com" }, /OIDC_ROLES/],
+    [
+      { OIDC_ISSUER: "https://id.example.com", PUBLIC_URL: "https://example.com", OIDC_ROLES: "king=all" },
+      /OIDC_ROLES/,
+    ],
     [{ API_TOKENS: "ana:king:hush-hush-hush-hush" }, /API_TOKENS/],
     [{ API_TOKENS: "ana:admin:hush" }, /API_TOKENS/],
     [{ HOST: "0.0.0.0" }, /API_TOKENS/],
@@ -160,6 +174,11 @@ Deno.test("settings have defaults, and a bad one stops the start with its name a
     });
   }
   assertEquals(read({ HOST: "0.0.0.0", AUTH: "off" }).host, "0.0.0.0");
+  assertEquals(read({ LOG_LEVEL: "warn,run=debug" }).logLevels, { level: "warn", levels: { run: "debug" } });
+  const [rule] = read({
+    ALERT_RULES: '[{"name": "a", "when": {"kind": "failures"}, "to": [{"kind": "mail", "to": "a@example.com"}]}]',
+  }).alertRules;
+  assertEquals([rule.window, rule.when], [900, { kind: "failures", count: 1, share: 0 }]);
 });
 
 Deno.test("a login reads no more than a small form, whoever sends it", async () => {

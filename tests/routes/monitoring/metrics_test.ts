@@ -4,6 +4,7 @@ import { createApp } from "../../../routes/app.ts";
 import { systemClock } from "../../../queue/task/clock.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { withDirectory } from "../../support/directory.ts";
+import { startServer } from "../../support/http/server.ts";
 import { appOptions, withApp } from "../../support/http/app.ts";
 import { allReach, heldType, noop, reaches } from "../../support/queue.ts";
 
@@ -131,6 +132,18 @@ Deno.test("the dashboard and the rules use metrics that there are", async () => 
       assertEquals([...used].filter((name) => !known.has(name)), [], file);
     }
   });
+});
+
+Deno.test("an instance that only works tells its metrics at a port of their own, and nothing else", async () => {
+  const server = await startServer({ KV_PATH: ":memory:", ROLES: "worker", METRICS_PORT: "0" });
+  const status = async (path: string) => {
+    const answer = await fetch(server.origin + path);
+    return [answer.status, (await answer.text()).includes("millrace_slots")];
+  };
+  assertEquals(await status("/metrics"), [200, true]);
+  assertEquals([await status("/readyz"), await status("/livez")], [[200, false], [200, false]]);
+  for (const path of ["/", "/api/tasks", "/api/stats"]) assertEquals((await status(path))[0], 404);
+  await server.end("SIGTERM");
 });
 
 Deno.test("metrics need a token where there are some; whether it lives and is ready is told to anyone", async () => {

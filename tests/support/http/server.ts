@@ -54,7 +54,7 @@ export async function startServer(env: Record<string, string>, flags: string[] =
     await new Promise<void>((resolve) => wake = resolve);
   }
   return {
-    origin: /ready at (http:\/\/[^/]+)/.exec(text)?.[1] ?? "",
+    origin: /(?:ready|metrics) at (http:\/\/[^/]+)/.exec(text)?.[1] ?? "",
     process,
     output: () => text,
     async end(signal) {
