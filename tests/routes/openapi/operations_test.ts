@@ -91,9 +91,13 @@ Deno.test("each operation that is described answers as its description says, wit
     const { id: elsewhere } = await json("POST", "/api/tasks/submit", { task_type: "held" });
     const { finish } = await held.next();
     const { value } = await kv.get(keys.run(elsewhere));
+    // It lives, as far as others can know, so nobody takes over from it.
+    await kv.set(keys.instance("another"), encode({ beat_at: 0, worker: true }));
     await kv.set(keys.run(elsewhere), encode({ ...decode<RunRecord>(value), instance: "another" }));
     await done("DELETE", `/api/tasks/${elsewhere}`);
+    await kv.delete(keys.cancelRequest("another", elsewhere));
     await kv.set(keys.run(elsewhere), value);
+    await kv.delete(keys.instance("another"));
     finish();
 
     // Schedules.
