@@ -5,7 +5,6 @@
  */
 
 import * as z from "zod";
-import { parseAddress } from "../handlers/email/address.ts";
 import { callbackUrl } from "../task/callback_url.ts";
 import { TYPE_CHARS } from "../task/limits.ts";
 
@@ -44,7 +43,7 @@ const taskType = z.string().min(1).max(TYPE_CHARS).optional().meta({ description
 export const channelSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("mail"),
-    to: z.string().max(320).refine((text) => parseAddress(text) !== null, "This is not an address."),
+    to: z.email("This is not a mail address.").max(320),
   }),
   z.strictObject({
     kind: z.enum(["webhook", "slack", "discord", "ntfy"]).meta({

@@ -17,12 +17,11 @@ import type { AuthThrottle } from "../limits/auth_throttle.ts";
 import type { StreamLimits } from "../live/stream_limits.ts";
 import { Problem } from "../http/problem.ts";
 
-function LoginPage({ error, back, provider, hasTokens }: {
+function LoginPage({ error, back, provider }: {
   error?: string;
   back: string;
   /** The identity provider that people sign in with. */
   provider?: string;
-  hasTokens: boolean;
 }): JSX.Element {
   return (
     <main class="login">
@@ -33,7 +32,7 @@ function LoginPage({ error, back, provider, hasTokens }: {
         </p>
       )}
       {provider && error && <p class="error" role="alert">Error: {error}</p>}
-      {hasTokens && <TokenForm error={provider ? undefined : error} back={back} isFirst={provider === undefined} />}
+      <TokenForm error={provider ? undefined : error} back={back} isFirst={provider === undefined} />
     </main>
   );
 }
@@ -71,8 +70,7 @@ export function loginRoutes(options: AppOptions, guesses: AuthThrottle, streams:
   const app = new Hono<AppEnv>({ strict: false });
   const { oidc } = options;
   const render = (back: string, error?: string) => {
-    const hasTokens = options.tokens.length > 0 || !oidc;
-    const children = <LoginPage error={error} back={back} provider={oidc?.name} hasTokens={hasTokens} />;
+    const children = <LoginPage error={error} back={back} provider={oidc?.name} />;
     return renderDocument({ title: "Sign in — Millrace", children });
   };
 

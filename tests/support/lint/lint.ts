@@ -26,8 +26,11 @@ const QUEUE_ROOMS: Record<string, string[]> = {
   run: ["watch", "store", "task"],
   actions: ["submit", "run", "watch", "store", "task"],
   background: ["actions", "submit", "run", "watch", "store", "task"],
+  access: ["store", "task"],
+  alerts: ["background", "actions", "submit", "watch", "store", "task"],
   workers: ["task"],
-  handlers: ["workers", "task"],
+  // Of `alerts/` what a rule is: there is a handler that delivers what it says.
+  handlers: ["workers", "alerts", "task"],
   tools: ["actions", "run", "submit", "watch", "store", "task"],
 };
 /** Files of `queue/` that put rooms together: no room imports them. */
