@@ -1,5 +1,6 @@
 /** Tokens that are made at run time, and the audit log. */
 
+import { listeningEnds } from "../../queue/watch/messages.ts";
 import { parse } from "@std/csv";
 import { decode } from "../../queue/store/codec.ts";
 import { keys } from "../../queue/store/keys.ts";
@@ -105,6 +106,7 @@ Deno.test("a token ends with its time, and goes no faster than its rate", async 
   assertEquals((await queue.tokens.named("a"))?.expires_at, null);
   await queue.stop();
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("revoking a token closes its sockets, event streams and sign-ins at once, and no others", async () => {
@@ -221,6 +223,7 @@ Deno.test("entries with many long targets are kept, in pages that fit", async ()
   ok(entries.every(({ count, targets }) => count === 25 && targets.length === 25));
   await queue.stop();
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("the address of a channel is for admins alone, in rules and in the tasks that deliver", async () => {
@@ -290,6 +293,7 @@ Deno.test("an expired token that is revoked takes nothing from one that has its 
   await assertRejects(queue.tokens.create({ ...input, expires_at: null }, "ada"), { code: "invalid_input" });
   await queue.stop();
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("what is refused is gathered: a flood of it makes few pages", async () => {
@@ -354,6 +358,7 @@ Deno.test("every route that changes something is in the audit log", async () => 
   assertEquals([...new Set(changing)].filter((route) => !(route in ACTIONS)), []);
   await close();
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("the audit log tells who did what, from where, with what outcome; many alike are one entry; it is filtered, paged, and CSV", async () => {

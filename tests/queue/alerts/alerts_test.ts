@@ -1,3 +1,4 @@
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 import * as z from "zod";
 import { LOOK_MS, nextState } from "../../../queue/alerts/alerts.ts";
 import { ALERT_TYPE, CALM, type Condition, type Notice, type RuleInput } from "../../../queue/alerts/rule.ts";
@@ -90,6 +91,7 @@ async function watching(
   } finally {
     await driven(clock, queue.stop());
     kv.close();
+    await listeningEnds(kv);
   }
 }
 
@@ -223,6 +225,7 @@ Deno.test("an instance that was killed is noted when it is recovered", async () 
   assertEquals((await Array.fromAsync(kv.list({ prefix: keys.lostInstances() }))).length, 1);
   await driven(clock, last.stop());
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("deliveries that fail are no alert of their own", async () => {

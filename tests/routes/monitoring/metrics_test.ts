@@ -1,3 +1,4 @@
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 import { Metrics } from "../../../routes/monitoring/metrics.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { createApp } from "../../../routes/app.ts";
@@ -43,6 +44,7 @@ async function measured(
     await close();
     await queue.stop(1_000);
     kv.close();
+    await listeningEnds(kv);
   });
 }
 

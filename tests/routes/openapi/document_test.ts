@@ -1,3 +1,4 @@
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { createApp } from "../../../routes/app.ts";
 import { PROBLEMS } from "../../../routes/openapi/problems.ts";
@@ -22,6 +23,7 @@ Deno.test("every route of the API is described, and nothing else", async () => {
   assertEquals([...new Set(routes)].sort(), described.sort());
   await close();
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("a validator finds nothing in the description", async () => {

@@ -1,5 +1,7 @@
 /** The stores that the queue runs on: in memory, on a file, and over KV Connect with a real `denokv` server. */
 
+import { listeningEnds } from "../../../queue/watch/messages.ts";
+
 /** An open store. */
 export interface Store {
   kv: Deno.Kv;
@@ -32,7 +34,7 @@ async function onFile(): Promise<Store> {
     distributed: false,
     path,
     async close() {
-      kv.close();
+      await closed(kv);
       await Deno.remove(directory, { recursive: true });
     },
   };
@@ -65,7 +67,7 @@ async function overConnect(): Promise<Store> {
     distributed: true,
     path,
     async close() {
-      kv.close();
+      await closed(kv);
       process.kill("SIGKILL");
       await process.status;
       await reading;
@@ -78,12 +80,18 @@ async function overConnect(): Promise<Store> {
 export const STORES: Record<string, (() => Promise<Store>) | null> = {
   "in memory": async () => {
     const kv = await Deno.openKv(":memory:");
-    return { kv, distributed: false, path: ":memory:", close: () => Promise.resolve(kv.close()) };
+    return { kv, distributed: false, path: ":memory:", close: () => closed(kv) };
   },
   "in memory, shared": async () => {
     const kv = await Deno.openKv(":memory:");
-    return { kv, distributed: true, path: ":memory:", close: () => Promise.resolve(kv.close()) };
+    return { kv, distributed: true, path: ":memory:", close: () => closed(kv) };
   },
   "on a file": onFile,
   "over KV Connect": DENOKV ? overConnect : null,
 };
+
+/** Closes a handle, and waits until nothing listens to it any more. */
+async function closed(kv: Deno.Kv): Promise<void> {
+  kv.close();
+  await listeningEnds(kv);
+}

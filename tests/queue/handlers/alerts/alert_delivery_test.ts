@@ -1,3 +1,4 @@
+import { listeningEnds } from "../../../../queue/watch/messages.ts";
 import { Webhook } from "standardwebhooks";
 import { createHandlers } from "../../../../queue/handlers/mod.ts";
 import { ALERT_TYPE, type Channel, type Notice } from "../../../../queue/alerts/rule.ts";
@@ -29,6 +30,7 @@ async function deliver(channel: Channel, mail: string[] = []) {
   await queue.stop();
   await handlers.close();
   kv.close();
+  await listeningEnds(kv);
   return { task: state.task, artifacts };
 }
 

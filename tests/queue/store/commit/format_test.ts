@@ -5,6 +5,7 @@
  * key, a rate limit that was used up, a pause, a schedule, an upload, and pending effects of each kind.
  */
 
+import { listeningEnds } from "../../../../queue/watch/messages.ts";
 import * as z from "zod";
 import { defineTask, type TaskContext } from "../../../../queue/define.ts";
 import { Queue } from "../../../../queue/queue.ts";
@@ -39,6 +40,7 @@ function onFixture(work: (kv: Deno.Kv, path: string) => Promise<void>): Promise<
       await work(kv, path);
     } finally {
       kv.close();
+      await listeningEnds(kv);
     }
   });
 }
@@ -154,6 +156,7 @@ Deno.test("long names and keys are moved in steps that fit", async () => {
   assertEquals((await Array.fromAsync(kv.list({ prefix: ["key_waiting"] }))).length, 500);
   assertEquals((await Array.fromAsync(kv.list({ prefix: ["limited"] }))).length, 0);
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("an empty store on which another instance starts at the same time is not taken for an old one", async () => {
@@ -180,6 +183,7 @@ Deno.test("an empty store on which another instance starts at the same time is n
     assertEquals([format, left < 0], [FORMAT, true]);
     await other.stop(0);
     kv.close();
+    await listeningEnds(kv);
   }
 });
 
