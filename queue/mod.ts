@@ -93,6 +93,7 @@ export type { ArtifactFile, StoredArtifacts } from "./store/files/artifacts.ts";
 export { type AtomicLimits, CONNECT_LIMITS, FILE_LIMITS } from "./store/commit/atomic_size.ts";
 export type { LogLine, LogPart, LogPosition, TaskLogs } from "./run/task_log.ts";
 export {
+  type Admit,
   MISSED_POLICIES,
   type MissedPolicy,
   type Schedule,

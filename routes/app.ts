@@ -21,7 +21,7 @@ import { loginRoutes } from "./page/login.tsx";
 import { COMMON_HEADERS } from "./http/json.ts";
 import { assertAcceptable } from "./http/request_headers.ts";
 import { Metrics } from "./monitoring/metrics.ts";
-import { counting, monitoringRoutes, tracing } from "./monitoring/routes.ts";
+import { monitoringRoutes, tracing } from "./monitoring/routes.ts";
 import { openApiRoutes } from "./openapi/routes.tsx";
 import { alertPageRoutes } from "./page/alerts.tsx";
 import { auditPageRoutes } from "./page/audit.tsx";
@@ -56,9 +56,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
   const quotas = new Quotas(options);
 
   const { metrics = new Metrics() } = options;
-
   const requests = new RequestLimits(options);
-  const count = counting(metrics);
   const audit = auditing(options);
 
   if (options.tracing) app.use(tracing());
@@ -68,7 +66,7 @@ export function createApp(options: AppOptions): { app: Hono<AppEnv>; close(): Pr
     await next();
     const route = routePath(c, -1);
     const status = c.get("sentStatus") ?? c.res.status;
-    count(c.req.method, route, status, options.clock.monotonic() - since);
+    metrics.answered(c.req.method, route, status, options.clock.monotonic() - since);
     await audit(c, route, status);
     // The response to an upgrade must not be changed.
     if (status === 101) return;

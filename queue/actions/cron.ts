@@ -73,6 +73,24 @@ function startsPerHour({ cron, timezone, next_at }: Timing): number {
 /** The load of each expression, which is slow to find out. */
 const loads = new RecentMap<string, number>(2_000);
 
+/** The times of an expression from `from` on and before `to`, at most `most` of them. */
+export function timesBetween(
+  timing: Pick<Timing, "cron" | "timezone">,
+  from: number,
+  to: number,
+  most: number,
+): number[] {
+  const times: number[] = [];
+  for (
+    let at = nextAfter(timing, from - 1);
+    at !== null && at < to && times.length < most;
+    at = nextAfter(timing, at)
+  ) {
+    times.push(at);
+  }
+  return times;
+}
+
 /** The next `count` times of a schedule; none while it is paused. */
 export function nextTimes(schedule: Timing, count: number): number[] {
   const times: number[] = [];

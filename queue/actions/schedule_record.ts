@@ -73,6 +73,9 @@ export interface Schedule extends Required<ScheduleInput> {
   uploads: string[];
 }
 
+/** Is told the types of the tasks that are about to be submitted, and throws to refuse them. */
+export type Admit = (types: string[]) => Promise<void>;
+
 /** A schedule as it is stored; those of earlier versions have no such fields. */
 export function decodeSchedule(value: unknown): Schedule {
   return {

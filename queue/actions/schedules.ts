@@ -16,8 +16,9 @@ import type { Uploads } from "../submit/uploads.ts";
 import type { Json, TaskState } from "../task/record.ts";
 import { type Changeset, emptyChangeset, merge } from "../store/changeset.ts";
 import { MAX_BATCH } from "../task/limits.ts";
-import { assertLoad, assertTimes, nextAfter, refuse } from "./cron.ts";
+import { assertLoad, assertTimes, nextAfter, refuse, timesBetween } from "./cron.ts";
 import {
+  type Admit,
   decodeSchedule,
   MAX_LATENESS_MS,
   putSchedule,
@@ -28,6 +29,7 @@ import {
 } from "./schedule_record.ts";
 
 export {
+  type Admit,
   MISSED_POLICIES,
   type MissedPolicy,
   type Schedule,
@@ -158,13 +160,7 @@ export class Schedules {
    */
   preview(cron: string, timezone: string, count: number): number[] {
     assertTimes(cron, timezone);
-    const times: number[] = [];
-    for (let at: number | null = this.core.clock.now(); times.length < count;) {
-      at = nextAfter({ cron, timezone }, at);
-      if (at === null) break;
-      times.push(at);
-    }
-    return times;
+    return timesBetween({ cron, timezone }, this.core.clock.now() + 1, Infinity, count);
   }
 
   /** All schedules, oldest first. */
@@ -214,6 +210,7 @@ export class Schedules {
   /**
    * Submits its task now, in addition to its regular times.
    *
+   * @param admit Refuses what is about to be submitted by throwing. Default: nothing is refused.
    * @returns The task, and whether it is new (false: there is one with its unique key).
    * @throws {NotFoundError} If there is none.
    * @throws {InvalidInputError} If its submission is not valid any more.
@@ -222,8 +219,10 @@ export class Schedules {
     id: string,
     by?: string,
     idempotency?: IdempotencyKey,
+    admit?: Admit,
   ): Promise<{ id: string; created: TaskState | null }> {
     const { submission } = await this.get(id);
+    await admit?.([submission.task_type]);
     const made = await this.submitter.submit({ ...submission, schedule_id: id, submitted_by: by }, idempotency);
     if (made.created) await this.#note(id, [made.id]);
     return made;
@@ -234,6 +233,7 @@ export class Schedules {
    *
    * @param from The first time, milliseconds since the epoch.
    * @param to The end, which does not belong to it.
+   * @param admit Refuses what is about to be submitted by throwing. Default: nothing is refused.
    * @returns The tasks, and whether they are new (false: the idempotency key was used before).
    * @throws {NotFoundError} If there is no such schedule.
    * @throws {InvalidInputError} If the window is not in the past, or has no time or more than {@linkcode MAX_BATCH}.
@@ -244,29 +244,25 @@ export class Schedules {
     to: number,
     by?: string,
     idempotency?: IdempotencyKey,
+    admit?: Admit,
   ): Promise<{ ids: string[]; created: TaskState[] | null }> {
     const schedule = await this.get(id);
-    const times = this.timesIn(schedule, from, to);
+    const times = this.#timesIn(schedule, from, to);
     const { submission } = schedule;
+    await admit?.(times.map(() => submission.task_type));
     const submissions = times.map((at) => ({ ...submission, schedule_id: id, scheduled_for: at, submitted_by: by }));
     const made = await this.submitter.submitBatch(submissions, idempotency);
     if (made.created) await this.#note(id, made.ids);
     return made;
   }
 
-  /**
-   * The times of a schedule in a window of the past.
-   *
-   * @throws {InvalidInputError} As {@linkcode backfill}.
-   */
-  timesIn(schedule: Schedule, from: number, to: number): number[] {
+  /** The times of a schedule in a window of the past. */
+  #timesIn(schedule: Schedule, from: number, to: number): number[] {
     if (from >= to) refuse("/to", "It must be later than from.");
     if (to > this.core.clock.now()) refuse("/to", "It must be in the past.");
     if (schedule.submission.unique) refuse("", "Its tasks have a unique key, so that there can be only one of them.");
-    const times: number[] = [];
-    for (let at = nextAfter(schedule, from - 1); at !== null && at < to; at = nextAfter(schedule, at)) {
-      if (times.push(at) > MAX_BATCH) refuse("/to", `The window has more than ${MAX_BATCH} times.`);
-    }
+    const times = timesBetween(schedule, from, to, MAX_BATCH + 1);
+    if (times.length > MAX_BATCH) refuse("/to", `The window has more than ${MAX_BATCH} times.`);
     if (times.length === 0) refuse("/to", "The window has no time of this schedule.");
     return times;
   }

@@ -86,11 +86,13 @@ export class Alerts {
 
   /** The state of each rule, by its id. */
   async states(): Promise<Map<string, RuleState>> {
-    const states = new Map<string, RuleState>();
-    for await (const { key, value } of this.#core.kv.list({ prefix: keys.alertStates() })) {
-      states.set(key[1] as string, decode<RuleState>(value));
-    }
-    return states;
+    const entries = await this.#stateEntries();
+    return new Map([...entries].map(([id, { value }]) => [id, decode<RuleState>(value)]));
+  }
+
+  async #stateEntries(): Promise<Map<string, Deno.KvEntry<unknown>>> {
+    const entries = await Array.fromAsync(this.#core.kv.list({ prefix: keys.alertStates() }));
+    return new Map(entries.map((entry) => [entry.key[1] as string, entry]));
   }
 
   /**
@@ -163,9 +165,10 @@ export class Alerts {
     const now = this.#core.clock.now();
     const changeset = emptyChangeset("alerts");
     const told = new Map<string, { channel: Channel; notices: Notice[] }>();
+    const states = await this.#stateEntries();
     const known = new Set(rules.map(({ id }) => id));
     // What is left of rules that are gone from the settings.
-    for (const id of (await this.states()).keys()) if (!known.has(id)) changeset.deletes.push(keys.alertState(id));
+    for (const id of states.keys()) if (!known.has(id)) changeset.deletes.push(keys.alertState(id));
     for (const rule of rules) {
       let found: Finding[];
       try {
@@ -176,11 +179,11 @@ export class Alerts {
         continue;
       }
       const key = keys.alertState(rule.id);
-      const entry = await this.#core.kv.get(key);
-      const before = entry.value ? decode<RuleState>(entry.value) : CALM;
+      const entry = states.get(rule.id);
+      const before = entry ? decode<RuleState>(entry.value) : CALM;
       const after = nextState(before, found, now, rule.window * 1000);
       if (after === before) continue;
-      changeset.checks.push({ key, versionstamp: entry.versionstamp });
+      changeset.checks.push({ key, versionstamp: entry?.versionstamp ?? null });
       changeset.puts.push({ key, value: encode(after) });
       const kind = after.told_at !== before.told_at ? "alarm" : before.told && !after.firing ? "recovery" : null;
       if (!kind) continue;

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { Webhook } from "standardwebhooks";
 import * as z from "zod";
 import { ALERT_TYPE, type Channel, channelSchema, type Notice } from "../alerts/rule.ts";
 import { defineTask, type TaskContext, type TaskDefinition } from "../define.ts";
@@ -13,6 +12,7 @@ import { NonRetryableError } from "../task/errors.ts";
 import { parseAddress } from "./email/address.ts";
 import type { MailTransport } from "./email/transport.ts";
 import { post, POST_TIMEOUT_MS, systemResolver } from "./webhook/post.ts";
+import { webhookHeaders } from "./webhook/sign.ts";
 import type { WebhookOptions } from "./webhook_delivery.ts";
 
 const params = z.strictObject({
@@ -46,7 +46,7 @@ function bodyOf(
   notices: Notice[],
   now: Date,
 ): Record<string, unknown> {
-  const text = `${textOf(notices)}`.slice(0, MAX_TEXT);
+  const text = textOf(notices).slice(0, MAX_TEXT);
   switch (kind) {
     case "slack":
       return { text };
@@ -88,13 +88,9 @@ export function alertDelivery(
       if (channel.kind === "ntfy") url.pathname = url.pathname.slice(0, url.pathname.lastIndexOf("/") + 1);
       const now = new Date(clock.now());
       const body = JSON.stringify(bodyOf(channel.kind, target, notices, now));
-      const headers: Record<string, string> = { "Content-Type": "application/json" };
-      if (channel.kind === "webhook") {
-        const id = `msg_${ctx.id}`;
-        Object.assign(headers, { "webhook-id": id, "webhook-timestamp": String(Math.floor(now.getTime() / 1000)) });
-        const signatures = secrets.map((secret) => new Webhook(secret).sign(id, now, body));
-        if (signatures.length > 0) headers["webhook-signature"] = signatures.join(" ");
-      }
+      const headers = channel.kind === "webhook"
+        ? webhookHeaders(secrets, ctx.id, now, body)
+        : { "Content-Type": "application/json" };
       const { status } = await post({ url, headers, body, signal: ctx.signal }, allowPrivate, resolver, clock);
       const answered = `${url.host} answered ${status}.`;
       if (status >= 200 && status < 300) return { status };

@@ -5,13 +5,13 @@
  * @module
  */
 
-import { Webhook } from "standardwebhooks";
 import * as z from "zod";
 import { callbackUrl, DELIVERY_TYPE } from "../task/callback_url.ts";
 import type { Clock } from "../task/clock.ts";
 import { defineTask, type TaskDefinition } from "../define.ts";
 import { NonRetryableError, RetryLaterError } from "../task/errors.ts";
 import { post, POST_TIMEOUT_MS, type Resolver, systemResolver } from "./webhook/post.ts";
+import { webhookHeaders } from "./webhook/sign.ts";
 
 /** What is sent if there is no body. */
 const TEST = { type: "test", data: { hello: "world" } };
@@ -99,17 +99,8 @@ export function webhookDelivery(
     async run(ctx) {
       const url = new URL(ctx.params.url);
       const body = ctx.params.body_text ?? JSON.stringify(ctx.params.body ?? TEST);
-      // The same id at every attempt: the receiver can detect a duplicate.
-      const id = `msg_${ctx.id}`;
-      const now = new Date(clock.now());
-      const headers: Record<string, string> = {
-        "Content-Type": "application/json",
-        "webhook-id": id,
-        "webhook-timestamp": String(Math.floor(now.getTime() / 1000)),
-      };
-      const signatures = secrets.map((secret) => new Webhook(secret).sign(id, now, body));
-      if (signatures.length > 0) headers["webhook-signature"] = signatures.join(" ");
-      else ctx.log.warn("not signed: WEBHOOK_SECRET is not set");
+      const headers = webhookHeaders(secrets, ctx.id, new Date(clock.now()), body);
+      if (secrets.length === 0) ctx.log.warn("not signed: WEBHOOK_SECRET is not set");
 
       const { status, bytes, truncated, retryAfter } = await post(
         { url, headers, body, signal: ctx.signal },
@@ -121,7 +112,7 @@ export function webhookDelivery(
       const answered = `${url.host} answered ${status}`;
       ctx.log.info(answered);
       if (status >= 200 && status < 300) {
-        return { status, response_bytes: bytes.length, response_truncated: truncated, signed: signatures.length > 0 };
+        return { status, response_bytes: bytes.length, response_truncated: truncated, signed: secrets.length > 0 };
       }
       if (status >= 500 || PASSING.includes(status)) {
         const wait = retryAfter === null ? null : waitOf(retryAfter, clock.now());

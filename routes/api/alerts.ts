@@ -5,14 +5,13 @@
  */
 
 import { type Context, Hono } from "hono";
-import type { Rule, RuleState } from "../../queue/alerts/rule.ts";
-import { CALM, ruleSchema } from "../../queue/alerts/rule.ts";
+import { CALM, type Rule, ruleSchema, type RuleState } from "../../queue/alerts/rule.ts";
 import { mayActAs, requireAllTypes, requireRole } from "../access/auth.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import { readJson } from "../http/body.ts";
 
 /** A rule as it is answered. The path and query of a URL may be a secret: only admins see them. */
-export function shownRule(c: Context<AppEnv>, { to, ...rule }: Rule, { firing, since, detail, told_at }: RuleState) {
+function shownRule(c: Context<AppEnv>, { to, ...rule }: Rule, { firing, since, detail, told_at }: RuleState) {
   const time = (ms: number | null) => ms === null || ms === 0 ? null : new Date(ms).toISOString();
   const isAdmin = mayActAs(c.get("principal"), "admin");
   return {

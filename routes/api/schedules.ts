@@ -92,8 +92,8 @@ export function toSchedule(
 export const backfillSchema = z.strictObject({ from: timeSchema, to: timeSchema });
 
 /** The last tasks of each schedule, newest first; those that were deleted are left out. */
-export async function recentTasks(queue: Queue, schedules: Schedule[], most = Infinity): Promise<TaskState[][]> {
-  const ids = schedules.map(({ recent_tasks }) => recent_tasks.slice(0, most));
+export async function recentTasks(queue: Queue, schedules: Schedule[]): Promise<TaskState[][]> {
+  const ids = schedules.map(({ recent_tasks }) => recent_tasks);
   const states = new Map((await queue.getAll(ids.flat())).map((state) => [state.task.id, state]));
   return ids.map((some) => some.flatMap((id) => states.get(id) ?? []));
 }
@@ -200,10 +200,10 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
   });
 
   app.post("/:id/trigger", requireRole("operator"), assertTypeOf, async (c) => {
-    await quotas.takeTasks(c, 1, [(await schedules.get(c.req.param("id"))).submission.task_type]);
     const schedule = c.req.param("id");
     const key = idempotencyOf(c, ["trigger", schedule]);
-    const { id, created } = await schedules.trigger(schedule, c.get("principal").name, key);
+    const admit = (types: string[]) => quotas.takeTasks(c, types);
+    const { id, created } = await schedules.trigger(schedule, c.get("principal").name, key, admit);
     c.header("Location", withBase(`/api/tasks/${id}`, publicUrl));
     const state = created ?? await queue.get(id);
     return c.json(await taskResponse(queue, state, c.get("principal")), created ? 201 : 200);
@@ -212,13 +212,11 @@ export function scheduleRoutes({ queue, publicUrl }: AppOptions, quotas: Quotas)
   app.post("/:id/backfill", requireRole("operator"), assertTypeOf, async (c) => {
     const body = await readJson(c, backfillSchema);
     const schedule = c.req.param("id");
-    const stored = await schedules.get(schedule);
     const { name } = c.get("principal");
     const key = idempotencyOf(c, ["backfill", schedule, body]);
     const [from, to] = [Date.parse(body.from), Date.parse(body.to)];
-    const times = schedules.timesIn(stored, from, to);
-    await quotas.takeTasks(c, times.length, times.map(() => stored.submission.task_type));
-    const { ids, created } = await schedules.backfill(schedule, from, to, name, key);
+    const admit = (types: string[]) => quotas.takeTasks(c, types);
+    const { ids, created } = await schedules.backfill(schedule, from, to, name, key, admit);
     const states = created ?? await queue.getAll(ids);
     return c.json({ tasks: states.map((state) => summaryOf(state, queue.retention)) }, created ? 201 : 200);
   });

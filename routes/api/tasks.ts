@@ -61,7 +61,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
       submitted_by: c.get("principal").name,
       traceparent: traceparentOf(c),
     };
-    await quotas.takeTasks(c, 1, [body.task_type]);
+    await quotas.takeTasks(c, [body.task_type]);
     const { minimal, wait } = preferencesOf(c);
     const place = wait === null ? null : placeOrNone(c, streams);
     let { task, created } = await queue.submit(submission, idempotencyOf(c, body)).catch((error) => {
@@ -93,7 +93,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
       ...toSubmission(task, clock.now(), `/tasks/${i}`),
       ...more,
     }));
-    await quotas.takeTasks(c, submissions.length, submissions.map(({ task_type }) => task_type));
+    await quotas.takeTasks(c, submissions.map(({ task_type }) => task_type));
     const { tasks, created } = await queue.submitBatch(submissions, idempotencyOf(c, body));
     c.set("target", tasks.map(({ task }) => task.id));
     return json(c, { tasks: tasks.map(summary) }, created ? 201 : 200);
@@ -131,7 +131,7 @@ export function taskRoutes(options: AppOptions, streams: StreamLimits, quotas: Q
     const caller = c.get("principal");
     const { task_type } = (await queue.get(c.req.param("id"))).task;
     assertType(c, task_type);
-    await quotas.takeTasks(c, 1, [task_type]);
+    await quotas.takeTasks(c, [task_type]);
     if (only) {
       const state = await queue.redo(c.req.param("id"), only, caller.name);
       c.header("Location", withBase(`/api/tasks/${state.task.id}`, publicUrl));

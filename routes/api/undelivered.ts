@@ -38,7 +38,7 @@ export function undeliveredRoutes({ queue, publicUrl }: AppOptions, quotas: Quot
   });
 
   app.post("/:id/retry", requireRole("operator"), requireAllTypes(), async (c) => {
-    await quotas.takeTasks(c, 1);
+    await quotas.takeTasks(c, [null]);
     const id = await inbox.retry(c.req.param("id"));
     const state = await queue.get(id).catch((error) => {
       if (error instanceof NotFoundError) return null;

@@ -72,7 +72,7 @@ export class AuthThrottle {
 
   /** Takes back that a token was invalid: it was counted before that could be known. */
   forgive(address: string): void {
-    const [byAddress] = keysOf(address, "");
+    const byAddress = addressKey(address);
     const known = this.#failures.get(byAddress);
     if (known && known.count > 1) this.#failures.set(byAddress, { ...known, count: known.count - 1 });
     else this.#failures.delete(byAddress);
@@ -92,6 +92,10 @@ export class AuthThrottle {
   }
 }
 
+function addressKey(address: string): string {
+  return `address ${address}`;
+}
+
 function keysOf(address: string, secret: string): [byAddress: string, byToken: string] {
-  return [`address ${address}`, `token ${createHash("sha256").update(secret).digest("hex")}`];
+  return [addressKey(address), `token ${createHash("sha256").update(secret).digest("hex")}`];
 }

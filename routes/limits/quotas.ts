@@ -97,14 +97,18 @@ export class Quotas {
   /**
    * Deducts the tasks that a caller is about to submit from its allowance, and from those of their types.
    *
-   * @param types The type of each, as far as it is known.
+   * @param types The type of each; null: it is not known.
    * @throws {Problem} 429 if there are too many per second, too many a minute of a type, or too many unfinished ones.
    */
-  async takeTasks(c: Context<AppEnv>, count: number, types: readonly string[] = []): Promise<void> {
+  async takeTasks(c: Context<AppEnv>, types: readonly (string | null)[]): Promise<void> {
+    const count = types.length;
     const { tasksPerSecond, openTasks, openBytes } = this.#limits;
     const { name } = c.get("principal");
-    const ofTypes = [...Map.groupBy(types.filter((type) => this.#types.has(type)), (type) => type)]
-      .map(([type, { length }]) => ({ type, length, allowances: this.#types.get(type)! }));
+    const ofTypes = [...this.#types].map(([type, allowances]) => ({
+      type,
+      allowances,
+      length: types.filter((one) => one === type).length,
+    }));
     for (const { type, length, allowances } of ofTypes) {
       if (allowances.left("") >= length) continue;
       if (length > allowances.burst) {

@@ -17,6 +17,9 @@ import { moveOf, type QueueObserver } from "../../queue/watch/observer.ts";
 const SHORT = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const LONG = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600];
 
+/** Methods that are told apart; a client may send any word. */
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+
 /** What a reading needs, once there is a queue. */
 export interface MetricSources {
   queue: Queue;
@@ -90,9 +93,11 @@ export class Metrics implements QueueObserver {
   /**
    * Counts a request.
    *
-   * @param route The pattern of its path, never the path itself: there are only so many of them.
+   * @param pattern That of its path, never the path itself: there are only so many of them.
    */
-  answered(method: string, route: string, status: number, ms: number): void {
+  answered(sent: string, pattern: string, status: number, ms: number): void {
+    const method = METHODS.has(sent) ? sent : "other";
+    const route = pattern.endsWith("/*") ? "none" : pattern;
     this.#requests.inc({ method, route, status: String(status) });
     this.#answer.observe({ route }, ms / 1000);
   }

@@ -10,16 +10,7 @@ import { routePath } from "hono/route";
 import { activeTraceparent, tracedRequest } from "../../queue/tracing.ts";
 import type { AppEnv, AppOptions } from "../env.ts";
 import type { StreamLimits } from "../live/stream_limits.ts";
-import { Metrics } from "./metrics.ts";
-
-/** Methods that are told apart; a client may send any word. */
-const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
-
-/** Counts requests that were answered, by the pattern of their path. */
-export function counting(metrics: Metrics): (method: string, route: string, status: number, ms: number) => void {
-  return (method, route, status, ms) =>
-    metrics.answered(METHODS.has(method) ? method : "other", route.endsWith("/*") ? "none" : route, status, ms);
-}
+import type { Metrics } from "./metrics.ts";
 
 /** Answers every request within a span, below that of its `traceparent`. */
 export function tracing(): MiddlewareHandler<AppEnv> {

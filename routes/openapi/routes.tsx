@@ -5,25 +5,14 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
 import { Hono } from "hono";
 // Not used by name: it puts the files where they are read.
 import "swagger-ui-dist/package.json" with { type: "json" };
 import type { AppEnv, AppOptions } from "../env.ts";
+import { keep, type Kept, sendKept } from "../http/kept.ts";
 import { Problem } from "../http/problem.ts";
 import { renderDocument } from "../page/document.tsx";
 import { createOpenApiDocument } from "./document.ts";
-
-/** Content that is sent again only when it has changed. */
-interface Kept {
-  body: Uint8Array<ArrayBuffer>;
-  type: string;
-  etag: string;
-}
-
-function keep(body: Uint8Array<ArrayBuffer>, type: string): Kept {
-  return { body, type, etag: `"${createHash("sha256").update(body).digest("hex").slice(0, 24)}"` };
-}
 
 /** Where a file of Swagger UI is. */
 const fileOf = (name: string) => new URL(import.meta.resolve(`swagger-ui-dist/${name}`));
@@ -39,10 +28,6 @@ export function openApiRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> {
     known.catch(() => files.delete(name));
     return known;
   };
-  const answer = ({ body, type, etag }: Kept, asked: string | undefined) => {
-    const headers = { "Content-Type": type, ETag: etag, "Cache-Control": "no-cache" };
-    return asked === etag ? new Response(null, { status: 304, headers }) : new Response(body, { headers });
-  };
 
   app.get("/openapi.json", async (c) => {
     const document = await kept("openapi.json", () => {
@@ -50,7 +35,7 @@ export function openApiRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> {
       const text = JSON.stringify(createOpenApiDocument(queue.registry, publicUrl?.href.replace(/\/$/, "") ?? "/"));
       return Promise.resolve(keep(new TextEncoder().encode(text), "application/json"));
     });
-    return answer(document, c.req.header("If-None-Match"));
+    return sendKept(c, document);
   });
 
   app.get("/docs", (c) =>
@@ -77,7 +62,7 @@ export function openApiRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> {
   app.get("/docs/swagger-ui-bundle.js", async (c) => {
     const type = "text/javascript; charset=utf-8";
     const script = await kept("script", async () => keep(await Deno.readFile(fileOf("swagger-ui-bundle.js")), type));
-    return answer(script, c.req.header("If-None-Match"));
+    return sendKept(c, script);
   });
 
   /** The pictures that the style sheet holds as data, which the Content-Security-Policy does not allow. */
@@ -92,7 +77,7 @@ export function openApiRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> {
       );
       return keep(new TextEncoder().encode(css), "text/css; charset=utf-8");
     });
-  app.get("/docs/swagger-ui.css", async (c) => answer(await readStyles(), c.req.header("If-None-Match")));
+  app.get("/docs/swagger-ui.css", async (c) => sendKept(c, await readStyles()));
 
   app.get("/docs/pictures/:number", async (c) => {
     await readStyles();
@@ -100,7 +85,7 @@ export function openApiRoutes({ queue, publicUrl }: AppOptions): Hono<AppEnv> {
     if (data === undefined) throw new Problem(404, "not_found", "There is no such file.");
     const content = await fetch(data);
     const type = content.headers.get("Content-Type")!;
-    return answer(keep(await content.bytes(), type), c.req.header("If-None-Match"));
+    return sendKept(c, keep(await content.bytes(), type));
   });
 
   return app;

@@ -49,7 +49,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
       const key = one("idempotency_key")?.slice(0, 200);
       try {
         const parsed = parseSubmission(body);
-        await quotas.takeTasks(c, 1, [type]);
+        await quotas.takeTasks(c, [type]);
         const { task } = await queue.submit(
           { ...toSubmission(parsed, clock.now()), submitted_by: c.get("principal").name },
           // The same form sent twice is one task, though its file was stored twice.
@@ -77,7 +77,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
     const definition = queue.registry.public().find((one) => one.type === type);
     if (!definition?.example) throw new NotFoundError(`An example of ${type.slice(0, 64)}`);
     assertType(c, type);
-    await quotas.takeTasks(c, 1, [type]);
+    await quotas.takeTasks(c, [type]);
     const submitted_by = c.get("principal").name;
     const { task } = await queue.submit({ task_type: type, input_params: definition.example, submitted_by });
     c.set("target", task.task.id);
@@ -95,7 +95,7 @@ export function pageFormRoutes(options: AppOptions, pages: Pages, quotas: Quotas
         assertType(c, task_type);
         if (action === "cancel") await queue.cancel(c.req.param("id"), name);
         else {
-          await quotas.takeTasks(c, 1, [task_type]);
+          await quotas.takeTasks(c, [task_type]);
           if (only) {
             const { task } = await queue.redo(c.req.param("id"), only, name);
             return c.redirect(withBase(hrefOf(HOME, { task: task.id }), publicUrl), 303);

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
 import { type Context, Hono } from "hono";
 import type { AppEnv } from "../env.ts";
+import { keep, type Kept, sendKept } from "../http/kept.ts";
 import { Problem } from "../http/problem.ts";
 
 const ROOT = new URL("../../static/", import.meta.url);
@@ -17,11 +17,6 @@ const MEDIA_TYPES: Record<string, string> = {
   js: "text/javascript; charset=utf-8",
   svg: "image/svg+xml",
 };
-
-interface StaticFile {
-  body: Uint8Array<ArrayBuffer>;
-  etag: string;
-}
 
 /** Names of the built files, by what they are for. */
 export interface Manifest {
@@ -44,14 +39,13 @@ export async function readManifest(): Promise<Manifest | null> {
 /** The routes of static files. */
 export function staticRoutes(): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  const files = new Map<string, StaticFile>();
+  const files = new Map<string, Kept>();
 
-  async function read(name: string): Promise<StaticFile | null> {
+  async function read(name: string, type: string): Promise<Kept | null> {
     const known = files.get(name);
     if (known) return known;
     try {
-      const body = await Deno.readFile(new URL(name, ROOT));
-      const file = { body, etag: `"${createHash("sha256").update(body).digest("hex").slice(0, 24)}"` };
+      const file = keep(await Deno.readFile(new URL(name, ROOT)), type);
       if (name.startsWith("build/")) files.set(name, file);
       return file;
     } catch (error) {
@@ -64,15 +58,9 @@ export function staticRoutes(): Hono<AppEnv> {
     const type = /^(build\/(api\/)?)?[\w.-]{1,150}\.(css|js|svg)$/.test(name)
       ? MEDIA_TYPES[name.split(".").pop()!]
       : undefined;
-    const file = type ? await read(name) : null;
-    if (!type || !file) throw new Problem(404, "not_found", "There is no such file.");
-    const headers = {
-      "Content-Type": type,
-      ETag: file.etag,
-      "Cache-Control": isHashed ? "public, max-age=31536000, immutable" : "no-cache",
-    };
-    if (c.req.header("If-None-Match") === file.etag) return c.body(null, 304, headers);
-    return c.body(file.body, 200, headers);
+    const file = type ? await read(name, type) : null;
+    if (!file) throw new Problem(404, "not_found", "There is no such file.");
+    return sendKept(c, file, isHashed ? "public, max-age=31536000, immutable" : undefined);
   }
 
   // The client of the API, for programs.

@@ -104,7 +104,7 @@ export function undeliveredPageRoutes({ queue, publicUrl }: AppOptions, quotas: 
     try {
       if (form.get("action") === "discard") await queue.inbox.discard(id);
       else {
-        await quotas.takeTasks(c, 1);
+        await quotas.takeTasks(c, [null]);
         const task = await queue.inbox.retry(id);
         return c.redirect(withBase(hrefOf(HOME, { task }), publicUrl), 303);
       }

@@ -201,13 +201,13 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
     c.set("target", id);
     const action = sent.get("action") ?? "";
     c.set("action", `schedule.${action === "run" ? "trigger" : action.slice(0, 20)}`);
+    const admit = (types: string[]) => quotas.takeTasks(c, types);
     try {
-      assertType(c, (await schedules.get(id)).submission.task_type);
+      const schedule = await schedules.get(id);
+      assertType(c, schedule.submission.task_type);
       switch (action) {
         case "run": {
-          await quotas.takeTasks(c, 1, [(await schedules.get(id)).submission.task_type]);
-          const { id: task } = await schedules.trigger(id, name);
-          const schedule = await schedules.get(id);
+          const { id: task } = await schedules.trigger(id, name, undefined, admit);
           const note = (
             <p role="status">
               {schedule.name} started. <a href={hrefOf(HOME, { task })}>View task</a>
@@ -216,13 +216,10 @@ export function schedulePageRoutes(options: AppOptions, quotas: Quotas): Hono<Ap
           return await list(c, note);
         }
         case "backfill": {
-          const schedule = await schedules.get(id);
           const [from, last] = [sent.get("from"), sent.get("to")].map((day) => Date.parse(`${day}T00:00:00Z`));
           if (Number.isNaN(from) || Number.isNaN(last)) refuse("", "Choose the first and the last day.");
           const to = Math.min(last + DAY_MS, clock.now());
-          const times = schedules.timesIn(schedule, from, to);
-          await quotas.takeTasks(c, times.length, times.map(() => schedule.submission.task_type));
-          const { ids } = await schedules.backfill(id, from, to, name);
+          const { ids } = await schedules.backfill(id, from, to, name, undefined, admit);
           const note = (
             <p role="status">
               {schedule.name}: {ids.length === 1 ? "1 task" : `${ids.length} tasks`} for past days.{" "}
