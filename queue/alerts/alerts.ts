@@ -24,6 +24,8 @@ export const LOOK_MS = 15_000;
 const IDLE_TURNS = 8;
 /** The most rules. */
 const MAX_RULES = 100;
+/** The most rules whose change is kept in one atomic: each needs a check, and KV Connect allows ten. */
+const MAX_CHANGES = 8;
 
 /** What alerts need beside the queue. */
 export interface AlertOptions {
@@ -156,20 +158,32 @@ export class Alerts {
     return this.#submitter.prepare({ task_type: ALERT_TYPE, input_params, tags: ["alert"] }, true);
   }
 
-  /** Looks at all rules once: what has changed is remembered and told in one atomic. */
+  /** Looks at all rules once: what has changed is remembered and told in one atomic, or a few if it is much. */
   async look(): Promise<void> {
     const rules = await this.list();
     this.#known = rules.length;
     if (rules.length === 0 || !this.#core.registry.get(ALERT_TYPE) || !await this.#role.isMine()) return;
     const look = new Look(this.#sources);
     const now = this.#core.clock.now();
-    const changeset = emptyChangeset("alerts");
     const told = new Map<string, { channel: Channel; notices: Notice[] }>();
+    let changeset = emptyChangeset("alerts");
+    const keep = async () => {
+      for (const { channel, notices } of told.values()) {
+        merge(changeset, (await this.#delivery(channel, notices)).changeset);
+      }
+      // On conflict another instance has looked at the same time.
+      if (changeset.puts.length + changeset.deletes.length > 0) {
+        await this.#core.committer.commitUnlessConflict(changeset);
+      }
+      told.clear();
+      changeset = emptyChangeset("alerts");
+    };
     const states = await this.#stateEntries();
     const known = new Set(rules.map(({ id }) => id));
     // What is left of rules that are gone from the settings.
     for (const id of states.keys()) if (!known.has(id)) changeset.deletes.push(keys.alertState(id));
     for (const rule of rules) {
+      if (changeset.checks.length === MAX_CHANGES) await keep();
       let found: Finding[];
       try {
         found = await look.wrong(rule);
@@ -200,13 +214,7 @@ export class Alerts {
         told.set(JSON.stringify(channel), group);
       }
     }
-    for (const { channel, notices } of told.values()) {
-      merge(changeset, (await this.#delivery(channel, notices)).changeset);
-    }
-    // On conflict another instance has looked at the same time.
-    if (changeset.puts.length + changeset.deletes.length > 0) {
-      await this.#core.committer.commitUnlessConflict(changeset);
-    }
+    await keep();
   }
 }
 

@@ -5,6 +5,7 @@ import { ALERT_TYPE, CALM, type Condition, type Notice, type RuleInput } from ".
 import { defineTask } from "../../../queue/define.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { encode } from "../../../queue/store/codec.ts";
+import { type AtomicLimits, CONNECT_LIMITS } from "../../../queue/store/commit/atomic_size.ts";
 import { keys } from "../../../queue/store/keys.ts";
 import type { Json } from "../../../queue/task/record.ts";
 import { checkStore } from "../../../queue/tools/check.ts";
@@ -70,13 +71,17 @@ interface Watched {
 async function watching(
   rules: RuleInput[],
   test: (watched: Watched) => Promise<void>,
-  { slots, fails, disk }: { slots?: number; fails?: boolean; disk?: () => Promise<{ free: number; total: number }> } =
-    {},
+  { slots, fails, disk, limits }: {
+    slots?: number;
+    fails?: boolean;
+    disk?: () => Promise<{ free: number; total: number }>;
+    limits?: AtomicLimits;
+  } = {},
 ): Promise<void> {
   const kv = await Deno.openKv(":memory:");
   const clock = new FakeClock(NOON);
   const { told, definition } = deliveries({ fails });
-  const queue = new Queue({ kv, clock, definitions: [flaky(slots), definition], alerts: { rules, disk } });
+  const queue = new Queue({ kv, clock, definitions: [flaky(slots), definition], limits, alerts: { rules, disk } });
   await driven(clock, queue.start());
   const look = async (ms = LOOK_MS) => {
     await clock.advance(ms);
@@ -204,6 +209,21 @@ Deno.test("missed schedules, instances that died and a full disk are told", asyn
     assertMatch(later[0].notices[0].detail, /schedule hourly were missed/);
     await driven(clock, next.stop());
   }, { disk });
+});
+
+Deno.test("each of many rules is told, within the limits of KV Connect", async () => {
+  let free = 50;
+  const disk = () => Promise.resolve({ free, total: 1_000 });
+  const names = Array.from({ length: 20 }, (_, i) => `rule ${i}`);
+  const rules = names.map((name) => rule({ kind: "disk_nearly_full", free_below: 0.1 }, { name }));
+  await watching(rules, async ({ queue, told, look }) => {
+    await look();
+    assertEquals(kinds(told).sort(), names.map((name) => `alarm ${name}`).sort());
+    assertEquals([...(await queue.alerts.states()).values()].filter(({ firing }) => firing).length, names.length);
+    free = 500;
+    await look();
+    assertEquals(kinds(told).slice(20).sort(), names.map((name) => `recovery ${name}`).sort());
+  }, { disk, limits: CONNECT_LIMITS });
 });
 
 Deno.test("an instance that was killed is noted when it is recovered", async () => {
