@@ -7,6 +7,7 @@ import { readTasks } from "../../queue/store/reads.ts";
 import { checkStore } from "../../queue/tools/check.ts";
 import { assertEquals, ok } from "../support/assert.ts";
 import { allReach, noop } from "../support/queue.ts";
+import { listeningEnds } from "../../queue/watch/messages.ts";
 
 const TASKS = 10_000;
 const INSTANCES = 8;
@@ -64,4 +65,5 @@ Deno.test(`${TASKS} tasks are cancelled while ${INSTANCES} instances claim them:
   await Promise.all([...queues, asker].map((queue) => queue.stop()));
   assertEquals((await checkStore(kv, Date.now())).problems, []);
   kv.close();
+  await listeningEnds(kv);
 });

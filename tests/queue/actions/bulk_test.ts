@@ -6,6 +6,7 @@ import { statusOf, type TaskState } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { fullCount, heldType, nonZero, noop, reaches, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const outcomesOf = (answer: BulkOutcome[] | TaskState): string[] => {
   ok(Array.isArray(answer), "a task instead of outcomes");
@@ -182,4 +183,5 @@ Deno.test("after 15 quiet minutes a bulk action on RUNNING still knows what was 
   assertEquals((await queue.get(task.task.id)).task.status, "CANCELLED");
   await driven(clock, queue.stop());
   kv.close();
+  await listeningEnds(kv);
 });

@@ -6,6 +6,7 @@ import { keys } from "../../../queue/store/keys.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
 import { noop } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const MINUTE = 60_000;
 const everyMinute: ScheduleInput = { cron: "* * * * *", submission: { task_type: "noop" } };
@@ -32,6 +33,7 @@ async function withQueues(
   } finally {
     await driven(clock, Promise.all(queues.map((queue) => queue.stop())));
     kv.close();
+    await listeningEnds(kv);
   }
 }
 

@@ -9,6 +9,7 @@ import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { FakeClock, turn } from "../../support/fake_clock.ts";
 import { countingReads } from "../../support/kv/reads_kv.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const idOf = (submitted: { task: { task: { id: string } } }) => submitted.task.task.id;
 
@@ -232,6 +233,7 @@ Deno.test("what waits for a key or a parent survives a restart", async () => {
   await allReach(second, 3, "SUCCESS");
   await second.stop(2_000);
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("60 tasks that each depend on the same 60 are notified without rereading each other, and run", async () => {
@@ -254,6 +256,7 @@ Deno.test("60 tasks that each depend on the same 60 are notified without rereadi
   ok(reads < 20_000, `${reads} reads`);
   await queue.stop();
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("a retry of what was never started for its parents names the one to retry first; one that was started needs none", async () => {
@@ -302,6 +305,7 @@ Deno.test("a task whose parent was retried before it was notified waits for the 
   assertEquals(statusOf(await queue.get(child.task.id)), "SUCCESS");
   await queue.stop(2_000);
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("a running parent is watched only until another instance has released its dependents", async () => {

@@ -8,6 +8,7 @@ import type { InstanceRecord } from "../../../queue/store/commit/committer.ts";
 import { faulty } from "../../support/kv/faulty_kv.ts";
 import { countingKv } from "../../support/kv/counting_kv.ts";
 import { allReach, heldType, noop } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 for (const worker of [true, false]) {
   for (const distributed of [true, false]) {
@@ -56,6 +57,7 @@ Deno.test("an idle instance is left alone for an hour, one that holds a task for
   await driven(clock, idle.stop());
   await driven(clock, other.stop());
   kv.close();
+  await listeningEnds(kv);
 });
 
 for (const fault of ["locked", "applied, then error"] as const) {

@@ -4,6 +4,7 @@ import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { decode } from "../../../queue/store/codec.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { fullCount, nonZero, noop } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const all = (ms: number) => ({ SUCCESS: ms, FAILED: ms, CANCELLED: ms });
 const DAY = 24 * 3_600_000;
@@ -22,6 +23,7 @@ async function withClock(
   } finally {
     await queue.stop();
     kv.close();
+    await listeningEnds(kv);
   }
 }
 
@@ -184,6 +186,7 @@ Deno.test("where a job of the janitor fails the others go on", async () => {
   fails = false;
   await driven(clock, queue.stop());
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("of instances that share a store one does the janitor's work, and another takes over when it has gone", async () => {
@@ -208,4 +211,5 @@ Deno.test("of instances that share a store one does the janitor's work, and anot
   assertEquals(await holder(), second.instance);
   await driven(clock, second.stop());
   kv.close();
+  await listeningEnds(kv);
 });

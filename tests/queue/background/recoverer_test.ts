@@ -5,6 +5,7 @@ import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { faulty, type FaultyKv } from "../../support/kv/faulty_kv.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { allReach, fullCount, heldType, nonZero, noop } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 interface Instance {
   queue: Queue;
@@ -40,6 +41,7 @@ async function withTwo(
     for (let i = 0; i < 20; i++) await Promise.all([a.clock.advance(1_000), b.clock.advance(1_000)]);
     await stopped;
     kv.close();
+    await listeningEnds(kv);
   }
 }
 
@@ -147,4 +149,5 @@ Deno.test("a graceful stop hands unfinished tasks back and leaves nothing to rec
   await allReach(second, 1, "SUCCESS");
   await second.stop();
   kv.close();
+  await listeningEnds(kv);
 });

@@ -5,6 +5,7 @@ import { Queue } from "../../../queue/queue.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { Random } from "../../../queue/handlers/random.ts";
 import { reaches } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 /** About 13 MB of rows with numbers, texts, quotes and line breaks. */
 function largeCsv(): Uint8Array<ArrayBuffer> {
@@ -50,4 +51,5 @@ Deno.test("a CSV goes on from its last finished block after a stop, with the sam
   await second.stop();
   await close();
   kv.close();
+  await listeningEnds(kv);
 });

@@ -8,6 +8,7 @@ import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
 import { withApp } from "../../support/http/app.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { heldType, reaches } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const SECRETS = ["one secret of 24 bytes..", "another secret, 24 bytes"].map((text) => `whsec_${btoa(text)}`);
 
@@ -53,6 +54,7 @@ async function deliver(
   } finally {
     await driven(clock, queue.stop());
     kv.close();
+    await listeningEnds(kv);
   }
 }
 
@@ -264,6 +266,7 @@ Deno.test("a callback tells each end of a task once, also of one that was cancel
     await queue.stop();
   });
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("a callback that cannot be made is let go, and holds up nothing else", async () => {
@@ -292,4 +295,5 @@ Deno.test("a callback that cannot be made is let go, and holds up nothing else",
   for await (const { key } of kv.list({ prefix: ["effect", "callback"] })) follows.push(key);
   assertEquals(follows, []);
   kv.close();
+  await listeningEnds(kv);
 });

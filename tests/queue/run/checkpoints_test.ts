@@ -4,6 +4,7 @@ import { Queue } from "../../../queue/queue.ts";
 import { NonRetryableError } from "../../../queue/task/errors.ts";
 import { assertEquals, assertRejects, ok } from "../../support/assert.ts";
 import { allReach, heldType, reaches, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const once = { backoff: { base: 1, factor: 1, cap: 1 } };
 
@@ -110,6 +111,7 @@ Deno.test("a handler of another checkpointVersion does not get the old checkpoin
   ok(lines.some(({ text }) => text.includes("checkpoint is of version 1")));
   await second.stop(2_000);
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("a checkpoint that does not fit the schema of its definition is not used, and the log says so", async () => {

@@ -10,6 +10,7 @@ import { checkStore } from "../../../queue/tools/check.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { turn } from "../../support/fake_clock.ts";
 import { allReach, heldType, nonZero, noop, reaches, withFakeClock, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const batch = (count: number, more = {}) => Array.from({ length: count }, () => ({ task_type: "held", ...more }));
 
@@ -96,6 +97,7 @@ async function withReads(
     await queue.stop(2_000);
     await other.stop();
     kv.close();
+    await listeningEnds(kv);
   }
 }
 
@@ -196,6 +198,7 @@ Deno.test("tasks in shards that a store no longer has are claimed too, though ot
   await allReach(queue, 64, "SUCCESS");
   await queue.stop();
   kv.close();
+  await listeningEnds(kv);
 });
 
 /** A type whose first tasks end at once and whose later ones are held: it is taken for fast when it becomes slow. */

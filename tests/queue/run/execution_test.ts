@@ -9,6 +9,7 @@ import { emptyChangeset } from "../../../queue/store/changeset.ts";
 import { assertEquals, assertMatch, assertRejects, ok } from "../../support/assert.ts";
 import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
 import { type Held, heldType, reaches, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 interface Rig {
   queue: Queue;
@@ -32,6 +33,7 @@ async function withDeafHandlers(test: (rig: Rig) => Promise<void>): Promise<void
   } finally {
     await driven(clock, queue.stop());
     kv.close();
+    await listeningEnds(kv);
   }
 }
 
@@ -103,6 +105,7 @@ Deno.test("an instance that has slept past its lease stops its handlers at their
   const [outcome] = (await queue.get(id)).task.attempts;
   assertEquals(outcome.outcome, "interrupted");
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("a retry beside its cancelled attempt that has not stopped: both have a slot, and the new one is reached", async () => {
@@ -124,6 +127,7 @@ Deno.test("a retry beside its cancelled attempt that has not stopped: both have 
   now.finish();
   await queue.stop(2_000);
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("two writes of one artifact name at once leave one file, and no bytes without an owner", async () => {
@@ -157,4 +161,5 @@ Deno.test("whoever makes a written file its own takes the file's lock, so that t
   blobs.scheduleDeletion(other, "b");
   assertEquals(other.locks, ["other", "blob:b"]);
   kv.close();
+  await listeningEnds(kv);
 });

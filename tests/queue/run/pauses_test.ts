@@ -5,6 +5,7 @@ import { statusOf } from "../../../queue/task/record.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
 import { allReach, heldType, noop, reaches, withFakeClock } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 /** A pause or resume whose commit is answered too late; then what the store says and what is started agree. */
 function lateTest(name: string, act: "pause" | "resume", fault: Fault, stored: boolean): void {
@@ -63,6 +64,7 @@ Deno.test("whatever became of a pause that was given up, what is started agrees 
   assertEquals(statusOf(await queue.get(task.task.id)), stored ? "PENDING" : "SUCCESS");
   await driven(clock, queue.stop());
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("a paused type starts nothing, also after a restart; what runs goes on; resumed, it starts what waited", async () => {
@@ -96,6 +98,7 @@ Deno.test("a paused type starts nothing, also after a restart; what runs goes on
   await assertRejects(second.pause("none", "ana"), { code: "not_found" });
   await second.stop(2_000);
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("who reads the pauses beside a resume does not bring the pause back", async () => {

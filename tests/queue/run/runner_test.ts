@@ -5,6 +5,7 @@ import { assertEquals, ok } from "../../support/assert.ts";
 import { FakeClock, turn } from "../../support/fake_clock.ts";
 import { faulty } from "../../support/kv/faulty_kv.ts";
 import { allReach, heldType, noop, reaches, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const batchOf = (count: number) => Array.from({ length: count }, () => ({ task_type: "noop" }));
 
@@ -76,6 +77,7 @@ Deno.test("a slot is free as soon as its handler has returned, though its end is
   await allReach(queue, 2, "SUCCESS");
   await queue.stop(2_000);
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("an answered pause holds, also for submits that were on their way", async () => {

@@ -1,6 +1,7 @@
 import { Queue } from "../../../queue/queue.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { heldType, noop, reaches, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 /** A store in which something happens once, right after the counters have been read. */
 function afterCounters(kv: Deno.Kv): { kv: Deno.Kv; once(hook: () => Promise<unknown>): void } {
@@ -37,6 +38,7 @@ Deno.test("a task that ends between the reading of counters and of the index is 
   assertEquals((await queue.list({}, 10)).states.map(({ task }) => task.id), [id]);
   await queue.stop(2_000);
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("a total is never less than the tasks on its page, also if some come while they are listed", async () => {
@@ -50,6 +52,7 @@ Deno.test("a total is never less than the tasks on its page, also if some come w
   assertEquals([states.length, total], [3, 3]);
   await queue.stop(2_000);
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("paging shows every task once, newest first, while new ones arrive", async () => {

@@ -4,6 +4,7 @@ import { CONNECT_LIMITS } from "../../../queue/store/commit/atomic_size.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { noop, reaches, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 Deno.test("twenty uploads in one task take one check, with the ten checks of KV Connect too", async () => {
   const files = defineTask({
@@ -55,4 +56,5 @@ Deno.test("a batch with more dependencies than an atomic takes is refused before
   assertEquals(reads, before);
   await queue.stop();
   real.close();
+  await listeningEnds(kv);
 });

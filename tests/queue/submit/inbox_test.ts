@@ -14,6 +14,7 @@ import { turn } from "../../support/fake_clock.ts";
 import { faulty } from "../../support/kv/faulty_kv.ts";
 import { messagesKv } from "../../support/kv/messages_kv.ts";
 import { allReach, noop, reaches, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const later = defineTask({
   type: "later",
@@ -82,6 +83,7 @@ Deno.test("what is refused is kept with the reason, is tried again after a mend,
   await assertRejects(second.inbox.retry(message.id), NotFoundError);
   await second.stop();
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("what was discarded does not come back with its message", async () => {
@@ -212,6 +214,7 @@ Deno.test("what an app has committed before it crashed becomes a task at the nex
       await allReach(queue, 1, "SUCCESS");
       await queue.stop();
       kv.close();
+      await listeningEnds(kv);
     }
   });
 });

@@ -3,6 +3,7 @@ import { defineTask } from "../../../queue/define.ts";
 import { Queue } from "../../../queue/queue.ts";
 import { assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { reaches, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const typed = <S extends z.ZodType>(params: S, seen: unknown[] = []) =>
   defineTask({
@@ -69,6 +70,7 @@ Deno.test("a task that a new definition refuses fails at once and says that the 
   assertMatch(failed.error!.message, /definition of the task type has changed.*\/n/);
   await after.stop();
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("of many things that are wrong the first hundred are named", async () => {

@@ -6,6 +6,7 @@ import { CHECKED_KINDS } from "../../../queue/tools/findings.ts";
 import { repairStore } from "../../../queue/tools/repair.ts";
 import { assertEquals, assertMatch, ok } from "../../support/assert.ts";
 import { heldType, noop, reaches, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const now = Date.UTC(2030, 0, 1);
 const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
@@ -51,6 +52,7 @@ async function withStore(test: (kv: Deno.Kv, ids: Ids) => Promise<void>): Promis
     await test(kv, { done, kept, running, scheduled, ready, limited, blocked });
   } finally {
     kv.close();
+    await listeningEnds(kv);
   }
 }
 

@@ -17,6 +17,7 @@ import { withDirectory } from "../../support/directory.ts";
 import { driven, FakeClock, turn } from "../../support/fake_clock.ts";
 import { messagesKv } from "../../support/kv/messages_kv.ts";
 import { allReach, heldType, noop, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 /** A type that fails at its first attempt. */
 const flaky = defineTask({
@@ -139,6 +140,7 @@ Deno.test("with all messages lost, the poll starts what is due", async () => {
   while (statusOf(await queue.get(id)) !== "SUCCESS") await turn();
   await driven(clock, queue.stop());
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("with each message delivered three times at once, nothing happens twice", async () => {
@@ -173,6 +175,7 @@ Deno.test("with each message delivered three times at once, nothing happens twic
   assertEquals([...ran.values()].filter((times) => times !== 1), []);
   await queue.stop();
   kv.close();
+  await listeningEnds(kv);
 });
 
 // KV itself leaks the message that it could not read.
@@ -224,4 +227,5 @@ Deno.test("messages that come while no queue is started wait for the next one on
   await allReach(second, 1, "SUCCESS");
   await second.stop();
   kv.close();
+  await listeningEnds(kv);
 });

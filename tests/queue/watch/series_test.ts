@@ -5,6 +5,7 @@ import type { SeriesBucket } from "../../../queue/task/api_types.ts";
 import { assertEquals, ok } from "../../support/assert.ts";
 import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { allReach, heldType, noop, reaches, withQueue } from "../../support/queue.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -148,4 +149,5 @@ Deno.test("after a stop of three days the hours before it are summed up, not los
   assertEquals(buckets.reduce((sum, { submitted }) => sum + submitted, 0), 5);
   await driven(clock, queue.stop());
   kv.close();
+  await listeningEnds(kv);
 });

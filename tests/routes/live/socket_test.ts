@@ -8,6 +8,7 @@ import { driven, FakeClock } from "../../support/fake_clock.ts";
 import { allReach, noop, reaches } from "../../support/queue.ts";
 import { dialWebSocket, frame, readUntil, writeAll } from "../../support/http/raw_socket.ts";
 import { countingReads } from "../../support/kv/reads_kv.ts";
+import { listeningEnds } from "../../../queue/watch/messages.ts";
 
 interface Frame {
   type: string;
@@ -346,6 +347,7 @@ Deno.test("a heartbeat carries the token of each subscription, also of a quiet o
   await close();
   await driven(clock, queue.stop());
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("events of a task go on from the client's last line: what it has missed is told, or the gap is named", async () => {

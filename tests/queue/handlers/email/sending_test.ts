@@ -10,6 +10,7 @@ import { driven } from "../../../support/fake_clock.ts";
 import { withMail, withMailbox } from "../../../support/http/mailing.ts";
 import { reaches } from "../../../support/queue.ts";
 import { answer, CERTIFICATE, KEY, openMailbox } from "../../../support/http/smtp.ts";
+import { listeningEnds } from "../../../../queue/watch/messages.ts";
 
 Deno.test("each message is in the outbox once, with its address, subject and a Message-ID of task and number", async () => {
   await withApp({}, async ({ submit, queue, call }) => {
@@ -270,6 +271,7 @@ Deno.test("250 recipients take three pages, and a stop at the end of a page send
   transport.close();
   await mailbox.close();
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("a preview keeps the first message and sends none", async () => {
@@ -362,4 +364,5 @@ Deno.test("a stop of the service waits for the answer to the message that is on 
   transport.close();
   await mailbox.close();
   kv.close();
+  await listeningEnds(kv);
 });

@@ -7,6 +7,7 @@ import { driven, FakeClock } from "../../../support/fake_clock.ts";
 import { libraryIsQuiet, withMail, withMailbox } from "../../../support/http/mailing.ts";
 import { answer, openMailbox } from "../../../support/http/smtp.ts";
 import { reaches, until } from "../../../support/queue.ts";
+import { listeningEnds } from "../../../../queue/watch/messages.ts";
 
 const people = (n: number) => Array.from({ length: n }, (_, i) => `person${i}@example.com`);
 
@@ -100,6 +101,7 @@ Deno.test("limits by hour and day hold over restarts, and the task says until wh
   assertEquals(mailbox.mails.map(({ to }) => to).toSorted(), people(5));
   await mailbox.close();
   kv.close();
+  await listeningEnds(kv);
 });
 
 Deno.test("who is on the suppression list gets nothing, however the address is written", async () => {
